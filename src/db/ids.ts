@@ -1,0 +1,54 @@
+import { v7 } from 'uuid';
+
+/**
+ * A UUID in its canonical text form (lower case, with hyphens), marked with what it identifies, so
+ * that the id of one thing cannot be passed for that of another.
+ *
+ * Text order equals the byte order of the stored form, which is what "in key order" means wherever
+ * rows are locked.
+ */
+export type Id<Of extends string> = string & { readonly __identifies: Of };
+
+export type ApplicationId = Id<'application'>;
+export type ApiKeyId = Id<'api key'>;
+export type WorkflowId = Id<'workflow'>;
+export type VendorEntityId = Id<'vendor entity'>;
+export type SessionId = Id<'session'>;
+
+const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** Whether a text is a UUID of any version, in either case (RFC 9562, section 4). */
+export function isUuid(text: string): boolean {
+  return uuidPattern.test(text);
+}
+
+/**
+ * Reads a UUID that came from outside.
+ *
+ * @throws RangeError if the text is not a UUID; check with {@link isUuid} first where a person is to
+ * be told.
+ */
+export function toId<T extends Id<string>>(text: string): T {
+  if (!isUuid(text)) throw new RangeError('not a UUID');
+  return text.toLowerCase() as T;
+}
+
+/**
+ * Makes a fresh id: a UUID of version 7 (RFC 9562, section 5.7), which grows with time, so that new
+ * rows land at the end of the clustered index.
+ */
+export function newId<T extends Id<string>>(): T {
+  return v7() as T;
+}
+
+/** The 16 bytes that stand for an id in a `BINARY(16)` column. */
+export function toBinary(id: Id<string>): Buffer {
+  // The nil and max UUIDs, and versions not yet defined, are ids like any other here.
+  return Buffer.from(id.replaceAll('-', ''), 'hex');
+}
+
+/** The id that a `BINARY(16)` column holds. */
+export function fromBinary<T extends Id<string>>(bytes: Buffer): T {
+  const hex = bytes.toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}` as T;
+}

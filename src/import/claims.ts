@@ -1,0 +1,71 @@
+import { toBinary, type SessionId } from '../db/ids';
+import { write } from '../db/query';
+import { ledgerKey, readLedger } from './facts';
+import { inKeyOrder, type AdmittedImport, type Transaction } from './group';
+
+export interface Claims {
+  /** The calls that may make their copy: nobody else can, until this transaction ends. */
+  readonly won: readonly AdmittedImport[];
+  /** The calls that came too late, each with the copy that exists instead. */
+  readonly lost: readonly { readonly call: AdmittedImport; readonly existing: SessionId }[];
+}
+
+/**
+ * An earlier try of a call was still in its COMMIT when this one looked at the ledger, and has ended
+ * since. The next try finds its entry; in this one it can't be told from a claim made just now.
+ */
+export class ClaimSettledMeanwhile extends Error {
+  override readonly name = 'ClaimSettledMeanwhile';
+}
+
+/**
+ * Enters the calls into the ledger, in key order. Of all the transactions that claim one session for
+ * one application, the ledger's primary key lets one through; the others wait here until that one
+ * ends, and then find its entry. The same holds for two calls of one group.
+ *
+ * @throws ClaimSettledMeanwhile
+ */
+export async function claimSessions(
+  trx: Transaction,
+  calls: readonly AdmittedImport[],
+): Promise<Claims> {
+  const entries = inKeyOrder(calls, ledgerKey).map((call) => [
+    toBinary(call.request.applicationId),
+    toBinary(call.request.sourceSessionId),
+    toBinary(call.request.sourceApplicationId),
+    call.request.kind,
+    call.source.status,
+    toBinary(call.sessionId),
+    call.request.trustReview,
+    toBinary(call.request.apiKeyId),
+    call.request.token.digest,
+    call.request.token.keyId,
+    call.request.token.id,
+    call.createdAt,
+  ]);
+  const result = await write(
+    trx,
+    `INSERT IGNORE INTO session_imports
+       (application_id, source_session_id, source_application_id, session_kind, source_status,
+        session_id, trust_review, api_key_id, token_digest, token_key_id, token_id, created_at)
+     VALUES ?`,
+    [entries],
+  );
+  if (result.affectedRows === calls.length) return { won: calls, lost: [] };
+
+  const ledger = await readLedger(trx, calls);
+  const won: AdmittedImport[] = [];
+  const lost: { call: AdmittedImport; existing: SessionId }[] = [];
+  for (const call of calls) {
+    const existing = ledger.get(ledgerKey(call));
+    if (existing === undefined)
+      throw new Error('the ledger ignored a claim that nobody else holds');
+    if (existing === call.sessionId) {
+      if (call.mayBeCommitted) throw new ClaimSettledMeanwhile();
+      won.push(call);
+    } else {
+      lost.push({ call, existing });
+    }
+  }
+  return { won, lost };
+}

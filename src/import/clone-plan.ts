@@ -1,0 +1,156 @@
+import type { Database } from '../db/connection';
+import { read } from '../db/query';
+import { carriedColumns, freshColumns, leftBehindColumns } from './relations';
+import type { KindSchema, Relation } from './relations';
+
+/** A kind of session as this database really stores it: what the importer runs on. */
+export interface ClonePlan {
+  readonly schema: KindSchema;
+  readonly relations: readonly PlannedRelation[];
+}
+
+/** A relation with the statement that clones its rows for any number of new sessions. */
+export interface PlannedRelation extends Relation {
+  /**
+   * Takes one binding: the list of the new sessions' ids. Each new session names its original, so
+   * the sessions table itself is the map from old to new.
+   */
+  readonly cloneSql: string;
+}
+
+/** The schema of the database and the list of relations contradict each other. */
+export class SchemaMismatch extends Error {
+  override readonly name = 'SchemaMismatch';
+}
+
+/**
+ * Reads the database's catalogue and makes the statements that clone a session of one kind. Run
+ * once, when the service starts.
+ *
+ * @throws SchemaMismatch if a table hangs by foreign keys on a session and is neither listed as a
+ * relation nor left out on purpose, if a listed relation does not exist, hangs on nothing, or stands
+ * before its parent, or if the session has a column of which nobody has said whether a copy takes it.
+ */
+export async function planClone(db: Database, schema: KindSchema): Promise<ClonePlan> {
+  const [references, columns] = await Promise.all([readForeignKeys(db), readColumns(db)]);
+  const problems = [
+    ...relationProblems(schema, references),
+    ...sessionColumnProblems(schema, columns.get(schema.sessions) ?? []),
+  ];
+  if (problems.length > 0) {
+    throw new SchemaMismatch(
+      `the database does not fit this version of the service: ${problems.join('; ')}`,
+    );
+  }
+  return {
+    schema,
+    relations: schema.relations.map((relation) => ({
+      ...relation,
+      cloneSql: cloneSql(db, schema, relation, columns.get(relation.table) ?? []),
+    })),
+  };
+}
+
+function relationProblems(schema: KindSchema, references: readonly Reference[]): string[] {
+  const listed = schema.relations.map(({ table }) => table);
+  const below = tablesBelow(schema.sessions, references);
+  const forgotten = [...below]
+    .filter((table) => !listed.includes(table) && !schema.leftOut.has(table))
+    .map(
+      (table) =>
+        `table ${table} hangs on ${schema.sessions}, but is neither listed as a relation nor left out on purpose (src/import/relations.ts)`,
+    );
+  const missing = listed
+    .filter((table) => !below.has(table))
+    .map((table) => `relation ${table} does not exist or does not hang on ${schema.sessions}`);
+  const misplaced = references
+    .filter(
+      ({ child, parent }) =>
+        child !== parent &&
+        listed.includes(parent) &&
+        listed.includes(child) &&
+        listed.indexOf(child) < listed.indexOf(parent),
+    )
+    .map(({ child, parent }) => `relation ${child} must be listed after its parent ${parent}`);
+  return [...forgotten, ...missing, ...misplaced];
+}
+
+function sessionColumnProblems(schema: KindSchema, columns: readonly string[]): string[] {
+  const known = new Set([...freshColumns, ...carriedColumns, ...leftBehindColumns]);
+  return columns
+    .filter((column) => !known.has(column))
+    .map(
+      (column) =>
+        `nobody has said whether a copy takes column ${schema.sessions}.${column} (src/import/relations.ts)`,
+    );
+}
+
+/** Every table that references the given one, directly or through others. */
+function tablesBelow(root: string, references: readonly Reference[]): Set<string> {
+  const found = new Set<string>();
+  const visit = (table: string): void => {
+    for (const { child, parent } of references) {
+      if (parent !== table || found.has(child)) continue;
+      found.add(child);
+      visit(child);
+    }
+  };
+  visit(root);
+  return found;
+}
+
+/** The statement is made of names alone: they come from the list above and from the catalogue. */
+function cloneSql(
+  db: Database,
+  schema: KindSchema,
+  relation: Relation,
+  columns: readonly string[],
+): string {
+  const quote = (name: string): string => db.ref(name).toQuery();
+  const own = columns.filter((column) => column !== 'session_id');
+  const values = own.map((column) => relation.overrides[column] ?? `r.${quote(column)}`);
+  return `
+    INSERT INTO ${quote(relation.table)} (session_id, ${own.map(quote).join(', ')})
+    SELECT s.id, ${values.join(', ')}
+    FROM ${quote(schema.sessions)} s
+    JOIN ${quote(relation.table)} r ON r.session_id = s.shared_from_session_id
+    WHERE s.id IN (?)`;
+}
+
+interface Reference {
+  readonly child: string;
+  readonly parent: string;
+}
+
+async function readForeignKeys(db: Database): Promise<readonly Reference[]> {
+  return read<Reference>(
+    db,
+    `SELECT TABLE_NAME AS child, REFERENCED_TABLE_NAME AS parent
+     FROM information_schema.REFERENTIAL_CONSTRAINTS
+     WHERE CONSTRAINT_SCHEMA = DATABASE()`,
+    [],
+  );
+}
+
+/** The columns of every table, in order, less those that the database computes by itself. */
+async function readColumns(db: Database): Promise<ReadonlyMap<string, readonly string[]>> {
+  interface Row {
+    readonly table_name: string;
+    readonly column_name: string;
+  }
+  const rows = await read<Row>(
+    db,
+    `SELECT TABLE_NAME AS table_name, COLUMN_NAME AS column_name
+     FROM information_schema.COLUMNS
+     WHERE TABLE_SCHEMA = DATABASE() AND COALESCE(GENERATION_EXPRESSION, '') = ''
+     ORDER BY TABLE_NAME, ORDINAL_POSITION`,
+    [],
+  );
+  const columns = new Map<string, string[]>();
+  for (const { table_name: table, column_name: column } of rows) {
+    const known = columns.get(table);
+    if (known) known.push(column);
+    else columns.set(table, [column]);
+  }
+  return columns;
+}

@@ -1,0 +1,179 @@
+import { fromBinary, toBinary } from '../db/ids';
+import type { ApplicationId, SessionId, WorkflowId } from '../db/ids';
+import { read } from '../db/query';
+import type { Problem } from '../errors';
+import { inKeyOrder, type PlannedImport, type Transaction } from './group';
+import type { KindSchema } from './relations';
+import { finishedStatuses, type SessionKind, type SessionStatus } from './session';
+
+/** What the database says about the calls of a group. */
+export interface Facts {
+  /** The copies that exist, or existed, by importing application and source session. */
+  readonly ledger: ReadonlyMap<LedgerKey, SessionId>;
+  readonly workflows: ReadonlyMap<WorkflowId, Workflow>;
+  /** The source sessions, locked until the transaction ends: nobody changes them meanwhile. */
+  readonly sources: ReadonlyMap<SessionId, Source>;
+}
+
+export interface Workflow {
+  readonly applicationId: ApplicationId;
+  readonly kind: SessionKind;
+  readonly version: number;
+}
+
+export interface Source {
+  readonly applicationId: ApplicationId;
+  readonly status: SessionStatus;
+}
+
+/** The ledger's primary key, as text whose order is that of the key. */
+export type LedgerKey = `${ApplicationId}/${SessionId}`;
+
+export function ledgerKey({ request }: PlannedImport): LedgerKey {
+  return `${request.applicationId}/${request.sourceSessionId}`;
+}
+
+/** Reads what decides whether each call may go on, and locks the source sessions of those that may. */
+export async function gatherFacts(
+  trx: Transaction,
+  schema: KindSchema,
+  calls: readonly PlannedImport[],
+): Promise<Facts> {
+  const ledger = await readLedger(trx, calls);
+  const workflows = await readWorkflows(trx, calls);
+  const wanted = calls.filter((call) => !ledger.has(ledgerKey(call)));
+  const sources = await lockSources(trx, schema, wanted);
+  return { ledger, workflows, sources };
+}
+
+/** Reads whose claims stand in the ledger, among the sessions that the calls are about. */
+export async function readLedger(
+  trx: Transaction,
+  calls: readonly PlannedImport[],
+): Promise<ReadonlyMap<LedgerKey, SessionId>> {
+  const keys = calls.map(({ request }) => [
+    toBinary(request.applicationId),
+    toBinary(request.sourceSessionId),
+  ]);
+  const rows = await read<Record<'application_id' | 'source_session_id' | 'session_id', Buffer>>(
+    trx,
+    `SELECT application_id, source_session_id, session_id FROM session_imports
+     WHERE (application_id, source_session_id) IN (?)`,
+    [keys],
+  );
+  return new Map(
+    rows.map((row) => [
+      `${fromBinary<ApplicationId>(row.application_id)}/${fromBinary<SessionId>(row.source_session_id)}`,
+      fromBinary<SessionId>(row.session_id),
+    ]),
+  );
+}
+
+async function readWorkflows(
+  trx: Transaction,
+  calls: readonly PlannedImport[],
+): Promise<ReadonlyMap<WorkflowId, Workflow>> {
+  interface Row {
+    readonly id: Buffer;
+    readonly application_id: Buffer;
+    readonly kind: SessionKind;
+    readonly version: number;
+  }
+  const ids = new Set(calls.map(({ request }) => request.workflowId));
+  const rows = await read<Row>(
+    trx,
+    'SELECT id, application_id, kind, version FROM workflows WHERE id IN (?)',
+    [[...ids].map(toBinary)],
+  );
+  return new Map(
+    rows.map((row) => [
+      fromBinary<WorkflowId>(row.id),
+      { applicationId: fromBinary(row.application_id), kind: row.kind, version: row.version },
+    ]),
+  );
+}
+
+/**
+ * Share-locks the source sessions, in key order, until the transaction ends. Whoever changes a
+ * session's relations holds its row exclusively; so what is copied afterwards is one version of the
+ * session, although READ COMMITTED gives every statement a new snapshot.
+ */
+async function lockSources(
+  trx: Transaction,
+  schema: KindSchema,
+  calls: readonly PlannedImport[],
+): Promise<ReadonlyMap<SessionId, Source>> {
+  if (calls.length === 0) return new Map();
+  interface Row {
+    readonly id: Buffer;
+    readonly application_id: Buffer;
+    readonly status: SessionStatus;
+  }
+  const ids = inKeyOrder(
+    [...new Set(calls.map(({ request }) => request.sourceSessionId))],
+    (id) => id,
+  );
+  // LOCK IN SHARE MODE is the spelling of FOR SHARE that MariaDB knows too.
+  const rows = await read<Row>(
+    trx,
+    'SELECT id, application_id, status FROM ?? WHERE id IN (?) ORDER BY id LOCK IN SHARE MODE',
+    [schema.sessions, ids.map(toBinary)],
+  );
+  return new Map(
+    rows.map((row) => [
+      fromBinary<SessionId>(row.id),
+      { applicationId: fromBinary(row.application_id), status: row.status },
+    ]),
+  );
+}
+
+/** What the facts say of a call. */
+export type Verdict =
+  | { readonly type: 'admitted'; readonly source: Source; readonly workflow: Workflow }
+  | { readonly type: 'refused'; readonly problem: Problem }
+  /** An earlier try of this very call was committed; only its answer got lost. */
+  | { readonly type: 'done before' };
+
+/** Judges a call by the order of `ErrorReason`: the first condition that applies refuses it. */
+export function judge({ request, sessionId }: PlannedImport, facts: Facts): Verdict {
+  const { sourceSessionId, sourceApplicationId, workflowId, kind } = request;
+
+  const existing = facts.ledger.get(`${request.applicationId}/${sourceSessionId}`);
+  if (existing === sessionId) return { type: 'done before' };
+  if (existing) {
+    return refused({ reason: 'SESSION_ALREADY_IMPORTED', sessionId: existing, sourceSessionId });
+  }
+
+  const source = facts.sources.get(sourceSessionId);
+  if (source?.applicationId !== sourceApplicationId) {
+    return refused({
+      reason: 'SOURCE_SESSION_NOT_FOUND',
+      kind,
+      sourceSessionId,
+      sourceApplicationId,
+    });
+  }
+  const { status } = source;
+  if (!finishedStatuses.has(status)) {
+    return refused({ reason: 'SOURCE_SESSION_NOT_FINISHED', sourceSessionId, status });
+  }
+
+  const workflow = facts.workflows.get(workflowId);
+  if (workflow?.applicationId !== request.applicationId) {
+    return refused({ reason: 'WORKFLOW_NOT_FOUND', workflowId });
+  }
+  if (workflow.kind !== kind) {
+    const workflowKind = workflow.kind;
+    return refused({
+      reason: 'WORKFLOW_KIND_MISMATCH',
+      workflowId,
+      workflowKind,
+      sessionKind: kind,
+    });
+  }
+  return { type: 'admitted', source, workflow };
+}
+
+function refused(problem: Problem): Verdict {
+  return { type: 'refused', problem };
+}

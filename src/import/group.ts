@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import type { Knex } from 'knex';
+import { newId, type Id, type SessionId, type VendorEntityId } from '../db/ids';
+import type { Source, Workflow } from './facts';
+import type { ImportRequest } from './session';
+
+/** The transaction that a group runs in. */
+export type Transaction = Knex.Transaction;
+
+/**
+ * A call on its way, with everything about the copy that is decided before the first try. Since the
+ * new ids stay the same from try to try, a try that finds its own claim in the ledger knows that an
+ * earlier one was committed, although the connection was lost before the answer came.
+ */
+export interface PlannedImport {
+  readonly request: ImportRequest;
+  readonly sessionId: SessionId;
+  readonly sessionNumber: number;
+  readonly sessionToken: string;
+  /** The id of the vendor entity, should it have to be made. */
+  readonly vendorEntityId: VendorEntityId;
+  readonly createdAt: Date;
+  /** An earlier try reached COMMIT, and how that ended is not known. */
+  mayBeCommitted: boolean;
+}
+
+/** A call that nothing speaks against, with what the database said about it. */
+export interface AdmittedImport extends PlannedImport {
+  readonly source: Source;
+  readonly workflow: Workflow;
+}
+
+/** The unguessable part of a session's URL: 256 random bits. */
+const sessionTokenBytes = 32;
+
+/** Decides everything about the copy that does not depend on the session it is made of. */
+export function planImport(request: ImportRequest, sessionNumber: number): PlannedImport {
+  return {
+    request,
+    sessionId: newId(),
+    sessionNumber,
+    sessionToken: randomBytes(sessionTokenBytes).toString('base64url'),
+    vendorEntityId: newId(),
+    createdAt: new Date(),
+    mayBeCommitted: false,
+  };
+}
+
+/** Sorts by a key, so that every transaction locks rows of one index in the same order. */
+export function inKeyOrder<T>(items: readonly T[], keyOf: (item: T) => Id<string> | string): T[] {
+  return items
+    .map((item) => ({ key: keyOf(item), item }))
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .map(({ item }) => item);
+}

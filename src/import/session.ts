@@ -1,0 +1,77 @@
+import type { ApiKeyId, ApplicationId, SessionId, WorkflowId } from '../db/ids';
+
+/** What a session verifies: a person (KYC) or a company (KYB). */
+export type SessionKind = 'user' | 'business';
+
+export const sessionKinds: readonly SessionKind[] = ['user', 'business'];
+
+/** The statuses of a session, as the database spells them. */
+export type SessionStatus =
+  | 'Not Started'
+  | 'In Progress'
+  | 'Awaiting User'
+  | 'In Review'
+  | 'Approved'
+  | 'Declined'
+  | 'Resubmitted'
+  | 'Expired'
+  | 'Kyc Expired'
+  | 'Abandoned';
+
+/** The statuses in which a session is finished, and so may be imported. */
+export const finishedStatuses: ReadonlySet<SessionStatus> = new Set<SessionStatus>([
+  'Approved',
+  'Declined',
+  'In Review',
+  'Kyc Expired',
+]);
+
+/** One call to import one session: who asks, for what, on which token's strength. */
+export interface ImportRequest {
+  readonly kind: SessionKind;
+  /** The importing application. */
+  readonly applicationId: ApplicationId;
+  /** The key the caller used: kept in the ledger. */
+  readonly apiKeyId: ApiKeyId;
+  readonly sourceApplicationId: ApplicationId;
+  readonly sourceSessionId: SessionId;
+  /** What identifies the share token afterwards; never the token itself. */
+  readonly token: TokenTrace;
+  readonly workflowId: WorkflowId;
+  /** The importing application's name for the person or company; null: none. */
+  readonly vendorData: string | null;
+  /** True: the copy keeps the original's status. False: it is In Review. */
+  readonly trustReview: boolean;
+}
+
+/** What the ledger keeps of a share token. */
+export interface TokenTrace {
+  /** SHA-256 of the token's signed part. */
+  readonly digest: Buffer;
+  /** The `kid` of the key that signed it; null if that key has none. */
+  readonly keyId: string | null;
+  /** The token's `jti`; null if it has none. */
+  readonly id: string | null;
+}
+
+/** A session that an import has made. */
+export interface ImportedSession {
+  readonly sessionId: SessionId;
+  readonly sessionNumber: number;
+  /** The secret part of the session's URL. */
+  readonly sessionToken: string;
+  readonly kind: SessionKind;
+  readonly status: SessionStatus;
+  readonly workflowId: WorkflowId;
+  readonly vendorData: string | null;
+  readonly sourceSessionId: SessionId;
+  readonly sourceApplicationId: ApplicationId;
+  readonly createdAt: Date;
+  /** Rows cloned, by relation, parents before children. */
+  readonly clonedRows: readonly ClonedRows[];
+}
+
+export interface ClonedRows {
+  readonly relation: string;
+  readonly rows: number;
+}
