@@ -1,11 +1,6 @@
 import { CallAbandoned, ServiceError } from '../errors';
 import type { Outcome } from './import-group';
-import {
-  sessionKinds,
-  type ImportedSession,
-  type ImportRequest,
-  type SessionKind,
-} from './session';
+import type { ImportedSession, ImportRequest, SessionKind } from './session';
 
 /** How much runs and waits at once, for each kind of session. */
 export interface QueueOptions {
@@ -60,16 +55,11 @@ export class ImportQueue {
   async submit(request: ImportRequest, signal: AbortSignal): Promise<ImportedSession> {
     return this.lanes[request.kind].submit(request, signal);
   }
-
-  /** Resolves when nothing runs or waits. */
-  async idle(): Promise<void> {
-    await Promise.all(sessionKinds.map((kind) => this.lanes[kind].idle()));
-  }
 }
 
 class Lane {
   private readonly waiting = new Set<Waiting>();
-  private readonly running = new Set<Promise<void>>();
+  private running = 0;
   private scheduled = false;
 
   constructor(
@@ -104,13 +94,6 @@ class Lane {
     });
   }
 
-  async idle(): Promise<void> {
-    while (this.waiting.size > 0 || this.running.size > 0) {
-      if (this.running.size > 0) await Promise.race(this.running);
-      else await new Promise(setImmediate);
-    }
-  }
-
   /** Starts groups at the end of this turn of the event loop: calls that arrive together, go together. */
   private schedule(): void {
     if (this.scheduled) return;
@@ -122,14 +105,14 @@ class Lane {
   }
 
   private startGroups(): void {
-    while (this.waiting.size > 0 && this.running.size < this.options.workers) {
+    while (this.waiting.size > 0 && this.running < this.options.workers) {
       const group = [...this.waiting].slice(0, this.options.groupSize);
       for (const call of group) this.waiting.delete(call);
-      const work = this.runGroup(group).finally(() => {
-        this.running.delete(work);
+      this.running++;
+      void this.runGroup(group).finally(() => {
+        this.running--;
         this.startGroups();
       });
-      this.running.add(work);
     }
   }
 

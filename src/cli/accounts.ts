@@ -1,0 +1,109 @@
+import { Argument, Command, Option } from '@commander-js/extra-typings';
+import { createApiKey, createApplication, createWorkflow, revokeApiKey } from '../admin/accounts';
+import { privileges, type Privilege } from '../auth/callers';
+import type { ApiKeyId, ApplicationId } from '../db/ids';
+import { sessionKinds } from '../import/session';
+import { idArgument, wholeNumberArgument } from './arguments';
+import { withDatabase } from './database';
+import { printFacts } from './output';
+
+const millisecondsPerDay = 24 * 60 * 60 * 1000;
+
+/** `application create` */
+export function applicationCommand() {
+  return new Command('application')
+    .description('applications: the tenants of the platform')
+    .addCommand(
+      new Command('create')
+        .description('register an application')
+        .requiredOption('--name <name>', 'what people call it')
+        .option('--json', 'print JSON', false)
+        .action(async ({ name, json }) => {
+          const id = await withDatabase((db) => createApplication(db, name));
+          printFacts({ application_id: id, name }, { json });
+        }),
+    );
+}
+
+/** `workflow create` */
+export function workflowCommand() {
+  return new Command('workflow').description('workflows: what sessions are filed under').addCommand(
+    new Command('create')
+      .description('register a workflow of an application')
+      .requiredOption('--application <id>', 'the application', idArgument<ApplicationId>)
+      .addOption(
+        new Option('--kind <kind>', 'the kind of its sessions')
+          .choices(sessionKinds)
+          .makeOptionMandatory(),
+      )
+      .requiredOption('--name <name>', 'what people call it')
+      .option('--json', 'print JSON', false)
+      .action(async ({ application, kind, name, json }) => {
+        const id = await withDatabase((db) =>
+          createWorkflow(db, { applicationId: application, kind, name }),
+        );
+        printFacts({ workflow_id: id, application_id: application, kind, name }, { json });
+      }),
+  );
+}
+
+/** `api-key create` and `api-key revoke` */
+export function apiKeyCommand() {
+  return new Command('api-key')
+    .description('API keys: how callers identify themselves')
+    .addCommand(createApiKeyCommand())
+    .addCommand(revokeApiKeyCommand());
+}
+
+function createApiKeyCommand() {
+  return new Command('create')
+    .description('make an API key; it is shown once and can not be shown again')
+    .requiredOption(
+      '--application <id>',
+      'the application it belongs to',
+      idArgument<ApplicationId>,
+    )
+    .option('--name <name>', 'what people call it', 'unnamed')
+    .addOption(
+      new Option('--privilege <privilege...>', 'what it allows')
+        .choices(privileges)
+        .default([...privileges] as Privilege[]),
+    )
+    .option(
+      '--days <days>',
+      'how long it is valid (default: for ever)',
+      wholeNumberArgument(1, 3650),
+    )
+    .option('--json', 'print JSON', false)
+    .action(async ({ application, name, privilege, days, json }) => {
+      const expiresAt =
+        days === undefined ? null : new Date(Date.now() + days * millisecondsPerDay);
+      const { id, apiKey } = await withDatabase((db) =>
+        createApiKey(db, { applicationId: application, name, privileges: privilege, expiresAt }),
+      );
+      printFacts(
+        {
+          api_key_id: id,
+          api_key: apiKey,
+          application_id: application,
+          name,
+          privileges: privilege.join(', '),
+          expires_at: expiresAt?.toISOString() ?? null,
+        },
+        { json },
+      );
+    });
+}
+
+function revokeApiKeyCommand() {
+  return new Command('revoke')
+    .description('revoke an API key; running services notice within seconds')
+    .addArgument(new Argument('<id>', 'the id of the key').argParser(idArgument<ApiKeyId>))
+    .option('--json', 'print JSON', false)
+    .action(async (id, { json }) => {
+      if (!(await withDatabase((db) => revokeApiKey(db, id)))) {
+        throw new Error(`there is no API key ${id}, or it was revoked before`);
+      }
+      printFacts({ api_key_id: id, revoked: true }, { json });
+    });
+}

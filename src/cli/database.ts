@@ -1,0 +1,15 @@
+import { readDatabaseUrl } from '../config';
+import { openDatabase, type Database } from '../db/connection';
+
+/** Long enough for a migration to wait for a table that is in use. */
+const lockWaitSeconds = 50;
+
+/** Runs a command's work on the database that `DATABASE_URL` names. */
+export async function withDatabase<T>(work: (db: Database) => Promise<T>): Promise<T> {
+  const db = openDatabase({ url: readDatabaseUrl(process.env), poolSize: 2, lockWaitSeconds });
+  try {
+    return await work(db);
+  } finally {
+    await db.destroy();
+  }
+}

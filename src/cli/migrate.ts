@@ -1,0 +1,19 @@
+import { Command } from '@commander-js/extra-typings';
+import { printFacts } from './output';
+import { withDatabase } from './database';
+
+/** `migrate`: brings the database's schema up to date, or takes the newest steps back. */
+export function migrateCommand() {
+  return new Command('migrate')
+    .description('bring the schema of the database up to date')
+    .option('--rollback', 'take back what the last run of migrate did; this deletes data', false)
+    .option('--json', 'print JSON', false)
+    .action(async ({ rollback, json }) => {
+      const [batch, names] = await withDatabase(
+        async (db): Promise<[number, string[]]> =>
+          (rollback ? db.migrate.rollback() : db.migrate.latest()) as Promise<[number, string[]]>,
+      );
+      const done = rollback ? 'taken_back' : 'migrated';
+      printFacts({ batch, [done]: names.join(', ') || 'nothing to do' }, { json });
+    });
+}

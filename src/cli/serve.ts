@@ -1,0 +1,30 @@
+import { Command } from '@commander-js/extra-typings';
+import { readConfig, variables } from '../config';
+import { SessionImportServer } from '../server';
+import { createLogger } from '../telemetry/logger';
+
+/** `serve`: runs the service in the foreground until it is told to stop. */
+export function serveCommand() {
+  return new Command('serve')
+    .description('run the service until SIGTERM or SIGINT')
+    .addHelpText('after', `\nEnvironment:\n${explainVariables()}`)
+    .action(async () => {
+      const config = readConfig(process.env);
+      const log = createLogger(config.logLevel);
+      const server = await SessionImportServer.start(config, log);
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+        process.once(signal, () => {
+          void server.stop();
+        });
+      }
+    });
+}
+
+function explainVariables(): string {
+  return Object.entries(variables)
+    .map(([name, variable]) => {
+      const fallback = 'default' in variable ? `default: ${variable.default}` : 'required';
+      return `  ${name}\n      ${variable.description} (${fallback})`;
+    })
+    .join('\n');
+}

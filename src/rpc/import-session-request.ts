@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import { isUuid, toId, type WorkflowId } from '../db/ids';
+import { ServiceError } from '../errors';
+import type { ImportSessionRequest } from '../gen/sessionimport/v1/session_import';
+
+/** A request whose fields are known to be well-formed. */
+export interface ParsedImportSessionRequest {
+  readonly shareToken: string;
+  readonly trustReview: boolean;
+  readonly workflowId: WorkflowId;
+  readonly vendorData: string | null;
+}
+
+const longestShareToken = 8192;
+const longestVendorData = 255;
+
+/** The fields by their names in the proto file, so that a violation names what the caller wrote. */
+const schema = z.object({
+  share_token: z
+    .string()
+    .min(1, 'is required')
+    .max(longestShareToken, `must have at most ${longestShareToken} characters`),
+  workflow_id: z.string().min(1, 'is required').refine(isUuid, 'must be a UUID'),
+  vendor_data: z
+    .string()
+    .min(1, 'must not be empty when present; leave it out if there is none')
+    .refine(
+      // Characters, and not the UTF-16 units that a JavaScript string counts.
+      (text) => text.length <= longestVendorData || Array.from(text).length <= longestVendorData,
+      `must have at most ${longestVendorData} characters`,
+    )
+    .optional(),
+});
+
+/**
+ * Checks the form of a request.
+ *
+ * @throws ServiceError with INVALID_REQUEST, naming every field that is wrong.
+ */
+export function parseImportSessionRequest(
+  request: ImportSessionRequest,
+): ParsedImportSessionRequest {
+  const parsed = schema.safeParse({
+    share_token: request.shareToken,
+    workflow_id: request.workflowId,
+    vendor_data: request.vendorData,
+  });
+  if (!parsed.success) {
+    const first = new Map<string, string>();
+    for (const { path, message } of parsed.error.issues) {
+      const field = path.join('.');
+      if (!first.has(field)) first.set(field, message);
+    }
+    const violations = [...first].map(([field, description]) => ({ field, description }));
+    throw new ServiceError({ reason: 'INVALID_REQUEST', violations });
+  }
+  return {
+    shareToken: parsed.data.share_token,
+    trustReview: request.trustReview,
+    workflowId: toId(parsed.data.workflow_id),
+    vendorData: parsed.data.vendor_data ?? null,
+  };
+}

@@ -1,0 +1,15 @@
+/** The calls that have begun and are not answered yet: what a graceful stop waits for. */
+export class RunningCalls {
+  private readonly running = new Set<Promise<void>>();
+
+  /** Counts a call as running until its work has ended, well or badly. */
+  add(work: Promise<void>): void {
+    this.running.add(work);
+    void work.finally(() => this.running.delete(work));
+  }
+
+  /** Resolves when no call runs. */
+  async ended(): Promise<void> {
+    while (this.running.size > 0) await Promise.allSettled(this.running);
+  }
+}

@@ -1,0 +1,167 @@
+import { Metadata, status, type StatusObject } from '@grpc/grpc-js';
+import type { Any } from '../gen/google/protobuf/any';
+import { BadRequest, ErrorInfo, ResourceInfo, RetryInfo } from '../gen/google/rpc/error_details';
+import { Status } from '../gen/google/rpc/status';
+import type { Problem, Reason } from '../errors';
+
+/** The domain of every `google.rpc.ErrorInfo` of this service. */
+export const errorDomain = 'session-import';
+
+/** Where clients of every language look for error details. */
+const detailsKey = 'grpc-status-details-bin';
+
+/** How one problem is told to the caller. */
+interface Answer {
+  readonly code: status;
+  /** For people: what is wrong, and what to do. */
+  readonly message: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly details?: readonly Any[];
+}
+
+type Answers = {
+  readonly [R in Reason]: (problem: Extract<Problem, { reason: R }>, requestId: string) => Answer;
+};
+
+/** The one place where problems become gRPC statuses: the error table of the README, as code. */
+const answers: Answers = {
+  API_KEY_INVALID: () => ({
+    code: status.UNAUTHENTICATED,
+    message:
+      'Send a valid API key in the metadata x-api-key: it is missing, unknown, revoked or expired.',
+  }),
+  PRIVILEGE_MISSING: ({ privilege }) => ({
+    code: status.PERMISSION_DENIED,
+    message: `The API key lacks the privilege ${privilege}; use a key that has it.`,
+    metadata: { privilege },
+  }),
+  INVALID_REQUEST: ({ violations }) => ({
+    code: status.INVALID_ARGUMENT,
+    message: `The request is malformed: ${violations.map(({ field, description }) => `${field} ${description}`).join('; ')}.`,
+    details: [
+      pack('google.rpc.BadRequest', BadRequest, {
+        fieldViolations: violations.map(({ field, description }) => ({
+          field,
+          description,
+          reason: '',
+          localizedMessage: undefined,
+        })),
+      }),
+    ],
+  }),
+  SHARE_TOKEN_INVALID: ({ why }) => ({
+    code: status.UNAUTHENTICATED,
+    message: `The share token is invalid: ${why}. Ask the source application for a new one.`,
+  }),
+  SHARE_TOKEN_EXPIRED: ({ expiredAt }) => ({
+    code: status.UNAUTHENTICATED,
+    message: 'The share token has expired. Ask the source application for a new one.',
+    metadata: { expired_at: expiredAt.toISOString() },
+  }),
+  SHARE_TOKEN_NOT_FOR_APPLICATION: ({ applicationId }) => ({
+    code: status.PERMISSION_DENIED,
+    message: 'The share token is for another application than the one the API key belongs to.',
+    metadata: { application_id: applicationId },
+  }),
+  SESSION_ALREADY_IMPORTED: ({ sessionId, sourceSessionId }) => ({
+    code: status.PERMISSION_DENIED,
+    message: `The session was imported before, as ${sessionId}. It can be imported once.`,
+    metadata: { session_id: sessionId, shared_from_session: sourceSessionId },
+  }),
+  SOURCE_SESSION_NOT_FOUND: ({ kind, sourceSessionId, sourceApplicationId }) => ({
+    code: status.NOT_FOUND,
+    message: `The source application has no ${kind} session ${sourceSessionId} (any more).`,
+    metadata: {
+      shared_from_session: sourceSessionId,
+      shared_from_application: sourceApplicationId,
+      session_kind: kind,
+    },
+    details: [
+      resource(
+        `session-import/${kind}-session`,
+        sourceSessionId,
+        `applications/${sourceApplicationId}`,
+      ),
+    ],
+  }),
+  SOURCE_SESSION_NOT_FINISHED: ({ sourceSessionId, status: sessionStatus }) => ({
+    code: status.FAILED_PRECONDITION,
+    message: `The source session is ${sessionStatus}. Only a session that is Approved, Declined, In Review or Kyc Expired can be imported.`,
+    metadata: { shared_from_session: sourceSessionId, status: sessionStatus },
+  }),
+  WORKFLOW_NOT_FOUND: ({ workflowId }) => ({
+    code: status.NOT_FOUND,
+    message: `Your application has no workflow ${workflowId}.`,
+    metadata: { workflow_id: workflowId },
+    details: [resource('session-import/workflow', workflowId, '')],
+  }),
+  WORKFLOW_KIND_MISMATCH: ({ workflowId, workflowKind, sessionKind }) => ({
+    code: status.FAILED_PRECONDITION,
+    message: `Workflow ${workflowId} is for ${workflowKind} sessions, and this is a ${sessionKind} session. Name a workflow of the session's kind.`,
+    metadata: {
+      workflow_id: workflowId,
+      workflow_kind: workflowKind,
+      session_kind: sessionKind,
+    },
+  }),
+  OVERLOADED: () => ({
+    code: status.RESOURCE_EXHAUSTED,
+    message: 'Too much work is queued. Try again later, with a growing pause.',
+    details: [retryAfter(1_000)],
+  }),
+  CONFLICT: () => ({
+    code: status.ABORTED,
+    message: 'The import kept losing against other transactions. Nothing was written; try again.',
+    details: [retryAfter(500)],
+  }),
+  DATABASE_UNAVAILABLE: () => ({
+    code: status.UNAVAILABLE,
+    message: 'The database is out of reach. Try again later, with a growing pause.',
+    details: [retryAfter(1_000)],
+  }),
+  INTERNAL: (_problem, requestId) => ({
+    code: status.INTERNAL,
+    message: `Something went wrong inside the service. Report request ${requestId}.`,
+    metadata: { request_id: requestId },
+  }),
+};
+
+/** The gRPC status of a problem, with its details in the trailer `grpc-status-details-bin`. */
+export function problemStatus(problem: Problem, requestId: string): Partial<StatusObject> {
+  const tell = answers[problem.reason] as (problem: Problem, requestId: string) => Answer;
+  const { code, message, metadata = {}, details = [] } = tell(problem, requestId);
+  const info = { reason: problem.reason, domain: errorDomain, metadata: { ...metadata } };
+  const trailer = new Metadata();
+  const full = {
+    code,
+    message,
+    details: [pack('google.rpc.ErrorInfo', ErrorInfo, info), ...details],
+  };
+  trailer.set(detailsKey, Buffer.from(Status.encode(full).finish()));
+  return { code, details: message, metadata: trailer };
+}
+
+function resource(resourceType: string, resourceName: string, owner: string): Any {
+  const info = { resourceType, resourceName, owner, description: '' };
+  return pack('google.rpc.ResourceInfo', ResourceInfo, info);
+}
+
+/** Tells when to try again, in milliseconds from now. */
+function retryAfter(milliseconds: number): Any {
+  const retryDelay = {
+    seconds: Math.floor(milliseconds / 1_000),
+    nanos: (milliseconds % 1_000) * 1_000_000,
+  };
+  return pack('google.rpc.RetryInfo', RetryInfo, { retryDelay });
+}
+
+function pack<T>(
+  name: string,
+  type: { encode(message: T): { finish(): Uint8Array } },
+  message: T,
+): Any {
+  return {
+    typeUrl: `type.googleapis.com/${name}`,
+    value: Buffer.from(type.encode(message).finish()),
+  };
+}

@@ -1,0 +1,97 @@
+import { base64url, importJWK, type CryptoKey, type JWK } from 'jose';
+import { z } from 'zod';
+import { isUuid, toId, type ApplicationId } from '../db/ids';
+import { algorithms, type Algorithm } from './share-token';
+
+/** A key that share tokens may be signed with. */
+export interface VerificationKey {
+  readonly kid: string;
+  /** The only algorithm that the key may be used with, whatever a token claims (RFC 8725, 3.1). */
+  readonly algorithm: Algorithm;
+  /** The one source application that the key signs for; undefined: the platform's own key, for any. */
+  readonly applicationId: ApplicationId | undefined;
+  readonly key: CryptoKey | Uint8Array;
+}
+
+/** A JWK Set as this service understands it. */
+export interface KeySet {
+  readonly keys: ReadonlyMap<string, VerificationKey>;
+  /** Members of the set that can't be used, and why. RFC 7517, section 5, has them ignored. */
+  readonly ignored: readonly { readonly kid: string; readonly why: string }[];
+}
+
+/** The key set, or a key in it, is not what it must be. */
+export class KeySetError extends Error {
+  override readonly name = 'KeySetError';
+}
+
+const setSchema = z.object({ keys: z.array(z.looseObject({})) });
+
+const memberSchema = z.looseObject({
+  kid: z.string().min(1, 'kid is missing').max(255, 'kid has over 255 characters'),
+  alg: z.enum(algorithms, `alg must be one of ${algorithms.join(', ')}`),
+  use: z.literal('sig', 'use must be sig').optional(),
+  application_id: z.string().refine(isUuid, 'application_id must be a UUID').optional(),
+});
+
+/** RFC 7518, section 3.2: a key for HS256 has at least 256 bits. */
+const shortestSecret = 32;
+
+/**
+ * Reads a JWK Set (RFC 7517) and makes its keys ready for use, so that no token pays for that.
+ *
+ * @param symmetric whether secrets (HS256) may be in the set: they must never come over a network.
+ * @throws KeySetError if it is not a JWK Set, or if two keys have the same kid.
+ */
+export async function parseKeySet(
+  json: unknown,
+  { symmetric }: { readonly symmetric: boolean },
+): Promise<KeySet> {
+  const set = setSchema.safeParse(json);
+  if (!set.success) throw new KeySetError('not a JWK Set: it must be an object with a list "keys"');
+
+  const keys = new Map<string, VerificationKey>();
+  const ignored: { kid: string; why: string }[] = [];
+  for (const [index, jwk] of set.data.keys.entries()) {
+    const name = typeof jwk['kid'] === 'string' ? jwk['kid'] : `(key ${index + 1})`;
+    const key = await parseKey(jwk, symmetric);
+    if (typeof key === 'string') ignored.push({ kid: name, why: key });
+    else if (keys.has(key.kid)) throw new KeySetError(`two keys have the kid ${key.kid}`);
+    else keys.set(key.kid, key);
+  }
+  return { keys, ignored };
+}
+
+/** Makes a key ready for use, or tells why it can't be used. */
+async function parseKey(jwk: JWK, symmetric: boolean): Promise<VerificationKey | string> {
+  const member = memberSchema.safeParse(jwk);
+  if (!member.success) return member.error.issues.map(({ message }) => message).join(', ');
+  const { kid, alg, application_id: applicationId } = member.data;
+  if ((jwk.kty === 'oct') !== (alg === 'HS256')) return `alg ${alg} does not fit its key type`;
+  if (alg === 'HS256') {
+    if (!symmetric) return 'a secret (HS256) is taken from a file only';
+    if (base64url.decode(jwk.k ?? '').length < shortestSecret) {
+      return `a secret for HS256 has at least ${shortestSecret} bytes`;
+    }
+  }
+  try {
+    // The public half alone: a private key handed over by mistake can't be used for anything else.
+    const key = await importJWK(publicHalf(jwk), alg);
+    return {
+      kid,
+      algorithm: alg,
+      applicationId: applicationId === undefined ? undefined : toId(applicationId),
+      key,
+    };
+  } catch {
+    return `its members are not those of a key for ${alg}`;
+  }
+}
+
+/** The members that make a JWK a private key (RFC 7518, section 6). */
+const privateMembers = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth']);
+
+/** The public half of a key; a secret (HS256) has none and stays as it is. */
+export function publicHalf(jwk: JWK): JWK {
+  return Object.fromEntries(Object.entries(jwk).filter(([name]) => !privateMembers.has(name)));
+}

@@ -1,0 +1,84 @@
+import { readFile } from 'node:fs/promises';
+import { createRemoteJWKSet } from 'jose';
+import { KeySetError, parseKeySet, type KeySet } from './key-set';
+
+/** Where the key set comes from. */
+export interface KeySource {
+  /** What to call it in a log line. */
+  readonly description: string;
+  /** How often it is read again, in milliseconds. */
+  readonly interval: number;
+  /** The shortest time between two readings that an unknown kid may cause, in milliseconds. */
+  readonly cooldown: number;
+  /** Reads the set as it is now. */
+  load(): Promise<KeySet>;
+}
+
+/** A file is cheap to read: a rotation takes effect within a second. */
+const fileInterval = 1_000;
+
+/** A key that was withdrawn from a remote set stops working within this time. */
+const remoteInterval = 60_000;
+
+/** How long tokens with made-up kids can't make the service ask the remote again. */
+const remoteCooldown = 10_000;
+
+const remoteTimeout = 5_000;
+
+/**
+ * The source that a setting names.
+ *
+ * @param location the path of a file, or an https URL; plain http is for loopback only.
+ * @throws KeySetError if it is a URL of another kind.
+ */
+export function keySource(location: string): KeySource {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(location) ? remoteSource(location) : fileSource(location);
+}
+
+function fileSource(path: string): KeySource {
+  return {
+    description: path,
+    interval: fileInterval,
+    cooldown: 0,
+    async load() {
+      const text = await readFile(path, 'utf8');
+      const set = await parseKeySet(parseJson(text), { symmetric: true });
+      // The operator wrote this file: a key that would silently not work is a mistake to be told.
+      const [mistake] = set.ignored;
+      if (mistake) throw new KeySetError(`key ${mistake.kid}: ${mistake.why}`);
+      return set;
+    },
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not the parser's own message: it quotes the text, which may hold a secret.
+    throw new KeySetError('not JSON');
+  }
+}
+
+function remoteSource(location: string): KeySource {
+  const url = new URL(location);
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
+    throw new KeySetError('a remote key set needs https (plain http is for loopback only)');
+  }
+  // jose fetches; when to fetch is decided by the interval and the cool-down above, so that a known
+  // key goes on working while the remote is out.
+  const remote = createRemoteJWKSet(url, { timeoutDuration: remoteTimeout });
+  return {
+    description: url.origin + url.pathname,
+    interval: remoteInterval,
+    cooldown: remoteCooldown,
+    async load() {
+      await remote.reload();
+      return parseKeySet(remote.jwks(), { symmetric: false });
+    },
+  };
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d+){3}$/.test(hostname);
+}

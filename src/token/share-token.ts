@@ -1,0 +1,26 @@
+import type { ApplicationId, SessionId } from '../db/ids';
+import type { SessionKind, TokenTrace } from '../import/session';
+
+declare const verified: unique symbol;
+
+/**
+ * What a share token says, once its signature and every claim have been verified. Only
+ * `ShareTokenVerifier` makes one, so having one proves that its source application shared the
+ * session with `forApplicationId`.
+ */
+export interface VerifiedShareToken {
+  readonly [verified]: true;
+  readonly kind: SessionKind;
+  readonly sessionId: SessionId;
+  readonly fromApplicationId: ApplicationId;
+  readonly forApplicationId: ApplicationId;
+  readonly trace: TokenTrace;
+}
+
+/** The longest time that a share token may be valid, in seconds. */
+export const longestLifetime = 24 * 60 * 60;
+
+/** The signature algorithms that share tokens may use (RFC 7518, section 3.1; RFC 8037). */
+export const asymmetricAlgorithms = ['EdDSA', 'ES256', 'RS256', 'PS256'] as const;
+export const algorithms = [...asymmetricAlgorithms, 'HS256'] as const;
+export type Algorithm = (typeof algorithms)[number];

@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto';
+import { exportJWK, generateKeyPair, generateSecret, importJWK, SignJWT, type JWK } from 'jose';
+import { newId, type ApplicationId, type Id, type SessionId } from '../db/ids';
+import type { SessionKind } from '../import/session';
+import { publicHalf } from './key-set';
+import type { Algorithm } from './share-token';
+
+/** A key pair as two JWKs; for HS256 both are the secret itself. */
+export interface SigningKey {
+  /** Signs: for whoever issues share tokens, and nobody else. */
+  readonly privateJwk: JWK;
+  /** Verifies: goes into the JWK Set that this service reads. */
+  readonly verificationJwk: JWK;
+}
+
+/** Makes a key that share tokens can be signed with. */
+export async function generateSigningKey(options: {
+  readonly algorithm: Algorithm;
+  /** Undefined: a random one. */
+  readonly kid: string | undefined;
+  /** The one application that the key signs for; undefined: any. */
+  readonly applicationId: ApplicationId | undefined;
+}): Promise<SigningKey> {
+  const { algorithm, kid = randomBytes(8).toString('hex'), applicationId } = options;
+  const members = {
+    kid,
+    alg: algorithm,
+    use: 'sig',
+    ...(applicationId === undefined ? {} : { application_id: applicationId }),
+  };
+  const key =
+    algorithm === 'HS256'
+      ? await generateSecret(algorithm, { extractable: true })
+      : (await generateKeyPair(algorithm, { extractable: true })).privateKey;
+  const privateJwk = { ...(await exportJWK(key)), ...members };
+  return { privateJwk, verificationJwk: publicHalf(privateJwk) };
+}
+
+/** Signs a share token for a session. */
+export async function signShareToken(
+  privateJwk: JWK,
+  share: {
+    readonly sessionId: SessionId;
+    readonly kind: SessionKind;
+    readonly fromApplicationId: ApplicationId;
+    readonly forApplicationId: ApplicationId;
+    /** In seconds. */
+    readonly lifetime: number;
+  },
+): Promise<string> {
+  const issuedAt = Math.floor(Date.now() / 1000);
+  const { alg, kid } = privateJwk;
+  if (!alg || !kid) throw new Error('the signing key has no alg or no kid');
+  return new SignJWT({
+    session_id: share.sessionId,
+    session_kind: share.kind,
+    from_application_id: share.fromApplicationId,
+    for_application_id: share.forApplicationId,
+    jti: newId<Id<'share token'>>(),
+  })
+    .setProtectedHeader({ alg, kid, typ: 'JWT' })
+    .setIssuedAt(issuedAt)
+    .setExpirationTime(issuedAt + share.lifetime)
+    .sign(await importJWK(privateJwk, alg));
+}

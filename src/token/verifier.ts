@@ -1,0 +1,166 @@
+import { createHash } from 'node:crypto';
+import { base64url, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose';
+import { z } from 'zod';
+import { isUuid, toId, type ApplicationId, type SessionId } from '../db/ids';
+import { ServiceError } from '../errors';
+import { sessionKinds } from '../import/session';
+import type { VerificationKey } from './key-set';
+import type { Keys } from './keys';
+import { longestLifetime, type VerifiedShareToken } from './share-token';
+
+/** Tells the time; tests have another. */
+export type Clock = () => Date;
+
+const uuid = (name: string) =>
+  z.string(`claim ${name} must be a UUID`).refine(isUuid, `claim ${name} must be a UUID`);
+
+/** RFC 7519, section 2: a NumericDate counts seconds since 1970 and may have a fraction. */
+const numericDate = (name: string) =>
+  z.number(`claim ${name} must be a number of seconds`).min(0, `claim ${name} is before 1970`);
+
+const claimsSchema = z.object({
+  session_id: uuid('session_id'),
+  from_application_id: uuid('from_application_id'),
+  for_application_id: uuid('for_application_id'),
+  // Tokens that predate business sessions have no kind.
+  session_kind: z
+    .enum(sessionKinds, `claim session_kind must be one of ${sessionKinds.join(', ')}`)
+    .default('user'),
+  iat: numericDate('iat'),
+  exp: numericDate('exp'),
+  jti: z
+    .string('claim jti must be a string')
+    .max(255, 'claim jti has over 255 characters')
+    .optional(),
+});
+
+type Claims = z.infer<typeof claimsSchema>;
+
+/** Verifies share tokens: compact JWS with JWT claims (RFC 7515, RFC 7519), by the rules of RFC 8725. */
+export class ShareTokenVerifier {
+  constructor(
+    private readonly keys: Keys,
+    private readonly clock: Clock,
+    /** How far ahead the clock of whoever signed may be, in seconds. */
+    private readonly leeway: number,
+  ) {}
+
+  /**
+   * Verifies a token: its form, its signature by a key that may sign for its source application, its
+   * claims, and that it has not expired. Whom it is for is the caller's to compare.
+   *
+   * @throws ServiceError with SHARE_TOKEN_INVALID or SHARE_TOKEN_EXPIRED; a token that is both, is
+   * invalid.
+   */
+  async verify(token: string): Promise<VerifiedShareToken> {
+    const signedPart = requireOneSpelling(token);
+    const key = await this.keyOf(token);
+    const now = this.clock();
+    const { payload, expired } = await verifySignature(token, key, now);
+    const claims = checkClaims(payload, key, now, this.leeway);
+    if (expired) {
+      const expiredAt = new Date(claims.exp * 1000);
+      throw new ServiceError({ reason: 'SHARE_TOKEN_EXPIRED', expiredAt });
+    }
+    return {
+      kind: claims.session_kind,
+      sessionId: toId<SessionId>(claims.session_id),
+      fromApplicationId: toId<ApplicationId>(claims.from_application_id),
+      forApplicationId: toId<ApplicationId>(claims.for_application_id),
+      trace: {
+        digest: createHash('sha256').update(signedPart).digest(),
+        keyId: key.kid,
+        id: claims.jti ?? null,
+      },
+    } as VerifiedShareToken;
+  }
+
+  /** The key decides the algorithm, and not the token (RFC 8725, section 3.1). */
+  private async keyOf(token: string): Promise<VerificationKey> {
+    const { alg, kid } = headerOf(token);
+    if (kid !== undefined && typeof kid !== 'string') throw invalid('header kid must be a string');
+    const key = await this.keys.find(kid, alg);
+    if (!key) throw invalid('no known key signed it');
+    if (key.algorithm !== alg) throw invalid('its algorithm is not that of its key');
+    return key;
+  }
+}
+
+/**
+ * Base64url as decoders take it has several spellings of the same bytes: unused bits of the last
+ * character, padding, characters that are skipped. A signed token has one.
+ *
+ * @returns the part of the token that the signature covers.
+ */
+function requireOneSpelling(token: string): string {
+  const parts = token.split('.');
+  const exact = (part: string): boolean => {
+    try {
+      return part !== '' && base64url.encode(base64url.decode(part)) === part;
+    } catch {
+      return false;
+    }
+  };
+  if (parts.length !== 3 || !parts.every(exact)) {
+    throw invalid('it must be three base64url parts with dots between them');
+  }
+  return parts.slice(0, 2).join('.');
+}
+
+function headerOf(token: string): { readonly alg?: unknown; readonly kid?: unknown } {
+  try {
+    return decodeProtectedHeader(token);
+  } catch {
+    throw invalid('its header is not a JSON object');
+  }
+}
+
+/**
+ * Verifies the signature, and with it `exp` and `nbf`. Expiry is only noted: a token that is also
+ * wrong in another way is invalid first.
+ */
+async function verifySignature(
+  token: string,
+  key: VerificationKey,
+  now: Date,
+): Promise<{ readonly payload: JWTPayload; readonly expired: boolean }> {
+  try {
+    const options = { algorithms: [key.algorithm], currentDate: now };
+    const { payload } = await jwtVerify(token, key.key, options);
+    return { payload, expired: false };
+  } catch (error) {
+    if (error instanceof errors.JWTExpired) return { payload: error.payload, expired: true };
+    if (error instanceof errors.JWSSignatureVerificationFailed) {
+      throw invalid('its signature does not fit');
+    }
+    if (error instanceof errors.JWTClaimValidationFailed) {
+      throw invalid(`claim ${error.claim} does not hold`);
+    }
+    if (error instanceof errors.JOSEError) throw invalid('it is not a JWT');
+    throw error;
+  }
+}
+
+function checkClaims(payload: JWTPayload, key: VerificationKey, now: Date, leeway: number): Claims {
+  const parsed = claimsSchema.safeParse(payload);
+  if (!parsed.success) throw invalid(parsed.error.issues.map(({ message }) => message).join(', '));
+  const claims = parsed.data;
+  if (claims.iat > now.getTime() / 1000 + leeway) throw invalid('it was issued in the future');
+  if (claims.exp <= claims.iat) throw invalid('claim exp must be after iat');
+  if (claims.exp - claims.iat > longestLifetime) throw invalid('it lives longer than 24 hours');
+  if (sameUuid(claims.from_application_id, claims.for_application_id)) {
+    throw invalid('an application can not share with itself');
+  }
+  if (key.applicationId && !sameUuid(key.applicationId, claims.from_application_id)) {
+    throw invalid('its key may not sign for its source application');
+  }
+  return claims;
+}
+
+function sameUuid(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase();
+}
+
+function invalid(why: string): ServiceError {
+  return new ServiceError({ reason: 'SHARE_TOKEN_INVALID', why });
+}
