@@ -1,0 +1,140 @@
+import {
+  credentials,
+  Metadata,
+  status,
+  type CallOptions,
+  type ServiceError as GrpcError,
+} from '@grpc/grpc-js';
+import { expect } from 'chai';
+import type { Any } from '../../src/gen/google/protobuf/any';
+import {
+  BadRequest,
+  ErrorInfo,
+  ResourceInfo,
+  RetryInfo,
+} from '../../src/gen/google/rpc/error_details';
+import { Status } from '../../src/gen/google/rpc/status';
+import {
+  ImportSessionRequest,
+  SessionImportClient,
+  type ImportSessionResponse,
+  type Session,
+} from '../../src/gen/sessionimport/v1/session_import';
+
+/** A client of a running service, with promises. */
+export class TestClient {
+  private readonly stub: SessionImportClient;
+
+  constructor(port: number) {
+    this.stub = new SessionImportClient(`127.0.0.1:${port}`, credentials.createInsecure());
+  }
+
+  import(
+    apiKey: string | null,
+    request: Partial<ImportSessionRequest>,
+    options: CallOptions = {},
+  ): Promise<ImportSessionResponse> {
+    const metadata = new Metadata();
+    if (apiKey !== null) metadata.set('x-api-key', apiKey);
+    return this.send(metadata, request, options);
+  }
+
+  send(
+    metadata: Metadata,
+    request: Partial<ImportSessionRequest>,
+    options: CallOptions = {},
+  ): Promise<ImportSessionResponse> {
+    return new Promise((resolve, reject) => {
+      this.stub.importSession(
+        ImportSessionRequest.fromPartial(request),
+        metadata,
+        options,
+        (error, response) => {
+          if (error) reject(error);
+          else resolve(response);
+        },
+      );
+    });
+  }
+
+  close(): void {
+    this.stub.close();
+  }
+}
+
+/** The session of an answer; fails the test if it has none. */
+export function sessionOf(response: ImportSessionResponse): Session {
+  if (!response.session) throw new Error('the answer has no session');
+  return response.session;
+}
+
+/** The rows cloned by relation, without those of no rows. */
+export function rowsOf(response: ImportSessionResponse): Record<string, number> {
+  return Object.fromEntries(
+    response.clonedRelations
+      .filter(({ rows }) => rows > 0)
+      .map(({ relation, rows }) => [relation, rows]),
+  );
+}
+
+/** A failed call as its caller sees it, with the details unpacked. */
+export interface Failure {
+  readonly code: string | undefined;
+  readonly reason: string | undefined;
+  readonly message: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly badRequest: BadRequest | undefined;
+  readonly resource: ResourceInfo | undefined;
+  readonly retry: RetryInfo | undefined;
+}
+
+/** Waits for a call to fail; fails the test if it succeeds. */
+export async function failureOf(call: Promise<unknown>): Promise<Failure> {
+  const error = await call.then(
+    () => undefined,
+    (failure: unknown) => failure as GrpcError,
+  );
+  if (!error) throw new Error('the call succeeded, and should have failed');
+  const [trailer] = error.metadata.get('grpc-status-details-bin');
+  const full = Buffer.isBuffer(trailer) ? Status.decode(trailer) : undefined;
+  const info = detail(full, 'ErrorInfo', ErrorInfo);
+  if (full) {
+    expect(full.code).to.equal(error.code);
+    expect(info?.domain).to.equal('session-import');
+  }
+  return {
+    code: status[error.code],
+    reason: info?.reason,
+    message: error.details,
+    metadata: info?.metadata ?? {},
+    badRequest: detail(full, 'BadRequest', BadRequest),
+    resource: detail(full, 'ResourceInfo', ResourceInfo),
+    retry: detail(full, 'RetryInfo', RetryInfo),
+  };
+}
+
+function detail<T>(
+  full: Status | undefined,
+  name: string,
+  type: { decode(bytes: Uint8Array): T },
+): T | undefined {
+  const found = full?.details.find(
+    ({ typeUrl }: Any) => typeUrl === `type.googleapis.com/google.rpc.${name}`,
+  );
+  return found && type.decode(found.value);
+}
+
+/** How each of many calls ended: "OK", or the reason of its failure. */
+export async function endings(calls: readonly Promise<unknown>[]): Promise<string[]> {
+  return Promise.all(
+    calls.map(async (call) => {
+      const settled = await call.then(
+        () => 'OK',
+        () => undefined,
+      );
+      if (settled) return settled;
+      const { reason, code } = await failureOf(call);
+      return reason ?? code ?? 'unknown';
+    }),
+  );
+}

@@ -1,0 +1,136 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { JWK } from 'jose';
+import { createApiKey, createApplication, createWorkflow } from '../../src/admin/accounts';
+import { privileges } from '../../src/auth/callers';
+import type { Database } from '../../src/db/connection';
+import {
+  newId,
+  toBinary,
+  type ApplicationId,
+  type SessionId,
+  type WorkflowId,
+} from '../../src/db/ids';
+import { kindSchemas } from '../../src/import/relations';
+import type { SessionKind, SessionStatus } from '../../src/import/session';
+import { leaseBlock } from '../../src/import/session-numbers';
+import { addToKeySet } from '../../src/token/key-files';
+import type { Algorithm } from '../../src/token/share-token';
+import { generateSigningKey, signShareToken } from '../../src/token/signing';
+
+/** An application with a workflow of each kind and an API key. */
+export interface Tenant {
+  readonly applicationId: ApplicationId;
+  readonly apiKey: string;
+  readonly workflows: Readonly<Record<SessionKind, WorkflowId>>;
+}
+
+export async function createTenant(db: Database): Promise<Tenant> {
+  const applicationId = await createApplication(db, 'a tenant of the tests');
+  const { apiKey } = await createApiKey(db, {
+    applicationId,
+    name: 'tests',
+    privileges,
+    expiresAt: null,
+  });
+  const workflow = (kind: SessionKind) => createWorkflow(db, { applicationId, kind, name: kind });
+  return {
+    applicationId,
+    apiKey,
+    workflows: { user: await workflow('user'), business: await workflow('business') },
+  };
+}
+
+/** Adds a session to a tenant: the row alone, without relations. */
+export async function createSession(
+  db: Database,
+  tenant: Tenant,
+  kind: SessionKind,
+  columns: { readonly status?: SessionStatus } & Readonly<Record<string, unknown>> = {},
+): Promise<SessionId> {
+  const id = newId<SessionId>();
+  const now = new Date();
+  await db(kindSchemas[kind].sessions).insert({
+    id: toBinary(id),
+    application_id: toBinary(tenant.applicationId),
+    session_number: await leaseBlock(db, tenant.applicationId, 1),
+    session_token: randomBytes(32).toString('base64url'),
+    status: 'Approved',
+    workflow_id: toBinary(tenant.workflows[kind]),
+    workflow_version: 7,
+    vendor_data: Buffer.from('the source application’s own name for the person'),
+    features: JSON.stringify(['OCR', 'FACE_MATCH']),
+    metadata: JSON.stringify({ internal: 'stays behind' }),
+    expected_details: JSON.stringify({ country: 'DEU', big: 12345678901 }),
+    contact_details: JSON.stringify({ email: 'ana@example.com' }),
+    callback: 'https://source.example.com/callback',
+    language: 'pt-BR',
+    created_at: now,
+    updated_at: now,
+    ...columns,
+  });
+  return id;
+}
+
+/** Adds a few rows to some relations of a session: enough to see that a copy has them. */
+export async function addLogs(
+  db: Database,
+  kind: SessionKind,
+  id: SessionId,
+  count: number,
+): Promise<void> {
+  const now = new Date();
+  await db(kindSchemas[kind].logs).insert(
+    Array.from({ length: count }, (_, ordinal) => ({
+      session_id: toBinary(id),
+      ordinal,
+      status: 'Approved',
+      activity_type: 'step_finished',
+      log_type: 'information',
+      short_description: `step ${ordinal}`,
+      created_at: now,
+      updated_at: now,
+    })),
+  );
+}
+
+/** A signing key, and the JWK Set file that the service verifies with. */
+export interface Signer {
+  readonly jwks: string;
+  readonly privateJwk: JWK;
+  /** Adds another key to the set, and returns its private half. */
+  addKey(options: {
+    readonly algorithm: Algorithm;
+    readonly applicationId?: ApplicationId;
+  }): Promise<JWK>;
+  /** Signs a token for a session of `from`, for `to`. */
+  share(from: Tenant, to: Tenant, kind: SessionKind, sessionId: SessionId): Promise<string>;
+  remove(): Promise<void>;
+}
+
+export async function createSigner(): Promise<Signer> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'session-import-keys-'));
+  const jwks = path.join(folder, 'jwks.json');
+  const addKey: Signer['addKey'] = async ({ algorithm, applicationId }) => {
+    const key = await generateSigningKey({ algorithm, kid: undefined, applicationId });
+    await addToKeySet(jwks, key.verificationJwk);
+    return key.privateJwk;
+  };
+  const privateJwk = await addKey({ algorithm: 'EdDSA' });
+  return {
+    jwks,
+    privateJwk,
+    addKey,
+    share: (from, to, kind, sessionId) =>
+      signShareToken(privateJwk, {
+        sessionId,
+        kind,
+        fromApplicationId: from.applicationId,
+        forApplicationId: to.applicationId,
+        lifetime: 600,
+      }),
+    remove: () => rm(folder, { recursive: true }),
+  };
+}

@@ -1,0 +1,77 @@
+import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise';
+import { toBinary, type SessionId } from '../../src/db/ids';
+import { kindSchemas } from '../../src/import/relations';
+import type { SessionKind } from '../../src/import/session';
+import { databaseUrl } from './mysql';
+
+/** A row as the database holds it, to the last digit: dates, decimals and JSON as text. */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** Rows by table. */
+export type Rows = Readonly<Record<string, readonly Row[]>>;
+
+let pool: Pool | undefined;
+
+/** A pool that hides nothing: mysql2 would round microseconds and re-format JSON. */
+function exact(): Pool {
+  pool ??= createPool({
+    uri: databaseUrl(),
+    timezone: 'Z',
+    dateStrings: true,
+    supportBigNumbers: true,
+    bigNumberStrings: true,
+    typeCast: (field, next) => (field.type === 'JSON' ? field.string('utf8') : next()),
+  });
+  return pool;
+}
+
+after(async () => {
+  await pool?.end();
+  pool = undefined;
+});
+
+/** Runs a query and returns its rows exactly as they are stored. */
+export async function select(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+  const [rows] = await exact().query<RowDataPacket[]>(sql, values as never);
+  return rows;
+}
+
+/** Everything that belongs to a session, less the column that says so. */
+export async function relationRows(kind: SessionKind, id: SessionId): Promise<Rows> {
+  const rows: Record<string, readonly Row[]> = {};
+  for (const { table } of kindSchemas[kind].relations) {
+    const found = await select('SELECT * FROM ?? WHERE session_id = ?', [table, toBinary(id)]);
+    rows[table] = found
+      .map((row): Row => omit(row, 'session_id'))
+      .sort((a, b) => compareKeys(keyOf(a), keyOf(b)));
+  }
+  return rows;
+}
+
+function omit(row: Row, column: string): Row {
+  return Object.fromEntries(Object.entries(row).filter(([name]) => name !== column));
+}
+
+/** The columns that make up a relation's key, besides the session. */
+const keyColumns = ['check_ordinal', 'screening_ordinal', 'ordinal'];
+
+function keyOf(row: Row): number[] {
+  return keyColumns.map((column) => Number(row[column] ?? 0));
+}
+
+function compareKeys(a: readonly number[], b: readonly number[]): number {
+  for (const [index, value] of a.entries()) {
+    const difference = value - (b[index] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** The session's own row. */
+export async function sessionRow(kind: SessionKind, id: SessionId): Promise<Row | undefined> {
+  const [row] = await select('SELECT * FROM ?? WHERE id = ?', [
+    kindSchemas[kind].sessions,
+    toBinary(id),
+  ]);
+  return row;
+}

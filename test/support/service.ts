@@ -1,0 +1,64 @@
+import { readConfig } from '../../src/config';
+import type { Database } from '../../src/db/connection';
+import { SessionImportServer } from '../../src/server';
+import { createLogger, type LogLevel } from '../../src/telemetry/logger';
+import type { Clock } from '../../src/token/verifier';
+import { TestClient } from './client';
+import { createSigner, createTenant, type Signer, type Tenant } from './fixtures';
+import { databaseUrl, open } from './mysql';
+
+/** A running service with everything that a test needs around it. */
+export interface Harness {
+  readonly db: Database;
+  readonly signer: Signer;
+  readonly server: SessionImportServer;
+  readonly client: TestClient;
+  /** Shares. */
+  readonly source: Tenant;
+  /** Imports. */
+  readonly target: Tenant;
+  /** What the service has logged, line by line. */
+  readonly logLines: readonly string[];
+  stop(): Promise<void>;
+}
+
+export interface HarnessOptions {
+  /** Environment variables that differ from those of the tests. */
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly clock?: Clock;
+  readonly logLevel?: LogLevel;
+}
+
+/** Starts a service on the test database, with two fresh applications and a client. */
+export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
+  const db = open(databaseUrl());
+  const signer = await createSigner();
+  const logLines: string[] = [];
+  const config = readConfig({
+    DATABASE_URL: databaseUrl(),
+    GRPC_ADDRESS: '127.0.0.1:0',
+    SHARE_TOKEN_JWKS: signer.jwks,
+    SESSION_BASE_URL: 'https://verify.example.com/session',
+    ...options.environment,
+  });
+  const log = createLogger(options.logLevel ?? 'debug', {
+    write: (line) => logLines.push(line),
+  });
+  const server = await SessionImportServer.start(config, log, options.clock);
+  const client = new TestClient(server.port);
+  return {
+    db,
+    signer,
+    server,
+    client,
+    logLines,
+    source: await createTenant(db),
+    target: await createTenant(db),
+    async stop() {
+      client.close();
+      await server.stop();
+      await signer.remove();
+      await db.destroy();
+    },
+  };
+}
