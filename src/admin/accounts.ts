@@ -1,6 +1,7 @@
 import { hashApiKey, newApiKey, type Privilege } from '../auth/callers';
 import type { Database } from '../db/connection';
 import { newId, toBinary, type ApiKeyId, type ApplicationId, type WorkflowId } from '../db/ids';
+import { read } from '../db/query';
 import type { SessionKind } from '../import/session';
 
 /** Registers an application: a tenant of the platform. */
@@ -13,9 +14,7 @@ export async function createApplication(db: Database, name: string): Promise<App
 
 /** @throws Error if there is no such application: a clearer one than a broken foreign key. */
 async function requireApplication(db: Database, id: ApplicationId): Promise<void> {
-  const known = await db('applications')
-    .where({ id: toBinary(id) })
-    .first('id');
+  const [known] = await read(db, 'SELECT id FROM applications WHERE id = ?', [toBinary(id)]);
   if (!known) throw new Error(`there is no application ${id}`);
 }
 

@@ -27,6 +27,14 @@ const sessionSettings = [
   "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE'",
 ];
 
+/** What Knex would print, it throws as well; and its texts quote SQL with the values in it. */
+const silent: Knex.Logger = {
+  debug: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  deprecate: () => undefined,
+};
+
 /** The Knex configuration: what the service, the command line and the plain `knex` command share. */
 export function databaseConfig(options: DatabaseOptions): Knex.Config {
   return {
@@ -59,6 +67,7 @@ export function databaseConfig(options: DatabaseOptions): Knex.Config {
       },
     },
     migrations: { migrationSource: migrations },
+    log: silent,
   };
 }
 

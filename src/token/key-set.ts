@@ -28,7 +28,7 @@ export class KeySetError extends Error {
 const setSchema = z.object({ keys: z.array(z.looseObject({})) });
 
 const memberSchema = z.looseObject({
-  kid: z.string().min(1, 'kid is missing').max(255, 'kid has over 255 characters'),
+  kid: z.string('kid is missing').min(1, 'kid is missing').max(255, 'kid has over 255 characters'),
   alg: z.enum(algorithms, `alg must be one of ${algorithms.join(', ')}`),
   use: z.literal('sig', 'use must be sig').optional(),
   application_id: z.string().refine(isUuid, 'application_id must be a UUID').optional(),
