@@ -32,7 +32,7 @@ export class TestClient {
   import(
     apiKey: string | null,
     request: Partial<ImportSessionRequest>,
-    options: CallOptions = {},
+    options: CallOptions & { readonly signal?: AbortSignal } = {},
   ): Promise<ImportSessionResponse> {
     const metadata = new Metadata();
     if (apiKey !== null) metadata.set('x-api-key', apiKey);
@@ -42,10 +42,10 @@ export class TestClient {
   send(
     metadata: Metadata,
     request: Partial<ImportSessionRequest>,
-    options: CallOptions = {},
+    { signal, ...options }: CallOptions & { readonly signal?: AbortSignal } = {},
   ): Promise<ImportSessionResponse> {
     return new Promise((resolve, reject) => {
-      this.stub.importSession(
+      const call = this.stub.importSession(
         ImportSessionRequest.fromPartial(request),
         metadata,
         options,
@@ -54,6 +54,9 @@ export class TestClient {
           else resolve(response);
         },
       );
+      signal?.addEventListener('abort', () => {
+        call.cancel();
+      });
     });
   }
 

@@ -2,6 +2,7 @@ import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise';
 import { toBinary, type SessionId } from '../../src/db/ids';
 import { kindSchemas } from '../../src/import/relations';
 import type { SessionKind } from '../../src/import/session';
+import { without } from './helpers';
 import { databaseUrl } from './mysql';
 
 /** A row as the database holds it, to the last digit: dates, decimals and JSON as text. */
@@ -42,14 +43,10 @@ export async function relationRows(kind: SessionKind, id: SessionId): Promise<Ro
   for (const { table } of kindSchemas[kind].relations) {
     const found = await select('SELECT * FROM ?? WHERE session_id = ?', [table, toBinary(id)]);
     rows[table] = found
-      .map((row): Row => omit(row, 'session_id'))
+      .map((row): Row => without(row, 'session_id'))
       .sort((a, b) => compareKeys(keyOf(a), keyOf(b)));
   }
   return rows;
-}
-
-function omit(row: Row, column: string): Row {
-  return Object.fromEntries(Object.entries(row).filter(([name]) => name !== column));
 }
 
 /** The columns that make up a relation's key, besides the session. */

@@ -1,0 +1,327 @@
+import { expect } from 'chai';
+import { toBinary, toId, type SessionId } from '../../src/db/ids';
+import { kindSchemas } from '../../src/import/relations';
+import { sessionKinds, type SessionKind } from '../../src/import/session';
+import type { ImportSessionResponse } from '../../src/gen/sessionimport/v1/session_import';
+import { endings, failureOf, rowsOf, sessionOf } from '../support/client';
+import { addLogs, createSession } from '../support/fixtures';
+import { pause } from '../support/helpers';
+import { databaseUrl } from '../support/mysql';
+import { MysqlProxy, type Passing } from '../support/mysql-proxy';
+import { relationRows, select } from '../support/rows';
+import { startHarness, type Harness } from '../support/service';
+
+const logs = 5;
+
+/** Long enough for a call to reach the queue, in milliseconds. */
+const reachTheQueue = 200;
+
+describe('when the connection to MySQL is killed', () => {
+  let proxy: MysqlProxy;
+  let harness: Harness;
+  before(async () => {
+    proxy = await MysqlProxy.open(databaseUrl());
+    harness = await startHarness({ environment: { DATABASE_URL: proxy.url } });
+  });
+  after(async () => {
+    await harness.stop();
+    proxy.close();
+  });
+  afterEach(() => {
+    proxy.intercept = undefined;
+  });
+
+  async function sharedSession(kind: SessionKind) {
+    const { db, source, target, signer } = harness;
+    const original = await createSession(db, source, kind);
+    await addLogs(db, kind, original, logs);
+    const shareToken = await signer.share(source, target, kind, original);
+    const request = {
+      shareToken,
+      workflowId: target.workflows[kind],
+      vendorData: `somebody ${original}`,
+    };
+    return { original, request };
+  }
+
+  const kill = (connectionId: number) => harness.db.raw('KILL ?', [connectionId]);
+
+  /** The import's own transactions, and not the health check or the look-up of a key. */
+  function inTransactions(act: (statement: Passing, index: number) => Promise<void>) {
+    let open = false;
+    let index = 0;
+    proxy.intercept = async (statement) => {
+      if (statement.sql.startsWith('BEGIN')) open = true;
+      if (open) await act(statement, index++);
+    };
+  }
+
+  async function expectOneWholeCopy(
+    kind: SessionKind,
+    original: SessionId,
+    response: ImportSessionResponse,
+  ): Promise<void> {
+    const copies = await copiesOf(kind, original);
+    expect(copies).to.have.length(1);
+    const copy = toId<SessionId>(sessionOf(response).sessionId);
+    expect(copies[0]?.['id']).to.deep.equal(toBinary(copy));
+    const table = kindSchemas[kind].logs;
+    const from = (await relationRows(kind, original))[table];
+    expect((await relationRows(kind, copy))[table]?.slice(0, -1)).to.deep.equal(from);
+    expect(rowsOf(response)).to.deep.equal({ logs });
+  }
+
+  async function expectNoTrace(kind: SessionKind, original: SessionId): Promise<void> {
+    expect(await copiesOf(kind, original)).to.deep.equal([]);
+    const ledger = 'SELECT * FROM session_imports WHERE source_session_id = ?';
+    expect(await select(ledger, [toBinary(original)])).to.deep.equal([]);
+    const entities = 'SELECT * FROM ?? WHERE vendor_data = ?';
+    expect(
+      await select(entities, [
+        kindSchemas[kind].vendorEntities,
+        Buffer.from(`somebody ${original}`),
+      ]),
+    ).to.deep.equal([]);
+  }
+
+  const copiesOf = (kind: SessionKind, original: SessionId) =>
+    select('SELECT id FROM ?? WHERE shared_from_session_id = ?', [
+      kindSchemas[kind].sessions,
+      toBinary(original),
+    ]);
+
+  for (const kind of sessionKinds) {
+    it(`before any statement of a ${kind} import, the next try succeeds`, async () => {
+      const statements: string[] = [];
+      const measured = await sharedSession(kind);
+      inTransactions((statement) => {
+        statements.push(statement.sql);
+        return Promise.resolve();
+      });
+      await harness.client.import(harness.target.apiKey, measured.request);
+      expect(statements.length).to.be.greaterThan(15);
+
+      for (const victim of statements.keys()) {
+        const { original, request } = await sharedSession(kind);
+        inTransactions(async ({ connectionId }, index) => {
+          if (index === victim) await kill(connectionId);
+        });
+        const response = await harness.client.import(harness.target.apiKey, request);
+        await expectOneWholeCopy(kind, original, response);
+      }
+    }).timeout(120_000);
+
+    it(`during a statement of a ${kind} import, the next try succeeds`, async () => {
+      for (let victim = 0; victim < 20; victim++) {
+        const { original, request } = await sharedSession(kind);
+        inTransactions(({ connectionId }, index) => {
+          if (index === victim) void kill(connectionId);
+          return Promise.resolve();
+        });
+        const response = await harness.client.import(harness.target.apiKey, request);
+        await expectOneWholeCopy(kind, original, response);
+      }
+    }).timeout(120_000);
+  }
+
+  it('in COMMIT, and the answer to it is lost, the call is answered from what was committed', async () => {
+    for (const kind of sessionKinds) {
+      const { original, request } = await sharedSession(kind);
+      let commits = 0;
+      inTransactions(async (statement) => {
+        if (!statement.sql.startsWith('COMMIT')) return;
+        commits++;
+        if (commits > 1) return;
+        await statement.answered();
+        await kill(statement.connectionId);
+        statement.cut();
+      });
+      const response = await harness.client.import(harness.target.apiKey, request);
+      expect(commits).to.equal(2);
+      await expectOneWholeCopy(kind, original, response);
+    }
+  });
+
+  it('while COMMIT is on its way, there is one whole copy, whoever is faster', async () => {
+    for (let run = 0; run < 30; run++) {
+      const { original, request } = await sharedSession('user');
+      let commits = 0;
+      inTransactions((statement) => {
+        if (statement.sql.startsWith('COMMIT') && ++commits === 1)
+          void kill(statement.connectionId);
+        return Promise.resolve();
+      });
+      const response = await harness.client.import(harness.target.apiKey, request);
+      await expectOneWholeCopy('user', original, response);
+    }
+  }).timeout(60_000);
+
+  it('every time, the call fails, may be repeated, and leaves no trace', async () => {
+    for (const kind of sessionKinds) {
+      const { original, request } = await sharedSession(kind);
+      inTransactions(async ({ sql, connectionId }) => {
+        if (sql.startsWith('COMMIT')) await kill(connectionId);
+      });
+      const failure = await failureOf(harness.client.import(harness.target.apiKey, request));
+      expect(failure).to.include({ code: 'UNAVAILABLE', reason: 'DATABASE_UNAVAILABLE' });
+      expect(failure.retry?.retryDelay).to.deep.equal({ seconds: 1, nanos: 0 });
+      proxy.intercept = undefined;
+      await expectNoTrace(kind, original);
+      const response = await harness.client.import(harness.target.apiKey, request);
+      await expectOneWholeCopy(kind, original, response);
+    }
+  });
+
+  it('in COMMIT of a group of many, every call of the group is answered once, and rightly', async () => {
+    const shared = await Promise.all(Array.from({ length: 40 }, () => sharedSession('user')));
+    let lost = 0;
+    proxy.intercept = async (statement) => {
+      if (!statement.sql.startsWith('COMMIT') || lost >= 3) return;
+      lost++;
+      await statement.answered();
+      statement.cut();
+    };
+    const responses = await Promise.all(
+      shared.map(({ request }) => harness.client.import(harness.target.apiKey, request)),
+    );
+    expect(lost).to.equal(3);
+    for (const [index, { original }] of shared.entries()) {
+      const response = responses[index];
+      if (response) await expectOneWholeCopy('user', original, response);
+    }
+    const again = await endings(
+      shared.map(({ request }) => harness.client.import(harness.target.apiKey, request)),
+    );
+    expect(new Set(again)).to.deep.equal(new Set(['SESSION_ALREADY_IMPORTED']));
+  });
+});
+
+describe('when MySQL', () => {
+  let proxy: MysqlProxy;
+  let harness: Harness;
+  beforeEach(async () => {
+    proxy = await MysqlProxy.open(databaseUrl());
+    harness = await startHarness({
+      environment: {
+        DATABASE_URL: proxy.url,
+        DATABASE_LOCK_WAIT: '1',
+        IMPORT_WORKERS: '1',
+        IMPORT_QUEUE_LIMIT: '3',
+      },
+    });
+  });
+  afterEach(async () => {
+    await harness.stop();
+    proxy.close();
+  });
+
+  const request = async (original: SessionId) => ({
+    shareToken: await harness.signer.share(harness.source, harness.target, 'user', original),
+    workflowId: harness.target.workflows.user,
+  });
+
+  it('is gone, a call fails as UNAVAILABLE and says when to try again', async () => {
+    const { db, source, target, client } = harness;
+    const wanted = await request(await createSession(db, source, 'user'));
+    proxy.close();
+    const failure = await failureOf(client.import(target.apiKey, wanted));
+    expect(failure).to.include({ code: 'UNAVAILABLE', reason: 'DATABASE_UNAVAILABLE' });
+    expect(failure.retry?.retryDelay).to.deep.equal({ seconds: 1, nanos: 0 });
+  });
+
+  it('holds the source session locked for long, the call fails as ABORTED and leaves no trace', async () => {
+    const { db, source, target, client } = harness;
+    const original = await createSession(db, source, 'user');
+    const wanted = await request(original);
+    await db.transaction(async (writer) => {
+      await writer('user_sessions')
+        .where({ id: toBinary(original) })
+        .forUpdate();
+      const failure = await failureOf(client.import(target.apiKey, wanted));
+      expect(failure).to.include({ code: 'ABORTED', reason: 'CONFLICT' });
+      expect(failure.retry?.retryDelay).to.deep.equal({ seconds: 0, nanos: 500_000_000 });
+    });
+    const ledger = 'SELECT * FROM session_imports WHERE source_session_id = ?';
+    expect(await select(ledger, [toBinary(original)])).to.deep.equal([]);
+    expect(await client.import(target.apiKey, wanted)).to.have.property('session');
+  });
+
+  it('holds one session of a group locked, its neighbours are imported', async () => {
+    const { db, source, target, client } = harness;
+    const originals = await Promise.all(
+      Array.from({ length: 4 }, () => createSession(db, source, 'user')),
+    );
+    const wanted = await Promise.all(originals.map(request));
+    const [locked] = originals;
+    if (!locked) throw new Error('no session');
+    await db.transaction(async (writer) => {
+      await writer('user_sessions')
+        .where({ id: toBinary(locked) })
+        .forUpdate();
+      const results = await endings(wanted.map((one) => client.import(target.apiKey, one)));
+      expect(results.toSorted()).to.deep.equal(['CONFLICT', 'OK', 'OK', 'OK']);
+    });
+  });
+
+  it('is slow, calls beyond the queue are refused as RESOURCE_EXHAUSTED', async () => {
+    const { db, source, target, client } = harness;
+    const original = await createSession(db, source, 'user');
+    const wanted = await request(original);
+    const { results } = await db.transaction(async (writer) => {
+      await writer('user_sessions')
+        .where({ id: toBinary(original) })
+        .forUpdate();
+      const first = client.import(target.apiKey, wanted);
+      await pause(reachTheQueue);
+      const others = Array.from({ length: 5 }, () => client.import(target.apiKey, wanted));
+      const settled = endings([first, ...others]);
+      await pause(reachTheQueue);
+      const refused = await failureOf(client.import(target.apiKey, wanted));
+      expect(refused).to.include({ code: 'RESOURCE_EXHAUSTED', reason: 'OVERLOADED' });
+      expect(refused.retry?.retryDelay).to.deep.equal({ seconds: 1, nanos: 0 });
+      return { results: settled };
+    });
+    expect((await results).toSorted()).to.deep.equal([
+      'OK',
+      'OVERLOADED',
+      'OVERLOADED',
+      'SESSION_ALREADY_IMPORTED',
+      'SESSION_ALREADY_IMPORTED',
+      'SESSION_ALREADY_IMPORTED',
+    ]);
+  });
+
+  for (const way of ['deadline', 'cancellation'] as const) {
+    it(`is slow, a call given up by ${way} while it waits writes nothing`, async () => {
+      const { db, source, target, client } = harness;
+      const blocker = await createSession(db, source, 'user');
+      const original = await createSession(db, source, 'user');
+      const blocking = await request(blocker);
+      const wanted = await request(original);
+      const controller = new AbortController();
+      await db.transaction(async (writer) => {
+        await writer('user_sessions')
+          .where({ id: toBinary(blocker) })
+          .forUpdate();
+        const first = client.import(target.apiKey, blocking);
+        await pause(reachTheQueue);
+        const failure = failureOf(
+          client.import(target.apiKey, wanted, {
+            signal: controller.signal,
+            ...(way === 'deadline' ? { deadline: Date.now() + 300 } : {}),
+          }),
+        );
+        await pause(reachTheQueue);
+        if (way === 'cancellation') controller.abort();
+        expect((await failure).code).to.equal(
+          way === 'deadline' ? 'DEADLINE_EXCEEDED' : 'CANCELLED',
+        );
+        await writer.commit();
+        await first;
+      });
+      await pause(reachTheQueue);
+      const ledger = 'SELECT * FROM session_imports WHERE source_session_id = ?';
+      expect(await select(ledger, [toBinary(original)])).to.deep.equal([]);
+    });
+  }
+});

@@ -1,0 +1,336 @@
+import { createHmac, createPublicKey } from 'node:crypto';
+import { expect } from 'chai';
+import * as fc from 'fast-check';
+import { importJWK, SignJWT, UnsecuredJWT, type JWK, type JWTPayload } from 'jose';
+import { toBinary, type SessionId } from '../../src/db/ids';
+import { SessionKind as WireKind } from '../../src/gen/sessionimport/v1/session_import';
+import { algorithms } from '../../src/token/share-token';
+import { generateSigningKey } from '../../src/token/signing';
+import { failureOf, sessionOf } from '../support/client';
+import { createSession, createTenant } from '../support/fixtures';
+import { without } from '../support/helpers';
+import { select } from '../support/rows';
+import { startHarness, type Harness } from '../support/service';
+
+/** The service's clock stands still, so that one second more or less is exact. */
+const now = new Date('2026-03-01T12:00:00.000Z');
+const seconds = now.getTime() / 1000;
+
+describe('a share token', () => {
+  let harness: Harness;
+  let sessionId: SessionId;
+  before(async () => {
+    harness = await startHarness({ clock: () => now, logLevel: 'silent' });
+  });
+  after(() => harness.stop());
+  beforeEach(async () => {
+    sessionId = await createSession(harness.db, harness.source, 'user');
+  });
+
+  const claims = (): JWTPayload => ({
+    session_id: sessionId,
+    from_application_id: harness.source.applicationId,
+    for_application_id: harness.target.applicationId,
+    session_kind: 'user',
+    iat: seconds - 60,
+    exp: seconds + 600,
+  });
+
+  async function sign(
+    payload: JWTPayload,
+    key: JWK = harness.signer.privateJwk,
+    header: Readonly<Record<string, unknown>> = {},
+  ): Promise<string> {
+    const { alg = '', kid = '' } = key;
+    return new SignJWT(payload)
+      .setProtectedHeader({ alg, kid, ...header })
+      .sign(await importJWK(key, alg));
+  }
+
+  const use = (shareToken: string) =>
+    harness.client.import(harness.target.apiKey, {
+      shareToken,
+      workflowId: harness.target.workflows.user,
+    });
+
+  async function expectRefused(shareToken: string, reason = 'SHARE_TOKEN_INVALID'): Promise<void> {
+    const failure = await failureOf(use(shareToken));
+    expect(failure).to.include({ code: 'UNAUTHENTICATED', reason });
+    expect(failure.message).not.to.include(shareToken);
+  }
+
+  async function expectNothingImported(): Promise<void> {
+    const ledger = 'SELECT * FROM session_imports WHERE source_session_id = ?';
+    expect(await select(ledger, [toBinary(sessionId)])).to.deep.equal([]);
+  }
+
+  describe('gets in', () => {
+    it('without a kid, if one key alone has its algorithm', async () => {
+      const key = harness.signer.privateJwk;
+      const answer = await use(await sign(claims(), key, { kid: undefined }));
+      expect(sessionOf(answer).sharedFromSession).to.equal(sessionId);
+    });
+
+    for (const algorithm of algorithms) {
+      it(`signed with ${algorithm}`, async () => {
+        const key = await harness.signer.addKey({ algorithm });
+        const answer = await use(await sign(claims(), key));
+        expect(sessionOf(answer).sharedFromSession).to.equal(sessionId);
+      });
+    }
+
+    it('in the form that the field uses: HS256, five claims and nothing more, as kind user', async () => {
+      const key = await harness.signer.addKey({ algorithm: 'HS256' });
+      const answer = await use(await sign(without(claims(), 'session_kind'), key));
+      expect(sessionOf(answer).sessionKind).to.equal(WireKind.SESSION_KIND_USER);
+    });
+
+    it('signed by the key of its own source application', async () => {
+      const { applicationId } = harness.source;
+      const key = await harness.signer.addKey({ algorithm: 'ES256', applicationId });
+      expect(await use(await sign(claims(), key))).to.have.property('session');
+    });
+
+    it('with ids in upper case, and with claims that mean nothing here', async () => {
+      const payload = { ...claims(), session_id: sessionId.toUpperCase(), iss: 'a', aud: 'b' };
+      expect(sessionOf(await use(await sign(payload))).sharedFromSession).to.equal(sessionId);
+    });
+
+    it('in its last second, and issued this very second', async () => {
+      const answer = await use(await sign({ ...claims(), iat: seconds, exp: seconds + 1 }));
+      expect(answer).to.have.property('session');
+    });
+
+    it('that lives for 24 hours', async () => {
+      const payload = { ...claims(), iat: seconds - 60, exp: seconds - 60 + 24 * 3600 };
+      expect(await use(await sign(payload))).to.have.property('session');
+    });
+  });
+
+  describe('stays out', () => {
+    afterEach(expectNothingImported);
+
+    it('unsigned (alg none)', async () => {
+      await expectRefused(new UnsecuredJWT(claims()).encode());
+      const [, payload = ''] = (await sign(claims())).split('.');
+      for (const alg of ['none', 'None', 'NONE']) {
+        const header = { alg, kid: harness.signer.privateJwk.kid };
+        await expectRefused(`${encode(header)}.${payload}.`);
+        await expectRefused(`${encode(header)}.${payload}.AA`);
+      }
+    });
+
+    it('signed with HS256 and the bytes of a public key', async () => {
+      const rsa = await harness.signer.addKey({ algorithm: 'RS256' });
+      const publicKey = createPublicKey({ key: rsa as never, format: 'jwk' });
+      const forms = [
+        publicKey.export({ type: 'spki', format: 'pem' }),
+        publicKey.export({ type: 'spki', format: 'der' }),
+        publicKey.export({ type: 'pkcs1', format: 'pem' }),
+        JSON.stringify({ kty: rsa.kty, n: rsa.n, e: rsa.e }),
+        Buffer.from(rsa.n ?? '', 'base64url'),
+      ];
+      for (const secret of forms) {
+        const signedPart = `${encode({ alg: 'HS256', kid: rsa.kid })}.${encode(claims())}`;
+        const mac = createHmac('sha256', secret).update(signedPart).digest('base64url');
+        await expectRefused(`${signedPart}.${mac}`);
+      }
+    });
+
+    it('whose algorithm is not that of its key, though the key could', async () => {
+      const key = await harness.signer.addKey({ algorithm: 'RS256' });
+      await expectRefused(await sign(claims(), { ...key, alg: 'PS256' }));
+    });
+
+    it('signed by the key of another application', async () => {
+      const other = await createTenant(harness.db);
+      const { applicationId } = other;
+      const key = await harness.signer.addKey({ algorithm: 'EdDSA', applicationId });
+      await expectRefused(await sign(claims(), key));
+    });
+
+    it('signed by a key that nobody knows, under a new kid or a known one', async () => {
+      const { privateJwk } = await generateSigningKey({
+        algorithm: 'EdDSA',
+        kid: undefined,
+        applicationId: undefined,
+      });
+      await expectRefused(await sign(claims(), privateJwk));
+      const kid = harness.signer.privateJwk.kid ?? '';
+      await expectRefused(await sign(claims(), { ...privateJwk, kid }));
+    });
+
+    it('without a kid, if several keys have its algorithm', async () => {
+      await harness.signer.addKey({ algorithm: 'EdDSA' });
+      await expectRefused(await sign(claims(), harness.signer.privateJwk, { kid: undefined }));
+    });
+
+    it('expired by a second, and the answer says since when', async () => {
+      const shareToken = await sign({ ...claims(), exp: seconds - 1 });
+      await expectRefused(shareToken, 'SHARE_TOKEN_EXPIRED');
+      expect((await failureOf(use(shareToken))).metadata).to.deep.equal({
+        expired_at: new Date((seconds - 1) * 1000).toISOString(),
+      });
+    });
+
+    it('in the very second in which it expires (RFC 7519: on or after)', async () => {
+      await expectRefused(await sign({ ...claims(), exp: seconds }), 'SHARE_TOKEN_EXPIRED');
+    });
+
+    it('expired and wrong in another way: it is invalid first', async () => {
+      const incomplete = without(claims(), 'for_application_id');
+      await expectRefused(await sign({ ...incomplete, exp: seconds - 1 }));
+    });
+
+    it('issued in the future, if only by a second', async () => {
+      await expectRefused(await sign({ ...claims(), iat: seconds + 1 }));
+    });
+
+    it('not valid yet (nbf)', async () => {
+      await expectRefused(await sign({ ...claims(), nbf: seconds + 60 }));
+    });
+
+    it('that lives a second longer than 24 hours', async () => {
+      await expectRefused(await sign({ ...claims(), exp: seconds - 60 + 24 * 3600 + 1 }));
+    });
+
+    it('that ends before it begins', async () => {
+      await expectRefused(await sign({ ...claims(), iat: seconds - 60, exp: seconds - 61 }));
+    });
+
+    it('of an application for itself', async () => {
+      const from = harness.target.applicationId;
+      await expectRefused(await sign({ ...claims(), from_application_id: from }));
+      const upper = from.toUpperCase();
+      await expectRefused(await sign({ ...claims(), from_application_id: upper }));
+    });
+
+    const wrongValues: Readonly<Record<string, readonly unknown[]>> = {
+      session_id: [null, 1, true, '', 'x', {}, [], ['a'], '0'.repeat(36)],
+      from_application_id: [null, 1, true, '', 'x', {}, []],
+      for_application_id: [null, 1, true, '', 'x', {}, []],
+      session_kind: [null, 1, true, '', 'USER', 'company', {}, ['user']],
+      iat: [null, '1', true, '', {}, [], -1],
+      exp: [null, '9999999999', true, '', {}, [], 1e300],
+      jti: [null, 1, true, {}, [], 'x'.repeat(256)],
+    };
+    for (const [claim, values] of Object.entries(wrongValues)) {
+      it(`with a wrong ${claim}`, async () => {
+        for (const value of values) {
+          await expectRefused(await signRaw({ ...claims(), [claim]: value }));
+        }
+      });
+      if (claim === 'session_kind' || claim === 'jti') continue;
+      it(`without ${claim}`, async () => {
+        await expectRefused(await signRaw({ ...claims(), [claim]: undefined }));
+      });
+    }
+
+    it('whose payload is no JSON object, though well signed', async () => {
+      for (const payload of ['[]', '"x"', '1', 'null', '{', '']) {
+        await expectRefused(await signText(payload));
+      }
+    });
+
+    it('that asks for an extension which nobody understands (crit)', async () => {
+      const shareToken = await signText(JSON.stringify(claims()), { crit: ['exp'], exp: 1 });
+      await expectRefused(shareToken);
+    });
+
+    it('written in any other way than the one that was signed', async () => {
+      const good = await sign(claims());
+      const [header = '', payload = '', signature = ''] = good.split('.');
+      const others = [
+        ` ${good}`,
+        `${good} `,
+        `${good}=`,
+        `${good}==`,
+        `${good}\n`,
+        `${good}.`,
+        `.${good}`,
+        `${header}.${payload}`,
+        `${header}..${signature}`,
+        `${header}.${payload}.${signature.slice(0, 10)} ${signature.slice(10)}`,
+        good.replaceAll('_', '/').replaceAll('-', '+') + (/[-_]/.test(good) ? '' : '+'),
+        // The last character of 64 bytes has four bits that no byte needs.
+        ...[1, 2, 4, 8].map((bit) => good.slice(0, -1) + flipBits(signature.at(-1) ?? '', bit)),
+      ];
+      for (const other of others) await expectRefused(other);
+    });
+
+    it('changed at random, a thousand times', async () => {
+      const good = await sign(claims());
+      const change = fc.oneof(
+        fc.tuple(fc.constant('replace'), fc.nat(good.length - 1), anyCharacter()),
+        fc.tuple(fc.constant('insert'), fc.nat(good.length), anyCharacter()),
+        fc.tuple(fc.constant('delete'), fc.nat(good.length - 1), fc.constant('')),
+        fc.tuple(fc.constant('cut'), fc.nat(good.length - 1), fc.constant('')),
+        fc.tuple(fc.constant('swap'), fc.nat(good.length - 2), fc.constant('')),
+      );
+      await fc.assert(
+        fc.asyncProperty(change, async ([how, at, character]) => {
+          const changed = applyChange(good, how, at, character);
+          fc.pre(changed !== good && changed !== '');
+          const { reason } = await failureOf(use(changed));
+          expect(reason).to.equal('SHARE_TOKEN_INVALID');
+        }),
+        { numRuns: 1_000 },
+      );
+    }).timeout(60_000);
+  });
+
+  /** Signs claims that jose would refuse to sign. */
+  const signRaw = (payload: object) => signText(JSON.stringify(payload));
+
+  async function signText(
+    payload: string,
+    header: Readonly<Record<string, unknown>> = {},
+  ): Promise<string> {
+    const { privateJwk } = harness.signer;
+    const { subtle } = globalThis.crypto;
+    const key = await subtle.importKey(
+      'jwk',
+      { ...privateJwk, use: 'sig' } as never,
+      'Ed25519',
+      false,
+      ['sign'],
+    );
+    const full = { alg: 'EdDSA', kid: privateJwk.kid, ...header };
+    const signedPart = `${encode(full)}.${Buffer.from(payload).toString('base64url')}`;
+    const signature = await subtle.sign('Ed25519', key, Buffer.from(signedPart));
+    return `${signedPart}.${Buffer.from(signature).toString('base64url')}`;
+  }
+});
+
+function encode(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
+const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+
+function anyCharacter(): fc.Arbitrary<string> {
+  return fc.oneof(
+    { weight: 8, arbitrary: fc.constantFrom(...alphabet.split('')) },
+    { weight: 1, arbitrary: fc.constantFrom('.', '=', ' ', '+', '/', 'é', '\n') },
+  );
+}
+
+function flipBits(character: string, bits: number): string {
+  return alphabet[alphabet.indexOf(character) ^ bits] ?? '';
+}
+
+function applyChange(text: string, how: string, at: number, character: string): string {
+  const before = text.slice(0, at);
+  switch (how) {
+    case 'replace':
+      return before + character + text.slice(at + 1);
+    case 'insert':
+      return before + character + text.slice(at);
+    case 'delete':
+      return before + text.slice(at + 1);
+    case 'cut':
+      return before;
+    default:
+      return before + (text[at + 1] ?? '') + (text[at] ?? '') + text.slice(at + 2);
+  }
+}

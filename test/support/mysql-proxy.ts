@@ -1,0 +1,113 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+/** A statement on its way from the service to MySQL. */
+export interface Passing {
+  /** The statement's text, as far as it came in one piece. */
+  readonly sql: string;
+  /** What MySQL calls the connection: what `KILL` takes. */
+  readonly connectionId: number;
+  /** Lets the statement through, and waits for the answer, which is held back. */
+  answered(): Promise<void>;
+  /** Cuts the connection on both sides. */
+  cut(): void;
+}
+
+/** Decides what becomes of a statement; it goes on when the promise resolves. */
+export type Interceptor = (statement: Passing) => Promise<void> | void;
+
+/**
+ * Stands between the service and MySQL, and makes faults at exact moments: the protocol's packets
+ * pass unchanged, but each statement waits for the interceptor.
+ */
+export class MysqlProxy {
+  intercept: Interceptor | undefined;
+  private readonly sockets = new Set<Socket>();
+
+  private constructor(
+    private readonly server: Server,
+    readonly url: string,
+  ) {}
+
+  /** Opens a proxy on a free port, in front of the server of an address. */
+  static async open(target: string): Promise<MysqlProxy> {
+    const url = new URL(target);
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const proxied = new URL(target);
+    proxied.hostname = '127.0.0.1';
+    proxied.port = String((server.address() as AddressInfo).port);
+    const proxy = new MysqlProxy(server, proxied.href);
+    server.on('connection', (client) => {
+      proxy.join(client, connect(Number(url.port), url.hostname));
+    });
+    return proxy;
+  }
+
+  close(): void {
+    this.server.close();
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  private join(client: Socket, mysql: Socket): void {
+    const cut = (): void => {
+      client.destroy();
+      mysql.destroy();
+    };
+    for (const socket of [client, mysql]) {
+      this.sockets.add(socket);
+      socket.setNoDelay(true);
+      socket.on('error', cut);
+      socket.on('close', () => {
+        this.sockets.delete(socket);
+        cut();
+      });
+    }
+    let connectionId = 0;
+    let holdAnswer: ((answer: Buffer) => void) | undefined;
+    mysql.on('data', (chunk) => {
+      if (connectionId === 0) connectionId = connectionIdOf(chunk);
+      if (holdAnswer) holdAnswer(chunk);
+      else client.write(chunk);
+    });
+    client.on('data', (chunk) => {
+      void (async () => {
+        const sql = statementOf(chunk);
+        const sent = { already: false };
+        if (sql !== undefined && this.intercept) {
+          await this.intercept({
+            sql,
+            connectionId,
+            cut,
+            answered: async () => {
+              sent.already = true;
+              const answer = new Promise<Buffer>((resolve) => (holdAnswer = resolve));
+              mysql.write(chunk);
+              await Promise.race([answer, once(mysql, 'close')]);
+            },
+          });
+        }
+        if (!sent.already && !mysql.destroyed) mysql.write(chunk);
+      })();
+    });
+  }
+}
+
+/** The thread id in the server's greeting (MySQL internals, "Protocol::HandshakeV10"). */
+function connectionIdOf(greeting: Buffer): number {
+  const endOfVersion = greeting.indexOf(0, 5);
+  return greeting.readUInt32LE(endOfVersion + 1);
+}
+
+const comQuery = 0x03;
+
+/**
+ * The text of a COM_QUERY that starts in a chunk (MySQL internals, "COM_QUERY"). Two counts of query
+ * attributes may stand before it.
+ */
+function statementOf(chunk: Buffer): string | undefined {
+  if (chunk[3] !== 0 || chunk[4] !== comQuery) return undefined;
+  const start = chunk[5] === 0 && chunk[6] === 1 ? 7 : 5;
+  return chunk.subarray(start).toString('latin1');
+}
