@@ -1,9 +1,5 @@
-import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
-import { ReflectionService } from '@grpc/reflection';
-import { protoPath as healthProto } from 'grpc-health-check';
 import { Callers } from './auth/callers';
 import type { Config } from './config';
 import { openDatabase, type Database } from './db/connection';
@@ -12,14 +8,12 @@ import { Importer } from './import/importer';
 import { ImportQueue } from './import/import-queue';
 import { HealthMonitor } from './rpc/health';
 import { importSession } from './rpc/import-session';
+import { reflectionService } from './rpc/reflection';
 import { RunningCalls } from './rpc/running-calls';
 import type { Logger } from './telemetry/logger';
 import { keySource } from './token/key-source';
 import { Keys } from './token/keys';
 import { ShareTokenVerifier, type Clock } from './token/verifier';
-
-/** The contract lies beside the program, in the sources as in the built package. */
-const contract = path.join(__dirname, '..', 'proto', 'sessionimport', 'v1', 'session_import.proto');
 
 /** How long connections get to close by themselves once no call runs any more, in milliseconds. */
 const closingTime = 500;
@@ -82,7 +76,7 @@ export class SessionImportServer {
         SessionImportService.importSession.path.split('/')[1] ?? '',
       ]);
       health.addToServer(grpc);
-      new ReflectionService(loadSync([contract, healthProto])).addToServer(grpc);
+      reflectionService().addToServer(grpc);
 
       await health.start();
       const port = await listen(grpc, config.grpcAddress);

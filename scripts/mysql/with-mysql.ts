@@ -1,7 +1,7 @@
 /**
  * Runs a command with a private MySQL server, whose address the command finds in `DATABASE_URL`:
  *
- *     sucrase-node scripts/mysql/with-mysql.ts -- <command> [args…]
+ *     node -r sucrase/register scripts/mysql/with-mysql.ts -- <command> [args…]
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

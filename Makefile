@@ -1,0 +1,46 @@
+# Everything that is needed is fetched and built by the target that needs it, once.
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint build clean
+
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+ts := node -r sucrase/register
+with_mysql := $(ts) scripts/mysql/with-mysql.ts --
+
+modules := node_modules/.package-lock.json
+generated := src/gen/descriptors/session_import.binpb
+program := dist/main.js
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(program) ## Import a user and a business session, end to end, and show what was copied
+	@$(with_mysql) $(ts) scripts/demo.ts
+
+run: $(program) ## Run the service on demo data, with ready grpcurl lines, until Ctrl-C
+	@$(with_mysql) $(ts) scripts/run.ts
+
+test: lint ## Check formatting, lint, types and the contract, and run all tests on a real MySQL
+	mocha
+
+lint: $(generated) ## Check formatting, lint, types and the contract
+	prettier --check --log-level warn .
+	eslint .
+	tsc --noEmit
+	buf lint
+
+build: $(program) ## Build the program into dist/
+
+clean: ## Delete what was built and installed here (MySQL stays in the user's cache)
+	rm -rf dist src/gen node_modules
+
+$(modules): package.json package-lock.json .npmrc
+	@npm ci --loglevel=error
+	@touch $@
+
+$(generated): $(modules) buf.yaml buf.gen.yaml scripts/generate.sh $(shell find proto -name '*.proto')
+	@npm run --silent generate
+	@touch $@
+
+$(program): $(generated) tsconfig.json tsconfig.build.json $(shell find src -name '*.ts' -not -path 'src/gen/*')
+	@npm run --silent build

@@ -1,0 +1,137 @@
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import { rowsOf, sessionOf, TestClient } from '../support/client';
+import { createEmptyDatabase } from '../support/mysql';
+import { ServiceProcess } from '../support/process';
+
+describe('the command line', () => {
+  let url: string;
+  let folder: string;
+  before(async () => {
+    url = await createEmptyDatabase();
+    folder = await mkdtemp(path.join(tmpdir(), 'session-import-cli-'));
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  /** Runs a command, and returns what it prints with `--json`. */
+  async function json(...args: string[]): Promise<Record<string, string>> {
+    const command = ServiceProcess.run([...args, '--json'], { DATABASE_URL: url });
+    expect(await command.ended(), command.errors).to.equal(0);
+    return JSON.parse(command.logLines.join('')) as Record<string, string>;
+  }
+
+  async function failure(environment: Record<string, string>, ...args: string[]): Promise<string> {
+    const command = ServiceProcess.run(args, environment);
+    expect(await command.ended()).to.equal(1);
+    return command.errors;
+  }
+
+  it('takes an operator from an empty database to an imported session, without any SQL', async () => {
+    await json('migrate');
+    const seeded = await json('seed');
+    const target = await json('application', 'create', '--name', 'Fabrikam');
+    const application = target['application_id'] ?? '';
+    const workflow = await json(
+      ...['workflow', 'create', '--application', application],
+      ...['--kind', 'business', '--name', 'KYB'],
+    );
+    const key = await json('api-key', 'create', '--application', application, '--days', '30');
+    const signingKey = path.join(folder, 'signing-key.json');
+    const jwks = path.join(folder, 'jwks.json');
+    await json('signing-key', 'generate', '--out', signingKey, '--jwks', jwks);
+    const token = await json(
+      ...['share-token', 'sign', '--key', signingKey, '--for', application],
+      ...['--session', seeded['business_session_id'] ?? '', '--ttl', '60'],
+    );
+    expect(token).to.include({ session_kind: 'business' });
+
+    const service = await ServiceProcess.serve({
+      DATABASE_URL: url,
+      SHARE_TOKEN_JWKS: jwks,
+      SESSION_BASE_URL: 'https://verify.example.com/session/',
+    });
+    const client = new TestClient(await service.port());
+    const answer = await client.import(key['api_key'] ?? '', {
+      shareToken: token['share_token'] ?? '',
+      workflowId: workflow['workflow_id'] ?? '',
+    });
+    expect(sessionOf(answer).sharedFromSession).to.equal(seeded['business_session_id']);
+    expect(sessionOf(answer).sessionUrl).to.match(
+      /^https:\/\/verify\.example\.com\/session\/[^/]+$/,
+    );
+    expect(rowsOf(answer)['key_people']).to.be.greaterThan(3);
+    expect(await json('api-key', 'revoke', key['api_key_id'] ?? '')).to.include({ revoked: true });
+    client.close();
+    expect(await service.stop()).to.equal(0);
+  });
+
+  it('keeps a private key to its owner, out of the set, and never overwrites one', async () => {
+    const out = path.join(folder, 'private.json');
+    const jwks = path.join(folder, 'set.json');
+    const args = ['signing-key', 'generate', '--out', out, '--jwks', jwks, '--alg', 'ES256'];
+    await json(...args);
+    expect((await stat(out)).mode & 0o777).to.equal(0o600);
+    const [key] = (JSON.parse(await readFile(jwks, 'utf8')) as { keys: object[] }).keys;
+    expect(key).to.include({ alg: 'ES256', kty: 'EC' }).and.not.have.property('d');
+    expect(await failure({}, ...args)).to.include('EEXIST');
+  });
+
+  it('takes back what migrate did', async () => {
+    const fresh = await createEmptyDatabase();
+    const migrate = async (...args: string[]) => {
+      const command = ServiceProcess.run(['migrate', '--json', ...args], { DATABASE_URL: fresh });
+      expect(await command.ended()).to.equal(0);
+      return command.logLines.join('');
+    };
+    expect(await migrate()).to.include('001-create-applications');
+    expect(await migrate()).to.include('nothing to do');
+    expect(await migrate('--rollback')).to.include('001-create-applications');
+  });
+
+  it('says everything that is wrong with the configuration at once, and no secret of it', async () => {
+    const errors = await failure(
+      { DATABASE_URL: 'postgres://u:hunter2@h/d', IMPORT_WORKERS: 'many', LOG_LEVEL: 'loud' },
+      'serve',
+    );
+    expect(errors.split('\n').map((line) => line.trim().split(' ')[0])).to.include.members([
+      'DATABASE_URL',
+      'SHARE_TOKEN_JWKS',
+      'SESSION_BASE_URL',
+      'IMPORT_WORKERS',
+      'LOG_LEVEL',
+    ]);
+    expect(errors).not.to.include('hunter2');
+  });
+
+  it('says what does not exist', async () => {
+    const nobody = '0190a000-0000-7000-8000-000000000000';
+    const environment = { DATABASE_URL: url };
+    const key = path.join(folder, 'signing-key.json');
+    const attempts = [
+      ['api-key', 'create', '--application', nobody],
+      ['workflow', 'create', '--application', nobody, '--kind', 'user', '--name', 'x'],
+      ['api-key', 'revoke', nobody],
+      ['share-token', 'sign', '--key', key, '--session', nobody, '--for', nobody],
+    ];
+    for (const args of attempts) {
+      expect(await failure(environment, ...args)).to.match(/^session-import: there is no /);
+    }
+  });
+
+  it('explains itself: every command, and every variable of serve', async () => {
+    const help = async (...args: string[]) => {
+      const command = ServiceProcess.run([...args, '--help'], {});
+      expect(await command.ended()).to.equal(0);
+      return command.logLines.join('\n');
+    };
+    const commands = ['serve', 'migrate', 'seed', 'application', 'workflow', 'api-key'];
+    for (const name of [...commands, 'signing-key', 'share-token']) {
+      expect(await help()).to.include(name);
+    }
+    expect(await help('serve'))
+      .to.include('SHARE_TOKEN_JWKS')
+      .and.include('default: 32');
+  });
+});

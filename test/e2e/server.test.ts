@@ -1,0 +1,213 @@
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import {
+  type Client,
+  type ServiceDefinition,
+  credentials,
+  makeGenericClientConstructor,
+  status,
+} from '@grpc/grpc-js';
+import { expect } from 'chai';
+import { service as healthService } from 'grpc-health-check';
+import { failureOf, TestClient } from '../support/client';
+import { createSession } from '../support/fixtures';
+import { eventually } from '../support/helpers';
+import { databaseUrl } from '../support/mysql';
+import { MysqlProxy } from '../support/mysql-proxy';
+import { startHarness, type Harness } from '../support/service';
+
+const run = promisify(execFile);
+const root = path.join(__dirname, '..', '..');
+const serviceName = 'sessionimport.v1.SessionImport';
+
+interface HealthAnswer {
+  readonly status: string;
+}
+
+describe('the server', () => {
+  let proxy: MysqlProxy;
+  let harness: Harness;
+  before(async () => {
+    proxy = await MysqlProxy.open(databaseUrl());
+    harness = await startHarness({ environment: { DATABASE_URL: proxy.url } });
+  });
+  after(async () => {
+    await harness.stop();
+    proxy.close();
+  });
+
+  /** buf's own gRPC client knows nothing of this service but what reflection tells it. */
+  async function bufCurl(
+    apiKey: string,
+    method: string,
+    request: object,
+  ): Promise<{ answer: unknown; error: string }> {
+    const buf = path.join(root, 'node_modules', '.bin', 'buf');
+    const url = `http://127.0.0.1:${harness.server.port}/${method}`;
+    try {
+      const { stdout } = await run(buf, [
+        'curl',
+        ...['--protocol', 'grpc', '--http2-prior-knowledge'],
+        ...['--header', `x-api-key: ${apiKey}`, '--data', JSON.stringify(request), url],
+      ]);
+      return { answer: JSON.parse(stdout), error: '' };
+    } catch (error) {
+      return { answer: undefined, error: (error as { stderr: string }).stderr };
+    }
+  }
+
+  describe('describes itself by reflection', () => {
+    it('so that a client without the proto file can import a session', async () => {
+      const { db, source, target, signer } = harness;
+      const original = await createSession(db, source, 'user');
+      const { answer, error } = await bufCurl(target.apiKey, `${serviceName}/ImportSession`, {
+        share_token: await signer.share(source, target, 'user', original),
+        workflow_id: target.workflows.user,
+        trust_review: true,
+      });
+      expect(error).to.equal('');
+      expect(answer).to.have.property('session').that.includes({
+        sessionKind: 'SESSION_KIND_USER',
+        status: 'SESSION_STATUS_APPROVED',
+        sharedFromSession: original,
+      });
+    });
+
+    it('and such a client sees what is wrong with its request', async () => {
+      const { error } = await bufCurl(harness.target.apiKey, `${serviceName}/ImportSession`, {});
+      const { code, message } = JSON.parse(error) as { code: string; message: string };
+      expect(code).to.equal('invalid_argument');
+      expect(message).to.include('share_token is required; workflow_id is required');
+    });
+
+    it('with the health service', async () => {
+      const { answer } = await bufCurl('', 'grpc.health.v1.Health/Check', { service: serviceName });
+      expect(answer).to.deep.equal({ status: 'SERVING' });
+    });
+  });
+
+  describe('tells its health', () => {
+    const definition = healthService['Check'] as ServiceDefinition[string];
+    let client: Client;
+    before(() => {
+      const HealthClient = makeGenericClientConstructor(healthService, 'Health');
+      client = new HealthClient(`127.0.0.1:${harness.server.port}`, credentials.createInsecure());
+    });
+    after(() => {
+      client.close();
+    });
+
+    const check = (service: string) =>
+      new Promise<string>((resolve) => {
+        client.makeUnaryRequest(
+          '/grpc.health.v1.Health/Check',
+          definition.requestSerialize,
+          definition.responseDeserialize as (bytes: Buffer) => HealthAnswer,
+          { service },
+          (error, answer) => {
+            resolve(error ? status[error.code] : (answer?.status ?? ''));
+          },
+        );
+      });
+
+    it('for the server, for the service, and for nothing else', async () => {
+      expect(await check('')).to.equal('SERVING');
+      expect(await check(serviceName)).to.equal('SERVING');
+      expect(await check('another.Service')).to.equal('NOT_FOUND');
+    });
+
+    it('as serving only while the database answers', async () => {
+      let down = true;
+      proxy.intercept = (statement) => {
+        if (down) statement.cut();
+      };
+      await eventually(async () => (await check(serviceName)) === 'NOT_SERVING');
+      down = false;
+      await eventually(async () => (await check(serviceName)) === 'SERVING');
+      expect(await check('')).to.equal('SERVING');
+    });
+  });
+
+  it('does not take a request that is far too large', async () => {
+    const failure = await failureOf(
+      harness.client.import(harness.target.apiKey, { shareToken: 'x'.repeat(100_000) }),
+    );
+    expect(failure.code).to.equal('RESOURCE_EXHAUSTED');
+  });
+
+  it('tells every call its request id, which finds its log line', async () => {
+    const { target, logLines } = harness;
+    const failure = await failureOf(harness.client.import(target.apiKey, {}));
+    expect(failure.reason).to.equal('INVALID_REQUEST');
+    const line = logLines.at(-1) ?? '';
+    expect(JSON.parse(line)).to.include({
+      level: 'info',
+      method: 'ImportSession',
+      code: 'INVALID_ARGUMENT',
+      reason: 'INVALID_REQUEST',
+      application_id: target.applicationId,
+    });
+  });
+
+  it('answers what it did not expect as INTERNAL, with an id that finds the log line and no detail', async () => {
+    const { db, source, target, signer, client, logLines } = harness;
+    const original = await createSession(db, source, 'user');
+    const request = {
+      shareToken: await signer.share(source, target, 'user', original),
+      workflowId: target.workflows.user,
+      vendorData: 'a name that must not be logged',
+    };
+    await db.schema.renameTable('user_reviews', 'user_reviews_away');
+    try {
+      const failure = await failureOf(client.import(target.apiKey, request));
+      expect(failure).to.include({ code: 'INTERNAL', reason: 'INTERNAL' });
+      const id = failure.metadata['request_id'] ?? 'none';
+      expect(failure.message)
+        .to.include(id)
+        .and.not.match(/user_reviews|SELECT|ER_/i);
+      const line = logLines.find((entry) => entry.includes(id)) ?? '';
+      expect(JSON.parse(line)).to.deep.include({ level: 'error', reason: 'INTERNAL' });
+      expect(line).to.include('ER_NO_SUCH_TABLE').and.not.include('INSERT INTO');
+    } finally {
+      await db.schema.renameTable('user_reviews_away', 'user_reviews');
+    }
+    expect(await client.import(target.apiKey, request)).to.have.property('session');
+  });
+
+  it('never logs a token, a key, or anything that a call says of a person', async () => {
+    const { db, source, target, signer } = harness;
+    const quiet = await startHarness({
+      environment: { DATABASE_URL: proxy.url },
+      logLevel: 'trace',
+    });
+    const client = new TestClient(quiet.server.port);
+    const original = await createSession(db, source, 'user');
+    const foreign = await quiet.signer.share(source, target, 'user', original);
+    const unknown = await signer.share(source, target, 'user', original);
+    const vendorData = 'Ana María Núñez';
+    const request = { workflowId: target.workflows.user, vendorData };
+    await client.import(target.apiKey, { ...request, shareToken: foreign });
+    let cuts = 0;
+    proxy.intercept = (statement) => {
+      if (statement.sql.includes('INSERT') && cuts++ < 10) statement.cut();
+    };
+    const other = await createSession(db, source, 'user');
+    const shareToken = await quiet.signer.share(source, target, 'user', other);
+    await failureOf(client.import(target.apiKey, { ...request, shareToken }));
+    proxy.intercept = undefined;
+    await failureOf(client.import(target.apiKey, { ...request, shareToken: foreign }));
+    await failureOf(client.import(target.apiKey, { ...request, shareToken: unknown }));
+    await failureOf(client.import('sik_not-a-key', { ...request, shareToken: unknown }));
+    const password = new URL(databaseUrl()).password;
+    const log = quiet.logLines.join('');
+    expect(log).to.include('SESSION_ALREADY_IMPORTED').and.include('DATABASE_UNAVAILABLE');
+    const secrets = [foreign, unknown, shareToken, target.apiKey, 'sik_not-a-key', vendorData];
+    for (const secret of [...secrets, ...(password ? [password] : [])]) {
+      expect(log).not.to.include(secret);
+      for (const part of secret.split('.')) expect(log).not.to.include(part);
+    }
+    client.close();
+    await quiet.stop();
+  });
+});
