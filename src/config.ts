@@ -7,7 +7,7 @@ import { logLevels, type LogLevel } from './telemetry/logger';
 export interface Config {
   /** `host:port` to listen on; port 0 takes a free one. */
   readonly grpcAddress: string;
-  readonly database: DatabaseOptions;
+  readonly database: Omit<Required<DatabaseOptions>, 'poolSize'>;
   /** The path of a JWK Set, or its https URL. */
   readonly shareTokenJwks: string;
   /** How far ahead the clocks of token signers may be, in seconds. */
@@ -66,18 +66,20 @@ export const variables = {
       .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
       .transform((url) => url.replace(/\/+$/, '')),
   },
-  DATABASE_POOL_SIZE: {
-    description: 'The most database connections held at once',
-    default: '10',
-    schema: wholeNumber(1, 1_000),
-  },
   DATABASE_LOCK_WAIT: {
     description: 'How long a statement waits for a row that is locked, in seconds',
     default: '2',
     schema: wholeNumber(1, 60),
   },
+  DATABASE_SILENCE: {
+    description:
+      'How long the database may take to answer a statement, in seconds; then the connection is given up',
+    default: '30',
+    schema: wholeNumber(2, 3_600),
+  },
   IMPORT_WORKERS: {
-    description: 'Groups of imports that run at the same time, for each kind of session',
+    description:
+      'Groups of imports that run at the same time, for each kind of session; each takes up to four database connections',
     default: '2',
     schema: wholeNumber(1, 64),
   },
@@ -123,8 +125,8 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     grpcAddress: values.GRPC_ADDRESS,
     database: {
       url: values.DATABASE_URL,
-      poolSize: values.DATABASE_POOL_SIZE,
       lockWaitSeconds: values.DATABASE_LOCK_WAIT,
+      silenceSeconds: values.DATABASE_SILENCE,
     },
     shareTokenJwks: values.SHARE_TOKEN_JWKS,
     shareTokenClockSkew: values.SHARE_TOKEN_CLOCK_SKEW,

@@ -5,7 +5,7 @@ import { migrateCommand } from './cli/migrate';
 import { seedCommand } from './cli/seed';
 import { serveCommand } from './cli/serve';
 import { shareTokenCommand, signingKeyCommand } from './cli/share-tokens';
-import { isDatabaseError } from './db/errors';
+import { databaseErrorCode, databaseFailure } from './db/errors';
 
 const program = new Command('session-import')
   .description('Session Import: clones a shared verification session into another application.')
@@ -27,6 +27,8 @@ program.parseAsync().catch((error: unknown) => {
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return 'something went wrong';
   if (process.env['DEBUG']) return error.stack ?? error.message;
-  if (isDatabaseError(error) && 'sqlMessage' in error) return String(error.sqlMessage);
-  return error.message;
+  if (databaseFailure(error) === 'unreachable') {
+    return `the database can not be reached (${databaseErrorCode(error) ?? error.name})`;
+  }
+  return 'sqlMessage' in error ? String(error.sqlMessage) : error.message;
 }

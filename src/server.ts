@@ -4,22 +4,36 @@ import { Callers } from './auth/callers';
 import type { Config } from './config';
 import { openDatabase, type Database } from './db/connection';
 import { SessionImportService } from './gen/sessionimport/v1/session_import';
-import { Importer } from './import/importer';
+import { connectionsPerGroup, Importer } from './import/importer';
 import { ImportQueue } from './import/import-queue';
+import { sessionKinds } from './import/session';
 import { HealthMonitor } from './rpc/health';
 import { importSession } from './rpc/import-session';
 import { reflectionService } from './rpc/reflection';
 import { RunningCalls } from './rpc/running-calls';
+import { strictUtf8 } from './rpc/strict-utf8';
 import type { Logger } from './telemetry/logger';
 import { keySource } from './token/key-source';
 import { Keys } from './token/keys';
 import { ShareTokenVerifier, type Clock } from './token/verifier';
 
-/** How long connections get to close by themselves once no call runs any more, in milliseconds. */
+/** How long clients, and then the database, get to close their connections, in milliseconds. */
 const closingTime = 500;
 
 /** The largest request that is read: a share token and a few short fields. */
 const largestRequest = 64 * 1024;
+
+/** Connections for finding callers and for looking whether the database answers. */
+const lookUpPool = 4;
+
+/** What the service is made of, as far as it has to be closed again. */
+interface Parts {
+  readonly databases: readonly Database[];
+  readonly keys: Keys;
+  readonly running: RunningCalls;
+  readonly health: HealthMonitor;
+  readonly grpc: Server;
+}
 
 /** The running service: everything between the first check of the database and the last answer. */
 export class SessionImportServer {
@@ -28,15 +42,9 @@ export class SessionImportServer {
   private constructor(
     /** The port that the service listens on. */
     readonly port: number,
-    private readonly config: Config,
+    private readonly shutdownGrace: number,
     private readonly log: Logger,
-    private readonly parts: {
-      readonly db: Database;
-      readonly keys: Keys;
-      readonly running: RunningCalls;
-      readonly health: HealthMonitor;
-      readonly grpc: Server;
-    },
+    private readonly parts: Parts,
   ) {}
 
   /**
@@ -50,7 +58,13 @@ export class SessionImportServer {
     log: Logger,
     clock: Clock = () => new Date(),
   ): Promise<SessionImportServer> {
-    const db = openDatabase(config.database);
+    const importPool = connectionsPerGroup * config.queue.workers * sessionKinds.length;
+    const db = openDatabase({ ...config.database, poolSize: importPool });
+    // Apart, so that callers are known and health is told while every import waits for something.
+    const lookUps = openDatabase({ ...config.database, poolSize: lookUpPool });
+    const running = new RunningCalls();
+    const health = new HealthMonitor(lookUps, ['sessionimport.v1.SessionImport']);
+    const grpc = new Server({ 'grpc.max_receive_message_length': largestRequest });
     let keys: Keys | undefined;
     try {
       const importer = await Importer.create(db);
@@ -59,32 +73,27 @@ export class SessionImportServer {
         log.debug({ kind, calls: requests.length }, 'group');
         return importer.import(kind, requests);
       }, config.queue);
-
-      const running = new RunningCalls();
-      const grpc = new Server({ 'grpc.max_receive_message_length': largestRequest });
-      grpc.addService(SessionImportService, {
-        importSession: importSession({
-          callers: new Callers(db),
-          shareTokens: new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew),
-          imports,
-          sessionBaseUrl: config.sessionBaseUrl,
-          running,
-          log,
-        }),
-      });
-      const health = new HealthMonitor(db, [
-        SessionImportService.importSession.path.split('/')[1] ?? '',
-      ]);
+      const context = {
+        callers: new Callers(lookUps),
+        shareTokens: new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew),
+        imports,
+        sessionBaseUrl: config.sessionBaseUrl,
+        running,
+        log,
+      };
+      grpc.addService(strictUtf8(SessionImportService), { importSession: importSession(context) });
       health.addToServer(grpc);
       reflectionService().addToServer(grpc);
 
       await health.start();
       const port = await listen(grpc, config.grpcAddress);
       log.info({ address: config.grpcAddress, port }, 'serving');
-      return new SessionImportServer(port, config, log, { db, keys, running, health, grpc });
+      const parts = { databases: [db, lookUps], keys, running, health, grpc };
+      return new SessionImportServer(port, config.shutdownGrace, log, parts);
     } catch (error) {
+      health.stop();
       keys?.close();
-      await db.destroy();
+      await Promise.all([db.destroy(), lookUps.destroy()]);
       throw error;
     }
   }
@@ -99,7 +108,7 @@ export class SessionImportServer {
   }
 
   private async drain(): Promise<void> {
-    const { db, keys, running, health, grpc } = this.parts;
+    const { databases, keys, running, health, grpc } = this.parts;
     this.log.info('stopping: finishing what runs');
     health.stop();
     const closed = new Promise<void>((resolve) => {
@@ -107,15 +116,20 @@ export class SessionImportServer {
         resolve();
       });
     });
-    const grace = sleep(this.config.shutdownGrace * 1_000, undefined, { ref: false });
-    await Promise.race([running.ended(), grace]);
+    await within(this.shutdownGrace * 1_000, running.ended());
     // A client that watches the health keeps its connection for ever: it is not waited for.
-    await Promise.race([closed, sleep(closingTime, undefined, { ref: false })]);
+    await within(closingTime, closed);
     grpc.forceShutdown();
     keys.close();
-    await db.destroy();
+    // Nor is a database that hangs.
+    await within(closingTime, Promise.all(databases.map((db) => db.destroy())));
     this.log.info('stopped');
   }
+}
+
+/** Waits for something, but not for longer than some milliseconds. */
+async function within(milliseconds: number, work: Promise<unknown>): Promise<void> {
+  await Promise.race([work, sleep(milliseconds, undefined, { ref: false })]);
 }
 
 function listen(grpc: Server, address: string): Promise<number> {

@@ -49,6 +49,8 @@ export class Callers {
       max: cachedKeys,
       ttl: cacheLife,
       fetchMethod: (hash) => this.find(Buffer.from(hash, 'hex')),
+      // A look-up that others have pushed out of the cache goes on for whoever waits for it.
+      ignoreFetchAbort: true,
     });
   }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Command } from '@commander-js/extra-typings';
 import { readConfig, variables } from '../config';
 import { SessionImportServer } from '../server';
@@ -12,11 +13,10 @@ export function serveCommand() {
       const config = readConfig(process.env);
       const log = createLogger(config.logLevel);
       const server = await SessionImportServer.start(config, log);
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-        process.once(signal, () => {
-          void server.stop();
-        });
-      }
+      await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+      await server.stop();
+      // A connection that hangs would keep the process alive.
+      process.exit();
     });
 }
 

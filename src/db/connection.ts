@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { knex, type Knex } from 'knex';
 import type { Connection } from 'mysql2';
 import { migrations } from './migrations';
@@ -8,8 +9,13 @@ export interface DatabaseOptions {
   readonly url: string;
   /** The most connections held at once. */
   readonly poolSize: number;
-  /** How long a statement waits for a row lock, in seconds: MySQL takes whole ones, at least 1. */
+  /** How long a statement waits for a lock, in seconds: MySQL takes whole ones, at least 1. */
   readonly lockWaitSeconds: number;
+  /**
+   * How long the server may stay silent while a statement runs, in seconds; then the connection is
+   * given up. Undefined: for ever, which suits migrations.
+   */
+  readonly silenceSeconds?: number;
 }
 
 export type Database = Knex;
@@ -48,6 +54,8 @@ export function databaseConfig(options: DatabaseOptions): Knex.Config {
       connectTimeout,
     },
     acquireConnectionTimeout: connectTimeout,
+    // Errors quote a statement without the values that were bound to it.
+    compileSqlOnError: false,
     pool: {
       min: 0,
       max: options.poolSize,
@@ -55,8 +63,7 @@ export function databaseConfig(options: DatabaseOptions): Knex.Config {
         connection: Connection,
         done: (error: Error | null, connection: Connection) => void,
       ) {
-        const lockWait = `SET SESSION innodb_lock_wait_timeout = ${connection.escape(options.lockWaitSeconds)}`;
-        prepareSession(connection, [...sessionSettings, lockWait]).then(
+        prepareSession(connection, options).then(
           () => {
             done(null, connection);
           },
@@ -76,9 +83,27 @@ export function openDatabase(options: DatabaseOptions): Database {
   return knex(databaseConfig(options));
 }
 
-async function prepareSession(
-  connection: Connection,
-  statements: readonly string[],
-): Promise<void> {
-  for (const statement of statements) await connection.promise().query(statement);
+async function prepareSession(connection: Connection, options: DatabaseOptions): Promise<void> {
+  if (options.silenceSeconds !== undefined) giveUpWhenSilent(connection, options.silenceSeconds);
+  const session = connection.promise();
+  for (const statement of sessionSettings) await session.query(statement);
+  const wait = options.lockWaitSeconds;
+  // Row locks and metadata locks: the second waits for a year by default.
+  await session.query('SET SESSION innodb_lock_wait_timeout = ?, lock_wait_timeout = ?', [
+    wait,
+    wait,
+  ]);
+}
+
+/**
+ * Cuts a connection over which nothing has come for too long: a server that hangs, or a network that
+ * swallows packets, must not hold a worker for ever. Covers every statement, COMMIT included.
+ */
+function giveUpWhenSilent(connection: Connection, seconds: number): void {
+  const { stream } = connection as unknown as { readonly stream: Socket };
+  stream.setTimeout(seconds * 1_000, () => {
+    stream.destroy(
+      Object.assign(new Error('MySQL has not answered in time'), { code: 'ETIMEDOUT' }),
+    );
+  });
 }

@@ -17,6 +17,13 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_LOCK_DEADLOCK', 'conflict'],
   ['ER_LOCK_WAIT_TIMEOUT', 'lock wait'],
   ['ER_CHECKREAD', 'conflict'],
+  ['ER_QUERY_INTERRUPTED', 'conflict'],
+  ['ER_TABLE_DEF_CHANGED', 'conflict'],
+  // What was read a moment ago and is referred to now (a workflow, say) was deleted in between.
+  ['ER_NO_REFERENCED_ROW_2', 'conflict'],
+  // Group replication has certified another transaction first.
+  ['ER_TRANSACTION_ROLLBACK_DURING_COMMIT', 'conflict'],
+  ['ER_ERROR_DURING_COMMIT', 'unreachable'],
 
   ['PROTOCOL_CONNECTION_LOST', 'unreachable'],
   ['PROTOCOL_ENQUEUE_AFTER_FATAL_ERROR', 'unreachable'],
@@ -30,8 +37,13 @@ const failures = new Map<string, DatabaseFailure>([
   ['EAI_AGAIN', 'unreachable'],
   ['EPIPE', 'unreachable'],
   ['ETIMEDOUT', 'unreachable'],
-  // A killed statement, a server going down, or one that has no room for another connection.
-  ['ER_QUERY_INTERRUPTED', 'unreachable'],
+  ['ERR_STREAM_DESTROYED', 'unreachable'],
+  ['ERR_STREAM_WRITE_AFTER_END', 'unreachable'],
+  ['ER_NET_READ_ERROR', 'unreachable'],
+  ['ER_NET_READ_INTERRUPTED', 'unreachable'],
+  ['ER_NET_ERROR_ON_WRITE', 'unreachable'],
+  ['ER_NET_WRITE_INTERRUPTED', 'unreachable'],
+  // A server going down, or one that has no room for another connection.
   ['ER_SERVER_SHUTDOWN', 'unreachable'],
   ['ER_NORMAL_SHUTDOWN', 'unreachable'],
   ['ER_CON_COUNT_ERROR', 'unreachable'],
@@ -39,18 +51,39 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_CLIENT_INTERACTION_TIMEOUT', 'unreachable'],
   ['ER_SESSION_WAS_KILLED', 'unreachable'],
   ['ER_ABORTING_CONNECTION', 'unreachable'],
+  ['ER_NEW_ABORTING_CONNECTION', 'unreachable'],
+  ['ER_CONNECTION_KILLED', 'unreachable'],
+  ['ER_SERVER_OFFLINE_MODE', 'unreachable'],
   // A replica that has not been promoted yet, or a primary that was just demoted.
   ['ER_OPTION_PREVENTS_STATEMENT', 'unreachable'],
   ['ER_READ_ONLY_MODE', 'unreachable'],
 ]);
 
+/**
+ * Another transaction has ended between two statements of this one, and what they saw does not fit
+ * together. The next try sees one state.
+ */
+export class Overtaken extends Error {
+  override readonly name = 'Overtaken';
+}
+
+/**
+ * Errors without a code: a statement was queued on a connection that has closed since, or the pool
+ * was closed while somebody waited for a connection.
+ */
+const unreachableMessages = [
+  'connection is in closed state',
+  'Unable to acquire a connection',
+  'aborted',
+];
+
 /** Tells what kind of failure an error of Knex or mysql2 is. */
 export function databaseFailure(error: unknown): DatabaseFailure {
   if (!(error instanceof Error)) return 'other';
-  // Knex waited in vain for a connection of its pool.
+  if (error instanceof Overtaken) return 'conflict';
+  // Knex waited in vain for a connection of its pool, or for an answer.
   if (error.name === 'KnexTimeoutError') return 'unreachable';
-  // mysql2 gives this one no code: the statement was queued on a connection that has closed since.
-  if (error.message.includes('connection is in closed state')) return 'unreachable';
+  if (unreachableMessages.some((message) => error.message.endsWith(message))) return 'unreachable';
   return failures.get(databaseErrorCode(error) ?? '') ?? 'other';
 }
 
@@ -60,9 +93,9 @@ export function databaseErrorCode(error: Error): string | undefined {
 }
 
 /**
- * Whether an error came from the database driver: its message then quotes SQL with the values in
- * it, and must be neither logged nor sent.
+ * Whether an error came from the database or its driver: its message may then quote SQL, or values
+ * that were to be stored, and must be neither logged nor sent.
  */
 export function isDatabaseError(error: Error): boolean {
-  return 'sqlState' in error || 'sql' in error || 'sqlMessage' in error;
+  return 'sqlState' in error || 'sql' in error || databaseFailure(error) !== 'other';
 }

@@ -1,3 +1,4 @@
+import { Overtaken } from '../db/errors';
 import { toBinary, type SessionId } from '../db/ids';
 import { write } from '../db/query';
 import { ledgerKey, readLedger } from './facts';
@@ -11,19 +12,12 @@ export interface Claims {
 }
 
 /**
- * An earlier try of a call was still in its COMMIT when this one looked at the ledger, and has ended
- * since. The next try finds its entry; in this one it can't be told from a claim made just now.
- */
-export class ClaimSettledMeanwhile extends Error {
-  override readonly name = 'ClaimSettledMeanwhile';
-}
-
-/**
  * Enters the calls into the ledger, in key order. Of all the transactions that claim one session for
  * one application, the ledger's primary key lets one through; the others wait here until that one
  * ends, and then find its entry. The same holds for two calls of one group.
  *
- * @throws ClaimSettledMeanwhile
+ * @throws Overtaken if an earlier try of one of the calls was still in its COMMIT when this one looked
+ * at the ledger: its entry can't be told from a claim made just now.
  */
 export async function claimSessions(
   trx: Transaction,
@@ -61,7 +55,7 @@ export async function claimSessions(
     if (existing === undefined)
       throw new Error('the ledger ignored a claim that nobody else holds');
     if (existing === call.sessionId) {
-      if (call.mayBeCommitted) throw new ClaimSettledMeanwhile();
+      if (call.mayBeCommitted) throw new Overtaken('an earlier try was committed');
       won.push(call);
     } else {
       lost.push({ call, existing });

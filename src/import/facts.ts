@@ -40,10 +40,13 @@ export async function gatherFacts(
   calls: readonly PlannedImport[],
 ): Promise<Facts> {
   const ledger = await readLedger(trx, calls);
-  const workflows = await readWorkflows(trx, calls);
   const wanted = calls.filter((call) => !ledger.has(ledgerKey(call)));
   const sources = await lockSources(trx, schema, wanted);
-  return { ledger, workflows, sources };
+  const workflows = await readWorkflows(trx, calls);
+  if (!calls.some(({ mayBeCommitted }) => mayBeCommitted)) return { ledger, workflows, sources };
+  // An earlier try may have been committed since the ledger was read, and the source or the workflow
+  // changed after that: they were locked for as long as it ran. So this reading is decisive.
+  return { ledger: await readLedger(trx, calls), workflows, sources };
 }
 
 /** Reads whose claims stand in the ledger, among the sessions that the calls are about. */
@@ -113,10 +116,12 @@ async function lockSources(
     [...new Set(calls.map(({ request }) => request.sourceSessionId))],
     (id) => id,
   );
-  // LOCK IN SHARE MODE is the spelling of FOR SHARE that MariaDB knows too.
+  // LOCK IN SHARE MODE is the spelling of FOR SHARE that MariaDB knows too. Without the index, the
+  // plan for a small table would be a scan, which waits for the locks of unrelated sessions.
   const rows = await read<Row>(
     trx,
-    'SELECT id, application_id, status FROM ?? WHERE id IN (?) ORDER BY id LOCK IN SHARE MODE',
+    `SELECT id, application_id, status FROM ?? FORCE INDEX (PRIMARY)
+     WHERE id IN (?) ORDER BY id LOCK IN SHARE MODE`,
     [schema.sessions, ids.map(toBinary)],
   );
   return new Map(

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../db/connection';
 import { databaseFailure, type DatabaseFailure } from '../db/errors';
-import { toServiceError } from '../errors';
-import { ClaimSettledMeanwhile } from './claims';
+import type { SessionId } from '../db/ids';
+import { ServiceError, toServiceError } from '../errors';
 import { planClone, type ClonePlan } from './clone-plan';
 import { planImport, type PlannedImport } from './group';
 import { importGroup, type Outcome, type Outcomes } from './import-group';
@@ -11,10 +11,19 @@ import type { ImportRequest, SessionKind } from './session';
 import { SessionNumbers } from './session-numbers';
 
 /** How often a group is tried before its calls are told to try again themselves. */
-const tries = 5;
+const tries: Readonly<Record<DatabaseFailure, number>> = {
+  conflict: 5,
+  unreachable: 5,
+  // Whoever holds a lock for that long holds it for longer, and a third wait would hold up others.
+  'lock wait': 2,
+  other: 1,
+};
 
 /** The longest pause before the second try, in milliseconds; it doubles from try to try. */
 const firstPause = 20;
+
+/** Connections that one running group uses at most: it is taken apart twice, in {@link pairs}. */
+export const connectionsPerGroup = 4;
 
 /**
  * Imports sessions: takes calls of one kind and settles each of them, whatever becomes of the
@@ -47,84 +56,105 @@ export class Importer {
    * @returns how each call ended, in the order of the calls. Never rejects.
    */
   async import(kind: SessionKind, requests: readonly ImportRequest[]): Promise<Outcome[]> {
-    try {
-      const calls = await retrying(isTransient, () => this.plan(requests));
-      const outcomes = await this.settle(this.plans[kind], calls);
-      this.giveBackNumbers(calls, outcomes);
-      return calls.map((call) => outcomes.get(call.sessionId) ?? failed(new Error('not settled')));
-    } catch (error) {
-      return requests.map(() => failed(error));
-    }
+    const planned = await Promise.allSettled(requests.map((request) => this.plan(request)));
+    const calls = planned.flatMap((plan) => (plan.status === 'fulfilled' ? [plan.value] : []));
+    const outcomes = await this.settle(this.plans[kind], calls);
+    return planned.map((plan) => {
+      if (plan.status === 'rejected') return failed(plan.reason);
+      return outcomes.get(plan.value.sessionId) ?? failed(new Error('a call was not settled'));
+    });
   }
 
-  private async plan(requests: readonly ImportRequest[]): Promise<PlannedImport[]> {
-    return Promise.all(
-      requests.map(async (request) =>
-        planImport(request, await this.numbers.take(request.applicationId)),
-      ),
-    );
+  /** Gives a call all that its copy needs beforehand. */
+  private async plan(request: ImportRequest): Promise<PlannedImport> {
+    const take = (): Promise<number> => this.numbers.take(request.applicationId);
+    return planImport(request, await retrying(take));
   }
 
   /** Runs the group; when it fails as a whole, lets each call fail, or not, by itself. */
   private async settle(plan: ClonePlan, calls: readonly PlannedImport[]): Promise<Outcomes> {
-    const alone = calls.length === 1;
+    if (calls.length === 0) return new Map();
     try {
-      // A lock that somebody holds for long is one call's bad luck: its neighbours do not wait for a
-      // second try.
-      const again = (failure: DatabaseFailure): boolean =>
-        isTransient(failure) && (alone || failure !== 'lock wait');
-      return await retrying(again, () => this.tryGroup(plan, calls));
+      return await retrying(() => this.tryGroup(plan, calls));
     } catch (error) {
-      if (alone || databaseFailure(error) === 'unreachable') {
-        return new Map(calls.map((call) => [call.sessionId, failed(error)]));
+      const parts = partsOf(calls, databaseFailure(error));
+      if (parts.length === 1) {
+        return new Map(calls.map((call) => [call.sessionId, failedForGood(call, error)]));
       }
-      const apart = await Promise.all(calls.map((call) => this.settle(plan, [call])));
-      return new Map(apart.flatMap((outcomes) => [...outcomes]));
+      const outcomes: Outcomes = new Map();
+      for (const some of pairs(parts)) {
+        const settled = await Promise.all(some.map((part) => this.settle(plan, part)));
+        for (const [id, outcome] of settled.flatMap((part) => [...part])) outcomes.set(id, outcome);
+      }
+      return outcomes;
     }
   }
 
   private async tryGroup(plan: ClonePlan, calls: readonly PlannedImport[]): Promise<Outcomes> {
-    return this.db.transaction(async (trx) => {
-      const outcomes = await importGroup(trx, plan, calls);
-      for (const call of calls) call.mayBeCommitted = true;
-      return outcomes;
-    });
-  }
-
-  private giveBackNumbers(calls: readonly PlannedImport[], outcomes: Outcomes): void {
-    for (const { request, sessionId, sessionNumber } of calls) {
-      const outcome = outcomes.get(sessionId);
-      if (outcome?.type === 'failed' && isRefusal(outcome)) {
-        this.numbers.giveBack(request.applicationId, sessionNumber);
-      }
+    // When a connection is lost, Knex reports that it could not roll back, and not why it had to.
+    let cause: unknown;
+    try {
+      return await this.db.transaction(async (trx) => {
+        try {
+          const outcomes = await importGroup(trx, plan, calls);
+          for (const call of calls) call.mayBeCommitted = true;
+          return outcomes;
+        } catch (error) {
+          cause = error;
+          throw error;
+        }
+      });
+    } catch (error) {
+      throw cause ?? error;
     }
   }
 }
 
-/** Whether a call was refused by what the database said, and not by how the database fared. */
-function isRefusal({ error }: Outcome & { type: 'failed' }): boolean {
-  return error.cause === undefined;
+/**
+ * The next smaller groups that may fare better after a failure: the calls of each source session, and
+ * then each call by itself. A database out of reach is so for all of them, and a source session that
+ * somebody has locked is so for all who want it.
+ */
+function partsOf(
+  calls: readonly PlannedImport[],
+  failure: DatabaseFailure,
+): readonly (readonly PlannedImport[])[] {
+  if (failure === 'unreachable') return [calls];
+  const bySource = new Map<SessionId, PlannedImport[]>();
+  for (const call of calls) {
+    const { sourceSessionId } = call.request;
+    bySource.set(sourceSessionId, [...(bySource.get(sourceSessionId) ?? []), call]);
+  }
+  if (bySource.size > 1) return [...bySource.values()];
+  return failure === 'lock wait' ? [calls] : calls.map((call) => [call]);
+}
+
+/** Two at a time: one that waits for a lock does not hold up all others. */
+function pairs<T>(items: readonly T[]): T[][] {
+  return items.flatMap((_, index) => (index % 2 === 0 ? [items.slice(index, index + 2)] : []));
 }
 
 function failed(error: unknown): Outcome {
   return { type: 'failed', error: toServiceError(error) };
 }
 
-function isTransient(failure: DatabaseFailure): boolean {
-  return failure !== 'other';
+/**
+ * The outcome of a call whose last try has failed. If one of its tries got as far as COMMIT, whatever
+ * stopped the others: nobody knows, and the caller must ask again.
+ */
+function failedForGood(call: PlannedImport, error: unknown): Outcome {
+  if (!call.mayBeCommitted) return failed(error);
+  const unknown = new ServiceError({ reason: 'DATABASE_UNAVAILABLE' }, { cause: error });
+  return { type: 'failed', error: unknown };
 }
 
 /** Tries again, with pauses that grow and jitter, as long as the failure is worth it. */
-async function retrying<T>(
-  again: (failure: DatabaseFailure) => boolean,
-  work: () => Promise<T>,
-): Promise<T> {
+async function retrying<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work();
     } catch (error) {
-      const failure = error instanceof ClaimSettledMeanwhile ? 'conflict' : databaseFailure(error);
-      if (attempt === tries || !again(failure)) throw error;
+      if (attempt >= tries[databaseFailure(error)]) throw error;
       await sleep(Math.random() * firstPause * 2 ** (attempt - 1));
     }
   }

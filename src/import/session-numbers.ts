@@ -15,11 +15,10 @@ interface Lease {
   block: number;
   /** The lease under way: whoever finds the block empty waits for the same one. */
   refill: Promise<void> | undefined;
-  readonly returned: number[];
 }
 
 /**
- * Gives out session numbers: growing per application, unique, with gaps.
+ * Gives out session numbers: unique per application, growing within a process, with gaps.
  *
  * Numbers are leased from the database in blocks, each in a statement of its own that commits at
  * once, so that the row of the counter is never held while an import runs: imports into one
@@ -34,8 +33,6 @@ export class SessionNumbers {
   async take(applicationId: ApplicationId): Promise<number> {
     const lease = this.leaseOf(applicationId);
     for (;;) {
-      const returned = lease.returned.pop();
-      if (returned !== undefined) return returned;
       if (lease.next < lease.end) return lease.next++;
       lease.refill ??= this.refill(applicationId, lease).finally(() => {
         lease.refill = undefined;
@@ -44,15 +41,10 @@ export class SessionNumbers {
     }
   }
 
-  /** Takes back a number that was not used, so that refused calls leave no gaps behind. */
-  giveBack(applicationId: ApplicationId, sessionNumber: number): void {
-    this.leaseOf(applicationId).returned.push(sessionNumber);
-  }
-
   private leaseOf(applicationId: ApplicationId): Lease {
     const known = this.leases.get(applicationId);
     if (known) return known;
-    const lease: Lease = { next: 0, end: 0, block: firstBlock, refill: undefined, returned: [] };
+    const lease: Lease = { next: 0, end: 0, block: firstBlock, refill: undefined };
     this.leases.set(applicationId, lease);
     return lease;
   }

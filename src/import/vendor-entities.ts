@@ -1,3 +1,4 @@
+import { Overtaken } from '../db/errors';
 import { fromBinary, toBinary, type ApplicationId, type VendorEntityId } from '../db/ids';
 import { read, write } from '../db/query';
 import { inKeyOrder, type PlannedImport, type Transaction } from './group';
@@ -37,7 +38,7 @@ export async function ensureVendorEntities(
     const key = wantedEntity(call)?.key;
     if (key === undefined) return null;
     const id = found.get(key);
-    if (id === undefined) throw new Error('a vendor entity was deleted while it was being used');
+    if (id === undefined) throw new Overtaken('a vendor entity was deleted');
     return id;
   };
 }

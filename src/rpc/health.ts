@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Server } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Database } from '../db/connection';
@@ -58,10 +57,11 @@ export class HealthMonitor {
   }
 
   private async databaseAnswers(): Promise<boolean> {
-    const answer = this.db.raw('SELECT 1').then(
-      () => true,
-      () => false,
-    );
-    return Promise.race([answer, sleep(patience, false, { ref: false })]);
+    try {
+      await this.db.raw('SELECT 1').timeout(patience);
+      return true;
+    } catch {
+      return false;
+    }
   }
 }

@@ -23,6 +23,7 @@ const schema = z.object({
   workflow_id: z.string().min(1, 'is required').refine(isUuid, 'must be a UUID'),
   vendor_data: z
     .string()
+    .refine((text) => text.isWellFormed(), 'must be UTF-8')
     .min(1, 'must not be empty when present; leave it out if there is none')
     .refine(
       // Characters, and not the UTF-16 units that a JavaScript string counts.

@@ -5,7 +5,10 @@ export class RunningCalls {
   /** Counts a call as running until its work has ended, well or badly. */
   add(work: Promise<void>): void {
     this.running.add(work);
-    void work.finally(() => this.running.delete(work));
+    const end = (): void => {
+      this.running.delete(work);
+    };
+    work.then(end, end);
   }
 
   /** Resolves when no call runs. */

@@ -116,7 +116,8 @@ const answers: Answers = {
   }),
   DATABASE_UNAVAILABLE: () => ({
     code: status.UNAVAILABLE,
-    message: 'The database is out of reach. Try again later, with a growing pause.',
+    message:
+      'The database is out of reach. Try again later, with a growing pause; if the import was done after all, the answer will be SESSION_ALREADY_IMPORTED.',
     details: [retryAfter(1_000)],
   }),
   INTERNAL: (_problem, requestId) => ({

@@ -29,8 +29,8 @@ interface ErrorDescription {
 
 /**
  * Describes an error without repeating what it was about. The messages of the database driver quote
- * the SQL with the values in it (people's names among them), so only their code is kept, and the
- * stack without its first lines.
+ * values that were to be stored (people's names among them), so only their code is kept, and the stack
+ * without its first lines.
  */
 export function describeError(error: unknown): ErrorDescription {
   if (!(error instanceof Error)) return { type: typeof error, stack: '' };

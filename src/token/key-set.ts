@@ -1,4 +1,4 @@
-import { base64url, importJWK, type CryptoKey, type JWK } from 'jose';
+import { importJWK, type CryptoKey, type JWK } from 'jose';
 import { z } from 'zod';
 import { isUuid, toId, type ApplicationId } from '../db/ids';
 import { algorithms, type Algorithm } from './share-token';
@@ -31,17 +31,22 @@ const memberSchema = z.looseObject({
   kid: z.string('kid is missing').min(1, 'kid is missing').max(255, 'kid has over 255 characters'),
   alg: z.enum(algorithms, `alg must be one of ${algorithms.join(', ')}`),
   use: z.literal('sig', 'use must be sig').optional(),
+  key_ops: z
+    .array(z.string())
+    .refine((operations) => operations.includes('verify'), 'key_ops must include verify')
+    .optional(),
   application_id: z.string().refine(isUuid, 'application_id must be a UUID').optional(),
 });
 
-/** RFC 7518, section 3.2: a key for HS256 has at least 256 bits. */
-const shortestSecret = 32;
+/** RFC 7518, sections 3.2, 3.3 and 3.5: the least size of a secret, and of an RSA modulus. */
+const leastSecretBits = 256;
+const leastModulusBits = 2048;
 
 /**
  * Reads a JWK Set (RFC 7517) and makes its keys ready for use, so that no token pays for that.
  *
  * @param symmetric whether secrets (HS256) may be in the set: they must never come over a network.
- * @throws KeySetError if it is not a JWK Set, or if two keys have the same kid.
+ * @throws KeySetError if it is not a JWK Set.
  */
 export async function parseKeySet(
   json: unknown,
@@ -51,13 +56,15 @@ export async function parseKeySet(
   if (!set.success) throw new KeySetError('not a JWK Set: it must be an object with a list "keys"');
 
   const keys = new Map<string, VerificationKey>();
+  const taken = new Set<string>();
   const ignored: { kid: string; why: string }[] = [];
   for (const [index, jwk] of set.data.keys.entries()) {
     const name = typeof jwk['kid'] === 'string' ? jwk['kid'] : `(key ${index + 1})`;
     const key = await parseKey(jwk, symmetric);
     if (typeof key === 'string') ignored.push({ kid: name, why: key });
-    else if (keys.has(key.kid)) throw new KeySetError(`two keys have the kid ${key.kid}`);
+    else if (taken.has(key.kid)) ignored.push({ kid: name, why: 'another key has the same kid' });
     else keys.set(key.kid, key);
+    taken.add(name);
   }
   return { keys, ignored };
 }
@@ -68,15 +75,12 @@ async function parseKey(jwk: JWK, symmetric: boolean): Promise<VerificationKey |
   if (!member.success) return member.error.issues.map(({ message }) => message).join(', ');
   const { kid, alg, application_id: applicationId } = member.data;
   if ((jwk.kty === 'oct') !== (alg === 'HS256')) return `alg ${alg} does not fit its key type`;
-  if (alg === 'HS256') {
-    if (!symmetric) return 'a secret (HS256) is taken from a file only';
-    if (base64url.decode(jwk.k ?? '').length < shortestSecret) {
-      return `a secret for HS256 has at least ${shortestSecret} bytes`;
-    }
-  }
+  if (alg === 'HS256' && !symmetric) return 'a secret (HS256) is taken from a file only';
   try {
     // The public half alone: a private key handed over by mistake can't be used for anything else.
     const key = await importJWK(publicHalf(jwk), alg);
+    const short = tooShort(key);
+    if (short) return short;
     return {
       kid,
       algorithm: alg,
@@ -86,6 +90,17 @@ async function parseKey(jwk: JWK, symmetric: boolean): Promise<VerificationKey |
   } catch {
     return `its members are not those of a key for ${alg}`;
   }
+}
+
+/** Tells if a key is shorter than its algorithm allows; curves have one size. */
+function tooShort(key: CryptoKey | Uint8Array): string | undefined {
+  if (key instanceof Uint8Array) {
+    const enough = key.length * 8 >= leastSecretBits;
+    return enough ? undefined : `a secret for HS256 has at least ${leastSecretBits} bits`;
+  }
+  const { modulusLength } = key.algorithm as { modulusLength?: number };
+  const enough = (modulusLength ?? leastModulusBits) >= leastModulusBits;
+  return enough ? undefined : `an RSA key has at least ${leastModulusBits} bits`;
 }
 
 /** The members that make a JWK a private key (RFC 7518, section 6). */

@@ -10,6 +10,11 @@ export interface KeySource {
   readonly interval: number;
   /** The shortest time between two readings that an unknown kid may cause, in milliseconds. */
   readonly cooldown: number;
+  /**
+   * Whether a key that can't be used is a mistake that must be mended before the service starts. In a
+   * file, the operator wrote it; in a remote set, it may be meant for somebody else.
+   */
+  readonly strict: boolean;
   /** Reads the set as it is now. */
   load(): Promise<KeySet>;
 }
@@ -29,24 +34,25 @@ const remoteTimeout = 5_000;
  * The source that a setting names.
  *
  * @param location the path of a file, or an https URL; plain http is for loopback only.
- * @throws KeySetError if it is a URL of another kind.
+ * @throws KeySetError if it is a URL of another kind, or one with a password in it.
  */
 export function keySource(location: string): KeySource {
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(location) ? remoteSource(location) : fileSource(location);
 }
 
 function fileSource(path: string): KeySource {
+  let last: { readonly text: string; readonly set: KeySet } | undefined;
   return {
     description: path,
     interval: fileInterval,
     cooldown: 0,
+    strict: true,
     async load() {
       const text = await readFile(path, 'utf8');
-      const set = await parseKeySet(parseJson(text), { symmetric: true });
-      // The operator wrote this file: a key that would silently not work is a mistake to be told.
-      const [mistake] = set.ignored;
-      if (mistake) throw new KeySetError(`key ${mistake.kid}: ${mistake.why}`);
-      return set;
+      if (last?.text !== text) {
+        last = { text, set: await parseKeySet(parseJson(text), { symmetric: true }) };
+      }
+      return last.set;
     },
   };
 }
@@ -65,6 +71,9 @@ function remoteSource(location: string): KeySource {
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
     throw new KeySetError('a remote key set needs https (plain http is for loopback only)');
   }
+  if (url.username !== '' || url.password !== '') {
+    throw new KeySetError('the URL of a key set can not hold a password');
+  }
   // jose fetches; when to fetch is decided by the interval and the cool-down above, so that a known
   // key goes on working while the remote is out.
   const remote = createRemoteJWKSet(url, { timeoutDuration: remoteTimeout });
@@ -72,6 +81,7 @@ function remoteSource(location: string): KeySource {
     description: url.origin + url.pathname,
     interval: remoteInterval,
     cooldown: remoteCooldown,
+    strict: false,
     async load() {
       await remote.reload();
       return parseKeySet(remote.jwks(), { symmetric: false });

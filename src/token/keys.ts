@@ -1,17 +1,20 @@
 import type { Logger } from '../telemetry/logger';
-import type { VerificationKey } from './key-set';
-import { KeySetError, type KeySet } from './key-set';
+import { KeySetError, type KeySet, type VerificationKey } from './key-set';
 import type { KeySource } from './key-source';
+
+/** How often a source that goes on failing is mentioned in the log, in milliseconds. */
+const reminder = 60_000;
 
 /**
  * The keys that share tokens are verified with, kept up to date: read again at intervals, and when a
- * token names a key that is not known. When a reading fails, the keys of the last good one stay.
+ * token names a key that is not known. When a reading fails, the keys of the last good one stay; what
+ * a good one leaves out is gone.
  */
 export class Keys {
   private readonly timer: NodeJS.Timeout;
   private refreshing: Promise<void> | undefined;
   private askedAt = Number.NEGATIVE_INFINITY;
-  private failing = false;
+  private complainedAt = Number.NEGATIVE_INFINITY;
 
   private constructor(
     private readonly source: KeySource,
@@ -24,16 +27,34 @@ export class Keys {
   /**
    * Reads the keys for the first time.
    *
-   * @throws KeySetError if they can't be read, or if there is none that can be used.
+   * @throws KeySetError if they can't be read, if there is none that can be used, or if any can't and
+   * the source is strict.
    */
   static async open(source: KeySource, log: Logger): Promise<Keys> {
-    return new Keys(source, log, await load(source));
+    try {
+      const set = await source.load();
+      const [mistake] = set.ignored;
+      if (mistake && source.strict) throw new KeySetError(`key ${mistake.kid}: ${mistake.why}`);
+      if (set.keys.size === 0) throw new KeySetError('there is no key in it that can be used');
+      return new Keys(source, log, set);
+    } catch (error) {
+      throw new KeySetError(
+        `the share token keys at ${source.description} can't be used: ${(error as Error).message}`,
+        { cause: error },
+      );
+    }
   }
 
   /** The key that a token's header names; the one key of the algorithm, if it names none. */
   async find(kid: string | undefined, algorithm: unknown): Promise<VerificationKey | undefined> {
     const known = this.lookUp(kid, algorithm);
-    if (known || performance.now() - this.askedAt < this.source.cooldown) return known;
+    if (known) return known;
+    if (this.refreshing) {
+      await this.refreshing;
+      const arrived = this.lookUp(kid, algorithm);
+      if (arrived) return arrived;
+    }
+    if (performance.now() - this.askedAt < this.source.cooldown) return undefined;
     this.askedAt = performance.now();
     await this.refresh();
     return this.lookUp(kid, algorithm);
@@ -57,38 +78,33 @@ export class Keys {
   }
 
   private async reload(): Promise<void> {
+    const { description: source } = this.source;
     try {
-      const next = await load(this.source);
-      this.logChange(next);
-      this.current = next;
-      this.failing = false;
-    } catch (error) {
-      if (!this.failing) {
-        this.log.error(
-          { source: this.source.description, why: (error as Error).message },
-          'could not read the share token keys; the known ones stay in use',
-        );
+      const next = await this.source.load();
+      if (describe(next) !== describe(this.current)) {
+        const kids = [...next.keys.keys()];
+        this.log.info({ source, kids, ignored: next.ignored }, 'share token keys have changed');
       }
-      this.failing = true;
+      this.current = next;
+      this.complainedAt = Number.NEGATIVE_INFINITY;
+    } catch (error) {
+      if (performance.now() - this.complainedAt < reminder) return;
+      this.complainedAt = performance.now();
+      const why = (error as Error).message;
+      this.log.error(
+        { source, why },
+        'could not read the share token keys; the old ones stay in use',
+      );
     }
-  }
-
-  private logChange(next: KeySet): void {
-    const kids = [...next.keys.keys()];
-    if (!this.failing && kids.join('\n') === [...this.current.keys.keys()].join('\n')) return;
-    this.log.info({ source: this.source.description, kids }, 'share token keys read');
   }
 }
 
-async function load(source: KeySource): Promise<KeySet> {
-  try {
-    const set = await source.load();
-    if (set.keys.size > 0) return set;
-    throw new KeySetError('there is no key in it that can be used');
-  } catch (error) {
-    const why = error instanceof Error ? error.message : 'unknown';
-    throw new KeySetError(`the share token keys at ${source.description} can't be used: ${why}`, {
-      cause: error,
-    });
-  }
+/** What people are told when it changes; never the keys themselves. */
+function describe({ keys, ignored }: KeySet): string {
+  const used = [...keys.values()].map(({ kid, algorithm, applicationId }) => [
+    kid,
+    algorithm,
+    applicationId,
+  ]);
+  return JSON.stringify([used, ignored]);
 }

@@ -41,7 +41,7 @@ export class ShareTokenVerifier {
   constructor(
     private readonly keys: Keys,
     private readonly clock: Clock,
-    /** How far ahead the clock of whoever signed may be, in seconds. */
+    /** How far ahead the clock of whoever signed may be, in seconds (RFC 7519, section 4.1.5). */
     private readonly leeway: number,
   ) {}
 
@@ -56,12 +56,10 @@ export class ShareTokenVerifier {
     const signedPart = requireOneSpelling(token);
     const key = await this.keyOf(token);
     const now = this.clock();
-    const { payload, expired } = await verifySignature(token, key, now);
+    const payload = await verifySignature(token, key, now, this.leeway);
     const claims = checkClaims(payload, key, now, this.leeway);
-    if (expired) {
-      const expiredAt = new Date(claims.exp * 1000);
-      throw new ServiceError({ reason: 'SHARE_TOKEN_EXPIRED', expiredAt });
-    }
+    const expiredAt = new Date(claims.exp * 1000);
+    if (expiredAt <= now) throw new ServiceError({ reason: 'SHARE_TOKEN_EXPIRED', expiredAt });
     return {
       kind: claims.session_kind,
       sessionId: toId<SessionId>(claims.session_id),
@@ -116,20 +114,21 @@ function headerOf(token: string): { readonly alg?: unknown; readonly kid?: unkno
 }
 
 /**
- * Verifies the signature, and with it `exp` and `nbf`. Expiry is only noted: a token that is also
- * wrong in another way is invalid first.
+ * Verifies the signature, and with it `nbf`. Whether the token has expired is decided later: one that
+ * is also wrong in another way is invalid first.
  */
 async function verifySignature(
   token: string,
   key: VerificationKey,
   now: Date,
-): Promise<{ readonly payload: JWTPayload; readonly expired: boolean }> {
+  leeway: number,
+): Promise<JWTPayload> {
   try {
-    const options = { algorithms: [key.algorithm], currentDate: now };
+    const options = { algorithms: [key.algorithm], currentDate: now, clockTolerance: leeway };
     const { payload } = await jwtVerify(token, key.key, options);
-    return { payload, expired: false };
+    return payload;
   } catch (error) {
-    if (error instanceof errors.JWTExpired) return { payload: error.payload, expired: true };
+    if (error instanceof errors.JWTExpired) return error.payload;
     if (error instanceof errors.JWSSignatureVerificationFailed) {
       throw invalid('its signature does not fit');
     }

@@ -1,9 +1,12 @@
-import { Metadata } from '@grpc/grpc-js';
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { createApiKey, revokeApiKey } from '../../src/admin/accounts';
 import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
 import { sessionKinds, type SessionKind, type SessionStatus } from '../../src/import/session';
-import { SessionStatus as WireStatus } from '../../src/gen/sessionimport/v1/session_import';
+import {
+  ImportSessionRequest,
+  SessionStatus as WireStatus,
+} from '../../src/gen/sessionimport/v1/session_import';
 import { signShareToken } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant } from '../support/fixtures';
@@ -127,6 +130,43 @@ describe('a call is refused', () => {
       const vendorData = '😀'.repeat(255);
       const answer = await harness.client.import(harness.target.apiKey, { ...request, vendorData });
       expect(sessionOf(answer).vendorData).to.equal(vendorData);
+    });
+
+    it('if vendor_data is not UTF-8', async () => {
+      const { request } = await goodRequest();
+      const bytes = Buffer.from(
+        ImportSessionRequest.encode(
+          ImportSessionRequest.fromPartial({ ...request, vendorData: 'name?' }),
+        ).finish(),
+      );
+      bytes[bytes.lastIndexOf('?')] = 0xff;
+      const raw = new Client(`127.0.0.1:${harness.server.port}`, credentials.createInsecure());
+      const metadata = new Metadata();
+      metadata.set('x-api-key', harness.target.apiKey);
+      const call = new Promise((resolve, reject) => {
+        raw.makeUnaryRequest(
+          '/sessionimport.v1.SessionImport/ImportSession',
+          (request: Buffer) => request,
+          (answer) => answer,
+          bytes,
+          metadata,
+          (error, answer) => {
+            if (error) reject(error);
+            else resolve(answer);
+          },
+        );
+      });
+      const failure = await failureOf(call);
+      raw.close();
+      expect(failure).to.include({ code: 'INVALID_ARGUMENT', reason: 'INVALID_REQUEST' });
+      expect(failure.badRequest?.fieldViolations).to.deep.include.members([
+        {
+          field: 'vendor_data',
+          description: 'must be UTF-8',
+          reason: '',
+          localizedMessage: undefined,
+        },
+      ]);
     });
 
     it('if the share token is longer than any could be', async () => {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { toBinary, toId, type SessionId } from '../../src/db/ids';
+import { fromBinary, toBinary, toId, type SessionId } from '../../src/db/ids';
 import { kindSchemas } from '../../src/import/relations';
 import { sessionKinds, type SessionKind } from '../../src/import/session';
 import type { ImportSessionResponse } from '../../src/gen/sessionimport/v1/session_import';
 import { endings, failureOf, rowsOf, sessionOf } from '../support/client';
-import { addLogs, createSession } from '../support/fixtures';
+import { addLogs, createSession, createTenant } from '../support/fixtures';
 import { pause } from '../support/helpers';
 import { databaseUrl } from '../support/mysql';
 import { MysqlProxy, type Passing } from '../support/mysql-proxy';
@@ -172,6 +172,47 @@ describe('when the connection to MySQL is killed', () => {
     }
   });
 
+  it('in COMMIT, which ends while the next try is under way, the call is not refused for what came after', async () => {
+    const { original, request } = await sharedSession('user');
+    let finishCommit: (() => Promise<void>) | undefined;
+    inTransactions(async (statement) => {
+      if (!finishCommit && statement.sql.startsWith('COMMIT')) {
+        finishCommit = statement.orphan();
+      } else if (finishCommit && statement.sql.includes('LOCK IN SHARE MODE')) {
+        // The next try has looked at the ledger: now the first one is committed, and the original
+        // changed.
+        await finishCommit();
+        await harness
+          .db('user_sessions')
+          .where({ id: toBinary(original) })
+          .update({ status: 'Resubmitted' });
+        finishCommit = () => Promise.resolve();
+      }
+    });
+    const response = await harness.client.import(harness.target.apiKey, request);
+    await expectOneWholeCopy('user', original, response);
+  });
+
+  it('in COMMIT, which ends after all tries, the call is told to ask again', async () => {
+    const { original, request } = await sharedSession('user');
+    let finishCommit: (() => Promise<void>) | undefined;
+    inTransactions((statement) => {
+      if (finishCommit) statement.cut();
+      else if (statement.sql.startsWith('COMMIT')) finishCommit = statement.orphan();
+      return Promise.resolve();
+    });
+    const failure = await failureOf(harness.client.import(harness.target.apiKey, request));
+    expect(failure).to.include({ code: 'UNAVAILABLE', reason: 'DATABASE_UNAVAILABLE' });
+    proxy.intercept = undefined;
+    await finishCommit?.();
+    const again = await failureOf(harness.client.import(harness.target.apiKey, request));
+    expect(again.reason).to.equal('SESSION_ALREADY_IMPORTED');
+    const copies = await copiesOf('user', original);
+    expect(copies.map(({ id }) => fromBinary(id as Buffer))).to.deep.equal([
+      again.metadata['session_id'],
+    ]);
+  });
+
   it('in COMMIT of a group of many, every call of the group is answered once, and rightly', async () => {
     const shared = await Promise.all(Array.from({ length: 40 }, () => sharedSession('user')));
     let lost = 0;
@@ -205,8 +246,10 @@ describe('when MySQL', () => {
       environment: {
         DATABASE_URL: proxy.url,
         DATABASE_LOCK_WAIT: '1',
+        DATABASE_SILENCE: '2',
         IMPORT_WORKERS: '1',
         IMPORT_QUEUE_LIMIT: '3',
+        SHUTDOWN_GRACE: '1',
       },
     });
   });
@@ -261,6 +304,69 @@ describe('when MySQL', () => {
       const results = await endings(wanted.map((one) => client.import(target.apiKey, one)));
       expect(results.toSorted()).to.deep.equal(['CONFLICT', 'OK', 'OK', 'OK']);
     });
+  });
+
+  it('holds what one application of a group needs, the others’ sessions are imported', async () => {
+    const { db, source, target, signer, client } = harness;
+    const other = await createTenant(db);
+    const wanted = await request(await createSession(db, source, 'user'));
+    const original = await createSession(db, source, 'user');
+    const others = {
+      shareToken: await signer.share(source, other, 'user', original),
+      workflowId: other.workflows.user,
+    };
+    await db.transaction(async (writer) => {
+      await writer('applications')
+        .where({ id: toBinary(target.applicationId) })
+        .forUpdate();
+      const results = await endings([
+        client.import(target.apiKey, wanted),
+        client.import(other.apiKey, others),
+      ]);
+      expect(results).to.deep.equal(['CONFLICT', 'OK']);
+    });
+  });
+
+  it('holds a session locked that many calls want, callers of others are served', async () => {
+    const { db, source, target, signer, client } = harness;
+    const locked = await createSession(db, source, 'user');
+    const wanted = await request(locked);
+    const other = await createTenant(db);
+    const original = await createSession(db, source, 'user');
+    await db.transaction(async (writer) => {
+      await writer('user_sessions')
+        .where({ id: toBinary(locked) })
+        .forUpdate();
+      const stuck = endings(Array.from({ length: 3 }, () => client.import(target.apiKey, wanted)));
+      await pause(reachTheQueue);
+      const answer = await client.import(other.apiKey, {
+        shareToken: await signer.share(source, other, 'user', original),
+        workflowId: other.workflows.user,
+      });
+      expect(answer).to.have.property('session');
+      expect(new Set(await stuck)).to.deep.equal(new Set(['CONFLICT']));
+    });
+  });
+
+  it('does not answer any more, a call fails, and the next ones are served', async () => {
+    const { db, source, target, client } = harness;
+    const wanted = await request(await createSession(db, source, 'user'));
+    proxy.intercept = ({ sql }) =>
+      sql.startsWith('BEGIN') ? new Promise(() => undefined) : undefined;
+    const failure = await failureOf(client.import(target.apiKey, wanted));
+    expect(failure).to.include({ code: 'UNAVAILABLE', reason: 'DATABASE_UNAVAILABLE' });
+    proxy.intercept = undefined;
+    expect(await client.import(target.apiKey, wanted)).to.have.property('session');
+  });
+
+  it('hangs, a stop does not', async () => {
+    const { db, source, target, client, server } = harness;
+    const wanted = await request(await createSession(db, source, 'user'));
+    proxy.intercept = () => new Promise(() => undefined);
+    const call = failureOf(client.import(target.apiKey, wanted));
+    await pause(reachTheQueue);
+    await server.stop();
+    expect((await call).code).to.be.oneOf(['UNAVAILABLE', 'CANCELLED']);
   });
 
   it('is slow, calls beyond the queue are refused as RESOURCE_EXHAUSTED', async () => {

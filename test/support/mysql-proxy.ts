@@ -11,6 +11,12 @@ export interface Passing {
   answered(): Promise<void>;
   /** Cuts the connection on both sides. */
   cut(): void;
+  /**
+   * Cuts the connection to the service alone: MySQL does not know, and the transaction stays open.
+   *
+   * @returns what lets the statement through after all, and waits for its answer.
+   */
+  orphan(): () => Promise<void>;
 }
 
 /** Decides what becomes of a statement; it goes on when the promise resolves. */
@@ -51,9 +57,10 @@ export class MysqlProxy {
   }
 
   private join(client: Socket, mysql: Socket): void {
+    let orphaned = false;
     const cut = (): void => {
       client.destroy();
-      mysql.destroy();
+      if (!orphaned) mysql.destroy();
     };
     for (const socket of [client, mysql]) {
       this.sockets.add(socket);
@@ -75,18 +82,20 @@ export class MysqlProxy {
       void (async () => {
         const sql = statementOf(chunk);
         const sent = { already: false };
+        const answered = async (): Promise<void> => {
+          sent.already = true;
+          const answer = new Promise<Buffer>((resolve) => (holdAnswer = resolve));
+          mysql.write(chunk);
+          await Promise.race([answer, once(mysql, 'close')]);
+        };
+        const orphan = (): (() => Promise<void>) => {
+          sent.already = true;
+          orphaned = true;
+          client.destroy();
+          return answered;
+        };
         if (sql !== undefined && this.intercept) {
-          await this.intercept({
-            sql,
-            connectionId,
-            cut,
-            answered: async () => {
-              sent.already = true;
-              const answer = new Promise<Buffer>((resolve) => (holdAnswer = resolve));
-              mysql.write(chunk);
-              await Promise.race([answer, once(mysql, 'close')]);
-            },
-          });
+          await this.intercept({ sql, connectionId, cut, answered, orphan });
         }
         if (!sent.already && !mysql.destroyed) mysql.write(chunk);
       })();

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
@@ -38,6 +39,11 @@ describe('the keys for share tokens', () => {
     return (await generateSigningKey(key)).verificationJwk;
   }
 
+  function shortRsaKey(): JWK {
+    const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+    return { ...(publicKey.export({ format: 'jwk' }) as JWK), alg: 'RS256', kid: 'short' };
+  }
+
   const write = (...keys: readonly JWK[]) => writeFile(file, JSON.stringify({ keys }));
 
   const failureOf = (location: string) =>
@@ -64,7 +70,7 @@ describe('the keys for share tokens', () => {
       const key = await newKey();
       await write(key);
       const keys = await open(file);
-      for (const text of ['', '{', '[]', '{"keys":[]}', '{"keys":[{"kid":"x"}]}']) {
+      for (const text of ['', '{', '[]', '{"keys":1}']) {
         await writeFile(file, text);
         expect(await keys.find('unknown', 'EdDSA')).to.equal(undefined);
         expect(await keys.find(key.kid, 'EdDSA')).to.include({ kid: key.kid });
@@ -72,6 +78,16 @@ describe('the keys for share tokens', () => {
       await rm(file);
       expect(await keys.find('unknown', 'EdDSA')).to.equal(undefined);
       expect(await keys.find(key.kid, 'EdDSA')).to.include({ kid: key.kid });
+    });
+
+    it('are gone when the file leaves them out, also if nothing useful is left in it', async () => {
+      for (const rest of [[], [{ kid: 'x', kty: 'unknown' }]]) {
+        const key = await newKey();
+        await write(key);
+        const keys = await open(file);
+        await write(...rest);
+        await eventually(async () => (await keys.find(key.kid, 'EdDSA')) === undefined);
+      }
     });
 
     it('are refused at the start, with a reason, if any of them can not be used', async () => {
@@ -86,13 +102,15 @@ describe('the keys for share tokens', () => {
         [[good, { ...(await newKey('RS256')), alg: 'ES256' }], /not those of a key for ES256/],
         [[good, { ...(await newKey()), alg: 'HS256' }], /does not fit its key type/],
         [[good, { ...(await newKey('HS256')), alg: 'EdDSA' }], /does not fit its key type/],
-        [[good, { ...(await newKey('HS256')), k: 'c2hvcnQ' }], /at least 32 bytes/],
+        [[good, { ...(await newKey('HS256')), k: 'c2hvcnQ' }], /at least 256 bits/],
+        [[good, shortRsaKey()], /at least 2048 bits/],
+        [[good, { ...(await newKey()), key_ops: ['sign'] }], /key_ops must include verify/],
         [[good, { ...(await newKey()), use: 'enc' }], /use must be sig/],
         [
           [good, { ...(await newKey()), ...{ application_id: 'acme' } }],
           /application_id must be a UUID/,
         ],
-        [[good, { ...(await newKey()), kid: good.kid ?? '' }], /two keys have the kid/],
+        [[good, { ...(await newKey()), kid: good.kid ?? '' }], /another key has the same kid/],
       ];
       for (const [keys, why] of wrong) {
         await write(...keys);
@@ -141,6 +159,18 @@ describe('the keys for share tokens', () => {
       expect(requests).to.equal(2);
     });
 
+    it('are found by all who ask for a new one at the same time', async () => {
+      const [first, second] = [await newKey(), await newKey()];
+      answer = () => ({ status: 200, body: { keys: [first] } });
+      const keys = await open(url);
+      answer = () => ({ status: 200, body: { keys: [first, second] } });
+      const found = await Promise.all(
+        Array.from({ length: 5 }, () => keys.find(second.kid, 'EdDSA')),
+      );
+      for (const key of found) expect(key).to.include({ kid: second.kid });
+      expect(requests).to.equal(2);
+    });
+
     it('stay in use while the remote is out', async () => {
       const key = await newKey();
       answer = () => ({ status: 200, body: { keys: [key] } });
@@ -161,6 +191,7 @@ describe('the keys for share tokens', () => {
     });
 
     it('need https anywhere but on this machine', () => {
+      expect(() => keySource('https://user:hunter2@keys.example.com/')).to.throw(/password/);
       const locations = ['http://keys.example.com/jwks', 'ftp://127.0.0.1/x', 'file:///etc/jwks'];
       for (const location of locations) {
         expect(() => keySource(location)).to.throw(/needs https/);
