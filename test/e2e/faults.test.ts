@@ -292,7 +292,7 @@ describe('when MySQL', () => {
   it('holds one session of a group locked, its neighbours are imported', async () => {
     const { db, source, target, client } = harness;
     const originals = await Promise.all(
-      Array.from({ length: 4 }, () => createSession(db, source, 'user')),
+      Array.from({ length: 3 }, () => createSession(db, source, 'user')),
     );
     const wanted = await Promise.all(originals.map(request));
     const [locked] = originals;
@@ -302,7 +302,7 @@ describe('when MySQL', () => {
         .where({ id: toBinary(locked) })
         .forUpdate();
       const results = await endings(wanted.map((one) => client.import(target.apiKey, one)));
-      expect(results.toSorted()).to.deep.equal(['CONFLICT', 'OK', 'OK', 'OK']);
+      expect(results.toSorted()).to.deep.equal(['CONFLICT', 'OK', 'OK']);
     });
   });
 

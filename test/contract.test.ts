@@ -1,0 +1,182 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import {
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+  status,
+  type Client,
+  type ServiceClientConstructor,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { expect } from 'chai';
+import { variables } from '../src/config';
+import type { Problem } from '../src/errors';
+import { ErrorReason } from '../src/gen/sessionimport/v1/session_import';
+import { kindSchemas } from '../src/import/relations';
+import { problemStatus } from '../src/rpc/status';
+import type { ApplicationId, SessionId, WorkflowId } from '../src/db/ids';
+import { failureOf } from './support/client';
+import { createSession } from './support/fixtures';
+import { startHarness, type Harness } from './support/service';
+
+const root = path.join(__dirname, '..');
+const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
+const proto = readFileSync(
+  path.join(root, 'proto', 'sessionimport', 'v1', 'session_import.proto'),
+  'utf8',
+);
+
+const sessionId = '0190a000-0000-7000-8000-000000000001' as SessionId;
+const applicationId = '0190a000-0000-7000-8000-000000000002' as ApplicationId;
+const workflowId = '0190a000-0000-7000-8000-000000000003' as WorkflowId;
+
+/** One problem of each kind: the compiler sees to it that none is missing. */
+const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: R }> } = {
+  API_KEY_INVALID: { reason: 'API_KEY_INVALID' },
+  PRIVILEGE_MISSING: { reason: 'PRIVILEGE_MISSING', privilege: 'write:sessions' },
+  INVALID_REQUEST: {
+    reason: 'INVALID_REQUEST',
+    violations: [{ field: 'share_token', description: 'is required' }],
+  },
+  SHARE_TOKEN_INVALID: { reason: 'SHARE_TOKEN_INVALID', why: 'it is not a JWT' },
+  SHARE_TOKEN_EXPIRED: { reason: 'SHARE_TOKEN_EXPIRED', expiredAt: new Date(0) },
+  SHARE_TOKEN_NOT_FOR_APPLICATION: { reason: 'SHARE_TOKEN_NOT_FOR_APPLICATION', applicationId },
+  SESSION_ALREADY_IMPORTED: {
+    reason: 'SESSION_ALREADY_IMPORTED',
+    sessionId,
+    sourceSessionId: sessionId,
+  },
+  SOURCE_SESSION_NOT_FOUND: {
+    reason: 'SOURCE_SESSION_NOT_FOUND',
+    kind: 'user',
+    sourceSessionId: sessionId,
+    sourceApplicationId: applicationId,
+  },
+  SOURCE_SESSION_NOT_FINISHED: {
+    reason: 'SOURCE_SESSION_NOT_FINISHED',
+    sourceSessionId: sessionId,
+    status: 'In Progress',
+  },
+  WORKFLOW_NOT_FOUND: { reason: 'WORKFLOW_NOT_FOUND', workflowId },
+  WORKFLOW_KIND_MISMATCH: {
+    reason: 'WORKFLOW_KIND_MISMATCH',
+    workflowId,
+    workflowKind: 'user',
+    sessionKind: 'business',
+  },
+  OVERLOADED: { reason: 'OVERLOADED' },
+  CONFLICT: { reason: 'CONFLICT' },
+  DATABASE_UNAVAILABLE: { reason: 'DATABASE_UNAVAILABLE' },
+  INTERNAL: { reason: 'INTERNAL' },
+};
+
+describe('the contract', () => {
+  it('has the same reasons, codes and order in the code, in the proto file and in the README', () => {
+    const code = Object.values(problems).map((problem) => [
+      problem.reason,
+      status[problemStatus(problem, 'id').code ?? 0],
+    ]);
+    const inProto = [...proto.matchAll(/((?: {2}\/\/.*\n)+) {2}ERROR_REASON_(\w+) = [1-9]/g)].map(
+      ([, comment = '', reason]) => [reason, /\/\/ ([A-Z_]+)\./.exec(comment)?.[1]],
+    );
+    const inReadme = [...readme.matchAll(/^\| `([A-Z_]+)` \| `([A-Z_]+)` \|/gm)]
+      .map(([, reason, statusCode]) => [reason, statusCode])
+      .filter(([reason = '']) => reason in problems);
+    expect(inProto).to.deep.equal(code);
+    expect(inReadme).to.deep.equal(code);
+    const generated = Object.keys(ErrorReason).filter((name) => name.startsWith('ERROR_REASON_'));
+    expect(generated).to.deep.equal([
+      'ERROR_REASON_UNSPECIFIED',
+      ...code.map(([reason]) => `ERROR_REASON_${reason ?? ''}`),
+    ]);
+  });
+
+  it('explains every variable in the README, with its default', () => {
+    const documented = [...readme.matchAll(/^\| `([A-Z_]+)` \| (?:`(.+?)`|required) \| (.+) \|$/gm)]
+      .map(([, name = '', fallback, text = '']) => ({
+        name,
+        fallback,
+        text: text.replaceAll('`', ''),
+      }))
+      .filter(({ name }) => name in variables);
+    expect(documented).to.deep.equal(
+      Object.entries(variables).map(([name, variable]) => ({
+        name,
+        fallback: 'default' in variable ? variable.default : undefined,
+        text: variable.description,
+      })),
+    );
+  });
+
+  it('says in the README and in the docs how many relations there are', () => {
+    const { user, business } = kindSchemas;
+    expect(readme).to.include(
+      `${user.relations.length} (KYC) or ${business.relations.length} (KYB) relations`,
+    );
+    const architecture = readFileSync(path.join(root, 'docs', 'architecture.md'), 'utf8');
+    expect(architecture).to.include(`"${user.relations.length} tables, ON DELETE CASCADE"`);
+    expect(architecture).to.include(`"${business.relations.length} tables, ON DELETE CASCADE"`);
+  });
+
+  describe('as a client sees it that loads the proto file at run time', () => {
+    let harness: Harness;
+    let client: Client & Record<'importSession', (...args: unknown[]) => void>;
+    before(async () => {
+      harness = await startHarness();
+      const definition = loadSync('sessionimport/v1/session_import.proto', {
+        includeDirs: [path.join(root, 'proto')],
+        keepCase: true,
+        enums: String,
+        longs: String,
+        defaults: true,
+      });
+      const loaded = loadPackageDefinition(definition) as unknown as {
+        sessionimport: { v1: { SessionImport: ServiceClientConstructor } };
+      };
+      client = new loaded.sessionimport.v1.SessionImport(
+        `127.0.0.1:${harness.server.port}`,
+        credentials.createInsecure(),
+      ) as unknown as typeof client;
+    });
+    after(async () => {
+      client.close();
+      await harness.stop();
+    });
+
+    const call = (request: object) =>
+      new Promise<{ session: Record<string, unknown> }>((resolve, reject) => {
+        const metadata = new Metadata();
+        metadata.set('x-api-key', harness.target.apiKey);
+        client.importSession(request, metadata, (error: Error | null, answer: never) => {
+          if (error) reject(error);
+          else resolve(answer);
+        });
+      });
+
+    it('imports a session and reads the answer by the names in the proto file', async () => {
+      const { db, source, target, signer } = harness;
+      const original = await createSession(db, source, 'business');
+      const { session } = await call({
+        share_token: await signer.share(source, target, 'business', original),
+        workflow_id: target.workflows.business,
+        vendor_data: 'Müller & Söhne',
+      });
+      expect(session).to.include({
+        session_number: '1',
+        session_kind: 'SESSION_KIND_BUSINESS',
+        status: 'SESSION_STATUS_IN_REVIEW',
+        vendor_data: 'Müller & Söhne',
+        shared_from_session: original,
+        shared_from_application: source.applicationId,
+      });
+    });
+
+    it('gets the same errors', async () => {
+      expect(await failureOf(call({}))).to.include({
+        code: 'INVALID_ARGUMENT',
+        reason: 'INVALID_REQUEST',
+      });
+    });
+  });
+});
