@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import { seedDemo } from '../db/demo-data';
+import { seedDemo } from '../admin/demo-data';
 import { withDatabase } from './database';
 import { printFacts } from './output';
 

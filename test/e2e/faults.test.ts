@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import { fromBinary, toBinary, toId, type SessionId } from '../../src/db/ids';
 import { kindSchemas } from '../../src/import/relations';
@@ -287,6 +288,46 @@ describe('when MySQL', () => {
     const ledger = 'SELECT * FROM session_imports WHERE source_session_id = ?';
     expect(await select(ledger, [toBinary(original)])).to.deep.equal([]);
     expect(await client.import(target.apiKey, wanted)).to.have.property('session');
+  });
+
+  it('makes the import lose a deadlock, the next try succeeds', async () => {
+    const { db, source, target, client } = harness;
+    const original = await createSession(db, source, 'user');
+    const wanted = await request(original);
+    const rival = await db.transaction();
+    // The rival stands in the ledger first, and has changed more rows: InnoDB spares it.
+    const entry = {
+      application_id: toBinary(target.applicationId),
+      source_application_id: toBinary(source.applicationId),
+      session_kind: 'user',
+      source_status: 'Approved',
+      trust_review: false,
+      api_key_id: randomBytes(16),
+      created_at: new Date(),
+    };
+    await rival('session_imports').insert(
+      Array.from({ length: 20 }, (_, index) => ({
+        ...entry,
+        source_session_id: index === 0 ? toBinary(original) : randomBytes(16),
+        session_id: randomBytes(16),
+        token_digest: randomBytes(32),
+      })),
+    );
+    let claims = 0;
+    let rivalEnded: Promise<void> = Promise.resolve();
+    proxy.intercept = async ({ sql }) => {
+      if (!sql.includes('INTO session_imports') || ++claims > 1) return;
+      const locked = rival('user_sessions')
+        .where({ id: toBinary(original) })
+        .forUpdate();
+      rivalEnded = locked.then(async () => {
+        await rival.rollback();
+      });
+      await pause(reachTheQueue);
+    };
+    expect(await client.import(target.apiKey, wanted)).to.have.property('session');
+    await rivalEnded;
+    expect(claims).to.equal(2);
   });
 
   it('holds one session of a group locked, its neighbours are imported', async () => {

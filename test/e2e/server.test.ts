@@ -140,8 +140,10 @@ describe('the server', () => {
     const { target, logLines } = harness;
     const failure = await failureOf(harness.client.import(target.apiKey, {}));
     expect(failure.reason).to.equal('INVALID_REQUEST');
-    const line = logLines.at(-1) ?? '';
+    const id = harness.client.lastRequestId ?? 'none';
+    const line = logLines.find((entry) => entry.includes(id)) ?? '';
     expect(JSON.parse(line)).to.include({
+      request_id: id,
       level: 'info',
       method: 'ImportSession',
       code: 'INVALID_ARGUMENT',

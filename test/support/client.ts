@@ -23,6 +23,8 @@ import {
 
 /** A client of a running service, with promises. */
 export class TestClient {
+  /** The request id that came with the newest answer. */
+  lastRequestId: string | undefined;
   private readonly stub: SessionImportClient;
 
   constructor(port: number) {
@@ -54,6 +56,9 @@ export class TestClient {
           else resolve(response);
         },
       );
+      call.on('metadata', (header: Metadata) => {
+        this.lastRequestId = header.get('x-request-id')[0]?.toString();
+      });
       signal?.addEventListener('abort', () => {
         call.cancel();
       });

@@ -1,4 +1,4 @@
-import type { SessionId } from '../ids';
+import type { SessionId } from '../../db/ids';
 import { businessCompany } from './business-company';
 import { businessLogs } from './business-logs';
 import { businessScreenings } from './business-screenings';

@@ -1,4 +1,4 @@
-import type { SessionId } from '../ids';
+import type { SessionId } from '../../db/ids';
 import { clockOf, type DemoSession, type Relations } from './demo-session';
 import { userDocuments } from './user-documents';
 import { userLogs } from './user-logs';

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { createApiKey, createApplication, createWorkflow } from '../../admin/accounts';
+import { createApiKey, createApplication, createWorkflow } from '../accounts';
 import { kindSchemas } from '../../import/relations';
 import { leaseBlock } from '../../import/session-numbers';
-import type { Database } from '../connection';
+import type { Database } from '../../db/connection';
 import {
   newId,
   toBinary,
@@ -10,7 +10,7 @@ import {
   type SessionId,
   type VendorEntityId,
   type WorkflowId,
-} from '../ids';
+} from '../../db/ids';
 import { businessSession } from './business-session';
 import type { DemoSession, Row } from './demo-session';
 import { userSession } from './user-session';

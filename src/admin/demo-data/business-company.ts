@@ -1,4 +1,4 @@
-import { toBinary, type SessionId } from '../ids';
+import { toBinary, type SessionId } from '../../db/ids';
 import type { Relations, Row } from './demo-session';
 
 const files = 'demo/northwind/boreal-lantern';

@@ -1,4 +1,4 @@
-import { toBinary, type SessionId } from '../ids';
+import { toBinary, type SessionId } from '../../db/ids';
 import type { Relations } from './demo-session';
 
 const files = 'demo/northwind/zoe-lefevre-okubo';
