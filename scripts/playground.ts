@@ -1,9 +1,11 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
+import { atExit, removeFolder } from './mysql/cleanup';
+import { boundToThisProcess } from './mysql/processes';
 
 const program = path.join(__dirname, '..', 'dist', 'main.js');
 const run = promisify(execFile);
@@ -29,8 +31,8 @@ export interface Playground {
 /** Prepares the database of `DATABASE_URL` with the program's own commands, as an operator would. */
 export async function preparePlayground(): Promise<Playground> {
   const folder = mkdtempSync(path.join(tmpdir(), 'session-import-'));
-  process.on('exit', () => {
-    rmSync(folder, { recursive: true, force: true });
+  atExit(() => {
+    removeFolder(folder);
   });
   const signingKey = path.join(folder, 'signing-key.json');
   const jwks = path.join(folder, 'jwks.json');
@@ -84,7 +86,8 @@ export async function startService(
   environment: Readonly<Record<string, string>>,
   log: (line: string) => void,
 ): Promise<RunningService> {
-  const child = spawn(process.execPath, [program, 'serve'], {
+  const [file, ...args] = await boundToThisProcess([process.execPath, program, 'serve'], 'TERM');
+  const child = spawn(file, args, {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

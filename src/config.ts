@@ -28,9 +28,20 @@ interface Variable<T> {
   readonly schema: z.ZodType<T, string>;
 }
 
-const databaseUrl = z.string().regex(/^mysql:\/\/[^/]+\/[^/?]+/, {
-  error: 'must look like mysql://user:password@host:port/database',
-});
+const databaseUrl = z
+  .string()
+  .regex(/^mysql:\/\/[^/]+\/[^/?]+/, 'must look like mysql://user:password@host:port/database')
+  .refine(isUrl, 'is no URL; what is special in a password must be percent-encoded');
+
+function isUrl(text: string): boolean {
+  try {
+    const { username, password } = new URL(text);
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 const wholeNumber = (least: number, most: number) =>
   z
@@ -48,7 +59,10 @@ export const variables = {
   GRPC_ADDRESS: {
     description: 'Where to listen, as host:port; port 0 takes a free one',
     default: '127.0.0.1:50051',
-    schema: z.string().regex(/^.+:\d{1,5}$/, 'must look like host:port'),
+    schema: z
+      .string()
+      .regex(/^(\[[^\]]+\]|[^:/]+):\d{1,5}$/, 'must look like host:port')
+      .refine((address) => Number(address.split(':').at(-1)) <= 65_535, 'has no such port'),
   },
   SHARE_TOKEN_JWKS: {
     description:
@@ -64,6 +78,7 @@ export const variables = {
     description: 'What the URL of a session starts with',
     schema: z
       .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+      .regex(/^[^?#]*$/, 'must have no query and no fragment')
       .transform((url) => url.replace(/\/+$/, '')),
   },
   DATABASE_LOCK_WAIT: {
@@ -79,7 +94,7 @@ export const variables = {
   },
   IMPORT_WORKERS: {
     description:
-      'Groups of imports that run at the same time, for each kind of session; each takes up to four database connections',
+      'Groups of imports that run at the same time, for each kind of session; each takes up to two database connections',
     default: '2',
     schema: wholeNumber(1, 64),
   },
@@ -96,7 +111,7 @@ export const variables = {
   SHUTDOWN_GRACE: {
     description:
       'How long running calls may take to finish when the service is stopped, in seconds',
-    default: '30',
+    default: '25',
     schema: wholeNumber(0, 3_600),
   },
   LOG_LEVEL: {
@@ -121,6 +136,11 @@ export class ConfigError extends Error {
  */
 export function readConfig(environment: NodeJS.ProcessEnv): Config {
   const values = readVariables(environment, Object.keys(variables) as (keyof Values)[]);
+  if (values.DATABASE_SILENCE < values.DATABASE_LOCK_WAIT * 2) {
+    throw new ConfigError(
+      'DATABASE_SILENCE must be at least twice DATABASE_LOCK_WAIT, or a lock looks like a database that is gone.',
+    );
+  }
   return {
     grpcAddress: values.GRPC_ADDRESS,
     database: {

@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { Command } from '@commander-js/extra-typings';
 import { apiKeyCommand, applicationCommand, workflowCommand } from './cli/accounts';
 import { migrateCommand } from './cli/migrate';
@@ -7,7 +9,11 @@ import { serveCommand } from './cli/serve';
 import { shareTokenCommand, signingKeyCommand } from './cli/share-tokens';
 import { databaseErrorCode, databaseFailure } from './db/errors';
 
+const manifest = readFileSync(path.join(__dirname, '..', 'package.json'), 'utf8');
+const { version } = JSON.parse(manifest) as { version: string };
+
 const program = new Command('session-import')
+  .version(version)
   .description('Session Import: clones a shared verification session into another application.')
   .addCommand(serveCommand())
   .addCommand(migrateCommand())
@@ -28,7 +34,10 @@ function explain(error: unknown): string {
   if (!(error instanceof Error)) return 'something went wrong';
   if (process.env['DEBUG']) return error.stack ?? error.message;
   if (databaseFailure(error) === 'unreachable') {
-    return `the database can not be reached (${databaseErrorCode(error) ?? error.name})`;
+    return `the database of DATABASE_URL can not be reached (${databaseErrorCode(error) ?? error.name})`;
+  }
+  if (databaseErrorCode(error) === 'ER_NO_SUCH_TABLE') {
+    return 'the database is not up to date: run "session-import migrate"';
   }
   return 'sqlMessage' in error ? String(error.sqlMessage) : error.message;
 }

@@ -135,8 +135,11 @@ async function within(milliseconds: number, work: Promise<unknown>): Promise<voi
 function listen(grpc: Server, address: string): Promise<number> {
   return new Promise((resolve, reject) => {
     grpc.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
-      if (error) reject(error);
-      else resolve(port);
+      if (error) {
+        reject(new Error(`can not listen on GRPC_ADDRESS ${address}: ${error.message}`));
+      } else {
+        resolve(port);
+      }
     });
   });
 }

@@ -75,7 +75,7 @@ describe('the contract', () => {
   it('has the same reasons, codes and order in the code, in the proto file and in the README', () => {
     const code = Object.values(problems).map((problem) => [
       problem.reason,
-      status[problemStatus(problem, 'id').code ?? 0],
+      status[problemStatus(problem, 'id').code],
     ]);
     const inProto = [...proto.matchAll(/((?: {2}\/\/.*\n)+) {2}ERROR_REASON_(\w+) = [1-9]/g)].map(
       ([, comment = '', reason]) => [reason, /\/\/ ([A-Z_]+)\./.exec(comment)?.[1]],

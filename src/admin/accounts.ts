@@ -13,7 +13,7 @@ export async function createApplication(db: Database, name: string): Promise<App
 }
 
 /** @throws Error if there is no such application: a clearer one than a broken foreign key. */
-async function requireApplication(db: Database, id: ApplicationId): Promise<void> {
+export async function requireApplication(db: Database, id: ApplicationId): Promise<void> {
   const [known] = await read(db, 'SELECT id FROM applications WHERE id = ?', [toBinary(id)]);
   if (!known) throw new Error(`there is no application ${id}`);
 }

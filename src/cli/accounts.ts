@@ -3,7 +3,7 @@ import { createApiKey, createApplication, createWorkflow, revokeApiKey } from '.
 import { privileges, type Privilege } from '../auth/callers';
 import type { ApiKeyId, ApplicationId } from '../db/ids';
 import { sessionKinds } from '../import/session';
-import { idArgument, wholeNumberArgument } from './arguments';
+import { idArgument, nameArgument, wholeNumberArgument } from './arguments';
 import { withDatabase } from './database';
 import { printFacts } from './output';
 
@@ -16,8 +16,8 @@ export function applicationCommand() {
     .addCommand(
       new Command('create')
         .description('register an application')
-        .requiredOption('--name <name>', 'what people call it')
-        .option('--json', 'print JSON', false)
+        .requiredOption('--name <name>', 'what people call it', nameArgument)
+        .option('--json', 'print JSON')
         .action(async ({ name, json }) => {
           const id = await withDatabase((db) => createApplication(db, name));
           printFacts({ application_id: id, name }, { json });
@@ -36,8 +36,8 @@ export function workflowCommand() {
           .choices(sessionKinds)
           .makeOptionMandatory(),
       )
-      .requiredOption('--name <name>', 'what people call it')
-      .option('--json', 'print JSON', false)
+      .requiredOption('--name <name>', 'what people call it', nameArgument)
+      .option('--json', 'print JSON')
       .action(async ({ application, kind, name, json }) => {
         const id = await withDatabase((db) =>
           createWorkflow(db, { applicationId: application, kind, name }),
@@ -63,7 +63,7 @@ function createApiKeyCommand() {
       'the application it belongs to',
       idArgument<ApplicationId>,
     )
-    .option('--name <name>', 'what people call it', 'unnamed')
+    .option('--name <name>', 'what people call it', nameArgument, 'unnamed')
     .addOption(
       new Option('--privilege <privilege...>', 'what it allows')
         .choices(privileges)
@@ -74,7 +74,7 @@ function createApiKeyCommand() {
       'how long it is valid (default: for ever)',
       wholeNumberArgument(1, 3650),
     )
-    .option('--json', 'print JSON', false)
+    .option('--json', 'print JSON')
     .action(async ({ application, name, privilege, days, json }) => {
       const expiresAt =
         days === undefined ? null : new Date(Date.now() + days * millisecondsPerDay);
@@ -87,7 +87,7 @@ function createApiKeyCommand() {
           api_key: apiKey,
           application_id: application,
           name,
-          privileges: privilege.join(', '),
+          privileges: privilege,
           expires_at: expiresAt?.toISOString() ?? null,
         },
         { json },
@@ -99,7 +99,7 @@ function revokeApiKeyCommand() {
   return new Command('revoke')
     .description('revoke an API key; running services notice within seconds')
     .addArgument(new Argument('<id>', 'the id of the key').argParser(idArgument<ApiKeyId>))
-    .option('--json', 'print JSON', false)
+    .option('--json', 'print JSON')
     .action(async (id, { json }) => {
       if (!(await withDatabase((db) => revokeApiKey(db, id)))) {
         throw new Error(`there is no API key ${id}, or it was revoked before`);

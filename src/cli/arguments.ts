@@ -7,6 +7,15 @@ export function idArgument<T extends Id<string>>(text: string): T {
   return toId<T>(text);
 }
 
+/** Reads a name given on the command line. */
+export function nameArgument(text: string): string {
+  const name = text.trim();
+  if (name === '' || name.length > 255) {
+    throw new InvalidArgumentError('It must have 1 to 255 characters.');
+  }
+  return name;
+}
+
 /** Reads a whole number given on the command line. */
 export function wholeNumberArgument(least: number, most: number): (text: string) => number {
   return (text) => {

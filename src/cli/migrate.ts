@@ -6,14 +6,14 @@ import { withDatabase } from './database';
 export function migrateCommand() {
   return new Command('migrate')
     .description('bring the schema of the database up to date')
-    .option('--rollback', 'take back what the last run of migrate did; this deletes data', false)
-    .option('--json', 'print JSON', false)
+    .option('--rollback', 'take back what the last run of migrate did; this deletes data')
+    .option('--json', 'print JSON')
     .action(async ({ rollback, json }) => {
       const [batch, names] = await withDatabase(
         async (db): Promise<[number, string[]]> =>
           (rollback ? db.migrate.rollback() : db.migrate.latest()) as Promise<[number, string[]]>,
       );
       const done = rollback ? 'taken_back' : 'migrated';
-      printFacts({ batch, [done]: names.join(', ') || 'nothing to do' }, { json });
+      printFacts({ batch, [done]: names }, { json });
     });
 }

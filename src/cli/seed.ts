@@ -7,7 +7,7 @@ import { printFacts } from './output';
 export function seedCommand() {
   return new Command('seed')
     .description('add demo data: two applications, and a session of each kind to import')
-    .option('--json', 'print JSON', false)
+    .option('--json', 'print JSON')
     .action(async ({ json }) => {
       const { source, importing } = await withDatabase(seedDemo);
       printFacts(

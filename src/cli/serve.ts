@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { Command } from '@commander-js/extra-typings';
 import { readConfig, variables } from '../config';
 import { SessionImportServer } from '../server';
@@ -11,9 +10,17 @@ export function serveCommand() {
     .addHelpText('after', `\nEnvironment:\n${explainVariables()}`)
     .action(async () => {
       const config = readConfig(process.env);
+      // From the start, and for good: a second signal must not cut short what the first has begun.
+      const told = new Promise<void>((resolve) => {
+        for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+          process.on(signal, () => {
+            resolve();
+          });
+        }
+      });
       const log = createLogger(config.logLevel);
       const server = await SessionImportServer.start(config, log);
-      await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+      await told;
       await server.stop();
       // A connection that hangs would keep the process alive.
       process.exit();

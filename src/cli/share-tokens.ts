@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { Command, Option } from '@commander-js/extra-typings';
-import type { JWK } from 'jose';
+import { requireApplication } from '../admin/accounts';
 import { findSession } from '../admin/sessions';
 import type { ApplicationId, SessionId } from '../db/ids';
-import { addToKeySet, writePrivateKey } from '../token/key-files';
+import { extendKeySet, readPrivateKey, writePrivateKey } from '../token/key-files';
 import { algorithms, longestLifetime } from '../token/share-token';
 import { generateSigningKey, signShareToken } from '../token/signing';
 import { idArgument, wholeNumberArgument } from './arguments';
@@ -30,11 +29,12 @@ export function signingKeyCommand() {
           'the one application that the key signs for (default: any)',
           idArgument<ApplicationId>,
         )
-        .option('--json', 'print JSON', false)
+        .option('--json', 'print JSON')
         .action(async ({ out, jwks, alg, kid, application, json }) => {
           const key = await generateSigningKey({ algorithm: alg, kid, applicationId: application });
+          const set = await extendKeySet(jwks, key.verificationJwk);
           await writePrivateKey(out, key.privateJwk);
-          await addToKeySet(jwks, key.verificationJwk);
+          await set.save();
           printFacts(
             {
               kid: key.privateJwk.kid ?? null,
@@ -69,11 +69,23 @@ export function shareTokenCommand() {
           wholeNumberArgument(1, longestLifetime),
           3600,
         )
-        .option('--json', 'print JSON', false)
+        .option('--json', 'print JSON')
         .action(async ({ key, session: sessionId, for: forApplicationId, ttl, json }) => {
-          const privateJwk = JSON.parse(await readFile(key, 'utf8')) as JWK;
-          const session = await withDatabase((db) => findSession(db, sessionId));
+          const privateJwk = await readPrivateKey(key);
+          const session = await withDatabase(async (db) => {
+            await requireApplication(db, forApplicationId);
+            return findSession(db, sessionId);
+          });
           if (!session) throw new Error(`there is no session ${sessionId}`);
+          if (session.applicationId === forApplicationId) {
+            throw new Error('the session is of that application: it can not share with itself');
+          }
+          const signsFor = privateJwk.application_id;
+          if (signsFor !== undefined && signsFor !== session.applicationId) {
+            throw new Error(
+              'the key signs for another application than the one that has the session',
+            );
+          }
           const token = await signShareToken(privateJwk, {
             sessionId,
             kind: session.kind,

@@ -68,6 +68,7 @@ export function databaseConfig(options: DatabaseOptions): Knex.Config {
             done(null, connection);
           },
           (error: unknown) => {
+            connection.destroy();
             done(error as Error, connection);
           },
         );

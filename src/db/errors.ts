@@ -36,6 +36,10 @@ const failures = new Map<string, DatabaseFailure>([
   ['ENOTFOUND', 'unreachable'],
   ['EAI_AGAIN', 'unreachable'],
   ['EPIPE', 'unreachable'],
+  ['EHOSTDOWN', 'unreachable'],
+  ['ENETDOWN', 'unreachable'],
+  ['EADDRNOTAVAIL', 'unreachable'],
+  ['EMFILE', 'unreachable'],
   ['ETIMEDOUT', 'unreachable'],
   ['ERR_STREAM_DESTROYED', 'unreachable'],
   ['ERR_STREAM_WRITE_AFTER_END', 'unreachable'],
@@ -71,11 +75,11 @@ export class Overtaken extends Error {
  * Errors without a code: a statement was queued on a connection that has closed since, or the pool
  * was closed while somebody waited for a connection.
  */
-const unreachableMessages = [
-  'connection is in closed state',
+const unreachableMessages = new Set([
+  "Can't add new command when connection is in closed state",
   'Unable to acquire a connection',
   'aborted',
-];
+]);
 
 /** Tells what kind of failure an error of Knex or mysql2 is. */
 export function databaseFailure(error: unknown): DatabaseFailure {
@@ -83,7 +87,8 @@ export function databaseFailure(error: unknown): DatabaseFailure {
   if (error instanceof Overtaken) return 'conflict';
   // Knex waited in vain for a connection of its pool, or for an answer.
   if (error.name === 'KnexTimeoutError') return 'unreachable';
-  if (unreachableMessages.some((message) => error.message.endsWith(message))) return 'unreachable';
+  // Knex puts the statement in front.
+  if (unreachableMessages.has(error.message.split(' - ').at(-1) ?? '')) return 'unreachable';
   return failures.get(databaseErrorCode(error) ?? '') ?? 'other';
 }
 

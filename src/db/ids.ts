@@ -43,7 +43,6 @@ export function newId<T extends Id<string>>(): T {
 
 /** The 16 bytes that stand for an id in a `BINARY(16)` column. */
 export function toBinary(id: Id<string>): Buffer {
-  // The nil and max UUIDs, and versions not yet defined, are ids like any other here.
   return Buffer.from(id.replaceAll('-', ''), 'hex');
 }
 

@@ -1,8 +1,8 @@
 import { Overtaken } from '../db/errors';
 import { toBinary, type SessionId } from '../db/ids';
 import { write } from '../db/query';
-import { ledgerKey, readLedger } from './facts';
-import { inKeyOrder, type AdmittedImport, type Transaction } from './group';
+import { ledgerKey, readLedger, type LedgerKey } from './facts';
+import { inKeyOrder, type AdmittedImport, type Transaction } from './planned-import';
 
 export interface Claims {
   /** The calls that may make their copy: nobody else can, until this transaction ends. */
@@ -14,7 +14,7 @@ export interface Claims {
 /**
  * Enters the calls into the ledger, in key order. Of all the transactions that claim one session for
  * one application, the ledger's primary key lets one through; the others wait here until that one
- * ends, and then find its entry. The same holds for two calls of one group.
+ * ends, and then find its entry. Of several calls in this group, the first stands for all.
  *
  * @throws Overtaken if an earlier try of one of the calls was still in its COMMIT when this one looked
  * at the ledger: its entry can't be told from a claim made just now.
@@ -23,6 +23,31 @@ export async function claimSessions(
   trx: Transaction,
   calls: readonly AdmittedImport[],
 ): Promise<Claims> {
+  const first = new Map<LedgerKey, AdmittedImport>();
+  for (const call of calls) if (!first.has(ledgerKey(call))) first.set(ledgerKey(call), call);
+  const claimants = [...first.values()];
+
+  const entered = await enter(trx, claimants);
+  const ledger =
+    entered === claimants.length
+      ? new Map(claimants.map((call) => [ledgerKey(call), call.sessionId]))
+      : await readLedger(trx, claimants);
+
+  const won: AdmittedImport[] = [];
+  const lost: { call: AdmittedImport; existing: SessionId }[] = [];
+  for (const call of calls) {
+    const existing = ledger.get(ledgerKey(call));
+    if (existing === undefined)
+      throw new Error('the ledger ignored a claim that nobody else holds');
+    if (existing !== call.sessionId) lost.push({ call, existing });
+    else if (entered < claimants.length && call.mayBeCommitted) throw new Overtaken('committed');
+    else won.push(call);
+  }
+  return { won, lost };
+}
+
+/** @returns how many entries are new. */
+async function enter(trx: Transaction, calls: readonly AdmittedImport[]): Promise<number> {
   const entries = inKeyOrder(calls, ledgerKey).map((call) => [
     toBinary(call.request.applicationId),
     toBinary(call.request.sourceSessionId),
@@ -37,7 +62,7 @@ export async function claimSessions(
     call.request.token.id,
     call.createdAt,
   ]);
-  const result = await write(
+  const { affectedRows } = await write(
     trx,
     `INSERT IGNORE INTO session_imports
        (application_id, source_session_id, source_application_id, session_kind, source_status,
@@ -45,21 +70,5 @@ export async function claimSessions(
      VALUES ?`,
     [entries],
   );
-  if (result.affectedRows === calls.length) return { won: calls, lost: [] };
-
-  const ledger = await readLedger(trx, calls);
-  const won: AdmittedImport[] = [];
-  const lost: { call: AdmittedImport; existing: SessionId }[] = [];
-  for (const call of calls) {
-    const existing = ledger.get(ledgerKey(call));
-    if (existing === undefined)
-      throw new Error('the ledger ignored a claim that nobody else holds');
-    if (existing === call.sessionId) {
-      if (call.mayBeCommitted) throw new Overtaken('an earlier try was committed');
-      won.push(call);
-    } else {
-      lost.push({ call, existing });
-    }
-  }
-  return { won, lost };
+  return affectedRows;
 }

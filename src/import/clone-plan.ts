@@ -39,7 +39,7 @@ export async function planClone(db: Database, schema: KindSchema): Promise<Clone
   ];
   if (problems.length > 0) {
     throw new SchemaMismatch(
-      `the database does not fit this version of the service: ${problems.join('; ')}`,
+      ['the database does not fit this version of the service:', ...problems].join('\n  '),
     );
   }
   return {

@@ -1,7 +1,7 @@
 import { fromBinary, toBinary, type SessionId, type VendorEntityId } from '../db/ids';
 import { read, write, type Binding } from '../db/query';
 import type { ClonePlan, PlannedRelation } from './clone-plan';
-import type { AdmittedImport, Transaction } from './group';
+import type { AdmittedImport, Transaction } from './planned-import';
 import { carriedColumns, freshColumns, type FreshColumn, type KindSchema } from './relations';
 import type { ClonedRows, SessionStatus } from './session';
 

@@ -2,7 +2,7 @@ import { fromBinary, toBinary } from '../db/ids';
 import type { ApplicationId, SessionId, WorkflowId } from '../db/ids';
 import { read } from '../db/query';
 import type { Problem } from '../errors';
-import { inKeyOrder, type PlannedImport, type Transaction } from './group';
+import { inKeyOrder, type PlannedImport, type Transaction } from './planned-import';
 import type { KindSchema } from './relations';
 import { finishedStatuses, type SessionKind, type SessionStatus } from './session';
 
@@ -140,10 +140,11 @@ export type Verdict =
   | { readonly type: 'done before' };
 
 /** Judges a call by the order of `ErrorReason`: the first condition that applies refuses it. */
-export function judge({ request, sessionId }: PlannedImport, facts: Facts): Verdict {
+export function judge(call: PlannedImport, facts: Facts): Verdict {
+  const { request, sessionId } = call;
   const { sourceSessionId, sourceApplicationId, workflowId, kind } = request;
 
-  const existing = facts.ledger.get(`${request.applicationId}/${sourceSessionId}`);
+  const existing = facts.ledger.get(ledgerKey(call));
   if (existing === sessionId) return { type: 'done before' };
   if (existing) {
     return refused({ reason: 'SESSION_ALREADY_IMPORTED', sessionId: existing, sourceSessionId });

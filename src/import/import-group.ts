@@ -12,7 +12,7 @@ import {
   statusOfCopy,
 } from './copies';
 import { gatherFacts, judge } from './facts';
-import type { AdmittedImport, PlannedImport, Transaction } from './group';
+import type { AdmittedImport, PlannedImport, Transaction } from './planned-import';
 import type { ClonedRows, ImportedSession, SessionStatus } from './session';
 import { ensureVendorEntities } from './vendor-entities';
 
@@ -111,7 +111,7 @@ async function readBackCopies(
 function withoutImportLog(plan: ClonePlan, rows: readonly ClonedRows[]): readonly ClonedRows[] {
   const logs = plan.relations.find(({ table }) => table === plan.schema.logs)?.name;
   return rows.map((entry) =>
-    entry.relation === logs ? { ...entry, rows: entry.rows - 1 } : entry,
+    entry.relation === logs ? { ...entry, rows: Math.max(0, entry.rows - 1) } : entry,
   );
 }
 

@@ -106,8 +106,12 @@ class Lane {
 
   private startGroups(): void {
     while (this.waiting.size > 0 && this.running < this.options.workers) {
-      const group = [...this.waiting].slice(0, this.options.groupSize);
-      for (const call of group) this.waiting.delete(call);
+      const group: Waiting[] = [];
+      for (const call of this.waiting) {
+        if (group.length === this.options.groupSize) break;
+        this.waiting.delete(call);
+        group.push(call);
+      }
       this.running++;
       void this.runGroup(group).finally(() => {
         this.running--;

@@ -1,29 +1,25 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../db/connection';
-import { databaseFailure, type DatabaseFailure } from '../db/errors';
-import type { SessionId } from '../db/ids';
+import { databaseFailure } from '../db/errors';
+import { fromBinary, toBinary, type SessionId } from '../db/ids';
+import { pendingMigrations } from '../db/migrations';
+import { read } from '../db/query';
+import { retrying, usualTries, type Tries } from '../db/retrying';
 import { ServiceError, toServiceError } from '../errors';
-import { planClone, type ClonePlan } from './clone-plan';
-import { planImport, type PlannedImport } from './group';
+import { planClone, SchemaMismatch, type ClonePlan } from './clone-plan';
+import { planImport, type PlannedImport } from './planned-import';
 import { importGroup, type Outcome, type Outcomes } from './import-group';
 import { kindSchemas } from './relations';
 import type { ImportRequest, SessionKind } from './session';
 import { SessionNumbers } from './session-numbers';
 
-/** How often a group is tried before its calls are told to try again themselves. */
-const tries: Readonly<Record<DatabaseFailure, number>> = {
-  conflict: 5,
-  unreachable: 5,
-  // Whoever holds a lock for that long holds it for longer, and a third wait would hold up others.
-  'lock wait': 2,
-  other: 1,
-};
+/** A group waits for a lock once: then it is better taken apart than tried again. */
+const triesOfGroup: Tries = { ...usualTries, 'lock wait': 1 };
 
-/** The longest pause before the second try, in milliseconds; it doubles from try to try. */
-const firstPause = 20;
+/** How long a group that has failed may be taken apart, in milliseconds; the rest is refused. */
+const patience = 10_000;
 
-/** Connections that one running group uses at most: it is taken apart twice, in {@link pairs}. */
-export const connectionsPerGroup = 4;
+/** Connections that one running group uses at most: two while it is taken apart. */
+export const connectionsPerGroup = 2;
 
 /**
  * Imports sessions: takes calls of one kind and settles each of them, whatever becomes of the
@@ -39,10 +35,16 @@ export class Importer {
   /**
    * Prepares an importer for a database.
    *
-   * @throws SchemaMismatch if the database holds something of a session that the importer would not
+   * @throws SchemaMismatch if the database lacks a migration, or holds something of a session that the importer would not
    * copy: see {@link planClone}.
    */
   static async create(db: Database): Promise<Importer> {
+    const pending = await pendingMigrations(db);
+    if (pending.length > 0) {
+      throw new SchemaMismatch(
+        `the database lacks ${pending.join(', ')}: run "session-import migrate"`,
+      );
+    }
     const plans = {
       user: await planClone(db, kindSchemas.user),
       business: await planClone(db, kindSchemas.business),
@@ -56,37 +58,81 @@ export class Importer {
    * @returns how each call ended, in the order of the calls. Never rejects.
    */
   async import(kind: SessionKind, requests: readonly ImportRequest[]): Promise<Outcome[]> {
-    const planned = await Promise.allSettled(requests.map((request) => this.plan(request)));
-    const calls = planned.flatMap((plan) => (plan.status === 'fulfilled' ? [plan.value] : []));
-    const outcomes = await this.settle(this.plans[kind], calls);
-    return planned.map((plan) => {
-      if (plan.status === 'rejected') return failed(plan.reason);
-      return outcomes.get(plan.value.sessionId) ?? failed(new Error('a call was not settled'));
+    const numbers = await this.numbers.take(requests.map(({ applicationId }) => applicationId));
+    const planned = requests.map((request, index) => {
+      const number = numbers[index];
+      return typeof number === 'number' ? planImport(request, number) : failed(number);
+    });
+    const calls = planned.filter((call) => !('type' in call)) as PlannedImport[];
+    const outcomes = await this.settle(this.plans[kind], calls, performance.now() + patience);
+    return planned.map((call) => {
+      if ('type' in call) return call;
+      return outcomes.get(call.sessionId) ?? failed(new Error('a call was not settled'));
     });
   }
 
-  /** Gives a call all that its copy needs beforehand. */
-  private async plan(request: ImportRequest): Promise<PlannedImport> {
-    const take = (): Promise<number> => this.numbers.take(request.applicationId);
-    return planImport(request, await retrying(take));
-  }
-
   /** Runs the group; when it fails as a whole, lets each call fail, or not, by itself. */
-  private async settle(plan: ClonePlan, calls: readonly PlannedImport[]): Promise<Outcomes> {
+  private async settle(
+    plan: ClonePlan,
+    calls: readonly PlannedImport[],
+    until: number,
+  ): Promise<Outcomes> {
     if (calls.length === 0) return new Map();
     try {
-      return await retrying(() => this.tryGroup(plan, calls));
+      const tries = calls.length === 1 ? usualTries : triesOfGroup;
+      return await retrying(() => this.tryGroup(plan, calls), tries);
     } catch (error) {
-      const parts = partsOf(calls, databaseFailure(error));
-      if (parts.length === 1) {
-        return new Map(calls.map((call) => [call.sessionId, failedForGood(call, error)]));
-      }
-      const outcomes: Outcomes = new Map();
-      for (const some of pairs(parts)) {
-        const settled = await Promise.all(some.map((part) => this.settle(plan, part)));
-        for (const [id, outcome] of settled.flatMap((part) => [...part])) outcomes.set(id, outcome);
-      }
-      return outcomes;
+      const failure = databaseFailure(error);
+      if (calls.length === 1 || failure === 'unreachable') return failAll(calls, error);
+      if (failure !== 'lock wait') return this.settleApart(plan, calls, until, error);
+
+      const locked = await this.lockedSources(plan, calls);
+      const stuck = calls.filter(({ request }) => locked.has(request.sourceSessionId));
+      if (stuck.length === 0) return this.settleApart(plan, calls, until, error);
+      const others = calls.filter(({ request }) => !locked.has(request.sourceSessionId));
+      return new Map([...failAll(stuck, error), ...(await this.settle(plan, others, until))]);
+    }
+  }
+
+  /** Each call by itself, two at a time: one that waits for a lock does not hold up all others. */
+  private async settleApart(
+    plan: ClonePlan,
+    calls: readonly PlannedImport[],
+    until: number,
+    error: unknown,
+  ): Promise<Outcomes> {
+    const outcomes: Outcomes = new Map();
+    for (let done = 0; done < calls.length; done += 2) {
+      const pair = calls.slice(done, done + 2);
+      const settled =
+        performance.now() < until
+          ? await Promise.all(pair.map((call) => this.settle(plan, [call], until)))
+          : [failAll(pair, error)];
+      for (const [id, outcome] of settled.flatMap((part) => [...part])) outcomes.set(id, outcome);
+    }
+    return outcomes;
+  }
+
+  /** The source sessions that somebody holds locked at this moment. */
+  private async lockedSources(
+    plan: ClonePlan,
+    calls: readonly PlannedImport[],
+  ): Promise<ReadonlySet<SessionId>> {
+    const ids = calls.map(({ request }) => toBinary(request.sourceSessionId));
+    const table = plan.schema.sessions;
+    try {
+      const existing = 'SELECT id FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?)';
+      const all = await read<{ id: Buffer }>(this.db, existing, [table, ids]);
+      const free = await read<{ id: Buffer }>(this.db, `${existing} FOR SHARE SKIP LOCKED`, [
+        table,
+        ids,
+      ]);
+      const locked = new Set(all.map(({ id }) => fromBinary<SessionId>(id)));
+      for (const { id } of free) locked.delete(fromBinary(id));
+      return locked;
+    } catch {
+      // A server that can't tell, or none: each call finds out by itself.
+      return new Set();
     }
   }
 
@@ -110,52 +156,20 @@ export class Importer {
   }
 }
 
-/**
- * The next smaller groups that may fare better after a failure: the calls of each source session, and
- * then each call by itself. A database out of reach is so for all of them, and a source session that
- * somebody has locked is so for all who want it.
- */
-function partsOf(
-  calls: readonly PlannedImport[],
-  failure: DatabaseFailure,
-): readonly (readonly PlannedImport[])[] {
-  if (failure === 'unreachable') return [calls];
-  const bySource = new Map<SessionId, PlannedImport[]>();
-  for (const call of calls) {
-    const { sourceSessionId } = call.request;
-    bySource.set(sourceSessionId, [...(bySource.get(sourceSessionId) ?? []), call]);
-  }
-  if (bySource.size > 1) return [...bySource.values()];
-  return failure === 'lock wait' ? [calls] : calls.map((call) => [call]);
-}
-
-/** Two at a time: one that waits for a lock does not hold up all others. */
-function pairs<T>(items: readonly T[]): T[][] {
-  return items.flatMap((_, index) => (index % 2 === 0 ? [items.slice(index, index + 2)] : []));
-}
-
 function failed(error: unknown): Outcome {
   return { type: 'failed', error: toServiceError(error) };
 }
 
 /**
- * The outcome of a call whose last try has failed. If one of its tries got as far as COMMIT, whatever
- * stopped the others: nobody knows, and the caller must ask again.
+ * The outcomes of calls whose last try has failed. If one of a call's tries got as far as COMMIT,
+ * whatever stopped the others: nobody knows, and the caller must ask again.
  */
-function failedForGood(call: PlannedImport, error: unknown): Outcome {
-  if (!call.mayBeCommitted) return failed(error);
+function failAll(calls: readonly PlannedImport[], error: unknown): Outcomes {
   const unknown = new ServiceError({ reason: 'DATABASE_UNAVAILABLE' }, { cause: error });
-  return { type: 'failed', error: unknown };
-}
-
-/** Tries again, with pauses that grow and jitter, as long as the failure is worth it. */
-async function retrying<T>(work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work();
-    } catch (error) {
-      if (attempt >= tries[databaseFailure(error)]) throw error;
-      await sleep(Math.random() * firstPause * 2 ** (attempt - 1));
-    }
-  }
+  return new Map(
+    calls.map(({ sessionId, mayBeCommitted }) => [
+      sessionId,
+      failed(mayBeCommitted ? unknown : error),
+    ]),
+  );
 }

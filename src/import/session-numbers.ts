@@ -1,98 +1,121 @@
 import { LRUCache } from 'lru-cache';
 import type { Database } from '../db/connection';
-import { toBinary, type ApplicationId } from '../db/ids';
-import { write } from '../db/query';
+import { fromBinary, toBinary, type ApplicationId } from '../db/ids';
+import { read, write } from '../db/query';
+import { retrying } from '../db/retrying';
 
-const firstBlock = 8;
-const largestBlock = 512;
+/** Numbers that are leased at once for an application, at least. */
+const blockSize = 64;
+
 /** Applications whose leases are kept; a lease that is dropped leaves a gap, and gaps are allowed. */
 const leasesKept = 10_000;
 
 interface Lease {
   next: number;
   end: number;
-  /** How many numbers to lease next: a busy application gets larger blocks. */
-  block: number;
-  /** The lease under way: whoever finds the block empty waits for the same one. */
-  refill: Promise<void> | undefined;
 }
 
 /**
  * Gives out session numbers: unique per application, growing within a process, with gaps.
  *
- * Numbers are leased from the database in blocks, each in a statement of its own that commits at
- * once, so that the row of the counter is never held while an import runs: imports into one
- * application do not wait for each other, in this process or in another.
+ * Numbers are leased from the database in blocks, in a short transaction of their own, so that the
+ * row of a counter is never held while an import runs: imports into one application do not wait for
+ * each other, in this process or in another.
  */
 export class SessionNumbers {
   private readonly leases = new LRUCache<ApplicationId, Lease>({ max: leasesKept });
 
   constructor(private readonly db: Database) {}
 
-  /** The next number of an application. */
-  async take(applicationId: ApplicationId): Promise<number> {
-    const lease = this.leaseOf(applicationId);
-    for (;;) {
-      if (lease.next < lease.end) return lease.next++;
-      lease.refill ??= this.refill(applicationId, lease).finally(() => {
-        lease.refill = undefined;
-      });
-      await lease.refill;
+  /**
+   * A number for each of some imports, in their order.
+   *
+   * @param applicationIds the importing application of each import.
+   * @returns for an import whose number can't be had, why.
+   */
+  async take(applicationIds: readonly ApplicationId[]): Promise<(number | Error)[]> {
+    const numbers = applicationIds.map((id) => this.next(id));
+    const missing = new Set(applicationIds.filter((_, index) => numbers[index] === undefined));
+    const size = Math.max(blockSize, applicationIds.length);
+    const blocks =
+      missing.size > 0
+        ? await this.lease([...missing], size)
+        : new Map<ApplicationId, Lease | Error>();
+
+    const taken = applicationIds.map((id, index) => numbers[index] ?? takeFrom(blocks.get(id)));
+    // What is left is for the imports to come.
+    for (const [id, block] of blocks) if (!(block instanceof Error)) this.leases.set(id, block);
+    return taken;
+  }
+
+  private next(id: ApplicationId): number | undefined {
+    const lease = this.leases.get(id);
+    return lease && lease.next < lease.end ? lease.next++ : undefined;
+  }
+
+  /** Leases for all at once; if that fails, for each by itself, so that one can't fail the others. */
+  private async lease(
+    ids: readonly ApplicationId[],
+    size: number,
+  ): Promise<Map<ApplicationId, Lease | Error>> {
+    try {
+      const starts = await retrying(() => leaseBlocks(this.db, ids, size));
+      return new Map([...starts].map(([id, next]) => [id, { next, end: next + size }]));
+    } catch (error) {
+      if (ids.length === 1) return new Map(ids.map((id) => [id, error as Error]));
+      const blocks = new Map<ApplicationId, Lease | Error>();
+      for (const id of ids) for (const block of await this.lease([id], size)) blocks.set(...block);
+      return blocks;
     }
   }
+}
 
-  private leaseOf(applicationId: ApplicationId): Lease {
-    const known = this.leases.get(applicationId);
-    if (known) return known;
-    const lease: Lease = { next: 0, end: 0, block: firstBlock, refill: undefined };
-    this.leases.set(applicationId, lease);
-    return lease;
-  }
-
-  private async refill(applicationId: ApplicationId, lease: Lease): Promise<void> {
-    const start = await leaseBlock(this.db, applicationId, lease.block);
-    lease.next = start;
-    lease.end = start + lease.block;
-    lease.block = Math.min(lease.block * 2, largestBlock);
-  }
+function takeFrom(block: Lease | Error | undefined): number | Error {
+  if (block === undefined) return new Error('no session numbers were leased');
+  return block instanceof Error ? block : block.next++;
 }
 
 /**
- * Takes a block of session numbers and returns the first of them. One round trip, by the idiom of
- * the MySQL 8.4 manual, section 14.15 ("LAST_INSERT_ID(expr)"): the old value comes back as the
- * statement's insert id.
+ * Takes a block of session numbers for each of some applications, and returns the first of each.
+ *
+ * @throws Error if one of the applications does not exist.
  */
-export async function leaseBlock(
+export async function leaseBlocks(
   db: Database,
-  applicationId: ApplicationId,
+  applicationIds: readonly ApplicationId[],
   size: number,
-): Promise<number> {
-  const id = toBinary(applicationId);
-  const lease = () =>
-    write(
-      db,
-      `UPDATE session_counters SET next_number = LAST_INSERT_ID(next_number) + ?
-       WHERE application_id = ?`,
-      [size, id],
+): Promise<Map<ApplicationId, number>> {
+  // In key order, so that two transactions lock counters in the same order.
+  const ids = applicationIds.toSorted().map(toBinary);
+  return db.transaction(async (trx) => {
+    await startCounters(trx, ids);
+    const rows = await read<{ application_id: Buffer; next_number: number }>(
+      trx,
+      `SELECT application_id, next_number FROM session_counters FORCE INDEX (PRIMARY)
+       WHERE application_id IN (?) ORDER BY application_id FOR UPDATE`,
+      [ids],
     );
-  let result = await lease();
-  if (result.affectedRows === 0) {
-    await startCounter(db, id);
-    result = await lease();
-  }
-  if (result.affectedRows === 0) throw new Error(`there is no application ${applicationId}`);
-  return result.insertId;
+    if (rows.length < ids.length) throw new Error('there is no such application');
+    await write(
+      trx,
+      'UPDATE session_counters SET next_number = next_number + ? WHERE application_id IN (?)',
+      [size, ids],
+    );
+    return new Map(rows.map((row) => [fromBinary(row.application_id), row.next_number]));
+  });
 }
 
-/** Starts the counter of an application that has none, above every number that is in use. */
-async function startCounter(db: Database, id: Buffer): Promise<void> {
+/** Starts the counters of applications that have none, above every number that is in use. */
+async function startCounters(db: Database, ids: readonly Buffer[]): Promise<void> {
   await write(
     db,
     `INSERT IGNORE INTO session_counters (application_id, next_number)
      SELECT a.id, 1 + GREATEST(
        COALESCE((SELECT MAX(session_number) FROM user_sessions WHERE application_id = a.id), 0),
        COALESCE((SELECT MAX(session_number) FROM business_sessions WHERE application_id = a.id), 0))
-     FROM applications a WHERE a.id = ?`,
-    [id],
+     FROM applications a LEFT JOIN session_counters c ON c.application_id = a.id
+     WHERE a.id IN (?) AND c.application_id IS NULL
+     ORDER BY a.id`,
+    [ids],
   );
 }

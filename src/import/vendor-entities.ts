@@ -1,7 +1,7 @@
 import { Overtaken } from '../db/errors';
 import { fromBinary, toBinary, type ApplicationId, type VendorEntityId } from '../db/ids';
 import { read, write } from '../db/query';
-import { inKeyOrder, type PlannedImport, type Transaction } from './group';
+import { inKeyOrder, type PlannedImport, type Transaction } from './planned-import';
 import type { KindSchema } from './relations';
 
 /** An application's vendor entity: its bytes in hexadecimal, since text would fold some of them. */

@@ -9,8 +9,8 @@ const interval = 1_000;
 const patience = 2_000;
 
 /**
- * The standard health service (grpc.health.v1): SERVING only while the database answers, for the
- * server as a whole (the empty name) and for each service.
+ * The standard health service (grpc.health.v1): SERVING only while the database answers and
+ * takes writes, for the server as a whole (the empty name) and for each service.
  */
 export class HealthMonitor {
   private readonly health: HealthImplementation;
@@ -58,8 +58,11 @@ export class HealthMonitor {
 
   private async databaseAnswers(): Promise<boolean> {
     try {
-      await this.db.raw('SELECT 1').timeout(patience);
-      return true;
+      const question = 'SELECT @@global.read_only AS read_only';
+      const [[answer]] = (await this.db.raw(question).timeout(patience)) as [
+        [{ read_only: number }],
+      ];
+      return answer.read_only === 0;
     } catch {
       return false;
     }

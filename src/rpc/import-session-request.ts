@@ -18,12 +18,13 @@ const longestVendorData = 255;
 const schema = z.object({
   share_token: z
     .string()
+    .refine(isUtf8, 'must be UTF-8')
     .min(1, 'is required')
     .max(longestShareToken, `must have at most ${longestShareToken} characters`),
   workflow_id: z.string().min(1, 'is required').refine(isUuid, 'must be a UUID'),
   vendor_data: z
     .string()
-    .refine((text) => text.isWellFormed(), 'must be UTF-8')
+    .refine(isUtf8, 'must be UTF-8')
     .min(1, 'must not be empty when present; leave it out if there is none')
     .refine(
       // Characters, and not the UTF-16 units that a JavaScript string counts.
@@ -32,6 +33,11 @@ const schema = z.object({
     )
     .optional(),
 });
+
+/** See `strictUtf8`. */
+function isUtf8(text: string): boolean {
+  return text.isWellFormed();
+}
 
 /**
  * Checks the form of a request.

@@ -128,7 +128,7 @@ const answers: Answers = {
 };
 
 /** The gRPC status of a problem, with its details in the trailer `grpc-status-details-bin`. */
-export function problemStatus(problem: Problem, requestId: string): Partial<StatusObject> {
+export function problemStatus(problem: Problem, requestId: string): StatusObject {
   const tell = answers[problem.reason] as (problem: Problem, requestId: string) => Answer;
   const { code, message, metadata = {}, details = [] } = tell(problem, requestId);
   const info = { reason: problem.reason, domain: errorDomain, metadata: { ...metadata } };

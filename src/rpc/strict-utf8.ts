@@ -20,7 +20,7 @@ export function strictUtf8(service: typeof SessionImportService): ServiceDefinit
   const requestDeserialize = (bytes: Buffer): ImportSessionRequest =>
     ImportSessionRequest.decode(new BinaryReader(bytes, decode));
   const importSession = { ...service.importSession, requestDeserialize };
-  return { importSession: importSession as MethodDefinition<unknown, unknown> };
+  return { ...service, importSession: importSession as MethodDefinition<unknown, unknown> };
 }
 
 function decode(bytes: Uint8Array): string {

@@ -21,7 +21,7 @@ export interface Call<Request> {
   readonly note: (facts: Readonly<Record<string, string>>) => void;
 }
 
-/** The answer's header that names the request, and finds its log line. */
+/** The metadata of the answer that names the request, and finds its log line. */
 const requestIdKey = 'x-request-id';
 
 /**
@@ -44,7 +44,6 @@ export function unary<Request, Response>(
       else log.info(line, 'call');
     };
 
-    sendRequestId(call, requestId);
     const controller = new AbortController();
     call.on('cancelled', () => {
       controller.abort();
@@ -57,30 +56,36 @@ export function unary<Request, Response>(
     }).then(
       (response) => {
         finish(status.OK, {});
+        call.sendMetadata(withRequestId(new Metadata(), requestId));
         callback(null, response);
       },
       (error: unknown) => {
         if (error instanceof CallAbandoned) {
           const abandoned = abandonedStatus(call);
           finish(abandoned.code, {});
-          callback(abandoned);
+          callback({ ...abandoned, metadata: withRequestId(new Metadata(), requestId) });
           return;
         }
         const { problem, cause } = toServiceError(error);
         const answer = problemStatus(problem, requestId);
-        const code = answer.code ?? status.UNKNOWN;
-        finish(code, { reason: problem.reason, ...(cause === undefined ? {} : { err: cause }) });
-        callback(answer);
+        finish(answer.code, {
+          reason: problem.reason,
+          ...(cause === undefined ? {} : { err: cause }),
+        });
+        callback({ ...answer, metadata: withRequestId(answer.metadata, requestId) });
       },
     );
     running.add(work);
   };
 }
 
-function sendRequestId(call: ServerUnaryCall<unknown, unknown>, requestId: string): void {
-  const header = new Metadata();
-  header.set(requestIdKey, requestId);
-  call.sendMetadata(header);
+/**
+ * The id goes with the answer: in the header of a good one, in the trailer of a failure. A header
+ * that is sent earlier commits the call, and no client's retry policy would apply any more (gRFC A6).
+ */
+function withRequestId(metadata: Metadata, requestId: string): Metadata {
+  metadata.set(requestIdKey, requestId);
+  return metadata;
 }
 
 function onlyValue(metadata: Metadata, key: string): string | undefined {
@@ -89,11 +94,12 @@ function onlyValue(metadata: Metadata, key: string): string | undefined {
   return values.length === 1 && typeof value === 'string' ? value : undefined;
 }
 
-function abandonedStatus(call: ServerUnaryCall<unknown, unknown>): StatusObject {
+function abandonedStatus(
+  call: ServerUnaryCall<unknown, unknown>,
+): Pick<StatusObject, 'code' | 'details'> {
   const late = Number(call.getDeadline()) <= Date.now();
   return {
     code: late ? status.DEADLINE_EXCEEDED : status.CANCELLED,
     details: 'The call ended before its import began. Nothing was written.',
-    metadata: new Metadata(),
   };
 }

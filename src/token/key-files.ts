@@ -1,6 +1,7 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import type { JWK } from 'jose';
-import { KeySetError } from './key-set';
+import { KeySetError, parseKeySet, type BoundJwk } from './key-set';
+import { parseJson } from './key-source';
 
 /** Only the owner may read: a private key, or a set that may hold secrets. */
 const ownerOnly = 0o600;
@@ -15,29 +16,59 @@ export async function writePrivateKey(file: string, jwk: JWK): Promise<void> {
 }
 
 /**
- * Adds a key to a JWK Set file, which is made if it is missing. A service that reads the file
- * meanwhile sees it as it was or as it will be, and nothing in between.
+ * Reads a private key.
  *
- * @throws KeySetError if the file is not a JWK Set.
+ * @throws KeySetError if the file does not hold one; the message repeats nothing of it.
  */
-export async function addToKeySet(file: string, jwk: JWK): Promise<void> {
-  const keys = await readKeys(file);
-  const next = `${file}.${process.pid}.tmp`;
-  await writeFile(next, toText({ keys: [...keys, jwk] }), { mode: ownerOnly });
-  await rename(next, file);
+export async function readPrivateKey(file: string): Promise<BoundJwk> {
+  const jwk = parseJson(await readFile(file, 'utf8')) as BoundJwk;
+  if (!jwk.alg || !jwk.kid || !(jwk.d ?? jwk.k)) {
+    throw new KeySetError(`${file} is not a private JWK with kid and alg`);
+  }
+  return jwk;
 }
 
-async function readKeys(file: string): Promise<readonly unknown[]> {
-  let text: string;
+/** A JWK Set file with a key added to it, ready to be written. */
+export interface ExtendedKeySet {
+  /**
+   * Puts the set in the place of the old one. A service that reads the file meanwhile sees it as it
+   * was or as it will be, and nothing in between.
+   */
+  save(): Promise<void>;
+}
+
+/**
+ * Adds a key to a JWK Set file, which is made if it is missing.
+ *
+ * @throws KeySetError if the file is not a JWK Set, or if the service would not take it with the key.
+ */
+export async function extendKeySet(file: string, jwk: JWK): Promise<ExtendedKeySet> {
+  const { keys, mode } = await readKeys(file);
+  const set = { keys: [...keys, jwk] };
+  const [mistake] = (await parseKeySet(set, { symmetric: true })).ignored;
+  if (mistake) throw new KeySetError(`${file} with key ${mistake.kid}: ${mistake.why}`);
+  return {
+    async save() {
+      const next = `${file}.${process.pid}.tmp`;
+      await writeFile(next, toText(set), { mode });
+      await rename(next, file);
+    },
+  };
+}
+
+async function readKeys(
+  file: string,
+): Promise<{ readonly keys: readonly unknown[]; readonly mode: number }> {
   try {
-    text = await readFile(file, 'utf8');
+    const { mode } = await stat(file);
+    const set = parseJson(await readFile(file, 'utf8')) as { keys?: unknown };
+    if (!Array.isArray(set.keys)) throw new KeySetError(`${file} is not a JWK Set`);
+    return { keys: set.keys as readonly unknown[], mode: mode & 0o777 };
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (missing) return { keys: [], mode: ownerOnly };
     throw error;
   }
-  const set = JSON.parse(text) as { keys?: unknown };
-  if (!Array.isArray(set.keys)) throw new KeySetError(`${file} is not a JWK Set`);
-  return set.keys as readonly unknown[];
 }
 
 function toText(value: object): string {

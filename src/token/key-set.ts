@@ -13,6 +13,11 @@ export interface VerificationKey {
   readonly key: CryptoKey | Uint8Array;
 }
 
+/** A JWK that may be bound to a source application. */
+export interface BoundJwk extends JWK {
+  application_id?: string;
+}
+
 /** A JWK Set as this service understands it. */
 export interface KeySet {
   readonly keys: ReadonlyMap<string, VerificationKey>;
@@ -56,15 +61,13 @@ export async function parseKeySet(
   if (!set.success) throw new KeySetError('not a JWK Set: it must be an object with a list "keys"');
 
   const keys = new Map<string, VerificationKey>();
-  const taken = new Set<string>();
   const ignored: { kid: string; why: string }[] = [];
   for (const [index, jwk] of set.data.keys.entries()) {
     const name = typeof jwk['kid'] === 'string' ? jwk['kid'] : `(key ${index + 1})`;
     const key = await parseKey(jwk, symmetric);
     if (typeof key === 'string') ignored.push({ kid: name, why: key });
-    else if (taken.has(key.kid)) ignored.push({ kid: name, why: 'another key has the same kid' });
+    else if (keys.has(key.kid)) ignored.push({ kid: name, why: 'another key has the same kid' });
     else keys.set(key.kid, key);
-    taken.add(name);
   }
   return { keys, ignored };
 }

@@ -22,7 +22,7 @@ export interface KeySource {
 /** A file is cheap to read: a rotation takes effect within a second. */
 const fileInterval = 1_000;
 
-/** A key that was withdrawn from a remote set stops working within this time. */
+/** A key that was withdrawn from a remote set stops working within this time, if it answers. */
 const remoteInterval = 60_000;
 
 /** How long tokens with made-up kids can't make the service ask the remote again. */
@@ -57,7 +57,12 @@ function fileSource(path: string): KeySource {
   };
 }
 
-function parseJson(text: string): unknown {
+/**
+ * Reads JSON that may hold a secret.
+ *
+ * @throws KeySetError if it is not JSON.
+ */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -82,8 +82,9 @@ export class Keys {
     try {
       const next = await this.source.load();
       if (describe(next) !== describe(this.current)) {
+        const level = next.keys.size === 0 ? 'error' : next.ignored.length > 0 ? 'warn' : 'info';
         const kids = [...next.keys.keys()];
-        this.log.info({ source, kids, ignored: next.ignored }, 'share token keys have changed');
+        this.log[level]({ source, kids, ignored: next.ignored }, 'share token keys have changed');
       }
       this.current = next;
       this.complainedAt = Number.NEGATIVE_INFINITY;

@@ -76,6 +76,11 @@ describe('the command line', () => {
     const [key] = (JSON.parse(await readFile(jwks, 'utf8')) as { keys: object[] }).keys;
     expect(key).to.include({ alg: 'ES256', kty: 'EC' }).and.not.have.property('d');
     expect(await failure({}, ...args)).to.include('EEXIST');
+    const other = path.join(folder, 'other.json');
+    const twice = ['signing-key', 'generate', '--out', other, '--jwks', jwks];
+    const { kid = '' } = key as { kid?: string };
+    expect(await failure({}, ...twice, '--kid', kid)).to.include('another key has the same kid');
+    expect(await json(...twice)).to.include({ alg: 'EdDSA' });
   });
 
   it('takes back what migrate did', async () => {
@@ -86,7 +91,7 @@ describe('the command line', () => {
       return command.logLines.join('');
     };
     expect(await migrate()).to.include('001-create-applications');
-    expect(await migrate()).to.include('nothing to do');
+    expect(JSON.parse(await migrate())).to.deep.include({ migrated: [] });
     expect(await migrate('--rollback')).to.include('001-create-applications');
   });
 
@@ -103,6 +108,34 @@ describe('the command line', () => {
       'LOG_LEVEL',
     ]);
     expect(errors).not.to.include('hunter2');
+  });
+
+  it('signs no token that could never be used', async () => {
+    const seeded = await json('seed');
+    const key = path.join(folder, 'bound.json');
+    const jwks = path.join(folder, 'bound-set.json');
+    const importing = seeded['importing_application_id'] ?? '';
+    await json(
+      ...['signing-key', 'generate', '--out', key, '--jwks', jwks, '--application', importing],
+    );
+    const sign = (target: string) =>
+      failure(
+        { DATABASE_URL: url },
+        ...['share-token', 'sign', '--key', key, '--session', seeded['user_session_id'] ?? ''],
+        ...['--for', target],
+      );
+    expect(await sign(seeded['source_application_id'] ?? '')).to.include('share with itself');
+    expect(await sign(importing)).to.include('signs for another application');
+  });
+
+  it('says that a database is not up to date, and what to do', async () => {
+    const environment = {
+      DATABASE_URL: await createEmptyDatabase(),
+      SHARE_TOKEN_JWKS: path.join(folder, 'jwks.json'),
+      SESSION_BASE_URL: 'https://verify.example.com/session',
+    };
+    expect(await failure(environment, 'serve')).to.include('run "session-import migrate"');
+    expect(await failure(environment, 'seed')).to.include('run "session-import migrate"');
   });
 
   it('says what does not exist', async () => {

@@ -5,11 +5,18 @@ import {
   type Client,
   type ServiceDefinition,
   credentials,
+  Metadata,
   makeGenericClientConstructor,
   status,
 } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { service as healthService } from 'grpc-health-check';
+import { createApiKey } from '../../src/admin/accounts';
+import {
+  ImportSessionRequest,
+  SessionImportClient,
+  type ImportSessionResponse,
+} from '../../src/gen/sessionimport/v1/session_import';
 import { failureOf, TestClient } from '../support/client';
 import { createSession } from '../support/fixtures';
 import { eventually } from '../support/helpers';
@@ -129,6 +136,53 @@ describe('the server', () => {
     });
   });
 
+  it('lets a client retry by its own policy, as gRPC does it', async () => {
+    const { db, source, target, signer } = harness;
+    const original = await createSession(db, source, 'user');
+    const request = ImportSessionRequest.fromPartial({
+      shareToken: await signer.share(source, target, 'user', original),
+      workflowId: target.workflows.user,
+    });
+    const retryPolicy = {
+      maxAttempts: 4,
+      initialBackoff: '0.1s',
+      maxBackoff: '1s',
+      backoffMultiplier: 2,
+      retryableStatusCodes: ['UNAVAILABLE', 'ABORTED'],
+    };
+    const client = new SessionImportClient(
+      `127.0.0.1:${harness.server.port}`,
+      credentials.createInsecure(),
+      {
+        'grpc.service_config': JSON.stringify({
+          methodConfig: [{ name: [{ service: serviceName }], retryPolicy }],
+        }),
+      },
+    );
+    const fresh = await createApiKey(db, {
+      applicationId: target.applicationId,
+      name: 'not cached',
+      privileges: ['write:sessions'],
+      expiresAt: null,
+    });
+    const metadata = new Metadata();
+    metadata.set('x-api-key', fresh.apiKey);
+    let lookUps = 0;
+    proxy.intercept = (statement) => {
+      if (statement.sql.includes('FROM api_keys') && ++lookUps <= 2) statement.cut();
+    };
+    const answer = await new Promise<ImportSessionResponse>((resolve, reject) => {
+      client.importSession(request, metadata, (error, response) => {
+        if (error) reject(error);
+        else resolve(response);
+      });
+    });
+    proxy.intercept = undefined;
+    client.close();
+    expect(lookUps).to.equal(3);
+    expect(answer.session?.sharedFromSession).to.equal(original);
+  });
+
   it('does not take a request that is far too large', async () => {
     const failure = await failureOf(
       harness.client.import(harness.target.apiKey, { shareToken: 'x'.repeat(100_000) }),
@@ -137,7 +191,15 @@ describe('the server', () => {
   });
 
   it('tells every call its request id, which finds its log line', async () => {
-    const { target, logLines } = harness;
+    const { db, source, target, signer, logLines } = harness;
+    const original = await createSession(db, source, 'user');
+    await harness.client.import(target.apiKey, {
+      shareToken: await signer.share(source, target, 'user', original),
+      workflowId: target.workflows.user,
+    });
+    const goodId = harness.client.lastRequestId ?? 'none';
+    const goodLine = logLines.find((entry) => entry.includes(goodId)) ?? '';
+    expect(JSON.parse(goodLine)).to.include({ code: 'OK', shared_from_session: original });
     const failure = await failureOf(harness.client.import(target.apiKey, {}));
     expect(failure.reason).to.equal('INVALID_REQUEST');
     const id = harness.client.lastRequestId ?? 'none';

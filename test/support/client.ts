@@ -52,17 +52,26 @@ export class TestClient {
         metadata,
         options,
         (error, response) => {
-          if (error) reject(error);
-          else resolve(response);
+          if (error) {
+            this.noteRequestId(error.metadata);
+            reject(error);
+          } else {
+            resolve(response);
+          }
         },
       );
       call.on('metadata', (header: Metadata) => {
-        this.lastRequestId = header.get('x-request-id')[0]?.toString();
+        this.noteRequestId(header);
       });
       signal?.addEventListener('abort', () => {
         call.cancel();
       });
     });
+  }
+
+  private noteRequestId(metadata: Metadata): void {
+    const id = metadata.get('x-request-id')[0]?.toString();
+    if (id !== undefined) this.lastRequestId = id;
   }
 
   close(): void {

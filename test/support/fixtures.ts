@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -15,8 +14,9 @@ import {
 } from '../../src/db/ids';
 import { kindSchemas } from '../../src/import/relations';
 import type { SessionKind, SessionStatus } from '../../src/import/session';
-import { leaseBlock } from '../../src/import/session-numbers';
-import { addToKeySet } from '../../src/token/key-files';
+import { newSessionToken } from '../../src/import/planned-import';
+import { leaseBlocks } from '../../src/import/session-numbers';
+import { extendKeySet } from '../../src/token/key-files';
 import type { Algorithm } from '../../src/token/share-token';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';
 
@@ -52,11 +52,12 @@ export async function createSession(
 ): Promise<SessionId> {
   const id = newId<SessionId>();
   const now = new Date();
+  const numbers = await leaseBlocks(db, [tenant.applicationId], 1);
   await db(kindSchemas[kind].sessions).insert({
     id: toBinary(id),
     application_id: toBinary(tenant.applicationId),
-    session_number: await leaseBlock(db, tenant.applicationId, 1),
-    session_token: randomBytes(32).toString('base64url'),
+    session_number: numbers.get(tenant.applicationId) ?? 0,
+    session_token: newSessionToken(),
     status: 'Approved',
     workflow_id: toBinary(tenant.workflows[kind]),
     workflow_version: 7,
@@ -115,7 +116,7 @@ export async function createSigner(): Promise<Signer> {
   const jwks = path.join(folder, 'jwks.json');
   const addKey: Signer['addKey'] = async ({ algorithm, applicationId }) => {
     const key = await generateSigningKey({ algorithm, kid: undefined, applicationId });
-    await addToKeySet(jwks, key.verificationJwk);
+    await (await extendKeySet(jwks, key.verificationJwk)).save();
     return key.privateJwk;
   };
   const privateJwk = await addKey({ algorithm: 'EdDSA' });

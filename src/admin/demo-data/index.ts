@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { createApiKey, createApplication, createWorkflow } from '../accounts';
 import { kindSchemas } from '../../import/relations';
-import { leaseBlock } from '../../import/session-numbers';
+import { newSessionToken } from '../../import/planned-import';
+import { leaseBlocks } from '../../import/session-numbers';
 import type { Database } from '../../db/connection';
 import {
   newId,
@@ -52,7 +52,8 @@ export async function seedDemo(db: Database): Promise<DemoData> {
 
     const userSessionId = newId<SessionId>();
     const businessSessionId = newId<SessionId>();
-    const firstNumber = await leaseBlock(trx, source.applicationId, 2);
+    const numbers = await leaseBlocks(trx, [source.applicationId], 2);
+    const firstNumber = numbers.get(source.applicationId) ?? 0;
     await insertSession(trx, userSession(userSessionId), {
       id: userSessionId,
       applicationId: source.applicationId,
@@ -120,7 +121,7 @@ async function insertSession(db: Database, session: DemoSession, place: Place): 
       id: sessionId,
       application_id: applicationId,
       session_number: place.number,
-      session_token: randomBytes(32).toString('base64url'),
+      session_token: newSessionToken(),
       workflow_id: toBinary(place.workflowId),
       workflow_version: session.workflowVersion,
       vendor_entity_id: vendorEntityId,

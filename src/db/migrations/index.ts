@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { read } from '../query';
 import * as createApplications from './001-create-applications';
 import * as createWorkflows from './002-create-workflows';
 import * as createVendorEntities from './003-create-vendor-entities';
@@ -7,28 +8,43 @@ import * as createUserRelations from './005-create-user-relations';
 import * as createBusinessRelations from './006-create-business-relations';
 import * as createSessionImports from './007-create-session-imports';
 
+/** A migration and its name; the plain `knex` command calls the name a file. */
+interface NamedMigration {
+  readonly file: string;
+  readonly migration: Knex.Migration;
+}
+
 /** Every migration, oldest first. A name, once released, never changes: databases remember it. */
-const all = new Map<string, Knex.Migration>([
-  ['001-create-applications', createApplications],
-  ['002-create-workflows', createWorkflows],
-  ['003-create-vendor-entities', createVendorEntities],
-  ['004-create-sessions', createSessions],
-  ['005-create-user-relations', createUserRelations],
-  ['006-create-business-relations', createBusinessRelations],
-  ['007-create-session-imports', createSessionImports],
-]);
+const all: readonly NamedMigration[] = [
+  { file: '001-create-applications', migration: createApplications },
+  { file: '002-create-workflows', migration: createWorkflows },
+  { file: '003-create-vendor-entities', migration: createVendorEntities },
+  { file: '004-create-sessions', migration: createSessions },
+  { file: '005-create-user-relations', migration: createUserRelations },
+  { file: '006-create-business-relations', migration: createBusinessRelations },
+  { file: '007-create-session-imports', migration: createSessionImports },
+];
 
 /**
  * The migrations by name and not by file, so that a database migrated from the sources
  * (`001-….ts`) and one migrated from the built program (`001-….js`) agree on what has been done.
  */
-export const migrations: Knex.MigrationSource<string> = {
-  getMigrations: () => Promise.resolve([...all.keys()]),
-  getMigrationName: (name) => name,
-  getMigration: (name) => {
-    const migration = all.get(name);
-    return migration
-      ? Promise.resolve(migration)
-      : Promise.reject(new Error(`there is no migration ${name}`));
-  },
+export const migrations: Knex.MigrationSource<NamedMigration> = {
+  getMigrations: () => Promise.resolve([...all]),
+  getMigrationName: ({ file }) => file,
+  getMigration: ({ migration }) => Promise.resolve(migration),
 };
+
+/**
+ * The migrations that a database lacks. Only reads: Knex's own question would create its table, which
+ * the service's database user need not be allowed to.
+ */
+export async function pendingMigrations(db: Knex): Promise<string[]> {
+  const known = await read(db, "SHOW TABLES LIKE 'knex_migrations'", []);
+  const done =
+    known.length === 0
+      ? []
+      : await read<{ name: string }>(db, 'SELECT name FROM knex_migrations', []);
+  const names = new Set(done.map(({ name }) => name));
+  return all.map(({ file }) => file).filter((name) => !names.has(name));
+}

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
-import { newId, type Id, type SessionId, type VendorEntityId } from '../db/ids';
+import { newId, type SessionId, type VendorEntityId } from '../db/ids';
 import type { Source, Workflow } from './facts';
 import type { ImportRequest } from './session';
 
@@ -33,13 +33,18 @@ export interface AdmittedImport extends PlannedImport {
 /** The unguessable part of a session's URL: 256 random bits. */
 const sessionTokenBytes = 32;
 
+/** Makes a session token. */
+export function newSessionToken(): string {
+  return randomBytes(sessionTokenBytes).toString('base64url');
+}
+
 /** Decides everything about the copy that does not depend on the session it is made of. */
 export function planImport(request: ImportRequest, sessionNumber: number): PlannedImport {
   return {
     request,
     sessionId: newId(),
     sessionNumber,
-    sessionToken: randomBytes(sessionTokenBytes).toString('base64url'),
+    sessionToken: newSessionToken(),
     vendorEntityId: newId(),
     createdAt: new Date(),
     mayBeCommitted: false,
@@ -47,7 +52,7 @@ export function planImport(request: ImportRequest, sessionNumber: number): Plann
 }
 
 /** Sorts by a key, so that every transaction locks rows of one index in the same order. */
-export function inKeyOrder<T>(items: readonly T[], keyOf: (item: T) => Id<string> | string): T[] {
+export function inKeyOrder<T>(items: readonly T[], keyOf: (item: T) => string): T[] {
   return items
     .map((item) => ({ key: keyOf(item), item }))
     .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))

@@ -1,0 +1,26 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { databaseFailure, type DatabaseFailure } from './errors';
+
+/** How often something is tried, by what it fails with. */
+export type Tries = Readonly<Record<DatabaseFailure, number>>;
+
+/** How often something is tried on its own account. */
+export const usualTries: Tries = { conflict: 5, unreachable: 5, 'lock wait': 2, other: 1 };
+
+/** The longest pause before the second try, in milliseconds; it doubles from try to try. */
+const firstPause = 20;
+
+/**
+ * Does something on the database, and does it again, with pauses that grow and jitter, as long as the
+ * failure is worth it.
+ */
+export async function retrying<T>(work: () => Promise<T>, tries: Tries = usualTries): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt >= tries[databaseFailure(error)]) throw error;
+      await sleep(Math.random() * firstPause * 2 ** (attempt - 1));
+    }
+  }
+}
