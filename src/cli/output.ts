@@ -8,11 +8,18 @@ export function printFacts(facts: Facts, { json }: { readonly json?: true | unde
   process.stdout.write((json ? JSON.stringify(facts) : table(facts)) + '\n');
 }
 
+/** No lines around the cells: a token or a key is to be copied from here. */
+const noLines = Object.fromEntries(
+  ['top', 'bottom', 'left', 'right', 'mid', 'middle'].flatMap((side) =>
+    ['', '-mid', '-left', '-right'].map((corner) => [side + corner, '']),
+  ),
+);
+
 function table(facts: Facts): string {
-  const rows = new Table({ style: { head: [], border: [] } });
+  const rows = new Table({ chars: noLines, style: { head: [], 'padding-left': 0 } });
   for (const [name, value] of Object.entries(facts)) {
     const text = Array.isArray(value) ? value.join('\n') : String(value ?? '');
-    rows.push({ [name.replaceAll('_', ' ')]: text === '' ? '-' : text });
+    rows.push([name.replaceAll('_', ' '), text === '' ? '-' : text]);
   }
   return rows.toString();
 }

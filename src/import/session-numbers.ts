@@ -87,15 +87,29 @@ export async function leaseBlocks(
 ): Promise<Map<ApplicationId, number>> {
   // In key order, so that two transactions lock counters in the same order.
   const ids = applicationIds.toSorted().map(toBinary);
+  const starts = await advanceCounters(db, ids, size);
+  if (starts) return starts;
+  // By itself, and not in the transaction: it shares a lock with whoever starts the same counter.
+  await startCounters(db, ids);
+  const startsNow = await advanceCounters(db, ids, size);
+  if (startsNow) return startsNow;
+  throw new Error('there is no such application');
+}
+
+/** @returns undefined, with nothing changed, if a counter is missing. */
+async function advanceCounters(
+  db: Database,
+  ids: readonly Buffer[],
+  size: number,
+): Promise<Map<ApplicationId, number> | undefined> {
   return db.transaction(async (trx) => {
-    await startCounters(trx, ids);
     const rows = await read<{ application_id: Buffer; next_number: number }>(
       trx,
       `SELECT application_id, next_number FROM session_counters FORCE INDEX (PRIMARY)
        WHERE application_id IN (?) ORDER BY application_id FOR UPDATE`,
       [ids],
     );
-    if (rows.length < ids.length) throw new Error('there is no such application');
+    if (rows.length < ids.length) return undefined;
     await write(
       trx,
       'UPDATE session_counters SET next_number = next_number + ? WHERE application_id IN (?)',

@@ -3,6 +3,7 @@ import { toBinary, toId, type SessionId } from '../../src/db/ids';
 import type { Database } from '../../src/db/connection';
 import { sessionOf } from '../support/client';
 import { createSession, createTenant } from '../support/fixtures';
+import { pause } from '../support/helpers';
 import { relationRows, select } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
@@ -48,7 +49,8 @@ describe('a copy made while somebody changes the original', () => {
 
   it('is whole, also when the original is deleted in the middle of the import', async () => {
     const { db, source, signer, client } = harness;
-    for (let run = 0; run < 20; run++) {
+    const endings = new Set<string>();
+    for (let run = 0; run < 40; run++) {
       const original = await createSession(db, source, 'user');
       await insertVersion(db, original);
       const tenant = await createTenant(db);
@@ -58,18 +60,23 @@ describe('a copy made while somebody changes the original', () => {
       };
       const [answer] = await Promise.all([
         client.import(tenant.apiKey, request).catch(() => undefined),
-        db('user_sessions')
-          .where({ id: toBinary(original) })
-          .delete(),
+        // Now before the import, now in the middle of it.
+        pause(run).then(() =>
+          db('user_sessions')
+            .where({ id: toBinary(original) })
+            .delete(),
+        ),
       ]);
       const copies = await select('SELECT id FROM user_sessions WHERE shared_from_session_id = ?', [
         toBinary(original),
       ]);
       expect(copies).to.have.length(answer ? 1 : 0);
+      endings.add(answer ? 'copied' : 'refused');
       if (answer) {
         expect(await versionsOf(toId(sessionOf(answer).sessionId))).to.have.length(3);
       }
     }
+    expect([...endings].toSorted()).to.deep.equal(['copied', 'refused']);
   });
 });
 
