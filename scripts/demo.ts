@@ -32,9 +32,9 @@ async function main(): Promise<void> {
 
   for (const offer of offers) {
     title(`${importingName} imports a ${offer.kind} session that ${sourceName} has shared`);
-    print(grpcurlLine(service.address, apiKey, offer));
+    print(`As a line for a shell:\n${grpcurlLine(service.address, apiKey, offer)}\n`);
     const response = await importSession(client, apiKey, offer);
-    print(describeSession(response));
+    print(`What the generated client gets:\n${describeSession(response)}`);
     print(rowsTable(response));
   }
 

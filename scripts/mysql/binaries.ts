@@ -16,7 +16,7 @@ export type MysqlBinaries =
       readonly image: string;
     };
 
-const OLDEST_MAJOR_VERSION = 8;
+const oldestMajorVersion = 8;
 
 /**
  * Finds a MySQL server: a `mysqld` that is installed, or else one out of Debian's archive, or else
@@ -57,7 +57,7 @@ async function versionOf(command: Command): Promise<string | undefined> {
   const { stdout } = await run([...command, '--version']);
   const version = /\bVer ([\w.+~-]+)/.exec(stdout)?.[1];
   if (version === undefined || /mariadb/i.test(stdout)) return undefined;
-  return Number.parseInt(version) >= OLDEST_MAJOR_VERSION ? version : undefined;
+  return Number.parseInt(version) >= oldestMajorVersion ? version : undefined;
 }
 
 /** The `docker` command alone is no use: it is the engine that runs containers. */

@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { atExit, removeFolder } from './cleanup';
 
-const ABANDONED_AFTER_MS = 60 * 60 * 1000;
+const abandonedAfterMs = 60 * 60 * 1000;
 
 /**
  * A folder of the user's cache which is filled once per machine.
@@ -12,8 +12,8 @@ const ABANDONED_AFTER_MS = 60 * 60 * 1000;
  * It is filled under another name and then renamed: a folder of this name is always complete, and
  * processes which fill it at the same time do not see each other's files.
  *
- * @param name - The folder's name; has to say everything its content depends on.
- * @param fill - Fills the empty folder it is given.
+ * @param name The folder's name; has to say everything its content depends on.
+ * @param fill Fills the empty folder it is given.
  * @returns The folder's path.
  */
 export async function cachedFolder(
@@ -56,7 +56,6 @@ async function removeAbandonedDrafts(cache: string): Promise<void> {
     const draft = join(cache, entry);
     // Not the time of modification: what is unpacked sets that to whatever it was packed with.
     const { ctimeMs } = await stat(draft).catch(() => ({ ctimeMs: Date.now() }));
-    if (Date.now() - ctimeMs > ABANDONED_AFTER_MS)
-      await rm(draft, { recursive: true, force: true });
+    if (Date.now() - ctimeMs > abandonedAfterMs) await rm(draft, { recursive: true, force: true });
   }
 }

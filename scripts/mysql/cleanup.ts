@@ -1,10 +1,10 @@
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-const REMOVAL_ATTEMPTS = 20;
-const REMOVAL_INTERVAL_MS = 20;
+const removalAttempts = 20;
+const removalIntervalMs = 20;
 
 const cleanups = new Set<() => void>();
 
@@ -12,20 +12,20 @@ const cleanups = new Set<() => void>();
  * Has `cleanup` called when this process ends: normally, by an uncaught error or by a signal.
  * The latest one registered is called first.
  *
- * @param cleanup - Has to be synchronous: nothing asynchronous runs while a process exits.
+ * @param cleanup Has to be synchronous: nothing asynchronous runs while a process exits.
  * @returns A function which takes the registration back.
  */
 export function atExit(cleanup: () => void): () => void {
   if (cleanups.size === 0) {
     process.on('exit', cleanUp);
-    for (const signal of SIGNALS) process.on(signal, exitUnlessHandled);
+    for (const signal of signals) process.on(signal, exitUnlessHandled);
   }
   cleanups.add(cleanup);
   return () => {
     cleanups.delete(cleanup);
     if (cleanups.size === 0) {
       process.off('exit', cleanUp);
-      for (const signal of SIGNALS) process.off(signal, exitUnlessHandled);
+      for (const signal of signals) process.off(signal, exitUnlessHandled);
     }
   };
 }
@@ -40,8 +40,8 @@ export function removeFolder(folder: string): void {
       rmSync(folder, { recursive: true, force: true });
       return;
     } catch (error) {
-      if (attempt === REMOVAL_ATTEMPTS) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, REMOVAL_INTERVAL_MS);
+      if (attempt === removalAttempts) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, removalIntervalMs);
     }
   }
 }

@@ -5,11 +5,11 @@ import { cachedFolder } from './cache';
 import { run, type Command } from './processes';
 
 /** The suite which carries MySQL: Debian's releases carry MariaDB in its place. */
-const SUITE = 'sid';
+const suite = 'sid';
 
-const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
-const ARCHITECTURES: Partial<
+const architectures: Partial<
   Record<NodeJS.Architecture, { name: string; triplet: string; loader: string }>
 > = {
   x64: { name: 'amd64', triplet: 'x86_64-linux-gnu', loader: 'ld-linux-x86-64.so.2' },
@@ -24,11 +24,11 @@ const ARCHITECTURES: Partial<
  * @throws An `Error` which says why where this machine cannot do so.
  */
 export async function unpackFromDebian(): Promise<Command> {
-  const architecture = ARCHITECTURES[process.arch];
+  const architecture = architectures[process.arch];
   if (!architecture) throw new Error(`No MySQL in Debian's archive for ${process.arch} is known.`);
   const { name, triplet, loader } = architecture;
 
-  const folder = await cachedFolder(`mysql-debian-${SUITE}-${name}`, async (draft) => {
+  const folder = await cachedFolder(`mysql-debian-${suite}-${name}`, async (draft) => {
     const archive = await debianArchive();
     console.error("Fetching MySQL from Debian's archive (once per machine, about 70 MB) …");
     await unpack(await download(archive, name, join(draft, 'apt')), draft);
@@ -61,7 +61,7 @@ export async function unpackFromDebian(): Promise<Command> {
 async function debianArchive(): Promise<string> {
   const system = await readFile('/etc/os-release', 'utf8').catch(() => '');
   if (!/^ID=debian$/m.test(system)) throw new Error('This is not a Debian machine.');
-  const release = /^VERSION_CODENAME=(.+)$/m.exec(system)?.[1] ?? SUITE;
+  const release = /^VERSION_CODENAME=(.+)$/m.exec(system)?.[1] ?? suite;
 
   const main = ['--format', '$(REPO_URI)', 'Created-By: Packages', 'Component: main'];
   for (const filter of [
@@ -79,7 +79,7 @@ async function debianArchive(): Promise<string> {
 /**
  * Downloads the server and all it depends on, as if nothing were installed yet.
  *
- * @param folder - Created, and home to everything apt needs, apart from the machine's own settings
+ * @param folder Created, and home to everything apt needs, apart from the machine's own settings
  *   of how to reach a mirror.
  * @returns The packages' files.
  */
@@ -91,8 +91,8 @@ async function download(archive: string, architecture: string, folder: string): 
   const status = join(folder, 'status');
   await writeFile(status, '');
   const sources = join(folder, 'sources.list');
-  const signedBy = existsSync(KEYRING) ? ` signed-by=${KEYRING}` : '';
-  await writeFile(sources, `deb [arch=${architecture}${signedBy}] ${archive} ${SUITE} main\n`);
+  const signedBy = existsSync(keyring) ? ` signed-by=${keyring}` : '';
+  await writeFile(sources, `deb [arch=${architecture}${signedBy}] ${archive} ${suite} main\n`);
 
   const settings = join(folder, 'apt.conf');
   await writeFile(

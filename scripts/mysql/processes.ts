@@ -18,7 +18,7 @@ let setprivWorks: Promise<boolean> | undefined;
 /**
  * Runs a command to its end. It does not outlive this process.
  *
- * @param options - `timeout` is how many milliseconds the command may take.
+ * @param options `timeout` is how many milliseconds the command may take.
  * @throws An `Error` with the command's standard error where the command fails.
  */
 export async function run(command: Command, options: { timeout?: number } = {}): Promise<Output> {

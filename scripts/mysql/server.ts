@@ -30,15 +30,15 @@ interface Instance {
   remove(): Promise<void>;
 }
 
-const DATABASE = 'session_import';
-const START_TIMEOUT_MS = 60_000;
-const PORT_ATTEMPTS = 5;
+const database = 'session_import';
+const startTimeoutMs = 60_000;
+const portAttempts = 5;
 
 /**
  * Starts a MySQL server for this process alone, with MySQL's own defaults. It is gone when this
  * process is. Where `DATABASE_URL` is set, that server is used as it is instead.
  *
- * @param options - `mysqldArguments` are further options for `mysqld`, such as
+ * @param options `mysqldArguments` are further options for `mysqld`, such as
  *   `--innodb-buffer-pool-size=1G`. Options that have to be there already when the data folder is
  *   initialised (`--lower-case-table-names`, `--innodb-page-size`) cannot be set.
  * @returns The server, which answers queries by now.
@@ -57,7 +57,7 @@ export async function startMysql(
   try {
     const port = await startOnFreePort(instance);
     return {
-      url: `mysql://root@127.0.0.1:${port}/${DATABASE}`,
+      url: `mysql://root@127.0.0.1:${port}/${database}`,
       crash: () => instance.kill(),
       restart: () => instance.start(port),
       stop: () => instance.remove(),
@@ -84,7 +84,7 @@ async function startOnFreePort(instance: Instance): Promise<number> {
       return port;
     } catch (error) {
       const portIsTaken = /already (in use|allocated)/i.test(String(error));
-      if (!portIsTaken || attempt === PORT_ATTEMPTS) throw error;
+      if (!portIsTaken || attempt === portAttempts) throw error;
     }
   }
 }
@@ -228,18 +228,18 @@ function createContainer(image: string, mysqldArguments: readonly string[]): Ins
 /**
  * Waits until the server answers, and has it create the database unless it is there already.
  *
- * @param epitaph - Tells what the server logged last in case it has ended, else nothing.
+ * @param epitaph Tells what the server logged last in case it has ended, else nothing.
  */
 async function createDatabase(
   address: ConnectionOptions,
   epitaph: () => Promise<string | undefined>,
 ): Promise<void> {
-  const deadline = Date.now() + START_TIMEOUT_MS;
+  const deadline = Date.now() + startTimeoutMs;
   for (;;) {
     try {
       const connection = await createConnection({ ...address, user: 'root' });
       await connection.query(
-        `CREATE DATABASE IF NOT EXISTS ${DATABASE} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
+        `CREATE DATABASE IF NOT EXISTS ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
       );
       await connection.end();
       return;

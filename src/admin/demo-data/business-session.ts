@@ -14,7 +14,7 @@ const secondDay = clockOf('2026-03-20');
  * The company does not exist, nor do its owners: numbers and addresses are of the kinds set aside
  * for examples.
  *
- * @param keyPersonSessionId - The KYC session of one of its key people, in the same application.
+ * @param keyPersonSessionId The KYC session of one of its key people, in the same application.
  */
 export function businessSession(keyPersonSessionId: SessionId): DemoSession {
   return {

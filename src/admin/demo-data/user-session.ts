@@ -12,7 +12,7 @@ const at = clockOf('2026-03-12');
  *
  * She does not exist: her documents, numbers and addresses are of the kinds set aside for examples.
  *
- * @param sessionId - The session's own id, which some of its rows refer to.
+ * @param sessionId The session's own id, which some of its rows refer to.
  */
 export function userSession(sessionId: SessionId): DemoSession {
   return {
