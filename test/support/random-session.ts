@@ -141,7 +141,10 @@ function anyFilledValue(column: Column): fc.Arbitrary<unknown> {
             `${date.toISOString().slice(0, 19).replace('T', ' ')}.${String(micros).padStart(6, '0')}`,
         );
     case 'json':
-      return anyJson();
+      return anyJson(95);
+    // What MariaDB makes of it, which takes 32 levels where MySQL takes 100.
+    case 'longtext':
+      return anyJson(30);
     default:
       throw new Error(`the tests do not know what goes into a column of type ${column.type}`);
   }
@@ -173,10 +176,7 @@ function anyDate(): fc.Arbitrary<Date> {
   });
 }
 
-/** MySQL takes JSON that is nested up to 100 levels. */
-const deepest = 95;
-
-function anyJson(): fc.Arbitrary<string> {
+function anyJson(deepest: number): fc.Arbitrary<string> {
   return fc.oneof(
     fc.jsonValue({ maxDepth: 4, stringUnit: 'binary' }).map((value) => JSON.stringify(value)),
     fc.constantFrom('{}', '[]', 'null', '1.0', '12345678901234567890', '-0', '"\\u0000"', '1e-300'),

@@ -21,7 +21,7 @@ function exact(): Pool {
     dateStrings: true,
     supportBigNumbers: true,
     bigNumberStrings: true,
-    typeCast: (field, next) => (field.type === 'JSON' ? field.string('utf8') : next()),
+    jsonStrings: true,
   });
   return pool;
 }
