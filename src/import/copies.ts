@@ -122,7 +122,7 @@ export function clonedRows(plan: ClonePlan, counts: RowCounts, id: SessionId): C
 }
 
 /** What the log of every copy says of where it came from. */
-export const importActivity = 'session_imported';
+const importActivity = 'session_imported';
 
 /** Appends to each copy's log that, and how, it was imported. */
 export async function appendImportLogs(

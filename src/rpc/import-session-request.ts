@@ -4,7 +4,7 @@ import { ServiceError } from '../errors';
 import type { ImportSessionRequest } from '../gen/sessionimport/v1/session_import';
 
 /** A request whose fields are known to be well-formed. */
-export interface ParsedImportSessionRequest {
+interface ParsedImportSessionRequest {
   readonly shareToken: string;
   readonly trustReview: boolean;
   readonly workflowId: WorkflowId;

@@ -5,7 +5,7 @@ import { Status } from '../gen/google/rpc/status';
 import type { Problem, Reason } from '../errors';
 
 /** The domain of every `google.rpc.ErrorInfo` of this service. */
-export const errorDomain = 'session-import';
+const errorDomain = 'session-import';
 
 /** Where clients of every language look for error details. */
 const detailsKey = 'grpc-status-details-bin';

@@ -11,7 +11,7 @@ import type { Context } from './context';
 import { problemStatus } from './status';
 
 /** One call, as an RPC sees it. */
-export interface Call<Request> {
+interface Call<Request> {
   readonly request: Request;
   /** The value of a metadata key; undefined if it is missing or given more than once. */
   readonly metadata: (key: string) => string | undefined;

@@ -21,6 +21,5 @@ export interface VerifiedShareToken {
 export const longestLifetime = 24 * 60 * 60;
 
 /** The signature algorithms that share tokens may use (RFC 7518, section 3.1; RFC 8037). */
-export const asymmetricAlgorithms = ['EdDSA', 'ES256', 'RS256', 'PS256'] as const;
-export const algorithms = [...asymmetricAlgorithms, 'HS256'] as const;
+export const algorithms = ['EdDSA', 'ES256', 'RS256', 'PS256', 'HS256'] as const;
 export type Algorithm = (typeof algorithms)[number];
