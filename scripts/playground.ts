@@ -88,20 +88,23 @@ export async function startService(
 ): Promise<RunningService> {
   const [file, ...args] = await boundToThisProcess([process.execPath, program, 'serve'], 'TERM');
   const child = spawn(file, args, {
-    env: { ...process.env, ...environment },
+    // The line that says where it listens is one of level info.
+    env: { ...process.env, ...environment, LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const port = await new Promise<number>((resolve, reject) => {
+  const address = await new Promise<string>((resolve, reject) => {
     createInterface(child.stdout).on('line', (line) => {
-      const entry = JSON.parse(line) as { msg?: string; port?: number };
-      if (entry.msg === 'serving') resolve(entry.port ?? 0);
+      const entry = JSON.parse(line) as { msg?: string; address?: string; port?: number };
+      if (entry.msg === 'serving') {
+        resolve((entry.address ?? '').replace(/:\d+$/, `:${entry.port ?? 0}`));
+      }
       log(line);
     });
     child.once('exit', (code) => {
       reject(new Error(`the service ended with exit code ${code ?? 'none'}`));
     });
   });
-  return { process: child, address: `127.0.0.1:${port}` };
+  return { process: child, address };
 }
 
 /** The same call as a line for a shell. */

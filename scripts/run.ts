@@ -5,9 +5,10 @@ import { grpcurlLine, preparePlayground, startService } from './playground';
 async function main(): Promise<void> {
   const { environment, apiKey, offers, sourceName, importingName } = await preparePlayground();
   const service = await startService(environment, (line) => process.stdout.write(`${line}\n`));
-  // The terminal sends Ctrl-C to the service as well; this process waits for it to finish.
-  process.on('SIGINT', () => undefined);
-  process.on('SIGTERM', () => service.process.kill('SIGTERM'));
+  // A terminal sends Ctrl-C to the service as well, which does not mind being told twice.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => service.process.kill('SIGTERM'));
+  }
   process.stdout.write(
     [
       '',

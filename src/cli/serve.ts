@@ -19,7 +19,10 @@ export function serveCommand() {
         }
       });
       const log = createLogger(config.logLevel);
-      const server = await SessionImportServer.start(config, log);
+      const starting = SessionImportServer.start(config, log);
+      const server = await Promise.race([starting, told]);
+      // Told to stop before it has begun to serve: there is nothing to finish.
+      if (!server) process.exit();
       await told;
       await server.stop();
       // A connection that hangs would keep the process alive.

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { Command, Option } from '@commander-js/extra-typings';
 import { requireApplication } from '../admin/accounts';
 import { findSession } from '../admin/sessions';
@@ -31,6 +32,11 @@ export function signingKeyCommand() {
         )
         .option('--json', 'print JSON')
         .action(async ({ out, jwks, alg, kid, application, json }) => {
+          if (path.resolve(out) === path.resolve(jwks)) {
+            throw new Error(
+              '--out and --jwks must be two files: the second one is for everybody to see',
+            );
+          }
           const key = await generateSigningKey({ algorithm: alg, kid, applicationId: application });
           const set = await extendKeySet(jwks, key.verificationJwk);
           await writePrivateKey(out, key.privateJwk);

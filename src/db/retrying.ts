@@ -7,6 +7,9 @@ export type Tries = Readonly<Record<DatabaseFailure, number>>;
 /** How often something is tried on its own account. */
 export const usualTries: Tries = { conflict: 5, unreachable: 5, 'lock wait': 2, other: 1 };
 
+/** For a group, which waits for a lock once: it is better taken apart than tried again. */
+export const triesOfGroup: Tries = { ...usualTries, 'lock wait': 1 };
+
 /** The longest pause before the second try, in milliseconds; it doubles from try to try. */
 const firstPause = 20;
 

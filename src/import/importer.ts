@@ -3,7 +3,7 @@ import { databaseFailure } from '../db/errors';
 import { fromBinary, toBinary, type SessionId } from '../db/ids';
 import { pendingMigrations } from '../db/migrations';
 import { read } from '../db/query';
-import { retrying, usualTries, type Tries } from '../db/retrying';
+import { retrying, triesOfGroup, usualTries } from '../db/retrying';
 import { ServiceError, toServiceError } from '../errors';
 import { planClone, SchemaMismatch, type ClonePlan } from './clone-plan';
 import { planImport, type PlannedImport } from './planned-import';
@@ -11,9 +11,6 @@ import { importGroup, type Outcome, type Outcomes } from './import-group';
 import { kindSchemas } from './relations';
 import type { ImportRequest, SessionKind } from './session';
 import { SessionNumbers } from './session-numbers';
-
-/** A group waits for a lock once: then it is better taken apart than tried again. */
-const triesOfGroup: Tries = { ...usualTries, 'lock wait': 1 };
 
 /** How long a group that has failed may be taken apart, in milliseconds; the rest is refused. */
 const patience = 10_000;
@@ -83,7 +80,9 @@ export class Importer {
       return await retrying(() => this.tryGroup(plan, calls), tries);
     } catch (error) {
       const failure = databaseFailure(error);
-      if (calls.length === 1 || failure === 'unreachable') return failAll(calls, error);
+      if (calls.length === 1 || failure === 'unreachable' || performance.now() >= until) {
+        return failAll(calls, error);
+      }
       if (failure !== 'lock wait') return this.settleApart(plan, calls, until, error);
 
       const locked = await this.lockedSources(plan, calls);
@@ -101,13 +100,15 @@ export class Importer {
     until: number,
     error: unknown,
   ): Promise<Outcomes> {
+    // Nothing is known to be wrong with a call whose turn does not come: it may be repeated.
+    const outOfTime = new ServiceError({ reason: 'CONFLICT' }, { cause: error });
     const outcomes: Outcomes = new Map();
     for (let done = 0; done < calls.length; done += 2) {
       const pair = calls.slice(done, done + 2);
       const settled =
         performance.now() < until
           ? await Promise.all(pair.map((call) => this.settle(plan, [call], until)))
-          : [failAll(pair, error)];
+          : [failAll(pair, outOfTime)];
       for (const [id, outcome] of settled.flatMap((part) => [...part])) outcomes.set(id, outcome);
     }
     return outcomes;

@@ -1,8 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import type { Database } from '../db/connection';
+import { databaseFailure } from '../db/errors';
 import { fromBinary, toBinary, type ApplicationId } from '../db/ids';
 import { read, write } from '../db/query';
-import { retrying } from '../db/retrying';
+import { retrying, triesOfGroup, usualTries } from '../db/retrying';
 
 /** Numbers that are leased at once for an application, at least. */
 const blockSize = 64;
@@ -16,7 +17,8 @@ interface Lease {
 }
 
 /**
- * Gives out session numbers: unique per application, growing within a process, with gaps.
+ * Gives out session numbers: unique per application, with gaps, and higher from call to call, but for
+ * calls that run at the same time.
  *
  * Numbers are leased from the database in blocks, in a short transaction of their own, so that the
  * row of a counter is never held while an import runs: imports into one application do not wait for
@@ -44,8 +46,14 @@ export class SessionNumbers {
 
     const taken = applicationIds.map((id, index) => numbers[index] ?? takeFrom(blocks.get(id)));
     // What is left is for the imports to come.
-    for (const [id, block] of blocks) if (!(block instanceof Error)) this.leases.set(id, block);
+    for (const [id, block] of blocks) if (!(block instanceof Error)) this.keep(id, block);
     return taken;
+  }
+
+  /** Of two blocks that were leased at the same time, the later one stays: numbers do not go back. */
+  private keep(id: ApplicationId, block: Lease): void {
+    const kept = this.leases.get(id);
+    if (!kept || kept.next < block.next) this.leases.set(id, block);
   }
 
   private next(id: ApplicationId): number | undefined {
@@ -59,10 +67,13 @@ export class SessionNumbers {
     size: number,
   ): Promise<Map<ApplicationId, Lease | Error>> {
     try {
-      const starts = await retrying(() => leaseBlocks(this.db, ids, size));
+      const tries = ids.length === 1 ? usualTries : triesOfGroup;
+      const starts = await retrying(() => leaseBlocks(this.db, ids, size), tries);
       return new Map([...starts].map(([id, next]) => [id, { next, end: next + size }]));
     } catch (error) {
-      if (ids.length === 1) return new Map(ids.map((id) => [id, error as Error]));
+      if (ids.length === 1 || databaseFailure(error) === 'unreachable') {
+        return new Map(ids.map((id) => [id, error as Error]));
+      }
       const blocks = new Map<ApplicationId, Lease | Error>();
       for (const id of ids) for (const block of await this.lease([id], size)) blocks.set(...block);
       return blocks;
@@ -89,7 +100,7 @@ export async function leaseBlocks(
   const ids = applicationIds.toSorted().map(toBinary);
   const starts = await advanceCounters(db, ids, size);
   if (starts) return starts;
-  // By itself, and not in the transaction: it shares a lock with whoever starts the same counter.
+  // Not in the transaction that locks the counters: it shares a lock with whoever starts the same counter.
   await startCounters(db, ids);
   const startsNow = await advanceCounters(db, ids, size);
   if (startsNow) return startsNow;

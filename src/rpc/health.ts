@@ -59,10 +59,9 @@ export class HealthMonitor {
   private async databaseAnswers(): Promise<boolean> {
     try {
       const question = 'SELECT @@global.read_only AS read_only';
-      const [[answer]] = (await this.db.raw(question).timeout(patience)) as [
-        [{ read_only: number }],
-      ];
-      return answer.read_only === 0;
+      const [rows] = (await this.db.raw(question).timeout(patience)) as [{ read_only: unknown }[]];
+      // A number in MySQL, and a word where it is a list of choices.
+      return rows.some(({ read_only: value }) => value === 0 || value === 'OFF');
     } catch {
       return false;
     }

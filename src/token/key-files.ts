@@ -1,4 +1,4 @@
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import type { JWK } from 'jose';
 import { KeySetError, parseKeySet, type BoundJwk } from './key-set';
 import { parseJson } from './key-source';
@@ -21,8 +21,8 @@ export async function writePrivateKey(file: string, jwk: JWK): Promise<void> {
  * @throws KeySetError if the file does not hold one; the message repeats nothing of it.
  */
 export async function readPrivateKey(file: string): Promise<BoundJwk> {
-  const jwk = parseJson(await readFile(file, 'utf8')) as BoundJwk;
-  if (!jwk.alg || !jwk.kid || !(jwk.d ?? jwk.k)) {
+  const jwk = (await readJson(file)) as BoundJwk | null;
+  if (!jwk?.alg || !jwk.kid || !(jwk.d ?? jwk.k)) {
     throw new KeySetError(`${file} is not a private JWK with kid and alg`);
   }
   return jwk;
@@ -50,7 +50,8 @@ export async function extendKeySet(file: string, jwk: JWK): Promise<ExtendedKeyS
   return {
     async save() {
       const next = `${file}.${process.pid}.tmp`;
-      await writeFile(next, toText(set), { mode });
+      await writeFile(next, toText(set), { mode: ownerOnly });
+      await chmod(next, mode);
       await rename(next, file);
     },
   };
@@ -61,13 +62,22 @@ async function readKeys(
 ): Promise<{ readonly keys: readonly unknown[]; readonly mode: number }> {
   try {
     const { mode } = await stat(file);
-    const set = parseJson(await readFile(file, 'utf8')) as { keys?: unknown };
-    if (!Array.isArray(set.keys)) throw new KeySetError(`${file} is not a JWK Set`);
+    const set = (await readJson(file)) as { keys?: unknown } | null;
+    if (!Array.isArray(set?.keys)) throw new KeySetError(`${file} is not a JWK Set`);
     return { keys: set.keys as readonly unknown[], mode: mode & 0o777 };
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     if (missing) return { keys: [], mode: ownerOnly };
     throw error;
+  }
+}
+
+async function readJson(file: string): Promise<unknown> {
+  const text = await readFile(file, 'utf8');
+  try {
+    return parseJson(text);
+  } catch {
+    throw new KeySetError(`${file} is not JSON`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
@@ -81,6 +81,8 @@ describe('the command line', () => {
     const { kid = '' } = key as { kid?: string };
     expect(await failure({}, ...twice, '--kid', kid)).to.include('another key has the same kid');
     expect(await json(...twice)).to.include({ alg: 'EdDSA' });
+    const same = ['signing-key', 'generate', '--out', jwks, '--jwks', jwks];
+    expect(await failure({}, ...same)).to.include('must be two files');
   });
 
   it('takes back what migrate did', async () => {
@@ -108,6 +110,25 @@ describe('the command line', () => {
       'LOG_LEVEL',
     ]);
     expect(errors).not.to.include('hunter2');
+  });
+
+  it('keeps who may read a JWK Set as it was, and repeats nothing of a file that is none', async () => {
+    const jwks = path.join(folder, 'public.json');
+    await writeFile(jwks, '{"keys":[]}');
+    await chmod(jwks, 0o664);
+    const args = ['signing-key', 'generate', '--jwks', jwks, '--out'];
+    await json(...args, path.join(folder, 'one.json'));
+    expect((await stat(jwks)).mode & 0o777).to.equal(0o664);
+    for (const text of ['{"keys":[{"k":"a secret"', 'null', '[]']) {
+      await writeFile(jwks, text);
+      const errors = await failure({}, ...args, path.join(folder, 'two.json'));
+      expect(errors)
+        .to.include(jwks)
+        .and.match(/is not JSON|is not a JWK Set/);
+      expect(errors).not.to.include('a secret');
+    }
+    // No private key is left behind by an attempt that has failed.
+    expect((await readdir(folder)).includes('two.json')).to.equal(false);
   });
 
   it('signs no token that could never be used', async () => {

@@ -136,6 +136,22 @@ describe('the server', () => {
     });
   });
 
+  it('is not serving on a database that takes no writes', async function () {
+    // A setting of the whole server: not to be touched on one that belongs to somebody.
+    if (process.env['DATABASE_URL']) this.skip();
+    const check = async () => {
+      const { answer } = await bufCurl('', 'grpc.health.v1.Health/Check', { service: serviceName });
+      return (answer as HealthAnswer | undefined)?.status;
+    };
+    try {
+      await harness.db.raw('SET GLOBAL read_only = 1');
+      await eventually(async () => (await check()) === 'NOT_SERVING');
+    } finally {
+      await harness.db.raw('SET GLOBAL read_only = 0');
+    }
+    await eventually(async () => (await check()) === 'SERVING');
+  });
+
   it('lets a client retry by its own policy, as gRPC does it', async () => {
     const { db, source, target, signer } = harness;
     const original = await createSession(db, source, 'user');
