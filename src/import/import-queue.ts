@@ -20,7 +20,6 @@ export type RunGroup = (
 
 interface Waiting {
   readonly request: ImportRequest;
-  readonly signal: AbortSignal;
   readonly resolve: (session: ImportedSession) => void;
   readonly reject: (error: Error) => void;
 }
@@ -78,7 +77,6 @@ class Lane {
       };
       const call: Waiting = {
         request,
-        signal,
         resolve: (session) => {
           signal.removeEventListener('abort', giveUp);
           resolve(session);

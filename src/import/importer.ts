@@ -32,8 +32,8 @@ export class Importer {
   /**
    * Prepares an importer for a database.
    *
-   * @throws SchemaMismatch if the database lacks a migration, or holds something of a session that the importer would not
-   * copy: see {@link planClone}.
+   * @throws SchemaMismatch if the database lacks a migration, or holds something of a session that
+   * the importer would not copy: see {@link planClone}.
    */
   static async create(db: Database): Promise<Importer> {
     const pending = await pendingMigrations(db);

@@ -39,10 +39,7 @@ export class SessionNumbers {
     const numbers = applicationIds.map((id) => this.next(id));
     const missing = new Set(applicationIds.filter((_, index) => numbers[index] === undefined));
     const size = Math.max(blockSize, applicationIds.length);
-    const blocks =
-      missing.size > 0
-        ? await this.lease([...missing], size)
-        : new Map<ApplicationId, Lease | Error>();
+    const blocks = await this.lease([...missing], size);
 
     const taken = applicationIds.map((id, index) => numbers[index] ?? takeFrom(blocks.get(id)));
     // What is left is for the imports to come.
@@ -66,6 +63,7 @@ export class SessionNumbers {
     ids: readonly ApplicationId[],
     size: number,
   ): Promise<Map<ApplicationId, Lease | Error>> {
+    if (ids.length === 0) return new Map();
     try {
       const tries = ids.length === 1 ? usualTries : triesOfGroup;
       const starts = await retrying(() => leaseBlocks(this.db, ids, size), tries);

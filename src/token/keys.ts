@@ -81,7 +81,7 @@ export class Keys {
     const { description: source } = this.source;
     try {
       const next = await this.source.load();
-      if (describe(next) !== describe(this.current)) {
+      if (next !== this.current && describe(next) !== describe(this.current)) {
         const level = next.keys.size === 0 ? 'error' : next.ignored.length > 0 ? 'warn' : 'info';
         const kids = [...next.keys.keys()];
         this.log[level]({ source, kids, ignored: next.ignored }, 'share token keys have changed');

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { base64url, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose';
 import { z } from 'zod';
-import { isUuid, toId, type ApplicationId, type SessionId } from '../db/ids';
+import { isUuid, toId, type ApplicationId, type Id, type SessionId } from '../db/ids';
 import { ServiceError } from '../errors';
 import { sessionKinds } from '../import/session';
 import type { VerificationKey } from './key-set';
@@ -11,17 +11,21 @@ import { longestLifetime, type VerifiedShareToken } from './share-token';
 /** Tells the time; tests have another. */
 export type Clock = () => Date;
 
-const uuid = (name: string) =>
-  z.string(`claim ${name} must be a UUID`).refine(isUuid, `claim ${name} must be a UUID`);
+/** A claim that names something, as an id: one spelling, so that two of them compare as they are. */
+const id = <T extends Id<string>>(name: string) =>
+  z
+    .string(`claim ${name} must be a UUID`)
+    .refine(isUuid, `claim ${name} must be a UUID`)
+    .transform((text) => toId<T>(text));
 
 /** RFC 7519, section 2: a NumericDate counts seconds since 1970 and may have a fraction. */
 const numericDate = (name: string) =>
   z.number(`claim ${name} must be a number of seconds`).min(0, `claim ${name} is before 1970`);
 
 const claimsSchema = z.object({
-  session_id: uuid('session_id'),
-  from_application_id: uuid('from_application_id'),
-  for_application_id: uuid('for_application_id'),
+  session_id: id<SessionId>('session_id'),
+  from_application_id: id<ApplicationId>('from_application_id'),
+  for_application_id: id<ApplicationId>('for_application_id'),
   // Tokens that predate business sessions have no kind.
   session_kind: z
     .enum(sessionKinds, `claim session_kind must be one of ${sessionKinds.join(', ')}`)
@@ -62,9 +66,9 @@ export class ShareTokenVerifier {
     if (expiredAt <= now) throw new ServiceError({ reason: 'SHARE_TOKEN_EXPIRED', expiredAt });
     return {
       kind: claims.session_kind,
-      sessionId: toId<SessionId>(claims.session_id),
-      fromApplicationId: toId<ApplicationId>(claims.from_application_id),
-      forApplicationId: toId<ApplicationId>(claims.for_application_id),
+      sessionId: claims.session_id,
+      fromApplicationId: claims.from_application_id,
+      forApplicationId: claims.for_application_id,
       trace: {
         digest: createHash('sha256').update(signedPart).digest(),
         keyId: key.kid,
@@ -147,17 +151,13 @@ function checkClaims(payload: JWTPayload, key: VerificationKey, now: Date, leewa
   if (claims.iat > now.getTime() / 1000 + leeway) throw invalid('it was issued in the future');
   if (claims.exp <= claims.iat) throw invalid('claim exp must be after iat');
   if (claims.exp - claims.iat > longestLifetime) throw invalid('it lives longer than 24 hours');
-  if (sameUuid(claims.from_application_id, claims.for_application_id)) {
+  if (claims.from_application_id === claims.for_application_id) {
     throw invalid('an application can not share with itself');
   }
-  if (key.applicationId && !sameUuid(key.applicationId, claims.from_application_id)) {
+  if (key.applicationId && key.applicationId !== claims.from_application_id) {
     throw invalid('its key may not sign for its source application');
   }
   return claims;
-}
-
-function sameUuid(a: string, b: string): boolean {
-  return a.toLowerCase() === b.toLowerCase();
 }
 
 function invalid(why: string): ServiceError {

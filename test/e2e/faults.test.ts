@@ -7,10 +7,9 @@ import type { ImportSessionResponse } from '../../src/gen/sessionimport/v1/sessi
 import { endings, failureOf, rowsOf, sessionOf } from '../support/client';
 import { addLogs, createSession, createTenant } from '../support/fixtures';
 import { pause } from '../support/helpers';
-import { databaseUrl } from '../support/mysql';
-import { MysqlProxy, type Passing } from '../support/mysql-proxy';
+import type { MysqlProxy, Passing } from '../support/mysql-proxy';
 import { relationRows, select } from '../support/rows';
-import { startHarness, type Harness } from '../support/service';
+import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 const logs = 5;
 
@@ -19,15 +18,12 @@ const reachTheQueue = 200;
 
 describe('when the connection to MySQL is killed', () => {
   let proxy: MysqlProxy;
-  let harness: Harness;
+  let harness: ProxiedHarness;
   before(async () => {
-    proxy = await MysqlProxy.open(databaseUrl());
-    harness = await startHarness({ environment: { DATABASE_URL: proxy.url } });
+    harness = await startProxiedHarness();
+    proxy = harness.proxy;
   });
-  after(async () => {
-    await harness.stop();
-    proxy.close();
-  });
+  after(() => harness.stop());
   afterEach(() => {
     proxy.intercept = undefined;
   });
@@ -246,24 +242,18 @@ describe('when the connection to MySQL is killed', () => {
 
 describe('when MySQL', () => {
   let proxy: MysqlProxy;
-  let harness: Harness;
+  let harness: ProxiedHarness;
   beforeEach(async () => {
-    proxy = await MysqlProxy.open(databaseUrl());
-    harness = await startHarness({
-      environment: {
-        DATABASE_URL: proxy.url,
-        DATABASE_LOCK_WAIT: '1',
-        DATABASE_SILENCE: '2',
-        IMPORT_WORKERS: '1',
-        IMPORT_QUEUE_LIMIT: '3',
-        SHUTDOWN_GRACE: '1',
-      },
+    harness = await startProxiedHarness({
+      DATABASE_LOCK_WAIT: '1',
+      DATABASE_SILENCE: '2',
+      IMPORT_WORKERS: '1',
+      IMPORT_QUEUE_LIMIT: '3',
+      SHUTDOWN_GRACE: '1',
     });
+    proxy = harness.proxy;
   });
-  afterEach(async () => {
-    await harness.stop();
-    proxy.close();
-  });
+  afterEach(() => harness.stop());
 
   const request = async (original: SessionId) => ({
     shareToken: await harness.signer.share(harness.source, harness.target, 'user', original),

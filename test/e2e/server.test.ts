@@ -21,8 +21,8 @@ import { failureOf, TestClient } from '../support/client';
 import { createSession } from '../support/fixtures';
 import { eventually } from '../support/helpers';
 import { databaseUrl } from '../support/mysql';
-import { MysqlProxy } from '../support/mysql-proxy';
-import { startHarness, type Harness } from '../support/service';
+import type { MysqlProxy } from '../support/mysql-proxy';
+import { startHarness, startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 const run = promisify(execFile);
 const root = path.join(__dirname, '..', '..');
@@ -34,15 +34,12 @@ interface HealthAnswer {
 
 describe('the server', () => {
   let proxy: MysqlProxy;
-  let harness: Harness;
+  let harness: ProxiedHarness;
   before(async () => {
-    proxy = await MysqlProxy.open(databaseUrl());
-    harness = await startHarness({ environment: { DATABASE_URL: proxy.url } });
+    harness = await startProxiedHarness();
+    proxy = harness.proxy;
   });
-  after(async () => {
-    await harness.stop();
-    proxy.close();
-  });
+  after(() => harness.stop());
 
   /** buf's own gRPC client knows nothing of this service but what reflection tells it. */
   async function bufCurl(

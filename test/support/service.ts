@@ -6,6 +6,7 @@ import type { Clock } from '../../src/token/verifier';
 import { TestClient } from './client';
 import { createSigner, createTenant, type Signer, type Tenant } from './fixtures';
 import { databaseUrl, open } from './mysql';
+import { MysqlProxy } from './mysql-proxy';
 
 /** A running service with everything that a test needs around it. */
 export interface Harness {
@@ -27,6 +28,27 @@ export interface HarnessOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
   readonly logLevel?: LogLevel;
+}
+
+/** A harness whose service reaches MySQL through a proxy that can make faults. */
+export interface ProxiedHarness extends Harness {
+  readonly proxy: MysqlProxy;
+}
+
+/** Starts a harness with a proxy between the service and MySQL; the harness itself goes without. */
+export async function startProxiedHarness(
+  environment: Readonly<Record<string, string>> = {},
+): Promise<ProxiedHarness> {
+  const proxy = await MysqlProxy.open(databaseUrl());
+  const harness = await startHarness({ environment: { ...environment, DATABASE_URL: proxy.url } });
+  return {
+    ...harness,
+    proxy,
+    async stop() {
+      await harness.stop();
+      proxy.close();
+    },
+  };
 }
 
 /** Starts a service on the test database, with two fresh applications and a client. */
