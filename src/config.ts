@@ -88,7 +88,7 @@ export const variables = {
   },
   DATABASE_SILENCE: {
     description:
-      'How long the database may take to answer a statement, in seconds; then the connection is given up',
+      'How long the database may take to answer a statement, in seconds, before its connection is given up; at least twice DATABASE_LOCK_WAIT',
     default: '30',
     schema: wholeNumber(2, 3_600),
   },
