@@ -7,7 +7,7 @@ import { logLevels, type LogLevel } from './telemetry/logger';
 export interface Config {
   /** `host:port` to listen on; port 0 takes a free one. */
   readonly grpcAddress: string;
-  readonly database: Omit<Required<DatabaseOptions>, 'poolSize'>;
+  readonly database: Omit<Required<DatabaseOptions>, 'poolSize' | 'together'>;
   /** The path of a JWK Set, or its https URL. */
   readonly shareTokenJwks: string;
   /** How far ahead the clocks of token signers may be, in seconds. */
@@ -94,14 +94,20 @@ export const variables = {
   },
   IMPORT_WORKERS: {
     description:
-      'Groups of imports that run at the same time, for each kind of session; each takes up to two database connections',
+      'Groups of imports that run at the same time, for each kind of session, besides one for large sessions; each takes up to two database connections',
     default: '2',
     schema: wholeNumber(1, 64),
   },
   IMPORT_GROUP_SIZE: {
     description: 'The most imports that share a transaction',
-    default: '32',
+    default: '64',
     schema: wholeNumber(1, 512),
+  },
+  IMPORT_GROUP_ROWS: {
+    description:
+      'The most rows that the imports of one transaction copy; a session with more goes alone, in the group for large ones',
+    default: '3000',
+    schema: wholeNumber(1, 1_000_000),
   },
   IMPORT_QUEUE_LIMIT: {
     description: 'The most imports that wait, for each kind of session; more are refused',
@@ -154,6 +160,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     queue: {
       workers: values.IMPORT_WORKERS,
       groupSize: values.IMPORT_GROUP_SIZE,
+      groupRows: values.IMPORT_GROUP_ROWS,
       limit: values.IMPORT_QUEUE_LIMIT,
     },
     shutdownGrace: values.SHUTDOWN_GRACE,

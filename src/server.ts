@@ -4,8 +4,9 @@ import { Callers } from './auth/callers';
 import type { Config } from './config';
 import { openDatabase, type Database } from './db/connection';
 import { SessionImportService } from './gen/sessionimport/v1/session_import';
+import type { Outcome } from './import/import-group';
 import { connectionsPerGroup, Importer } from './import/importer';
-import { ImportQueue } from './import/import-queue';
+import { groupsAtOnce, ImportQueue, type RunGroup } from './import/import-queue';
 import { sessionKinds } from './import/session';
 import { HealthMonitor } from './rpc/health';
 import { importSession } from './rpc/import-session';
@@ -58,8 +59,8 @@ export class SessionImportServer {
     log: Logger,
     clock: Clock = () => new Date(),
   ): Promise<SessionImportServer> {
-    const importPool = connectionsPerGroup * config.queue.workers * sessionKinds.length;
-    const db = openDatabase({ ...config.database, poolSize: importPool });
+    const importPool = connectionsPerGroup * groupsAtOnce(config.queue) * sessionKinds.length;
+    const db = openDatabase({ ...config.database, poolSize: importPool, together: true });
     // Apart, so that callers are known and health is told while every import waits for something.
     const lookUps = openDatabase({ ...config.database, poolSize: lookUpPool });
     const running = new RunningCalls();
@@ -69,10 +70,7 @@ export class SessionImportServer {
     try {
       const importer = await Importer.create(db);
       keys = await Keys.open(keySource(config.shareTokenJwks), log);
-      const imports = new ImportQueue((kind, requests) => {
-        log.debug({ kind, calls: requests.length }, 'group');
-        return importer.import(kind, requests);
-      }, config.queue);
+      const imports = new ImportQueue(groupsOf(importer, log), config.queue);
       const context = {
         callers: new Callers(lookUps),
         shareTokens: new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew),
@@ -125,6 +123,22 @@ export class SessionImportServer {
     await within(closingTime, Promise.all(databases.map((db) => db.destroy())));
     this.log.info('stopped');
   }
+}
+
+/** Runs groups, and has each of them in the log, for those who tune the queue. */
+function groupsOf(importer: Importer, log: Logger): RunGroup {
+  return async (kind, requests, rowLimit) => {
+    const startedAt = performance.now();
+    const outcomes = await importer.import(kind, requests, rowLimit);
+    if (log.isLevelEnabled('debug')) {
+      const count = (type: Outcome['type']): number =>
+        outcomes.filter((outcome) => outcome.type === type).length;
+      const counts = { imported: count('imported'), postponed: count('postponed') };
+      const ms = Math.round(performance.now() - startedAt);
+      log.debug({ kind, calls: requests.length, ...counts, ms }, 'group');
+    }
+    return outcomes;
+  };
 }
 
 /** Waits for something, but not for longer than some milliseconds. */

@@ -16,6 +16,11 @@ export interface DatabaseOptions {
    * given up. Undefined: for ever, which suits migrations.
    */
   readonly silenceSeconds?: number;
+  /**
+   * Whether several statements may go in one round trip. Only for a database whose every statement is
+   * a constant text with bound values: elsewhere one statement at a time is another line of defence.
+   */
+  readonly together?: boolean;
 }
 
 export type Database = Knex;
@@ -51,6 +56,7 @@ export function databaseConfig(options: DatabaseOptions): Knex.Config {
       timezone: 'Z',
       // An object given as a value becomes a string and never a piece of SQL.
       stringifyObjects: true,
+      multipleStatements: options.together ?? false,
       connectTimeout,
     },
     acquireConnectionTimeout: connectTimeout,

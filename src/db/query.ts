@@ -26,3 +26,41 @@ export async function write(
   const [result] = (await db.raw(sql, bindings as Knex.RawBinding[])) as [ResultSetHeader];
   return result;
 }
+
+/** A statement with what is bound to it. */
+export interface Statement {
+  readonly sql: string;
+  readonly bindings: readonly Binding[];
+}
+
+/**
+ * Runs statements that read, in order and in one round trip, and returns the rows of each.
+ *
+ * @param db a database that was opened with `together`.
+ */
+export async function readTogether<Rows extends readonly object[]>(
+  db: Knex,
+  statements: { readonly [I in keyof Rows]: Statement },
+): Promise<{ [I in keyof Rows]: Rows[I][] }> {
+  return (await runTogether(db, statements)) as { [I in keyof Rows]: Rows[I][] };
+}
+
+/**
+ * Runs statements that write, in order and in one round trip, and returns what each did. The first
+ * that fails is the last that was run.
+ *
+ * @param db a database that was opened with `together`.
+ */
+export async function writeTogether(
+  db: Knex,
+  statements: readonly Statement[],
+): Promise<ResultSetHeader[]> {
+  return (await runTogether(db, statements)) as ResultSetHeader[];
+}
+
+async function runTogether(db: Knex, statements: readonly Statement[]): Promise<unknown[]> {
+  const sql = statements.map((statement) => statement.sql).join(';\n');
+  const bindings = statements.flatMap((statement) => statement.bindings);
+  const [results] = (await db.raw(sql, bindings as Knex.RawBinding[])) as [unknown[]];
+  return statements.length === 1 ? [results] : results;
+}

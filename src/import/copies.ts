@@ -1,38 +1,70 @@
-import { fromBinary, toBinary, type SessionId, type VendorEntityId } from '../db/ids';
-import { read, write, type Binding } from '../db/query';
-import type { ClonePlan, PlannedRelation } from './clone-plan';
+import { Overtaken } from '../db/errors';
+import { toBinary, type VendorEntityId } from '../db/ids';
+import { writeTogether, type Binding, type Statement } from '../db/query';
+import type { ClonePlan } from './clone-plan';
 import type { AdmittedImport, Transaction } from './planned-import';
 import { carriedColumns, freshColumns, type FreshColumn, type KindSchema } from './relations';
-import type { ClonedRows, SessionStatus } from './session';
+import type { SessionStatus } from './session';
+import type { VendorEntities } from './vendor-entities';
 
 /** The status that a copy starts with. */
 export function statusOfCopy({ request, source }: AdmittedImport): SessionStatus {
   return request.trustReview ? source.status : 'In Review';
 }
 
-/** Inserts the new sessions; each names the session that it is a copy of. */
-export async function insertSessions(
+/**
+ * Makes the copies, in one round trip: the vendor entities that do not exist, the new sessions, the
+ * rows of every relation, and the log entries.
+ *
+ * @param calls whose sessions are claimed, and whose sources are locked.
+ * @throws Overtaken if other rows were copied than were counted: somebody has changed a source without
+ * locking it.
+ */
+export async function writeCopies(
   trx: Transaction,
+  plan: ClonePlan,
+  calls: readonly AdmittedImport[],
+  entities: VendorEntities,
+): Promise<void> {
+  const { schema } = plan;
+  const clones = cloneRelations(plan, calls);
+  const before = [
+    ...(entities.create ? [entities.create] : []),
+    insertSessions(schema, calls, entities.idOf),
+  ];
+  const results = await writeTogether(trx, [
+    ...before,
+    ...clones.map(({ statement }) => statement),
+    appendImportLogs(schema, calls),
+  ]);
+  for (const [index, { rows }] of clones.entries()) {
+    if (results[before.length + index]?.affectedRows !== rows) {
+      throw new Overtaken('a source session was changed by someone who had not locked it');
+    }
+  }
+}
+
+/** Inserts the new sessions; each names the session that it is a copy of. */
+function insertSessions(
   schema: KindSchema,
   calls: readonly AdmittedImport[],
   vendorEntityOf: (call: AdmittedImport) => VendorEntityId | null,
-): Promise<void> {
+): Statement {
   const rows = calls.map((call) => freshValues(call, vendorEntityOf(call)));
   const row = `SELECT ${freshColumns.map((column) => `? AS ${column}`).join(', ')}`;
-  // The new values as a derived table, so that the columns that cross over are copied by the server
-  // and never leave it. A row constructor would be shorter (VALUES ROW), but MySQL alone has it.
-  await write(
-    trx,
-    `INSERT INTO ?? (${[...freshColumns, ...carriedColumns].join(', ')})
-     SELECT n.*, ${carriedColumns.map((column) => `o.${column}`).join(', ')}
-     FROM (${rows.map(() => row).join(' UNION ALL ')}) n
-     JOIN ?? o ON o.id = n.shared_from_session_id`,
-    [
+  return {
+    // The new values as a derived table, so that the columns that cross over are copied by the server
+    // and never leave it. A row constructor would be shorter (VALUES ROW), but MySQL alone has it.
+    sql: `INSERT INTO ?? (${[...freshColumns, ...carriedColumns].join(', ')})
+          SELECT n.*, ${carriedColumns.map((column) => `o.${column}`).join(', ')}
+          FROM (${rows.map(() => row).join(' UNION ALL ')}) n
+          STRAIGHT_JOIN ?? o FORCE INDEX (PRIMARY) ON o.id = n.shared_from_session_id`,
+    bindings: [
       schema.sessions,
       ...rows.flatMap((values) => freshColumns.map((column) => values[column])),
       schema.sessions,
     ],
-  );
+  };
 }
 
 function freshValues(
@@ -57,83 +89,31 @@ function freshValues(
   };
 }
 
-/**
- * Clones the rows of every relation, one statement each for all the sessions together.
- *
- * @returns the relations that had any rows.
- */
-export async function cloneRelations(
-  trx: Transaction,
-  plan: ClonePlan,
-  ids: readonly SessionId[],
-): Promise<readonly PlannedRelation[]> {
-  const filled: PlannedRelation[] = [];
-  for (const relation of plan.relations) {
-    const result = await write(trx, relation.cloneSql, [ids.map(toBinary)]);
-    if (result.affectedRows > 0) filled.push(relation);
-  }
-  return filled;
-}
-
-/** How many rows one session has in one relation, and the ordinal after its last. */
-interface RowCount {
+/** A statement that clones the rows of a relation, and how many there are. */
+interface Clone {
+  readonly statement: Statement;
   readonly rows: number;
-  readonly nextOrdinal: number;
 }
 
-/** The rows of sessions, by session and by table. */
-export type RowCounts = ReadonlyMap<SessionId, ReadonlyMap<string, RowCount>>;
-
-/** Counts the rows that sessions have in the given relations, in one round trip. */
-export async function countRows(
-  trx: Transaction,
-  relations: readonly PlannedRelation[],
-  ids: readonly SessionId[],
-): Promise<RowCounts> {
-  const counts = new Map<SessionId, Map<string, RowCount>>(ids.map((id) => [id, new Map()]));
-  if (relations.length === 0) return counts;
-  interface Row {
-    readonly relation: string;
-    readonly session_id: Buffer;
-    readonly row_count: number;
-    readonly next_ordinal: number;
-  }
-  const one = `SELECT ? AS relation, session_id, COUNT(*) AS row_count, MAX(ordinal) + 1 AS next_ordinal
-               FROM ?? WHERE session_id IN (?) GROUP BY session_id`;
-  const rows = await read<Row>(
-    trx,
-    relations.map(() => one).join(' UNION ALL '),
-    relations.flatMap(({ table }) => [table, table, ids.map(toBinary)]),
-  );
-  for (const row of rows) {
-    counts
-      .get(fromBinary<SessionId>(row.session_id))
-      ?.set(row.relation, { rows: row.row_count, nextOrdinal: row.next_ordinal });
-  }
-  return counts;
-}
-
-/** The answer's list of relations, those without rows included. */
-export function clonedRows(plan: ClonePlan, counts: RowCounts, id: SessionId): ClonedRows[] {
-  return plan.relations.map(({ name, table }) => ({
-    relation: name,
-    rows: counts.get(id)?.get(table)?.rows ?? 0,
-  }));
+/** One statement for all the sessions together, for each relation in which any of them has rows. */
+function cloneRelations(plan: ClonePlan, calls: readonly AdmittedImport[]): Clone[] {
+  const ids = calls.map(({ sessionId }) => toBinary(sessionId));
+  return plan.relations
+    .map(({ cloneSql }, index) => ({
+      statement: { sql: cloneSql, bindings: [ids] },
+      rows: calls.reduce((sum, { source }) => sum + (source.rows.relations[index]?.rows ?? 0), 0),
+    }))
+    .filter(({ rows }) => rows > 0);
 }
 
 /** What the log of every copy says of where it came from. */
 const importActivity = 'session_imported';
 
 /** Appends to each copy's log that, and how, it was imported. */
-export async function appendImportLogs(
-  trx: Transaction,
-  schema: KindSchema,
-  calls: readonly AdmittedImport[],
-  counts: RowCounts,
-): Promise<void> {
+function appendImportLogs(schema: KindSchema, calls: readonly AdmittedImport[]): Statement {
   const rows = calls.map((call) => [
     toBinary(call.sessionId),
-    counts.get(call.sessionId)?.get(schema.logs)?.nextOrdinal ?? 0,
+    call.source.rows.nextLog,
     statusOfCopy(call),
     importActivity,
     'information',
@@ -150,11 +130,10 @@ export async function appendImportLogs(
     call.createdAt,
     call.createdAt,
   ]);
-  await write(
-    trx,
-    `INSERT INTO ?? (session_id, ordinal, status, activity_type, log_type, short_description,
-       long_description, additional_data, created_at, updated_at)
-     VALUES ?`,
-    [schema.logs, rows],
-  );
+  return {
+    sql: `INSERT INTO ?? (session_id, ordinal, status, activity_type, log_type, short_description,
+            long_description, additional_data, created_at, updated_at)
+          VALUES ?`,
+    bindings: [schema.logs, rows],
+  };
 }

@@ -1,16 +1,26 @@
 import { fromBinary, toBinary } from '../db/ids';
-import type { ApplicationId, SessionId, WorkflowId } from '../db/ids';
-import { read } from '../db/query';
+import type { ApplicationId, SessionId, VendorEntityId, WorkflowId } from '../db/ids';
+import { read, readTogether, type Statement } from '../db/query';
 import type { Problem } from '../errors';
+import type { ClonePlan } from './clone-plan';
 import { inKeyOrder, type PlannedImport, type Transaction } from './planned-import';
 import type { KindSchema } from './relations';
+import { rowCounts, selectRowCounts, type RowCountRow, type RowCounts } from './row-counts';
 import { finishedStatuses, type SessionKind, type SessionStatus } from './session';
+import {
+  selectVendorEntities,
+  vendorEntities,
+  type EntityKey,
+  type VendorEntityRow,
+} from './vendor-entities';
 
 /** What the database says about the calls of a group. */
 export interface Facts {
   /** The copies that exist, or existed, by importing application and source session. */
   readonly ledger: ReadonlyMap<LedgerKey, SessionId>;
   readonly workflows: ReadonlyMap<WorkflowId, Workflow>;
+  /** The vendor entities that exist, of those that the calls name. */
+  readonly vendorEntities: ReadonlyMap<EntityKey, VendorEntityId>;
   /** The source sessions, locked until the transaction ends: nobody changes them meanwhile. */
   readonly sources: ReadonlyMap<SessionId, Source>;
 }
@@ -24,6 +34,7 @@ export interface Workflow {
 export interface Source {
   readonly applicationId: ApplicationId;
   readonly status: SessionStatus;
+  readonly rows: RowCounts;
 }
 
 /** The ledger's primary key, as text whose order is that of the key. */
@@ -36,34 +47,50 @@ export function ledgerKey({ request }: PlannedImport): LedgerKey {
 /** Reads what decides whether each call may go on, and locks the source sessions of those that may. */
 export async function gatherFacts(
   trx: Transaction,
-  schema: KindSchema,
+  plan: ClonePlan,
   calls: readonly PlannedImport[],
 ): Promise<Facts> {
-  const ledger = await readLedger(trx, calls);
+  const [ledgerRows, workflowRows, entityRows] = await readTogether<
+    [LedgerRow, WorkflowRow, VendorEntityRow]
+  >(trx, [selectLedger(calls), selectWorkflows(calls), selectVendorEntities(plan.schema, calls)]);
+  const ledger = ledgerOf(ledgerRows);
   const wanted = calls.filter((call) => !ledger.has(ledgerKey(call)));
-  const sources = await lockSources(trx, schema, wanted);
-  const workflows = await readWorkflows(trx, calls);
-  if (!calls.some(({ mayBeCommitted }) => mayBeCommitted)) return { ledger, workflows, sources };
+  const facts = {
+    ledger,
+    workflows: workflowsOf(workflowRows),
+    vendorEntities: vendorEntities(entityRows),
+    sources: await lockSources(trx, plan, wanted),
+  };
+  if (!calls.some(({ mayBeCommitted }) => mayBeCommitted)) return facts;
   // An earlier try may have been committed since the ledger was read, and the source or the workflow
   // changed after that: they were locked for as long as it ran. So this reading is decisive.
-  return { ledger: await readLedger(trx, calls), workflows, sources };
+  return { ...facts, ledger: await readLedger(trx, calls) };
 }
+
+type LedgerRow = Readonly<Record<'application_id' | 'source_session_id' | 'session_id', Buffer>>;
 
 /** Reads whose claims stand in the ledger, among the sessions that the calls are about. */
 export async function readLedger(
   trx: Transaction,
   calls: readonly PlannedImport[],
 ): Promise<ReadonlyMap<LedgerKey, SessionId>> {
+  const { sql, bindings } = selectLedger(calls);
+  return ledgerOf(await read<LedgerRow>(trx, sql, bindings));
+}
+
+function selectLedger(calls: readonly PlannedImport[]): Statement {
   const keys = calls.map(({ request }) => [
     toBinary(request.applicationId),
     toBinary(request.sourceSessionId),
   ]);
-  const rows = await read<Record<'application_id' | 'source_session_id' | 'session_id', Buffer>>(
-    trx,
-    `SELECT application_id, source_session_id, session_id FROM session_imports
-     WHERE (application_id, source_session_id) IN (?)`,
-    [keys],
-  );
+  return {
+    sql: `SELECT application_id, source_session_id, session_id FROM session_imports
+          WHERE (application_id, source_session_id) IN (?)`,
+    bindings: [keys],
+  };
+}
+
+function ledgerOf(rows: readonly LedgerRow[]): ReadonlyMap<LedgerKey, SessionId> {
   return new Map(
     rows.map((row) => [
       `${fromBinary<ApplicationId>(row.application_id)}/${fromBinary<SessionId>(row.source_session_id)}`,
@@ -72,22 +99,22 @@ export async function readLedger(
   );
 }
 
-async function readWorkflows(
-  trx: Transaction,
-  calls: readonly PlannedImport[],
-): Promise<ReadonlyMap<WorkflowId, Workflow>> {
-  interface Row {
-    readonly id: Buffer;
-    readonly application_id: Buffer;
-    readonly kind: SessionKind;
-    readonly version: number;
-  }
+interface WorkflowRow {
+  readonly id: Buffer;
+  readonly application_id: Buffer;
+  readonly kind: SessionKind;
+  readonly version: number;
+}
+
+function selectWorkflows(calls: readonly PlannedImport[]): Statement {
   const ids = new Set(calls.map(({ request }) => request.workflowId));
-  const rows = await read<Row>(
-    trx,
-    'SELECT id, application_id, kind, version FROM workflows WHERE id IN (?)',
-    [[...ids].map(toBinary)],
-  );
+  return {
+    sql: 'SELECT id, application_id, kind, version FROM workflows WHERE id IN (?)',
+    bindings: [[...ids].map(toBinary)],
+  };
+}
+
+function workflowsOf(rows: readonly WorkflowRow[]): ReadonlyMap<WorkflowId, Workflow> {
   return new Map(
     rows.map((row) => [
       fromBinary<WorkflowId>(row.id),
@@ -96,40 +123,50 @@ async function readWorkflows(
   );
 }
 
+interface SourceRow {
+  readonly id: Buffer;
+  readonly application_id: Buffer;
+  readonly status: SessionStatus;
+}
+
 /**
- * Share-locks the source sessions, in key order, until the transaction ends. Whoever changes a
- * session's relations holds its row exclusively; so what is copied afterwards is one version of the
- * session, although READ COMMITTED gives every statement a new snapshot.
+ * Share-locks the source sessions, in key order, until the transaction ends, and counts their rows.
+ * Whoever changes a session's relations holds its row exclusively; so what is counted and copied
+ * afterwards is one version of the session, although READ COMMITTED gives every statement a new
+ * snapshot.
  */
 async function lockSources(
   trx: Transaction,
-  schema: KindSchema,
+  plan: ClonePlan,
   calls: readonly PlannedImport[],
 ): Promise<ReadonlyMap<SessionId, Source>> {
   if (calls.length === 0) return new Map();
-  interface Row {
-    readonly id: Buffer;
-    readonly application_id: Buffer;
-    readonly status: SessionStatus;
-  }
   const ids = inKeyOrder(
     [...new Set(calls.map(({ request }) => request.sourceSessionId))],
     (id) => id,
   );
-  // LOCK IN SHARE MODE is the spelling of FOR SHARE that MariaDB knows too. Without the index, the
-  // plan for a small table would be a scan, which waits for the locks of unrelated sessions.
-  const rows = await read<Row>(
-    trx,
-    `SELECT id, application_id, status FROM ?? FORCE INDEX (PRIMARY)
-     WHERE id IN (?) ORDER BY id LOCK IN SHARE MODE`,
-    [schema.sessions, ids.map(toBinary)],
-  );
-  return new Map(
-    rows.map((row) => [
-      fromBinary<SessionId>(row.id),
-      { applicationId: fromBinary(row.application_id), status: row.status },
-    ]),
-  );
+  const [sources, counted] = await readTogether<[SourceRow, RowCountRow]>(trx, [
+    selectAndLock(plan.schema, ids),
+    selectRowCounts(plan, ids),
+  ]);
+  const counts = rowCounts(plan, counted);
+  const found = new Map<SessionId, Source>();
+  for (const { id: bytes, application_id: applicationId, status } of sources) {
+    const id = fromBinary<SessionId>(bytes);
+    const rows = counts.get(id);
+    if (rows) found.set(id, { applicationId: fromBinary(applicationId), status, rows });
+  }
+  return found;
+}
+
+function selectAndLock(schema: KindSchema, ids: readonly SessionId[]): Statement {
+  return {
+    // LOCK IN SHARE MODE is the spelling of FOR SHARE that MariaDB knows too. Without the index, the
+    // plan for a small table would be a scan, which waits for the locks of unrelated sessions.
+    sql: `SELECT id, application_id, status FROM ?? FORCE INDEX (PRIMARY)
+          WHERE id IN (?) ORDER BY id LOCK IN SHARE MODE`,
+    bindings: [schema.sessions, ids.map(toBinary)],
+  };
 }
 
 /** What the facts say of a call. */

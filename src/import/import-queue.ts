@@ -1,28 +1,37 @@
 import { CallAbandoned, ServiceError } from '../errors';
 import type { Outcome } from './import-group';
+import { Lane, type Call } from './lane';
 import type { ImportedSession, ImportRequest, SessionKind } from './session';
 
 /** How much runs and waits at once, for each kind of session. */
 export interface QueueOptions {
-  /** Groups that run at the same time. */
+  /** Groups that run at the same time, besides one for large sessions. */
   readonly workers: number;
   /** Calls in a group, at most. */
   readonly groupSize: number;
+  /** Rows that a group copies, at most; a session that has more goes alone. */
+  readonly groupRows: number;
   /** Calls that wait, at most; more are refused. */
   readonly limit: number;
 }
 
-/** What runs a group: settles every call, in order, and never rejects. */
+/** A large session takes long, but not a worker that the others need. */
+const workersForLargeSessions = 1;
+
+/** How many groups of one kind may run at the same time. */
+export function groupsAtOnce({ workers }: QueueOptions): number {
+  return workers + workersForLargeSessions;
+}
+
+/**
+ * What runs a group: settles every call, in order, and never rejects. Postpones calls whose sessions
+ * have more rows, all together, than the limit.
+ */
 export type RunGroup = (
   kind: SessionKind,
   requests: readonly ImportRequest[],
+  rowLimit: number,
 ) => Promise<readonly Outcome[]>;
-
-interface Waiting {
-  readonly request: ImportRequest;
-  readonly resolve: (session: ImportedSession) => void;
-  readonly reject: (error: Error) => void;
-}
 
 /**
  * Turns concurrent calls into groups. A worker that becomes free takes all that waits, up to a
@@ -31,17 +40,22 @@ interface Waiting {
  *
  * ```text
  *   submit → waiting → (a worker is free) → running → settled
- *               └─ given up by its caller: removed, nothing is written
+ *              │  ↑                            │
+ *              │  └── in the lane for large ←──┘ its session is too large for its group
+ *              ├─ given up by its caller: removed, nothing is written
+ *              └─ refused: too many wait, and its application has most of them
  * ```
  *
- * The kinds have a lane each: a group never mixes them.
+ * Applications take turns, so that one with many calls does not hold up the others. Each kind has
+ * lanes of its own, since a group never mixes them.
  */
 export class ImportQueue {
-  private readonly lanes: Readonly<Record<SessionKind, Lane>>;
+  private readonly kinds: Readonly<Record<SessionKind, KindQueue>>;
 
   constructor(run: RunGroup, options: QueueOptions) {
-    const lane = (kind: SessionKind): Lane => new Lane((requests) => run(kind, requests), options);
-    this.lanes = { user: lane('user'), business: lane('business') };
+    const queue = (kind: SessionKind) =>
+      new KindQueue((requests, rowLimit) => run(kind, requests, rowLimit), options);
+    this.kinds = { user: queue('user'), business: queue('business') };
   }
 
   /**
@@ -52,78 +66,112 @@ export class ImportQueue {
    * @throws CallAbandoned if the signal came before the import began.
    */
   async submit(request: ImportRequest, signal: AbortSignal): Promise<ImportedSession> {
-    return this.lanes[request.kind].submit(request, signal);
+    return this.kinds[request.kind].submit(request, signal);
   }
 }
 
-class Lane {
-  private readonly waiting = new Set<Waiting>();
-  private running = 0;
-  private scheduled = false;
+/** How much of what is known of sessions' sizes each group changes. */
+const smoothing = 1 / 8;
+
+/** The calls of one kind. */
+class KindQueue {
+  private readonly usual: Lane;
+  private readonly large: Lane;
+  /** What a session has of which nothing is known. */
+  private typicalRows = 0;
 
   constructor(
-    private readonly run: (requests: readonly ImportRequest[]) => Promise<readonly Outcome[]>,
+    private readonly run: (
+      requests: readonly ImportRequest[],
+      rowLimit: number,
+    ) => Promise<readonly Outcome[]>,
     private readonly options: QueueOptions,
-  ) {}
+  ) {
+    this.usual = new Lane(
+      async (calls) => {
+        this.learn(await this.runGroup(calls, options.groupRows));
+      },
+      {
+        ...options,
+        rowsOf: () => this.typicalRows,
+      },
+    );
+    this.large = new Lane(
+      async (calls) => {
+        await this.runGroup(calls, Number.POSITIVE_INFINITY);
+      },
+      {
+        ...options,
+        workers: workersForLargeSessions,
+        rowsOf: ({ rows }) => rows,
+      },
+    );
+  }
 
-  submit(request: ImportRequest, signal: AbortSignal): Promise<ImportedSession> {
-    if (signal.aborted) return Promise.reject(new CallAbandoned());
-    if (this.waiting.size >= this.options.limit) {
-      return Promise.reject(new ServiceError({ reason: 'OVERLOADED' }));
+  async submit(request: ImportRequest, signal: AbortSignal): Promise<ImportedSession> {
+    if (signal.aborted) throw new CallAbandoned();
+    if (this.usual.length + this.large.length >= this.options.limit) {
+      const overloaded = new ServiceError({ reason: 'OVERLOADED' });
+      const other = this.usual.makeRoomFor(request.applicationId);
+      if (!other) throw overloaded;
+      other.reject(overloaded);
     }
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
-        if (this.waiting.delete(call)) reject(new CallAbandoned());
+        if (this.usual.remove(call) || this.large.remove(call)) reject(new CallAbandoned());
       };
-      const call: Waiting = {
-        request,
-        resolve: (session) => {
+      const ending = <T>(end: (value: T) => void) => {
+        return (value: T): void => {
           signal.removeEventListener('abort', giveUp);
-          resolve(session);
-        },
-        reject: (error) => {
-          signal.removeEventListener('abort', giveUp);
-          reject(error);
-        },
+          end(value);
+        };
       };
       signal.addEventListener('abort', giveUp, { once: true });
-      this.waiting.add(call);
-      this.schedule();
+      const call = { request, signal, rows: 0, resolve: ending(resolve), reject: ending(reject) };
+      this.usual.add(call);
     });
   }
 
-  /** Starts groups at the end of this turn of the event loop: calls that arrive together, go together. */
-  private schedule(): void {
-    if (this.scheduled) return;
-    this.scheduled = true;
-    setImmediate(() => {
-      this.scheduled = false;
-      this.startGroups();
-    });
-  }
-
-  private startGroups(): void {
-    while (this.waiting.size > 0 && this.running < this.options.workers) {
-      const group: Waiting[] = [];
-      for (const call of this.waiting) {
-        if (group.length === this.options.groupSize) break;
-        this.waiting.delete(call);
-        group.push(call);
-      }
-      this.running++;
-      void this.runGroup(group).finally(() => {
-        this.running--;
-        this.startGroups();
-      });
-    }
-  }
-
-  private async runGroup(group: readonly Waiting[]): Promise<void> {
-    const outcomes = await this.run(group.map(({ request }) => request));
-    for (const [index, call] of group.entries()) {
+  private async runGroup(calls: readonly Call[], rowLimit: number): Promise<readonly Outcome[]> {
+    const outcomes = await this.run(
+      calls.map(({ request }) => request),
+      rowLimit,
+    );
+    for (const [index, call] of calls.entries()) {
       const outcome = outcomes[index];
       if (outcome?.type === 'imported') call.resolve(outcome.session);
+      else if (outcome?.type === 'postponed') this.postpone(call, outcome.rows);
       else call.reject(outcome?.error ?? new ServiceError({ reason: 'INTERNAL' }));
     }
+    return outcomes;
+  }
+
+  private postpone(call: Call, rows: number): void {
+    if (call.signal.aborted) {
+      call.reject(new CallAbandoned());
+      return;
+    }
+    call.rows = rows;
+    this.large.add(call);
+  }
+
+  /** Remembers how many rows sessions had of late, so that groups rarely turn out too large. */
+  private learn(outcomes: readonly Outcome[]): void {
+    const sizes = outcomes.flatMap((outcome) => rowsOf(outcome) ?? []);
+    if (sizes.length === 0) return;
+    const mean = sizes.reduce((sum, rows) => sum + rows, 0) / sizes.length;
+    // One that is very large says little about the others.
+    const size = Math.min(mean, this.options.groupRows);
+    this.typicalRows += (size - this.typicalRows) * smoothing;
+  }
+}
+
+function rowsOf(outcome: Outcome): number | undefined {
+  switch (outcome.type) {
+    case 'imported':
+      return outcome.session.clonedRows.reduce((sum, { rows }) => sum + rows, 0);
+    case 'postponed':
+    case 'failed':
+      return undefined;
   }
 }

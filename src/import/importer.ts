@@ -15,6 +15,14 @@ import { SessionNumbers } from './session-numbers';
 /** How long a group that has failed may be taken apart, in milliseconds; the rest is refused. */
 const patience = 10_000;
 
+/** What holds for a group however often it is tried, and whatever parts it is taken into. */
+interface Work {
+  readonly plan: ClonePlan;
+  readonly rowLimit: number;
+  /** When there is no more time to take it apart. */
+  readonly until: number;
+}
+
 /** Connections that one running group uses at most: two while it is taken apart. */
 export const connectionsPerGroup = 2;
 
@@ -52,16 +60,22 @@ export class Importer {
   /**
    * Imports sessions of one kind.
    *
+   * @param rowLimit the rows that are copied at most; calls that exceed it are postponed.
    * @returns how each call ended, in the order of the calls. Never rejects.
    */
-  async import(kind: SessionKind, requests: readonly ImportRequest[]): Promise<Outcome[]> {
+  async import(
+    kind: SessionKind,
+    requests: readonly ImportRequest[],
+    rowLimit: number,
+  ): Promise<Outcome[]> {
     const numbers = await this.numbers.take(requests.map(({ applicationId }) => applicationId));
     const planned = requests.map((request, index) => {
       const number = numbers[index];
       return typeof number === 'number' ? planImport(request, number) : failed(number);
     });
     const calls = planned.filter((call) => !('type' in call)) as PlannedImport[];
-    const outcomes = await this.settle(this.plans[kind], calls, performance.now() + patience);
+    const work = { plan: this.plans[kind], rowLimit, until: performance.now() + patience };
+    const outcomes = await this.settle(work, calls);
     return planned.map((call) => {
       if ('type' in call) return call;
       return outcomes.get(call.sessionId) ?? failed(new Error('a call was not settled'));
@@ -69,35 +83,30 @@ export class Importer {
   }
 
   /** Runs the group; when it fails as a whole, lets each call fail, or not, by itself. */
-  private async settle(
-    plan: ClonePlan,
-    calls: readonly PlannedImport[],
-    until: number,
-  ): Promise<Outcomes> {
+  private async settle(work: Work, calls: readonly PlannedImport[]): Promise<Outcomes> {
     if (calls.length === 0) return new Map();
     try {
       const tries = calls.length === 1 ? usualTries : triesOfGroup;
-      return await retrying(() => this.tryGroup(plan, calls), tries);
+      return await retrying(() => this.tryGroup(work, calls), tries);
     } catch (error) {
       const failure = databaseFailure(error);
-      if (calls.length === 1 || failure === 'unreachable' || performance.now() >= until) {
+      if (calls.length === 1 || failure === 'unreachable' || performance.now() >= work.until) {
         return failAll(calls, error);
       }
-      if (failure !== 'lock wait') return this.settleApart(plan, calls, until, error);
+      if (failure !== 'lock wait') return this.settleApart(work, calls, error);
 
-      const locked = await this.lockedSources(plan, calls);
+      const locked = await this.lockedSources(work.plan, calls);
       const stuck = calls.filter(({ request }) => locked.has(request.sourceSessionId));
-      if (stuck.length === 0) return this.settleApart(plan, calls, until, error);
+      if (stuck.length === 0) return this.settleApart(work, calls, error);
       const others = calls.filter(({ request }) => !locked.has(request.sourceSessionId));
-      return new Map([...failAll(stuck, error), ...(await this.settle(plan, others, until))]);
+      return new Map([...failAll(stuck, error), ...(await this.settle(work, others))]);
     }
   }
 
   /** Each call by itself, two at a time: one that waits for a lock does not hold up all others. */
   private async settleApart(
-    plan: ClonePlan,
+    work: Work,
     calls: readonly PlannedImport[],
-    until: number,
     error: unknown,
   ): Promise<Outcomes> {
     // Nothing is known to be wrong with a call whose turn does not come: it may be repeated.
@@ -106,8 +115,8 @@ export class Importer {
     for (let done = 0; done < calls.length; done += 2) {
       const pair = calls.slice(done, done + 2);
       const settled =
-        performance.now() < until
-          ? await Promise.all(pair.map((call) => this.settle(plan, [call], until)))
+        performance.now() < work.until
+          ? await Promise.all(pair.map((call) => this.settle(work, [call])))
           : [failAll(pair, outOfTime)];
       for (const [id, outcome] of settled.flatMap((part) => [...part])) outcomes.set(id, outcome);
     }
@@ -137,13 +146,16 @@ export class Importer {
     }
   }
 
-  private async tryGroup(plan: ClonePlan, calls: readonly PlannedImport[]): Promise<Outcomes> {
+  private async tryGroup(
+    { plan, rowLimit }: Work,
+    calls: readonly PlannedImport[],
+  ): Promise<Outcomes> {
     // When a connection is lost, Knex reports that it could not roll back, and not why it had to.
     let cause: unknown;
     try {
       return await this.db.transaction(async (trx) => {
         try {
-          const outcomes = await importGroup(trx, plan, calls);
+          const outcomes = await importGroup(trx, plan, calls, rowLimit);
           for (const call of calls) call.mayBeCommitted = true;
           return outcomes;
         } catch (error) {

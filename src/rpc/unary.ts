@@ -38,6 +38,7 @@ export function unary<Request, Response>(
     const requestId = newId();
     const facts: Record<string, string> = { method, request_id: requestId };
     const finish = (code: status, extra: object): void => {
+      answered = true;
       const ms = Math.round((performance.now() - startedAt) * 10) / 10;
       const line = { ...facts, code: status[code], ms, ...extra };
       if (code === status.INTERNAL) log.error(line, 'call failed');
@@ -45,8 +46,10 @@ export function unary<Request, Response>(
     };
 
     const controller = new AbortController();
+    let answered = false;
+    // Every call ends with this event, also the one that was answered.
     call.on('cancelled', () => {
-      controller.abort();
+      if (!answered) controller.abort();
     });
     const work = handle({
       request: call.request,

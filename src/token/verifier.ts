@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { base64url, decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose';
+import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose';
 import { z } from 'zod';
 import { isUuid, toId, type ApplicationId, type Id, type SessionId } from '../db/ids';
 import { ServiceError } from '../errors';
@@ -96,13 +96,8 @@ export class ShareTokenVerifier {
  */
 function requireOneSpelling(token: string): string {
   const parts = token.split('.');
-  const exact = (part: string): boolean => {
-    try {
-      return part !== '' && base64url.encode(base64url.decode(part)) === part;
-    } catch {
-      return false;
-    }
-  };
+  const exact = (part: string): boolean =>
+    part !== '' && Buffer.from(part, 'base64url').toString('base64url') === part;
   if (parts.length !== 3 || !parts.every(exact)) {
     throw invalid('it must be three base64url parts with dots between them');
   }

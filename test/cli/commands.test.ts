@@ -186,6 +186,6 @@ describe('the command line', () => {
     }
     expect(await help('serve'))
       .to.include('SHARE_TOKEN_JWKS')
-      .and.include('default: 32');
+      .and.include('default: 64');
   });
 });

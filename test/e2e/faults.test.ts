@@ -98,7 +98,8 @@ describe('when the connection to MySQL is killed', () => {
         return Promise.resolve();
       });
       await harness.client.import(harness.target.apiKey, measured.request);
-      expect(statements.length).to.be.greaterThan(15);
+      // BEGIN, what is known, the lock, the claim, the copy, COMMIT: the least there can be.
+      expect(statements.length).to.be.at.least(6);
 
       for (const victim of statements.keys()) {
         const { original, request } = await sharedSession(kind);

@@ -1,0 +1,88 @@
+import type { ApplicationId } from '../db/ids';
+import { FairLine } from './fair-line';
+import type { ImportedSession, ImportRequest } from './session';
+
+/** A call that waits, or whose group runs. */
+export interface Call {
+  readonly request: ImportRequest;
+  /** Fires when its caller gives it up. */
+  readonly signal: AbortSignal;
+  /** The rows of its session; 0 until a group has counted them. */
+  rows: number;
+  readonly resolve: (session: ImportedSession) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** How large groups may be, and how many run at the same time. */
+export interface LaneOptions {
+  readonly workers: number;
+  readonly groupSize: number;
+  readonly groupRows: number;
+  /** How many rows a call's session is taken to have. */
+  readonly rowsOf: (call: Call) => number;
+}
+
+/** Calls that wait for the same workers. A worker that becomes free takes as many as a group holds. */
+export class Lane {
+  private readonly line = new FairLine<ApplicationId, Call>();
+  private running = 0;
+  private scheduled = false;
+
+  constructor(
+    /** Runs a group to its end, and never rejects. */
+    private readonly run: (calls: readonly Call[]) => Promise<void>,
+    private readonly options: LaneOptions,
+  ) {}
+
+  get length(): number {
+    return this.line.length;
+  }
+
+  add(call: Call): void {
+    this.line.append(call.request.applicationId, call);
+    this.schedule();
+  }
+
+  /** @returns whether the call was still waiting. */
+  remove(call: Call): boolean {
+    return this.line.remove(call.request.applicationId, call);
+  }
+
+  /** Makes room for a call of an application, at the cost of the one that has most calls waiting. */
+  makeRoomFor(applicationId: ApplicationId): Call | undefined {
+    return this.line.popFromLongest(applicationId);
+  }
+
+  /** Starts groups at the end of this turn of the event loop: calls that arrive together, go together. */
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      this.startGroups();
+    });
+  }
+
+  private startGroups(): void {
+    while (this.line.length > 0 && this.running < this.options.workers) {
+      this.running++;
+      void this.run(this.takeGroup()).finally(() => {
+        this.running--;
+        this.startGroups();
+      });
+    }
+  }
+
+  private takeGroup(): Call[] {
+    const group: Call[] = [];
+    let rows = 0;
+    for (let next = this.line.peek(); next; next = this.line.peek()) {
+      rows += this.options.rowsOf(next);
+      const full = group.length === this.options.groupSize || rows > this.options.groupRows;
+      if (full && group.length > 0) break;
+      this.line.shift();
+      group.push(next);
+    }
+    return group;
+  }
+}

@@ -1,0 +1,42 @@
+import { fromBinary, toBinary, type SessionId } from '../db/ids';
+import type { Statement } from '../db/query';
+import type { ClonePlan } from './clone-plan';
+import type { ClonedRows } from './session';
+
+/** What a session has in its relations. */
+export interface RowCounts {
+  /** By relation, parents before children; those without rows included. */
+  readonly relations: readonly ClonedRows[];
+  readonly total: number;
+  /** The ordinal after the last entry of its log. */
+  readonly nextLog: number;
+}
+
+/** A row of {@link selectRowCounts}: the session's id, and numbers. */
+export interface RowCountRow {
+  readonly id: Buffer;
+  readonly next_log: number | null;
+  readonly [relation: string]: number | Buffer | null;
+}
+
+/** The statement that counts the rows of sessions in every relation. */
+export function selectRowCounts(plan: ClonePlan, ids: readonly SessionId[]): Statement {
+  return { sql: plan.countSql, bindings: [ids.map(toBinary)] };
+}
+
+/** What {@link selectRowCounts} has found, by session. */
+export function rowCounts(
+  plan: ClonePlan,
+  rows: readonly RowCountRow[],
+): ReadonlyMap<SessionId, RowCounts> {
+  return new Map(
+    rows.map((row) => {
+      const relations = plan.relations.map(({ name }) => ({
+        relation: name,
+        rows: Number(row[name]),
+      }));
+      const total = relations.reduce((sum, { rows: count }) => sum + count, 0);
+      return [fromBinary<SessionId>(row.id), { relations, total, nextLog: row.next_log ?? 0 }];
+    }),
+  );
+}
