@@ -70,8 +70,8 @@ export class ImportQueue {
   }
 }
 
-/** How much of what is known of sessions' sizes each group changes. */
-const smoothing = 1 / 8;
+/** How much each session changes what is known of their sizes. */
+const smoothing = 1 / 64;
 
 /** The calls of one kind. */
 class KindQueue {
@@ -157,21 +157,10 @@ class KindQueue {
 
   /** Remembers how many rows sessions had of late, so that groups rarely turn out too large. */
   private learn(outcomes: readonly Outcome[]): void {
-    const sizes = outcomes.flatMap((outcome) => rowsOf(outcome) ?? []);
-    if (sizes.length === 0) return;
-    const mean = sizes.reduce((sum, rows) => sum + rows, 0) / sizes.length;
-    // One that is very large says little about the others.
-    const size = Math.min(mean, this.options.groupRows);
-    this.typicalRows += (size - this.typicalRows) * smoothing;
-  }
-}
-
-function rowsOf(outcome: Outcome): number | undefined {
-  switch (outcome.type) {
-    case 'imported':
-      return outcome.session.clonedRows.reduce((sum, { rows }) => sum + rows, 0);
-    case 'postponed':
-    case 'failed':
-      return undefined;
+    for (const outcome of outcomes) {
+      if (outcome.type !== 'imported') continue;
+      const rows = outcome.session.clonedRows.reduce((sum, relation) => sum + relation.rows, 0);
+      this.typicalRows += (rows - this.typicalRows) * smoothing;
+    }
   }
 }

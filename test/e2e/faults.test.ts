@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
+import * as fc from 'fast-check';
+import { createConnection } from 'mysql2/promise';
 import { fromBinary, toBinary, toId, type SessionId } from '../../src/db/ids';
 import { kindSchemas } from '../../src/import/relations';
 import { sessionKinds, type SessionKind } from '../../src/import/session';
@@ -7,7 +9,9 @@ import type { ImportSessionResponse } from '../../src/gen/sessionimport/v1/sessi
 import { endings, failureOf, rowsOf, sessionOf } from '../support/client';
 import { addLogs, createSession, createTenant } from '../support/fixtures';
 import { pause } from '../support/helpers';
+import { databaseUrl } from '../support/mysql';
 import type { MysqlProxy, Passing } from '../support/mysql-proxy';
+import { anyRelations, insertRelations } from '../support/random-session';
 import { relationRows, select } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
@@ -24,8 +28,10 @@ describe('when the connection to MySQL is killed', () => {
     proxy = harness.proxy;
   });
   after(() => harness.stop());
-  afterEach(() => {
+  const atEnd: (() => Promise<void>)[] = [];
+  afterEach(async () => {
     proxy.intercept = undefined;
+    await Promise.all(atEnd.splice(0).map((work) => work()));
   });
 
   async function sharedSession(kind: SessionKind) {
@@ -53,6 +59,19 @@ describe('when the connection to MySQL is killed', () => {
       if (statement.sql.startsWith('BEGIN')) open = true;
       if (open) await act(statement, index++);
     };
+  }
+
+  /** The first connection to send a statement that writes to a table, once it has got there. */
+  function firstToWriteTo(table: string): Promise<number> {
+    return new Promise((resolve) => {
+      proxy.intercept = ({ sql, connectionId }) => {
+        if (!new RegExp(`INTO .?${table}\\b`).test(sql)) return;
+        proxy.intercept = undefined;
+        void pause(50).then(() => {
+          resolve(connectionId);
+        });
+      };
+    });
   }
 
   async function expectOneWholeCopy(
@@ -111,6 +130,31 @@ describe('when the connection to MySQL is killed', () => {
       }
     }).timeout(120_000);
 
+    it(`before any statement of a group of many ${kind} imports, the next try succeeds`, async () => {
+      for (let victim = 0; victim < 6; victim++) {
+        const shared = await Promise.all(Array.from({ length: 20 }, () => sharedSession(kind)));
+        const killed = new Set<number>();
+        const position = new Map<number, number>();
+        proxy.intercept = async ({ sql, connectionId }) => {
+          if (sql.startsWith('BEGIN')) position.set(connectionId, 0);
+          const index = position.get(connectionId);
+          if (index === undefined) return;
+          position.set(connectionId, index + 1);
+          if (index !== victim || killed.size === 3) return;
+          killed.add(connectionId);
+          await kill(connectionId);
+        };
+        const responses = await Promise.all(
+          shared.map(({ request }) => harness.client.import(harness.target.apiKey, request)),
+        );
+        expect(killed.size).to.be.at.least(1);
+        for (const [index, { original }] of shared.entries()) {
+          const response = responses[index] ?? { session: undefined, clonedRelations: [] };
+          await expectOneWholeCopy(kind, original, response);
+        }
+      }
+    }).timeout(120_000);
+
     it(`during a statement of a ${kind} import, the next try succeeds`, async () => {
       let transactions = 0;
       for (let victim = 0; victim < 20; victim++) {
@@ -125,6 +169,53 @@ describe('when the connection to MySQL is killed', () => {
       }
       // Some kills come too late to matter, but not all of them.
       expect(transactions).to.be.greaterThan(25);
+    }).timeout(120_000);
+
+    it(`while a group of many writes to any table of a ${kind} session, the next try succeeds`, async () => {
+      const { db, target, client } = harness;
+      const { sessions, vendorEntities, relations } = kindSchemas[kind];
+      const [rows] = fc.sample(await anyRelations(kind), 1);
+      const blocker = await createConnection(databaseUrl());
+      atEnd.push(() => blocker.end());
+      for (const table of [
+        'session_imports',
+        vendorEntities,
+        sessions,
+        ...relations.map((relation) => relation.table),
+      ]) {
+        const shared = await Promise.all(
+          Array.from({ length: 5 }, async () => {
+            const { original, request } = await sharedSession(kind);
+            await db(kindSchemas[kind].logs)
+              .where({ session_id: toBinary(original) })
+              .delete();
+            await insertRelations(db, kind, original, rows ?? {});
+            return { original, request };
+          }),
+        );
+        // Others may read the table, and whoever writes to it waits.
+        await blocker.query('LOCK TABLES ?? READ', [table]);
+        const stuck = firstToWriteTo(table);
+        const answers = shared.map(({ request }) => client.import(target.apiKey, request));
+        await kill(await stuck);
+        await blocker.query('UNLOCK TABLES');
+        const responses = await Promise.all(answers);
+        for (const [index, { original }] of shared.entries()) {
+          const copies = await copiesOf(kind, original);
+          expect(copies, table).to.have.length(1);
+          const copied = await relationRows(kind, fromBinary(copies[0]?.['id'] as Buffer));
+          const counts = Object.fromEntries(
+            relations.map((relation) => [
+              relation.name,
+              (copied[relation.table]?.length ?? 0) - (relation.name === 'logs' ? 1 : 0),
+            ]),
+          );
+          const response = responses[index] ?? { session: undefined, clonedRelations: [] };
+          expect(rowsOf(response), table).to.deep.equal(counts);
+          const expected = relations.map((relation) => rows?.[relation.table]?.length);
+          expect(Object.values(counts), table).to.deep.equal(expected);
+        }
+      }
     }).timeout(120_000);
   }
 

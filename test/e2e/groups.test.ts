@@ -1,0 +1,397 @@
+import { expect } from 'chai';
+import { createApiKey } from '../../src/admin/accounts';
+import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
+import { signShareToken } from '../../src/token/signing';
+import { endings, rowsOf, sessionOf } from '../support/client';
+import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
+import { eventually, pause } from '../support/helpers';
+import { select } from '../support/rows';
+import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+
+/** Long enough for calls to reach the queue, in milliseconds. */
+const reachTheQueue = 400;
+
+/** Starts a service that runs one group at a time, so that whoever waits is in the next one. */
+const oneAtATime = (environment: Record<string, string>) =>
+  startProxiedHarness({ IMPORT_WORKERS: '1', DATABASE_LOCK_WAIT: '1', ...environment });
+
+/** Holds up the service's only group, until it is told to let it go. */
+async function holdUp(harness: ProxiedHarness): Promise<() => Promise<void>> {
+  const { source, db, proxy } = harness;
+  const request = await requestFor(harness, await createSession(db, source, 'user'));
+  let letGo: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (letGo = resolve));
+  proxy.intercept = ({ sql }) => (sql.includes('LOCK IN SHARE MODE') ? held : undefined);
+  const call = harness.client.import(harness.target.apiKey, request);
+  await pause(reachTheQueue);
+  return async () => {
+    letGo();
+    await call;
+  };
+}
+
+async function requestFor(
+  { signer, source, target }: ProxiedHarness,
+  original: SessionId,
+  importing: Tenant = target,
+) {
+  return {
+    shareToken: await signer.share(source, importing, 'user', original),
+    workflowId: importing.workflows.user,
+  };
+}
+
+/** What the log says of the groups that have ended, in their order. */
+function groupsOf({ logLines }: ProxiedHarness): Record<string, unknown>[] {
+  return logLines
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ msg }) => msg === 'group')
+    .map(({ calls, imported, postponed }) => ({ calls, imported, postponed }));
+}
+
+const copiesOf = (original: SessionId) =>
+  select('SELECT id FROM user_sessions WHERE shared_from_session_id = ?', [toBinary(original)]);
+
+describe('a full group', () => {
+  let harness: ProxiedHarness;
+  /** As many as the group of the test has, and one that waits in vain. */
+  const limit = 30;
+  before(async () => {
+    harness = await oneAtATime({ IMPORT_QUEUE_LIMIT: String(limit) });
+  });
+  after(() => harness.stop());
+
+  it('with every failure there is, gives each call the answer that is right for it', async () => {
+    const { db, source, target, signer, client } = harness;
+    const logs = 3;
+    const session = async (columns = {}): Promise<SessionId> => {
+      const id = await createSession(db, source, 'user', columns);
+      await addLogs(db, 'user', id, logs);
+      return id;
+    };
+    const importedBefore = await requestFor(harness, await session());
+    await client.import(target.apiKey, importedBefore);
+    const deleted = await session();
+    const deletedRequest = await requestFor(harness, deleted);
+    await db('user_sessions')
+      .where({ id: toBinary(deleted) })
+      .delete();
+    const poisoned = await session();
+    // The copy's log has no place for another entry: nothing that can be tried again.
+    await db('user_logs')
+      .where({ session_id: toBinary(poisoned), ordinal: logs - 1 })
+      .update({ ordinal: 4_294_967_295 });
+    const locked = await session();
+    const other = await createTenant(db);
+    const { apiKey: powerless } = await createApiKey(db, {
+      applicationId: target.applicationId,
+      name: 'powerless',
+      privileges: [],
+      expiresAt: null,
+    });
+    const expired = await signShareToken(signer.privateJwk, {
+      sessionId: await session(),
+      kind: 'user',
+      fromApplicationId: source.applicationId,
+      forApplicationId: target.applicationId,
+      lifetime: 1,
+    });
+    const good = await Promise.all(Array.from({ length: 19 }, () => session()));
+    const [any] = good;
+    if (!any) throw new Error('no session');
+    const anyRequest = await requestFor(harness, any);
+    await pause(1_100);
+
+    const abandoned = await session();
+    const controller = new AbortController();
+    const letGo = await holdUp(harness);
+    const writer = await db.transaction();
+    await writer('user_sessions')
+      .where({ id: toBinary(locked) })
+      .forUpdate();
+
+    const workflowId = target.workflows.user;
+    const fails = (
+      expected: string,
+      request: { shareToken?: string; workflowId?: string },
+      apiKey = target.apiKey,
+    ) => ({ expected, apiKey, request: { ...anyRequest, ...request } });
+    const refusedAtTheDoor = [
+      fails('API_KEY_INVALID', {}, 'sik_unknown'),
+      fails('PRIVILEGE_MISSING', {}, powerless),
+      fails('INVALID_REQUEST', { workflowId: 'no UUID' }),
+      fails('SHARE_TOKEN_INVALID', { shareToken: 'no.token.atall' }),
+      fails('SHARE_TOKEN_EXPIRED', { shareToken: expired }),
+      fails('SHARE_TOKEN_NOT_FOR_APPLICATION', await requestFor(harness, any, other)),
+    ];
+    const inTheGroup = [
+      fails('SESSION_ALREADY_IMPORTED', importedBefore),
+      fails('SOURCE_SESSION_NOT_FOUND', deletedRequest),
+      fails(
+        'SOURCE_SESSION_NOT_FINISHED',
+        await requestFor(harness, await session({ status: 'In Progress' })),
+      ),
+      fails('WORKFLOW_NOT_FOUND', {
+        ...(await requestFor(harness, await session())),
+        workflowId: newId(),
+      }),
+      fails('WORKFLOW_NOT_FOUND', {
+        ...(await requestFor(harness, await session())),
+        workflowId: other.workflows.user,
+      }),
+      fails('WORKFLOW_KIND_MISMATCH', {
+        ...(await requestFor(harness, await session())),
+        workflowId: target.workflows.business,
+      }),
+      fails('CONFLICT', await requestFor(harness, locked)),
+      fails('INTERNAL', await requestFor(harness, poisoned)),
+      // The same session twice in one group: the first stands for both.
+      fails('SESSION_ALREADY_IMPORTED', anyRequest),
+    ];
+    const goodCalls = await Promise.all(
+      good.map(async (id) => ({
+        expected: 'OK',
+        apiKey: target.apiKey,
+        request: { ...(await requestFor(harness, id)), workflowId, vendorData: `of ${id}` },
+      })),
+    );
+    // Good ones first, last and in between.
+    const calls = [
+      ...goodCalls.slice(0, 5),
+      ...refusedAtTheDoor,
+      ...goodCalls.slice(5, 10),
+      ...inTheGroup,
+      ...goodCalls.slice(10),
+    ];
+    const abandonedCall = endings([
+      client.import(target.apiKey, await requestFor(harness, abandoned), {
+        signal: controller.signal,
+      }),
+    ]);
+    const late = endings([
+      client.import(target.apiKey, await requestFor(harness, await session()), {
+        deadline: Date.now() + 600,
+      }),
+    ]);
+    const ended = endings(calls.map(({ apiKey, request }) => client.import(apiKey, request)));
+    await pause(reachTheQueue);
+    const inVain = await endings([client.import(target.apiKey, anyRequest)]);
+    controller.abort();
+    await pause(reachTheQueue);
+    const groupsBefore = groupsOf(harness).length;
+    await letGo();
+
+    expect(await ended).to.deep.equal(calls.map(({ expected }) => expected));
+    expect(await abandonedCall).to.deep.equal(['CANCELLED']);
+    expect(await late).to.deep.equal(['DEADLINE_EXCEEDED']);
+    expect(inVain).to.deep.equal(['OVERLOADED']);
+    await writer.rollback();
+
+    const inOneGroup = inTheGroup.length + good.length;
+    expect(inOneGroup).to.equal(limit - 2);
+    expect(groupsOf(harness)[groupsBefore + 1]).to.deep.equal({
+      calls: inOneGroup,
+      imported: good.length,
+      postponed: 0,
+    });
+    for (const id of good) expect(await copiesOf(id)).to.have.length(1);
+    for (const id of [locked, poisoned, abandoned]) {
+      expect(await copiesOf(id)).to.deep.equal([]);
+      const ledger = 'SELECT * FROM session_imports WHERE source_session_id = ?';
+      expect(await select(ledger, [toBinary(id)])).to.deep.equal([]);
+    }
+  });
+});
+
+describe('the queue', () => {
+  let harness: ProxiedHarness;
+  let other: Tenant;
+  const limit = 12;
+  const rows = 50;
+  beforeEach(async () => {
+    harness = await oneAtATime({
+      IMPORT_GROUP_SIZE: '4',
+      IMPORT_GROUP_ROWS: String(rows),
+      IMPORT_QUEUE_LIMIT: String(limit),
+    });
+    other = await createTenant(harness.db);
+  });
+  afterEach(() => harness.stop());
+
+  const manyOf = async (count: number, importing: Tenant) => {
+    const { db, source, client } = harness;
+    const requests = await Promise.all(
+      Array.from({ length: count }, async () =>
+        requestFor(harness, await createSession(db, source, 'user'), importing),
+      ),
+    );
+    return requests.map((request) => () => client.import(importing.apiKey, request));
+  };
+
+  it('gives an application its turn before those of one that came first with many', async () => {
+    const flood = await manyOf(10, harness.target);
+    const [single] = await manyOf(1, other);
+    const letGo = await holdUp(harness);
+    const order: string[] = [];
+    const noted = (name: string, calls: readonly (() => Promise<unknown>)[]) =>
+      calls.map((call) => call().then(() => order.push(name)));
+    const answers = noted('flood', flood);
+    await pause(reachTheQueue);
+    answers.push(...noted('single', single ? [single] : []));
+    await pause(reachTheQueue);
+    await letGo();
+    await Promise.all(answers);
+    // In the first group of four.
+    expect(order.indexOf('single')).to.be.within(0, 3);
+  });
+
+  it('that is full takes a call of another application, and refuses the last of the one with most', async () => {
+    const flood = await manyOf(limit, harness.target);
+    const [single] = await manyOf(1, other);
+    const letGo = await holdUp(harness);
+    const flooding = endings(flood.map((call) => call()));
+    await pause(reachTheQueue);
+    const others = endings(single ? [single()] : []);
+    await pause(reachTheQueue);
+    const [more] = await manyOf(1, harness.target);
+    expect(await endings(more ? [more()] : [])).to.deep.equal(['OVERLOADED']);
+    await letGo();
+    expect(await others).to.deep.equal(['OK']);
+    const results = await flooding;
+    expect(results.filter((result) => result === 'OVERLOADED')).to.have.length(1);
+    expect(results.filter((result) => result === 'OK')).to.have.length(limit - 1);
+  });
+
+  it('does not let small sessions wait for a large one', async () => {
+    const { db, source, target, client } = harness;
+    const sizes = [5, rows + 10, 5, 5];
+    const originals = await Promise.all(sizes.map(() => createSession(db, source, 'user')));
+    for (const [index, id] of originals.entries()) {
+      await addLogs(db, 'user', id, sizes[index] ?? 0);
+    }
+    const requests = await Promise.all(originals.map((id) => requestFor(harness, id)));
+    const letGo = await holdUp(harness);
+    const order: number[] = [];
+    const answers = requests.map(async (request) => {
+      const response = await client.import(target.apiKey, request);
+      order.push(rowsOf(response)['logs'] ?? 0);
+    });
+    await pause(reachTheQueue);
+    const groupsBefore = groupsOf(harness).length;
+    await letGo();
+    await Promise.all(answers);
+    expect(order).to.deep.equal([5, 5, 5, rows + 10]);
+    expect(groupsOf(harness).slice(groupsBefore + 1)).to.deep.equal([
+      { calls: 4, imported: 3, postponed: 1 },
+      { calls: 1, imported: 1, postponed: 0 },
+    ]);
+    expect(await copiesOf(originals[1] ?? newId())).to.have.length(1);
+  });
+
+  it('makes groups of fewer calls when sessions have many rows', async () => {
+    const { db, source, target, client } = harness;
+    const originals = await Promise.all(
+      Array.from({ length: 8 }, () => createSession(db, source, 'user')),
+    );
+    for (const id of originals) await addLogs(db, 'user', id, rows / 2);
+    const requests = await Promise.all(originals.map((id) => requestFor(harness, id)));
+    const answers = await Promise.all(
+      requests.map((request) => client.import(target.apiKey, request)),
+    );
+    for (const answer of answers) expect(rowsOf(answer)).to.deep.equal({ logs: rows / 2 });
+    for (const { imported } of groupsOf(harness)) expect(imported).to.be.at.most(2);
+  });
+
+  it('drops a large session that is given up when it is about to be postponed', async () => {
+    const { db, source, target, client, proxy } = harness;
+    const original = await createSession(db, source, 'user');
+    await addLogs(db, 'user', original, rows + 1);
+    const request = await requestFor(harness, original);
+    const controller = new AbortController();
+    let begun = 0;
+    proxy.intercept = async ({ sql }) => {
+      if (!sql.includes('LOCK IN SHARE MODE') || ++begun > 1) return;
+      controller.abort();
+      await pause(reachTheQueue);
+    };
+    const ended = await endings([
+      client.import(target.apiKey, request, { signal: controller.signal }),
+    ]);
+    expect(ended).to.deep.equal(['CANCELLED']);
+    await eventually(() => groupsOf(harness).length > 0);
+    await pause(reachTheQueue);
+    expect(groupsOf(harness)).to.deep.equal([{ calls: 1, imported: 0, postponed: 1 }]);
+    expect(await copiesOf(original)).to.deep.equal([]);
+  });
+});
+
+describe('the round trips of a group', () => {
+  let harness: ProxiedHarness;
+  before(async () => {
+    harness = await oneAtATime({});
+  });
+  after(() => harness.stop());
+
+  /** The texts of the transaction that the newest group ran in. */
+  async function textsOf(work: () => Promise<unknown>): Promise<string[]> {
+    let texts: string[] = [];
+    harness.proxy.intercept = ({ sql }) => {
+      if (sql.startsWith('BEGIN')) texts = [];
+      texts.push(sql);
+    };
+    await work();
+    harness.proxy.intercept = undefined;
+    return texts;
+  }
+
+  it('are as many for thousands of rows as for one, and for many calls as for one', async () => {
+    const { db, source, target, client } = harness;
+    const importing = async (logs: number) => {
+      const original = await createSession(db, source, 'user');
+      await addLogs(db, 'user', original, logs);
+      const request = { ...(await requestFor(harness, original)), vendorData: `of ${original}` };
+      return () => client.import(target.apiKey, request);
+    };
+    await (
+      await importing(1)
+    )();
+    const one = await textsOf(await importing(1));
+    expect(one).to.have.length(6);
+    expect(one.at(-1)).to.match(/^COMMIT/);
+    const calls = await Promise.all(Array.from({ length: 30 }, () => importing(3)));
+    const letGo = await holdUp(harness);
+    const answers = calls.map((call) => call());
+    await pause(reachTheQueue);
+    const many = await textsOf(async () => {
+      await letGo();
+      await Promise.all(answers);
+    });
+    expect(many).to.have.length(one.length);
+    expect(groupsOf(harness).at(-1)).to.deep.equal({ calls: 30, imported: 30, postponed: 0 });
+    expect(await textsOf(await importing(2_000))).to.have.length(one.length);
+  });
+
+  it('see one version of a session that somebody changes without locking it', async () => {
+    const { db, source, target, client, proxy } = harness;
+    const original = await createSession(db, source, 'user');
+    await addLogs(db, 'user', original, 3);
+    const request = await requestFor(harness, original);
+    let copied = 0;
+    proxy.intercept = async ({ sql }) => {
+      if (!sql.includes('STRAIGHT_JOIN') || ++copied > 1) return;
+      // The rows have been counted, and are about to be copied.
+      await db('user_logs')
+        .where({ session_id: toBinary(original), ordinal: 1 })
+        .delete();
+    };
+    const response = await client.import(target.apiKey, request);
+    proxy.intercept = undefined;
+    expect(copied).to.equal(2);
+    expect(rowsOf(response)).to.deep.equal({ logs: 2 });
+    const copy = toBinary(toId<SessionId>(sessionOf(response).sessionId));
+    // And the import's own entry.
+    expect(
+      await select('SELECT ordinal FROM user_logs WHERE session_id = ?', [copy]),
+    ).to.have.length(3);
+  });
+});
