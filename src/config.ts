@@ -105,7 +105,7 @@ export const variables = {
   },
   IMPORT_GROUP_ROWS: {
     description:
-      'The most rows that the imports of one transaction copy; a session with more goes alone, in the group for large ones',
+      'The most rows that the imports of one transaction copy; a session with more than half of that is large, and waits in a line of its own',
     default: '3000',
     schema: wholeNumber(1, 1_000_000),
   },

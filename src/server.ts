@@ -127,9 +127,9 @@ export class SessionImportServer {
 
 /** Runs groups, and has each of them in the log, for those who tune the queue. */
 function groupsOf(importer: Importer, log: Logger): RunGroup {
-  return async (kind, requests, rowLimit) => {
+  return async (kind, requests, limits) => {
     const startedAt = performance.now();
-    const outcomes = await importer.import(kind, requests, rowLimit);
+    const outcomes = await importer.import(kind, requests, limits);
     if (log.isLevelEnabled('debug')) {
       const count = (type: Outcome['type']): number =>
         outcomes.filter((outcome) => outcome.type === type).length;

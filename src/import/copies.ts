@@ -17,8 +17,8 @@ export function statusOfCopy({ request, source }: AdmittedImport): SessionStatus
  * rows of every relation, and the log entries.
  *
  * @param calls whose sessions are claimed, and whose sources are locked.
- * @throws Overtaken if other rows were copied than were counted: somebody has changed a source without
- * locking it.
+ * @throws Overtaken if not as many rows were copied as were counted: somebody has changed a source
+ * without locking it. Not every such change shows; that nobody makes one is a rule for writers.
  */
 export async function writeCopies(
   trx: Transaction,
@@ -109,31 +109,38 @@ function cloneRelations(plan: ClonePlan, calls: readonly AdmittedImport[]): Clon
 /** What the log of every copy says of where it came from. */
 const importActivity = 'session_imported';
 
-/** Appends to each copy's log that, and how, it was imported. */
+/**
+ * Appends to each copy's log that, and how, it was imported. The place of the entry is that after the
+ * last one which was copied, whatever was counted before.
+ */
 function appendImportLogs(schema: KindSchema, calls: readonly AdmittedImport[]): Statement {
-  const rows = calls.map((call) => [
-    toBinary(call.sessionId),
-    call.source.rows.nextLog,
-    statusOfCopy(call),
-    importActivity,
-    'information',
-    'Session imported',
-    call.request.trustReview
-      ? 'Imported from another application; its review was trusted.'
-      : 'Imported from another application, to be reviewed again.',
-    JSON.stringify({
-      shared_from_session: call.request.sourceSessionId,
-      shared_from_application: call.request.sourceApplicationId,
-      original_status: call.source.status,
-      trust_review: call.request.trustReview,
-    }),
-    call.createdAt,
-    call.createdAt,
-  ]);
+  const columns = ['status', 'long_description', 'additional_data', 'created_at'];
+  const row = `SELECT ? AS id, ${columns.map((column) => `? AS ${column}`).join(', ')}`;
   return {
-    sql: `INSERT INTO ?? (session_id, ordinal, status, activity_type, log_type, short_description,
-            long_description, additional_data, created_at, updated_at)
-          VALUES ?`,
-    bindings: [schema.logs, rows],
+    sql: `INSERT INTO ?? (session_id, ordinal, activity_type, log_type, short_description, updated_at,
+            ${columns.join(', ')})
+          SELECT n.id, (SELECT COALESCE(MAX(l.ordinal) + 1, 0) FROM ?? l WHERE l.session_id = n.id),
+            ?, 'information', 'Session imported', n.created_at,
+            ${columns.map((column) => `n.${column}`).join(', ')}
+          FROM (${calls.map(() => row).join(' UNION ALL ')}) n`,
+    bindings: [
+      schema.logs,
+      schema.logs,
+      importActivity,
+      ...calls.flatMap((call) => [
+        toBinary(call.sessionId),
+        statusOfCopy(call),
+        call.request.trustReview
+          ? 'Imported from another application; its review was trusted.'
+          : 'Imported from another application, to be reviewed again.',
+        JSON.stringify({
+          shared_from_session: call.request.sourceSessionId,
+          shared_from_application: call.request.sourceApplicationId,
+          original_status: call.source.status,
+          trust_review: call.request.trustReview,
+        }),
+        call.createdAt,
+      ]),
+    ],
   };
 }

@@ -50,16 +50,16 @@ export async function gatherFacts(
   plan: ClonePlan,
   calls: readonly PlannedImport[],
 ): Promise<Facts> {
-  const [ledgerRows, workflowRows, entityRows] = await readTogether<
-    [LedgerRow, WorkflowRow, VendorEntityRow]
-  >(trx, [selectLedger(calls), selectWorkflows(calls), selectVendorEntities(plan.schema, calls)]);
+  const [ledgerRows, entityRows] = await readTogether<[LedgerRow, VendorEntityRow]>(trx, [
+    selectLedger(calls),
+    selectVendorEntities(plan.schema, calls),
+  ]);
   const ledger = ledgerOf(ledgerRows);
   const wanted = calls.filter((call) => !ledger.has(ledgerKey(call)));
   const facts = {
     ledger,
-    workflows: workflowsOf(workflowRows),
     vendorEntities: vendorEntities(entityRows),
-    sources: await lockSources(trx, plan, wanted),
+    ...(await lockSources(trx, plan, wanted)),
   };
   if (!calls.some(({ mayBeCommitted }) => mayBeCommitted)) return facts;
   // An earlier try may have been committed since the ledger was read, and the source or the workflow
@@ -130,7 +130,8 @@ interface SourceRow {
 }
 
 /**
- * Share-locks the source sessions, in key order, until the transaction ends, and counts their rows.
+ * Share-locks the source sessions, in key order, until the transaction ends, and reads the workflows and
+ * how many rows there are to copy.
  * Whoever changes a session's relations holds its row exclusively; so what is counted and copied
  * afterwards is one version of the session, although READ COMMITTED gives every statement a new
  * snapshot.
@@ -139,24 +140,24 @@ async function lockSources(
   trx: Transaction,
   plan: ClonePlan,
   calls: readonly PlannedImport[],
-): Promise<ReadonlyMap<SessionId, Source>> {
-  if (calls.length === 0) return new Map();
+): Promise<Pick<Facts, 'sources' | 'workflows'>> {
+  if (calls.length === 0) return { sources: new Map(), workflows: new Map() };
   const ids = inKeyOrder(
     [...new Set(calls.map(({ request }) => request.sourceSessionId))],
     (id) => id,
   );
-  const [sources, counted] = await readTogether<[SourceRow, RowCountRow]>(trx, [
-    selectAndLock(plan.schema, ids),
-    selectRowCounts(plan, ids),
-  ]);
+  const [locked, workflows, counted] = await readTogether<[SourceRow, WorkflowRow, RowCountRow]>(
+    trx,
+    [selectAndLock(plan.schema, ids), selectWorkflows(calls), selectRowCounts(plan, ids)],
+  );
   const counts = rowCounts(plan, counted);
-  const found = new Map<SessionId, Source>();
-  for (const { id: bytes, application_id: applicationId, status } of sources) {
+  const sources = new Map<SessionId, Source>();
+  for (const { id: bytes, application_id: applicationId, status } of locked) {
     const id = fromBinary<SessionId>(bytes);
     const rows = counts.get(id);
-    if (rows) found.set(id, { applicationId: fromBinary(applicationId), status, rows });
+    if (rows) sources.set(id, { applicationId: fromBinary(applicationId), status, rows });
   }
-  return found;
+  return { sources, workflows: workflowsOf(workflows) };
 }
 
 function selectAndLock(schema: KindSchema, ids: readonly SessionId[]): Statement {

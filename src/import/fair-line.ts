@@ -17,6 +17,12 @@ export class FairLine<Owner, Item> {
     this.count++;
   }
 
+  /** Adds an item before all others of its owner. */
+  prepend(owner: Owner, item: Item): void {
+    this.of(owner).unshift(item);
+    this.count++;
+  }
+
   /** Whose turn it is: the item that {@link shift} would take. */
   peek(): Item | undefined {
     for (const [first] of this.items.values()) return first;
@@ -44,18 +50,15 @@ export class FairLine<Owner, Item> {
     return true;
   }
 
-  /**
-   * Takes the last item of the owner who has most, if that is at least two more than the given owner
-   * has.
-   */
-  popFromLongest(than: Owner): Item | undefined {
-    const fairShare = (this.items.get(than)?.length ?? 0) + 2;
-    let longest: { readonly owner: Owner; readonly items: Item[] } | undefined;
-    for (const [owner, items] of this.items) {
-      if (items.length >= (longest ? longest.items.length + 1 : fairShare))
-        longest = { owner, items };
-    }
-    return longest && this.takeOut(longest.owner, longest.items, longest.items.length - 1);
+  /** Takes the newest item of an owner. */
+  pop(owner: Owner): Item | undefined {
+    const items = this.items.get(owner) ?? [];
+    return items.length === 0 ? undefined : this.takeOut(owner, items, items.length - 1);
+  }
+
+  /** How many items each owner has. */
+  *lengths(): IterableIterator<readonly [Owner, number]> {
+    for (const [owner, items] of this.items) yield [owner, items.length];
   }
 
   private of(owner: Owner): Item[] {

@@ -4,16 +4,27 @@ import { ServiceError, type Problem } from '../errors';
 import { claimSessions } from './claims';
 import type { ClonePlan } from './clone-plan';
 import { statusOfCopy, writeCopies } from './copies';
-import { gatherFacts, judge, type Facts } from './facts';
+import { gatherFacts, judge, ledgerKey, type Facts, type LedgerKey } from './facts';
 import type { AdmittedImport, PlannedImport, Transaction } from './planned-import';
 import { rowCounts, selectRowCounts, type RowCountRow } from './row-counts';
 import type { ClonedRows, ImportedSession, SessionStatus } from './session';
 import { planVendorEntities } from './vendor-entities';
 
+/** How many rows a group copies at most, and how many a session of it may have. */
+export interface RowLimits {
+  readonly group: number;
+  readonly session: number;
+}
+
+export const unlimited: RowLimits = {
+  group: Number.POSITIVE_INFINITY,
+  session: Number.POSITIVE_INFINITY,
+};
+
 /** How a call ended. */
 export type Outcome =
   | { readonly type: 'imported'; readonly session: ImportedSession }
-  /** Nothing was done: its session has more rows than the group had room for. */
+  /** Nothing was done: the group had no room for so many rows. */
   | { readonly type: 'postponed'; readonly rows: number }
   | { readonly type: 'failed'; readonly error: ServiceError };
 
@@ -27,13 +38,13 @@ export type Outcomes = Map<SessionId, Outcome>;
  * The number of round trips depends neither on the number of calls nor on the number of rows.
  *
  * @param trx a transaction at READ COMMITTED. The outcomes hold once it is committed.
- * @param rowLimit the rows that the group copies at most; calls that it has no room for are postponed.
+ * @param limits what there is room for; other calls are postponed.
  */
 export async function importGroup(
   trx: Transaction,
   plan: ClonePlan,
   calls: readonly PlannedImport[],
-  rowLimit: number,
+  limits: RowLimits,
 ): Promise<Outcomes> {
   const outcomes: Outcomes = new Map();
   const admitted: AdmittedImport[] = [];
@@ -46,7 +57,7 @@ export async function importGroup(
     else if (verdict.type === 'done before') doneBefore.push(call);
     else admitted.push({ ...call, source: verdict.source, workflow: verdict.workflow });
   }
-  const { fitting, postponed } = fitInto(rowLimit, admitted);
+  const { fitting, postponed } = fitInto(limits, admitted);
   for (const { call, rows } of postponed) {
     outcomes.set(call.sessionId, { type: 'postponed', rows });
   }
@@ -55,25 +66,32 @@ export async function importGroup(
   return outcomes;
 }
 
-/** Chooses the calls that a group of limited size has room for: those with few rows first. */
+/** Chooses the calls that a group has room for: those that come first. */
 function fitInto(
-  rowLimit: number,
+  limits: RowLimits,
   calls: readonly AdmittedImport[],
 ): {
   readonly fitting: readonly AdmittedImport[];
   readonly postponed: readonly { readonly call: AdmittedImport; readonly rows: number }[];
 } {
-  const sized = calls.map((call) => ({ call, rows: call.source.rows.total }));
-  let room = rowLimit;
-  const fits = new Set<AdmittedImport>();
-  for (const { call, rows } of sized.toSorted((a, b) => a.rows - b.rows)) {
-    room -= rows;
-    if (room >= 0) fits.add(call);
+  const fitting: AdmittedImport[] = [];
+  const postponed: { call: AdmittedImport; rows: number }[] = [];
+  const counted = new Set<LedgerKey>();
+  let room = limits.group;
+  for (const call of calls) {
+    const rows = call.source.rows.total;
+    // Of several calls for one copy, one makes it. And a call that may have been carried out already
+    // must find out in this very transaction.
+    const free = counted.has(ledgerKey(call)) || call.mayBeCommitted;
+    if (!free && (rows > limits.session || rows > room)) {
+      postponed.push({ call, rows });
+      continue;
+    }
+    if (!free) room -= rows;
+    counted.add(ledgerKey(call));
+    fitting.push(call);
   }
-  return {
-    fitting: calls.filter((call) => fits.has(call)),
-    postponed: sized.filter(({ call }) => !fits.has(call)),
-  };
+  return { fitting, postponed };
 }
 
 /** Claims the sessions, and copies those that were won. */

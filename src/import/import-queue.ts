@@ -1,5 +1,6 @@
+import type { ApplicationId } from '../db/ids';
 import { CallAbandoned, ServiceError } from '../errors';
-import type { Outcome } from './import-group';
+import { unlimited, type Outcome, type RowLimits } from './import-group';
 import { Lane, type Call } from './lane';
 import type { ImportedSession, ImportRequest, SessionKind } from './session';
 
@@ -9,7 +10,7 @@ export interface QueueOptions {
   readonly workers: number;
   /** Calls in a group, at most. */
   readonly groupSize: number;
-  /** Rows that a group copies, at most; a session that has more goes alone. */
+  /** Rows that a group copies, at most. A session with more than half of that is a large one. */
   readonly groupRows: number;
   /** Calls that wait, at most; more are refused. */
   readonly limit: number;
@@ -23,14 +24,11 @@ export function groupsAtOnce({ workers }: QueueOptions): number {
   return workers + workersForLargeSessions;
 }
 
-/**
- * What runs a group: settles every call, in order, and never rejects. Postpones calls whose sessions
- * have more rows, all together, than the limit.
- */
+/** What runs a group: settles or postpones every call, in order, and never rejects. */
 export type RunGroup = (
   kind: SessionKind,
   requests: readonly ImportRequest[],
-  rowLimit: number,
+  limits: RowLimits,
 ) => Promise<readonly Outcome[]>;
 
 /**
@@ -41,7 +39,7 @@ export type RunGroup = (
  * ```text
  *   submit → waiting → (a worker is free) → running → settled
  *              │  ↑                            │
- *              │  └── in the lane for large ←──┘ its session is too large for its group
+ *              │  └─────────── postponed ←─────┘ its group has no room for so many rows
  *              ├─ given up by its caller: removed, nothing is written
  *              └─ refused: too many wait, and its application has most of them
  * ```
@@ -54,7 +52,7 @@ export class ImportQueue {
 
   constructor(run: RunGroup, options: QueueOptions) {
     const queue = (kind: SessionKind) =>
-      new KindQueue((requests, rowLimit) => run(kind, requests, rowLimit), options);
+      new KindQueue((requests, limits) => run(kind, requests, limits), options);
     this.kinds = { user: queue('user'), business: queue('business') };
   }
 
@@ -73,46 +71,38 @@ export class ImportQueue {
 /** How much each session changes what is known of their sizes. */
 const smoothing = 1 / 64;
 
-/** The calls of one kind. */
+/** The calls of one kind: in one lane the large sessions, in the other all that are not known to be. */
 class KindQueue {
   private readonly usual: Lane;
   private readonly large: Lane;
+  private readonly limits: RowLimits;
   /** What a session has of which nothing is known. */
   private typicalRows = 0;
 
   constructor(
     private readonly run: (
       requests: readonly ImportRequest[],
-      rowLimit: number,
+      limits: RowLimits,
     ) => Promise<readonly Outcome[]>,
     private readonly options: QueueOptions,
   ) {
-    this.usual = new Lane(
-      async (calls) => {
-        this.learn(await this.runGroup(calls, options.groupRows));
-      },
-      {
-        ...options,
-        rowsOf: () => this.typicalRows,
-      },
-    );
-    this.large = new Lane(
-      async (calls) => {
-        await this.runGroup(calls, Number.POSITIVE_INFINITY);
-      },
-      {
-        ...options,
-        workers: workersForLargeSessions,
-        rowsOf: ({ rows }) => rows,
-      },
-    );
+    this.limits = { group: options.groupRows, session: options.groupRows / 2 };
+    this.usual = new Lane((calls) => this.runUsual(calls), {
+      ...options,
+      rowsOf: ({ rows }) => rows ?? this.typicalRows,
+    });
+    this.large = new Lane((calls) => this.runLarge(calls), {
+      ...options,
+      workers: workersForLargeSessions,
+      rowsOf: ({ rows }) => rows ?? 0,
+    });
   }
 
   async submit(request: ImportRequest, signal: AbortSignal): Promise<ImportedSession> {
     if (signal.aborted) throw new CallAbandoned();
     if (this.usual.length + this.large.length >= this.options.limit) {
       const overloaded = new ServiceError({ reason: 'OVERLOADED' });
-      const other = this.usual.makeRoomFor(request.applicationId);
+      const other = this.makeRoomFor(request.applicationId);
       if (!other) throw overloaded;
       other.reject(overloaded);
     }
@@ -127,32 +117,63 @@ class KindQueue {
         };
       };
       signal.addEventListener('abort', giveUp, { once: true });
-      const call = { request, signal, rows: 0, resolve: ending(resolve), reject: ending(reject) };
+      const call: Call = {
+        request,
+        signal,
+        rows: undefined,
+        resolve: ending(resolve),
+        reject: ending(reject),
+      };
       this.usual.add(call);
     });
   }
 
-  private async runGroup(calls: readonly Call[], rowLimit: number): Promise<readonly Outcome[]> {
+  /** Room for a call, at the cost of the newest one of whoever has most, if that is two more or above. */
+  private makeRoomFor(applicationId: ApplicationId): Call | undefined {
+    const waiting = new Map<ApplicationId, number>();
+    for (const lane of [this.usual, this.large]) {
+      for (const [owner, calls] of lane.lengths()) {
+        waiting.set(owner, (waiting.get(owner) ?? 0) + calls);
+      }
+    }
+    let most = { owner: applicationId, calls: (waiting.get(applicationId) ?? 0) + 1 };
+    for (const [owner, calls] of waiting) if (calls > most.calls) most = { owner, calls };
+    if (most.owner === applicationId) return undefined;
+    return this.large.pop(most.owner) ?? this.usual.pop(most.owner);
+  }
+
+  private async runUsual(calls: readonly Call[]): Promise<void> {
+    const outcomes = await this.runGroup(calls, this.limits);
+    this.learn(outcomes);
+    const postponed: Call[] = [];
+    for (const [index, call] of calls.entries()) {
+      const outcome = outcomes[index];
+      if (outcome?.type !== 'postponed') continue;
+      call.rows = outcome.rows;
+      if (call.signal.aborted) call.reject(new CallAbandoned());
+      else if (call.rows > this.limits.session) this.large.add(call);
+      else postponed.push(call);
+    }
+    this.usual.putBack(postponed);
+  }
+
+  private async runLarge(calls: readonly Call[]): Promise<void> {
+    await this.runGroup(calls, unlimited);
+  }
+
+  /** Runs a group, and answers the calls that it has settled. */
+  private async runGroup(calls: readonly Call[], limits: RowLimits): Promise<readonly Outcome[]> {
     const outcomes = await this.run(
       calls.map(({ request }) => request),
-      rowLimit,
+      limits,
     );
     for (const [index, call] of calls.entries()) {
       const outcome = outcomes[index];
       if (outcome?.type === 'imported') call.resolve(outcome.session);
-      else if (outcome?.type === 'postponed') this.postpone(call, outcome.rows);
-      else call.reject(outcome?.error ?? new ServiceError({ reason: 'INTERNAL' }));
+      else if (outcome?.type === 'failed') call.reject(outcome.error);
+      else if (!outcome) call.reject(new ServiceError({ reason: 'INTERNAL' }));
     }
     return outcomes;
-  }
-
-  private postpone(call: Call, rows: number): void {
-    if (call.signal.aborted) {
-      call.reject(new CallAbandoned());
-      return;
-    }
-    call.rows = rows;
-    this.large.add(call);
   }
 
   /** Remembers how many rows sessions had of late, so that groups rarely turn out too large. */

@@ -7,7 +7,7 @@ import { retrying, triesOfGroup, usualTries } from '../db/retrying';
 import { ServiceError, toServiceError } from '../errors';
 import { planClone, SchemaMismatch, type ClonePlan } from './clone-plan';
 import { planImport, type PlannedImport } from './planned-import';
-import { importGroup, type Outcome, type Outcomes } from './import-group';
+import { importGroup, type Outcome, type Outcomes, type RowLimits } from './import-group';
 import { kindSchemas } from './relations';
 import type { ImportRequest, SessionKind } from './session';
 import { SessionNumbers } from './session-numbers';
@@ -18,7 +18,7 @@ const patience = 10_000;
 /** What holds for a group however often it is tried, and whatever parts it is taken into. */
 interface Work {
   readonly plan: ClonePlan;
-  readonly rowLimit: number;
+  readonly limits: RowLimits;
   /** When there is no more time to take it apart. */
   readonly until: number;
 }
@@ -60,13 +60,13 @@ export class Importer {
   /**
    * Imports sessions of one kind.
    *
-   * @param rowLimit the rows that are copied at most; calls that exceed it are postponed.
+   * @param limits what a transaction has room for; other calls are postponed.
    * @returns how each call ended, in the order of the calls. Never rejects.
    */
   async import(
     kind: SessionKind,
     requests: readonly ImportRequest[],
-    rowLimit: number,
+    limits: RowLimits,
   ): Promise<Outcome[]> {
     const numbers = await this.numbers.take(requests.map(({ applicationId }) => applicationId));
     const planned = requests.map((request, index) => {
@@ -74,7 +74,7 @@ export class Importer {
       return typeof number === 'number' ? planImport(request, number) : failed(number);
     });
     const calls = planned.filter((call) => !('type' in call)) as PlannedImport[];
-    const work = { plan: this.plans[kind], rowLimit, until: performance.now() + patience };
+    const work = { plan: this.plans[kind], limits, until: performance.now() + patience };
     const outcomes = await this.settle(work, calls);
     return planned.map((call) => {
       if ('type' in call) return call;
@@ -147,7 +147,7 @@ export class Importer {
   }
 
   private async tryGroup(
-    { plan, rowLimit }: Work,
+    { plan, limits }: Work,
     calls: readonly PlannedImport[],
   ): Promise<Outcomes> {
     // When a connection is lost, Knex reports that it could not roll back, and not why it had to.
@@ -155,7 +155,7 @@ export class Importer {
     try {
       return await this.db.transaction(async (trx) => {
         try {
-          const outcomes = await importGroup(trx, plan, calls, rowLimit);
+          const outcomes = await importGroup(trx, plan, calls, limits);
           for (const call of calls) call.mayBeCommitted = true;
           return outcomes;
         } catch (error) {

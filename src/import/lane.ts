@@ -7,8 +7,8 @@ export interface Call {
   readonly request: ImportRequest;
   /** Fires when its caller gives it up. */
   readonly signal: AbortSignal;
-  /** The rows of its session; 0 until a group has counted them. */
-  rows: number;
+  /** The rows of its session; undefined until a group has counted them. */
+  rows: number | undefined;
   readonly resolve: (session: ImportedSession) => void;
   readonly reject: (error: Error) => void;
 }
@@ -43,14 +43,25 @@ export class Lane {
     this.schedule();
   }
 
+  /** Puts calls back that were in a group without room for them, in their order. */
+  putBack(calls: readonly Call[]): void {
+    for (const call of calls.toReversed()) this.line.prepend(call.request.applicationId, call);
+    this.schedule();
+  }
+
   /** @returns whether the call was still waiting. */
   remove(call: Call): boolean {
     return this.line.remove(call.request.applicationId, call);
   }
 
-  /** Makes room for a call of an application, at the cost of the one that has most calls waiting. */
-  makeRoomFor(applicationId: ApplicationId): Call | undefined {
-    return this.line.popFromLongest(applicationId);
+  /** Takes the newest call of an application out. */
+  pop(applicationId: ApplicationId): Call | undefined {
+    return this.line.pop(applicationId);
+  }
+
+  /** How many calls of each application wait. */
+  lengths(): Iterable<readonly [ApplicationId, number]> {
+    return this.line.lengths();
   }
 
   /** Starts groups at the end of this turn of the event loop: calls that arrive together, go together. */

@@ -8,15 +8,12 @@ export interface RowCounts {
   /** By relation, parents before children; those without rows included. */
   readonly relations: readonly ClonedRows[];
   readonly total: number;
-  /** The ordinal after the last entry of its log. */
-  readonly nextLog: number;
 }
 
-/** A row of {@link selectRowCounts}: the session's id, and numbers. */
+/** A row of {@link selectRowCounts}. */
 export interface RowCountRow {
   readonly id: Buffer;
-  readonly next_log: number | null;
-  readonly [relation: string]: number | Buffer | null;
+  readonly [count: `r${number}`]: number;
 }
 
 /** The statement that counts the rows of sessions in every relation. */
@@ -31,12 +28,12 @@ export function rowCounts(
 ): ReadonlyMap<SessionId, RowCounts> {
   return new Map(
     rows.map((row) => {
-      const relations = plan.relations.map(({ name }) => ({
+      const relations = plan.relations.map(({ name }, index) => ({
         relation: name,
-        rows: Number(row[name]),
+        rows: row[`r${index}`] ?? 0,
       }));
       const total = relations.reduce((sum, { rows: count }) => sum + count, 0);
-      return [fromBinary<SessionId>(row.id), { relations, total, nextLog: row.next_log ?? 0 }];
+      return [fromBinary<SessionId>(row.id), { relations, total }];
     }),
   );
 }

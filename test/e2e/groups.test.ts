@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import type { Knex } from 'knex';
 import { createApiKey } from '../../src/admin/accounts';
 import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
 import { signShareToken } from '../../src/token/signing';
@@ -262,6 +263,31 @@ describe('the queue', () => {
     expect(results.filter((result) => result === 'OK')).to.have.length(limit - 1);
   });
 
+  it('that is full of large sessions takes a call of another application as well', async () => {
+    const { db, source, target, client, proxy } = harness;
+    const originals = await Promise.all(
+      Array.from({ length: limit + 1 }, () => createSession(db, source, 'user')),
+    );
+    for (const id of originals) await addLogs(db, 'user', id, rows);
+    const requests = await Promise.all(originals.map((id) => requestFor(harness, id)));
+    const [single] = await manyOf(1, other);
+
+    // The first one is found to be large; then it holds up the others that are.
+    let letGo: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    proxy.intercept = ({ sql }) => (sql.includes('STRAIGHT_JOIN') ? held : undefined);
+    const flooding = endings(requests.map((request) => client.import(target.apiKey, request)));
+    await eventually(
+      () => groupsOf(harness).reduce((sum, { postponed }) => sum + Number(postponed), 0) > limit,
+    );
+    proxy.intercept = undefined;
+    expect(await endings(single ? [single()] : [])).to.deep.equal(['OK']);
+    letGo();
+    const results = await flooding;
+    expect(results.filter((result) => result === 'OVERLOADED')).to.have.length(1);
+    expect(results.filter((result) => result === 'OK')).to.have.length(limit);
+  });
+
   it('does not let small sessions wait for a large one', async () => {
     const { db, source, target, client } = harness;
     const sizes = [5, rows + 10, 5, 5];
@@ -295,11 +321,17 @@ describe('the queue', () => {
     );
     for (const id of originals) await addLogs(db, 'user', id, rows / 2);
     const requests = await Promise.all(originals.map((id) => requestFor(harness, id)));
-    const answers = await Promise.all(
-      requests.map((request) => client.import(target.apiKey, request)),
-    );
-    for (const answer of answers) expect(rowsOf(answer)).to.deep.equal({ logs: rows / 2 });
-    for (const { imported } of groupsOf(harness)) expect(imported).to.be.at.most(2);
+    const letGo = await holdUp(harness);
+    const calls = requests.map((request) => client.import(target.apiKey, request));
+    await pause(reachTheQueue);
+    await letGo();
+    for (const answer of await Promise.all(calls)) {
+      expect(rowsOf(answer)).to.deep.equal({ logs: rows / 2 });
+    }
+    const groups = groupsOf(harness).slice(1);
+    for (const { imported } of groups) expect(imported).to.be.at.most(2);
+    // The first group had no idea, and had to put some back.
+    expect(groups[0]).to.deep.equal({ calls: 4, imported: 2, postponed: 2 });
   });
 
   it('drops a large session that is given up when it is about to be postponed', async () => {
@@ -371,27 +403,43 @@ describe('the round trips of a group', () => {
     expect(await textsOf(await importing(2_000))).to.have.length(one.length);
   });
 
-  it('see one version of a session that somebody changes without locking it', async () => {
-    const { db, source, target, client, proxy } = harness;
-    const original = await createSession(db, source, 'user');
-    await addLogs(db, 'user', original, 3);
-    const request = await requestFor(harness, original);
-    let copied = 0;
-    proxy.intercept = async ({ sql }) => {
-      if (!sql.includes('STRAIGHT_JOIN') || ++copied > 1) return;
-      // The rows have been counted, and are about to be copied.
-      await db('user_logs')
-        .where({ session_id: toBinary(original), ordinal: 1 })
-        .delete();
-    };
-    const response = await client.import(target.apiKey, request);
-    proxy.intercept = undefined;
-    expect(copied).to.equal(2);
-    expect(rowsOf(response)).to.deep.equal({ logs: 2 });
-    const copy = toBinary(toId<SessionId>(sessionOf(response).sessionId));
-    // And the import's own entry.
-    expect(
-      await select('SELECT ordinal FROM user_logs WHERE session_id = ?', [copy]),
-    ).to.have.length(3);
-  });
+  const unruly = {
+    deletes: (logs: Knex.QueryBuilder) => logs.where({ ordinal: 1 }).delete(),
+    adds: (logs: Knex.QueryBuilder, id: SessionId) =>
+      logs.insert({
+        session_id: toBinary(id),
+        ordinal: 3,
+        status: 'Approved',
+        activity_type: 'step_finished',
+        log_type: 'information',
+        created_at: new Date(),
+        updated_at: new Date(),
+      }),
+  };
+  for (const [what, change] of Object.entries(unruly)) {
+    it(`tell of a writer who ${what} rows without locking the session, and the next try sees what is there`, async () => {
+      const { db, source, target, client, proxy } = harness;
+      const original = await createSession(db, source, 'user');
+      await addLogs(db, 'user', original, 3);
+      const request = await requestFor(harness, original);
+      let copied = 0;
+      proxy.intercept = async ({ sql }) => {
+        if (!sql.includes('STRAIGHT_JOIN') || ++copied > 1) return;
+        // The rows have been counted, and are about to be copied.
+        const logs = db('user_logs');
+        await change(
+          what === 'adds' ? logs : logs.where({ session_id: toBinary(original) }),
+          original,
+        );
+      };
+      const response = await client.import(target.apiKey, request);
+      proxy.intercept = undefined;
+      expect(copied).to.equal(2);
+      expect(rowsOf(response)).to.deep.equal({ logs: what === 'adds' ? 4 : 2 });
+      const copy = toBinary(toId<SessionId>(sessionOf(response).sessionId));
+      const log = await select('SELECT ordinal FROM user_logs WHERE session_id = ?', [copy]);
+      // And the import's own entry.
+      expect(log).to.have.length(what === 'adds' ? 5 : 3);
+    });
+  }
 });

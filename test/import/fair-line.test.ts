@@ -66,12 +66,28 @@ describe('a fair line', () => {
     expect(line).to.have.length(0);
   });
 
-  it('takes the newest item of whoever has most, for somebody who has at least two less', () => {
-    const line = lineOf(['a', 'b', 'b', 'b', 'c', 'c']);
-    expect(line.popFromLongest('c')).to.equal(undefined);
-    expect(line.popFromLongest('a')).to.deep.equal({ owner: 'b', index: 3 });
-    expect(line.popFromLongest('a')).to.equal(undefined);
-    expect(line.popFromLongest('somebody new')).to.deep.equal({ owner: 'b', index: 2 });
-    expect(line).to.have.length(4);
+  it('takes back what had its turn in vain, before all others of its owner', () => {
+    const line = lineOf(['a', 'a', 'b']);
+    const first = line.shift();
+    if (!first) throw new Error('the line is empty');
+    line.prepend('a', first);
+    const turns = Array.from({ length: 3 }, () => line.shift()?.index);
+    expect(turns).to.deep.equal([2, 0, 1]);
+  });
+
+  it('gives up the newest item of an owner', () => {
+    const line = lineOf(['a', 'b', 'b']);
+    expect([...line.lengths()]).to.deep.equal([
+      ['a', 1],
+      ['b', 2],
+    ]);
+    expect([line.pop('b')?.index, line.pop('b')?.index, line.pop('b')]).to.deep.equal([
+      2,
+      1,
+      undefined,
+    ]);
+    expect(line.pop('somebody unknown')).to.equal(undefined);
+    expect([...line.lengths()]).to.deep.equal([['a', 1]]);
+    expect(line).to.have.length(1);
   });
 });
