@@ -1,6 +1,6 @@
 # Everything that is needed is fetched and built by the target that needs it, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint build clean
+.PHONY: help demo run test bench bench-full lint build clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
@@ -12,7 +12,7 @@ generated := src/gen/descriptors/session_import.binpb
 program := dist/main.js
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(program) ## Import a user and a business session, end to end, and show what was copied
 	@$(with_mysql) $(ts) scripts/demo.ts
@@ -22,6 +22,12 @@ run: $(program) ## Run the service on demo data, with ready grpcurl lines, until
 
 test: lint ## Check formatting, lint, types and the contract, and run all tests on a real MySQL
 	mocha
+
+bench: $(program) ## Measure imports beside other ways of copying, in a minute
+	@$(ts) bench/main.ts
+
+bench-full: $(program) ## Measure that and more, in ten minutes: sizes, settings, memory
+	@$(ts) bench/main.ts --full
 
 lint: $(generated) ## Check formatting, lint, types and the contract
 	prettier --check --log-level warn .

@@ -1,0 +1,138 @@
+/**
+ * Measures the service beside other ways of doing the same, on a private MySQL:
+ *
+ *     node -r sucrase/register bench/main.ts [--full]
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createConnection } from 'mysql2/promise';
+import { startMysql } from '../scripts/mysql/server';
+import { openDatabase, type Database } from '../src/db/connection';
+import { Bench, rate } from './bench';
+import { drawChart } from './chart';
+import { createProcedures } from './contestants/procedure';
+import { describeEnvironment, mysqldArguments } from './environment';
+import { mysqlPid } from './processes';
+import { describeResults, machineReadable, type Results } from './report';
+import { hotTail, scaleDatabase, scaleRows, watchMemory } from './scaling';
+import { startService, type RunningService } from './service';
+import { businessContest, contest, openLoop } from './throughput';
+import { compareAlgorithms, tune } from './tuning';
+import { createWorld, type World } from './world';
+
+const results = path.join(__dirname, 'results');
+
+/** How much of its best rate the service is given in the open loop. */
+const openLoopShare = 0.7;
+
+async function main(full: boolean): Promise<void> {
+  // A server of its own, with settings that are known, and room for whatever is written.
+  delete process.env['DATABASE_URL'];
+  const mysql = await startMysql({ mysqldArguments });
+  const db = await migrated(mysql.url);
+  const world = await createWorld(db, mysql.url);
+  await createProcedures(db);
+  const bench = new Bench(world, await mysqlPid(db));
+  const service = await startService(world);
+
+  announce('imports by every contestant, in turns');
+  const { measurements, ratios } = await contest(db, world, bench, service, full ? 7 : 3);
+  const best = Math.max(
+    ...Object.values(measurements)
+      .filter(({ contestant }) => contestant === 'service')
+      .map(rate),
+  );
+  announce('calls that come when they like');
+  const loop = await openLoop(db, world, bench, service, best * openLoopShare, full ? 15 : 2);
+  const found: Results = {
+    environment: await describeEnvironment(db),
+    ratios,
+    measurements,
+    openLoop: loop,
+    ...(full ? { full: await measureMore(db, world, bench, service, mysql.url) } : {}),
+  };
+  await save(found, full ? 'full' : 'quick');
+  process.stdout.write(`${describeResults(found)}\n${machineReadable(found)}\n`);
+
+  bench.close();
+  await service.stop();
+  await db.destroy();
+  await mysql.stop();
+}
+
+async function measureMore(
+  db: Database,
+  world: World,
+  bench: Bench,
+  service: RunningService,
+  url: string,
+): Promise<NonNullable<Results['full']>> {
+  announce('business sessions');
+  const business = await businessContest(db, world, bench, service, 3);
+  announce('sessions of ever more rows');
+  const rows = await scaleRows(db, world, bench, service);
+  announce('sessions written a moment ago');
+  const hot = await hotTail(db, world, bench, service, 8);
+  announce('settings');
+  const tuning = await tune(db, world, bench, 3);
+  announce('signature algorithms');
+  const verification = await compareAlgorithms();
+  announce('memory');
+  const memory = await watchMemory(db, world, bench, service);
+  announce('databases of two sizes');
+  const databaseSizes = await scaleDatabase(bench, (name) => another(url, name), 7);
+  return { business, rows, hotTail: hot, tuning, verification, memory, databaseSizes };
+}
+
+/** Says what is being measured, since it takes minutes. */
+function announce(what: string): void {
+  const time = new Date().toISOString().slice(11, 19);
+  process.stderr.write(`${time} ${what}\n`);
+}
+
+/** An empty database of a name, on the same server, up to date. */
+async function another(
+  url: string,
+  name: string,
+): Promise<{ readonly db: Database; readonly url: string }> {
+  const connection = await createConnection(url);
+  await connection.query('CREATE DATABASE ?? CHARACTER SET utf8mb4 COLLATE utf8mb4_bin', [name]);
+  await connection.end();
+  const own = new URL(url);
+  own.pathname = `/${name}`;
+  return { db: await migrated(own.href), url: own.href };
+}
+
+async function migrated(url: string): Promise<Database> {
+  const db = openDatabase({ url, poolSize: 4, lockWaitSeconds: 50 });
+  await db.migrate.latest();
+  return db;
+}
+
+async function save(found: Results, name: string): Promise<void> {
+  await mkdir(results, { recursive: true });
+  await writeFile(
+    path.join(results, `${name}.json`),
+    `${JSON.stringify(rounded(found), null, 2)}\n`,
+  );
+  await writeFile(path.join(results, `${name}.svg`), drawChart(found));
+}
+
+/** More digits would say nothing. */
+function rounded(found: Results): unknown {
+  return JSON.parse(
+    JSON.stringify(found, (_, value: unknown) =>
+      typeof value === 'number' ? Number(value.toPrecision(5)) : value,
+    ),
+  );
+}
+
+main(process.argv.includes('--full')).then(
+  () => process.exit(),
+  (error: unknown) => {
+    process.stderr.write(
+      `${error instanceof Error ? (error.stack ?? '') : 'the benchmark has failed'}\n`,
+    );
+    process.exit(1);
+  },
+);

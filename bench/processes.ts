@@ -1,0 +1,26 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { Database } from '../src/db/connection';
+import { read } from '../src/db/query';
+
+/** Clock ticks a second, in which Linux counts what a process has used (proc(5)). */
+const ticks = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
+
+/** The processor time that a process has used until now, in seconds. */
+export function cpuSeconds(pid: number): number {
+  // The name of the program comes second, in brackets, and may have blanks in it.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / ticks;
+}
+
+/** The memory of a process that is in use at this moment, in MiB. */
+export function residentMemory(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1024;
+}
+
+/** The process of a server that runs on this machine. */
+export async function mysqlPid(db: Database): Promise<number> {
+  const [row] = await read<{ file: string }>(db, 'SELECT @@pid_file AS file', []);
+  return Number(readFileSync(row?.file ?? '', 'utf8'));
+}
