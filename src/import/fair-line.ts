@@ -17,9 +17,13 @@ export class FairLine<Owner, Item> {
     this.count++;
   }
 
-  /** Adds an item before all others of its owner. */
+  /** Adds an item before all others of its owner, whose turn is the next one. */
   prepend(owner: Owner, item: Item): void {
-    this.of(owner).unshift(item);
+    const items = this.items.get(owner) ?? [];
+    const others = [...this.items].filter(([other]) => other !== owner);
+    this.items.clear();
+    this.items.set(owner, [item, ...items]);
+    for (const [other, theirs] of others) this.items.set(other, theirs);
     this.count++;
   }
 

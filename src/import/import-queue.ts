@@ -16,7 +16,7 @@ export interface QueueOptions {
   readonly limit: number;
 }
 
-/** A large session takes long, but not a worker that the others need. */
+/** Groups of one large session each that run at the same time, besides those of the other sessions. */
 const workersForLargeSessions = 1;
 
 /** How many groups of one kind may run at the same time. */
@@ -92,8 +92,9 @@ class KindQueue {
       rowsOf: ({ rows }) => rows ?? this.typicalRows,
     });
     this.large = new Lane((calls) => this.runLarge(calls), {
-      ...options,
       workers: workersForLargeSessions,
+      groupSize: 1,
+      groupRows: Number.POSITIVE_INFINITY,
       rowsOf: ({ rows }) => rows ?? 0,
     });
   }
@@ -139,7 +140,7 @@ class KindQueue {
     let most = { owner: applicationId, calls: (waiting.get(applicationId) ?? 0) + 1 };
     for (const [owner, calls] of waiting) if (calls > most.calls) most = { owner, calls };
     if (most.owner === applicationId) return undefined;
-    return this.large.pop(most.owner) ?? this.usual.pop(most.owner);
+    return this.usual.pop(most.owner) ?? this.large.pop(most.owner);
   }
 
   private async runUsual(calls: readonly Call[]): Promise<void> {
@@ -179,9 +180,20 @@ class KindQueue {
   /** Remembers how many rows sessions had of late, so that groups rarely turn out too large. */
   private learn(outcomes: readonly Outcome[]): void {
     for (const outcome of outcomes) {
-      if (outcome.type !== 'imported') continue;
-      const rows = outcome.session.clonedRows.reduce((sum, relation) => sum + relation.rows, 0);
+      const rows = rowsOf(outcome);
+      if (rows === undefined || rows > this.limits.session) continue;
       this.typicalRows += (rows - this.typicalRows) * smoothing;
     }
+  }
+}
+
+function rowsOf(outcome: Outcome): number | undefined {
+  switch (outcome.type) {
+    case 'imported':
+      return outcome.session.clonedRows.reduce((sum, { rows }) => sum + rows, 0);
+    case 'postponed':
+      return outcome.rows;
+    case 'failed':
+      return undefined;
   }
 }

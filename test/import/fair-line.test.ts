@@ -66,13 +66,16 @@ describe('a fair line', () => {
     expect(line).to.have.length(0);
   });
 
-  it('takes back what had its turn in vain, before all others of its owner', () => {
-    const line = lineOf(['a', 'a', 'b']);
+  it('takes back what had its turn in vain, and gives it the next turns', () => {
+    const line = lineOf(['a', 'a', 'b', 'c']);
     const first = line.shift();
-    if (!first) throw new Error('the line is empty');
+    const second = line.shift();
+    if (!first || !second) throw new Error('the line is empty');
+    line.prepend('b', second);
     line.prepend('a', first);
-    const turns = Array.from({ length: 3 }, () => line.shift()?.index);
-    expect(turns).to.deep.equal([2, 0, 1]);
+    const turns = Array.from({ length: 4 }, () => line.shift()?.index);
+    expect(turns).to.deep.equal([0, 2, 3, 1]);
+    expect(line).to.have.length(0);
   });
 
   it('gives up the newest item of an owner', () => {
