@@ -14,6 +14,8 @@ export interface Measurement {
   readonly load: Load;
   /** In every round, in the order of the rounds. */
   readonly importsPerSecond: readonly number[];
+  /** The median latency of every round, in milliseconds. */
+  readonly medians: readonly number[];
   /** Over all rounds, in milliseconds. */
   readonly latency: Readonly<Record<'p50' | 'p90' | 'p99' | 'p999', number>>;
   readonly imports: number;
@@ -111,13 +113,14 @@ export function summarise(
   rowsPerImport: number,
 ): Measurement {
   const latencies = rounds.flatMap(({ run }) => [...run.latencies]);
-  const mean = (value: (round: Round) => number): number =>
-    rounds.reduce((sum, round) => sum + value(round), 0) / rounds.length;
-  const total = (value: (round: Round) => number): number => mean(value) * rounds.length;
+  const total = (value: (round: Round) => number): number =>
+    rounds.reduce((sum, round) => sum + value(round), 0);
+  const mean = (value: (round: Round) => number): number => total(value) / rounds.length;
   return {
     contestant,
     load,
     importsPerSecond: rounds.map(({ run }) => run.calls / run.seconds),
+    medians: rounds.map(({ run }) => median(run.latencies)),
     latency: {
       p50: quantile(latencies, 0.5),
       p90: quantile(latencies, 0.9),

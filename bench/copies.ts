@@ -6,8 +6,8 @@ import { carriedColumns, kindSchemas } from '../src/import/relations';
 import type { SessionKind } from '../src/import/session';
 import type { Import, World } from './world';
 
-/** Sessions that are made in one transaction, unless told otherwise. */
-const usualBatch = 1_000;
+/** Sessions are made by so many in a transaction. */
+const batch = 1_000;
 
 /** The table from which bulk statements learn what is to be copied, and as what. */
 const copies = 'bench_copies';
@@ -48,7 +48,6 @@ export async function multiply(
   kind: SessionKind,
   template: SessionId,
   count: number,
-  batch = usualBatch,
 ): Promise<SessionId[]> {
   const { sessions } = kindSchemas[kind];
   const [last] = await read<{ highest: number }>(

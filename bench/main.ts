@@ -68,7 +68,7 @@ async function measureMore(
   url: string,
 ): Promise<NonNullable<Results['full']>> {
   announce('business sessions');
-  const business = await businessContest(db, world, bench, service, 3);
+  const business = await businessContest(db, world, bench, service, 5);
   announce('sessions of ever more rows');
   const rows = await scaleRows(db, world, bench, service);
   announce('sessions written a moment ago');

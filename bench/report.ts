@@ -2,12 +2,13 @@ import Table from 'cli-table3';
 import { rate, type Measurement } from './bench';
 import type { DatabaseSize, HotTail, Memory, RowScaling } from './scaling';
 import type { Environment } from './environment';
+import type { Ratio } from './throughput';
 import type { Tuning, Verification } from './tuning';
 
 /** Everything that a run of the benchmark has found; what only the full one measures, may be missing. */
 export interface Results {
   readonly environment: Environment;
-  readonly ratios: Readonly<Record<string, number>>;
+  readonly ratios: Readonly<Record<string, Ratio>>;
   readonly measurements: Readonly<Record<string, Measurement>>;
   readonly openLoop: Measurement;
   readonly full?: {
@@ -23,7 +24,9 @@ export interface Results {
 
 /** The one line that programs read. */
 export function machineReadable({ ratios }: Results): string {
-  const figures = Object.entries(ratios).map(([name, value]) => `${name}=${value.toFixed(2)}`);
+  const figures = Object.entries(ratios).map(
+    ([name, { median }]) => `${name}=${median.toFixed(2)}`,
+  );
   return `bench ${figures.join(' ')}`;
 }
 
@@ -31,16 +34,25 @@ export function machineReadable({ ratios }: Results): string {
 export function describeResults({
   environment,
   measurements,
+  ratios,
   openLoop,
   full,
-}: Omit<Results, 'ratios'>): string {
+}: Results): string {
   const loop = { 'service, open loop at 70 %': openLoop };
   return [
     `${environment.machine}; Node.js ${environment.node}; MySQL with`,
     ...Object.entries(environment.mysql).map(([name, value]) => `  ${name} = ${value}`),
     '',
-    'A user session of 40 rows:',
+    `A user session of ${openLoop.rowsPerImport} rows:`,
     measurementTable({ ...measurements, ...loop }),
+    'Ratios, round by round:',
+    table(
+      ['', 'median', 'least', 'most'],
+      Object.entries(ratios).map(([name, { median, least, most }]) => [
+        name,
+        ...[median, least, most].map((value) => value.toFixed(2)),
+      ]),
+    ),
     ...(full ? describeFull(full) : []),
   ].join('\n');
 }
@@ -107,7 +119,10 @@ function measurementTable(measurements: Readonly<Record<string, Measurement>>): 
       name,
       rate(measurement).toFixed(0),
       (rate(measurement) * measurement.rowsPerImport).toFixed(0),
-      ...Object.values(measurement.latency).map((value) => value.toFixed(1)),
+      // One call of the bulk copy is all imports.
+      ...Object.values(measurement.latency).map((value) =>
+        measurement.contestant === 'bulk' ? '' : value.toFixed(1),
+      ),
       ...Object.values(measurement.cpu).map((seconds) => (seconds * 1000).toFixed(2)),
     ]),
   );

@@ -33,8 +33,8 @@ export async function scaleRows(
     const imports = rows > 1_000 ? 20 : 60;
     const supply = await Supply.create(db, world, {
       kind: 'user',
-      sources: 2,
-      importing: imports * 2,
+      sources: imports * 3,
+      importing: 1,
       template,
     });
     await bench.round('service', supply.take(imports), { callers: 1 }, service);
@@ -139,24 +139,36 @@ export async function hotTail(
   rounds: number,
 ): Promise<HotTail> {
   const batch = 400;
-  const load = { callers: 64 };
-  const writeSome = (): Promise<SessionId[]> =>
-    multiply(db, world, 'user', world.templates.user, batch, sessionsOfOneWrite);
+  const { user: template } = world.templates;
+  const rows = await rowsOf(db, 'user', template);
   const importing = await createImporting(db, 50);
-  const rows = await rowsOf(db, 'user', world.templates.user);
-  const old = new Supply('user', await writeSome(), importing, rows);
+  const old = new Supply(
+    'user',
+    await multiply(db, world, 'user', template, batch),
+    importing,
+    rows,
+  );
+
+  const written: SessionId[] = [];
+  const stop = new AbortController();
+  const writer = (async () => {
+    while (!stop.signal.aborted) {
+      written.push(...(await multiply(db, world, 'user', template, sessionsOfOneWrite)));
+    }
+  })();
   const rates = { cold: [] as number[], hot: [] as number[] };
-  let fresh = await writeSome();
-  for (let round = 0; round < rounds * 2; round++) {
-    const kind = round % 2 === 0 ? 'cold' : 'hot';
-    const supply = kind === 'cold' ? old : new Supply('user', fresh, importing, rows);
-    const [measured, written] = await Promise.all([
-      bench.round('service', supply.take(batch), load, service),
-      writeSome(),
-    ]);
-    rates[kind].push(measured.run.calls / measured.run.seconds);
-    fresh = written;
+  for (let round = 0; round < rounds; round++) {
+    for (const kind of ['cold', 'hot'] as const) {
+      const before = written.length;
+      while (written.length < before + batch) await sleep(10);
+      const fresh = new Supply('user', written.slice(-batch), importing, rows);
+      const taken = (kind === 'cold' ? old : fresh).take(batch);
+      const { run } = await bench.round('service', taken, { callers: 64 }, service);
+      rates[kind].push(run.calls / run.seconds);
+    }
   }
+  stop.abort();
+  await writer;
   return { coldPerSecond: median(rates.cold), hotPerSecond: median(rates.hot) };
 }
 
