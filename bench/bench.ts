@@ -74,7 +74,6 @@ export class Bench {
     const before = this.used(service);
     const done = await this.tell('begin', 'done');
     const after = this.used(service);
-    if (done.type !== 'done') throw new Error('the worker is out of step');
     const each = (name: keyof typeof after): number =>
       (after[name] - before[name]) / imports.length;
     return {
@@ -87,13 +86,16 @@ export class Bench {
     this.worker.kill();
   }
 
-  private async tell(message: Job | 'begin', expected: Report['type']): Promise<Report> {
+  private async tell<Type extends Report['type']>(
+    message: Job | 'begin',
+    expected: Type,
+  ): Promise<Extract<Report, { type: Type }>> {
     const answer = once(this.worker, 'message') as Promise<[Report]>;
     this.worker.send(message);
     const [report] = await Promise.race([answer, this.ended]);
     if (report.type === 'failed') throw new Error(`a contestant has failed: ${report.error}`);
     if (report.type !== expected) throw new Error('the worker is out of step');
-    return report;
+    return report as Extract<Report, { type: Type }>;
   }
 
   private used(service: RunningService | undefined): Measurement['cpu'] {

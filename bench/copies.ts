@@ -1,8 +1,8 @@
 import type { Database } from '../src/db/connection';
 import { newId, toBinary, type SessionId, type VendorEntityId } from '../src/db/ids';
-import { read, write, type Binding } from '../src/db/query';
+import { read, write, type Binding, type Statement } from '../src/db/query';
 import { newSessionToken } from '../src/import/planned-import';
-import { carriedColumns, kindSchemas } from '../src/import/relations';
+import { carriedColumns, kindSchemas, type Relation } from '../src/import/relations';
 import type { SessionKind } from '../src/import/session';
 import type { Import, World } from './world';
 
@@ -33,12 +33,6 @@ export async function createCopiesTable(db: Database): Promise<void> {
        session_token VARCHAR(64) NOT NULL, vendor_entity_id BINARY(16), vendor_data VARBINARY(1020),
        token_digest BINARY(32))`,
   );
-}
-
-/** A statement of names alone, or of names and times that are bound. */
-interface Statement {
-  readonly sql: string;
-  readonly bindings: readonly Binding[];
 }
 
 /** Makes many sessions of one, in the application that shares. */
@@ -87,17 +81,15 @@ export async function multiply(
   return ids;
 }
 
-/**
- * Adds rows like its first one to a relation of a session.
- *
- * @param ordinal the first ordinal of the new rows: higher than any that is there.
- */
+/** The first ordinal of rows that are added: higher than any of the demo's. */
+const firstAdded = 1_000;
+
+/** Adds rows like its first one to a relation of a session. */
 export async function addRows(
   db: Database,
   table: string,
   session: SessionId,
   count: number,
-  ordinal = 1_000,
 ): Promise<void> {
   if (count < 1) return;
   const columns = await columnsOf(db, table);
@@ -108,7 +100,7 @@ export async function addRows(
      WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?)
      SELECT /*+ SET_VAR(cte_max_recursion_depth = 100000) */ ${values.join(', ')}
      FROM numbers STRAIGHT_JOIN (SELECT * FROM ${table} WHERE session_id = ? ORDER BY ordinal LIMIT 1) r`,
-    [count, ordinal, toBinary(session)],
+    [count, firstAdded, toBinary(session)],
   );
 }
 
@@ -187,17 +179,27 @@ export function digestOf(number: number): Buffer {
 
 async function relationStatements(db: Database, kind: SessionKind): Promise<Statement[]> {
   const statements: Statement[] = [];
-  for (const { table, overrides } of kindSchemas[kind].relations) {
-    const columns = (await columnsOf(db, table)).filter((column) => column !== 'session_id');
-    const values = columns.map((column) => overrides[column] ?? `r.${column}`);
+  for (const relation of kindSchemas[kind].relations) {
+    const { table } = relation;
+    const { columns, values } = await clonedColumns(db, relation);
     statements.push({
-      sql: `INSERT INTO ${table} (session_id, ${columns.join(', ')})
-            SELECT c.id, ${values.join(', ')}
+      sql: `INSERT INTO ${table} (session_id, ${columns})
+            SELECT c.id, ${values}
             FROM ${copies} c STRAIGHT_JOIN ${table} r ON r.session_id = c.source_id`,
       bindings: [],
     });
   }
   return statements;
+}
+
+/** The columns of a relation besides the session, and what a copy has in them of the row `r`. */
+export async function clonedColumns(
+  db: Database,
+  { table, overrides }: Relation,
+): Promise<Readonly<Record<'columns' | 'values', string>>> {
+  const columns = (await columnsOf(db, table)).filter((column) => column !== 'session_id');
+  const values = columns.map((column) => overrides[column] ?? `r.${column}`);
+  return { columns: columns.join(', '), values: values.join(', ') };
 }
 
 /** How many rows a session has in all its relations. */
@@ -214,7 +216,7 @@ export async function rowsOf(db: Database, kind: SessionKind, id: SessionId): Pr
 }
 
 /** The columns of a table, in order. */
-export async function columnsOf(db: Database, table: string): Promise<string[]> {
+async function columnsOf(db: Database, table: string): Promise<string[]> {
   const rows = await read<{ name: string }>(
     db,
     `SELECT COLUMN_NAME AS name FROM information_schema.COLUMNS

@@ -15,8 +15,6 @@ const program = path.join(__dirname, '..', 'dist', 'main.js');
 export interface RunningService {
   readonly pid: number;
   readonly address: string;
-  /** What it has logged until now, line by line. */
-  log(): Promise<Record<string, unknown>[]>;
   stop(): Promise<void>;
 }
 
@@ -49,14 +47,9 @@ export async function startService(
     stdio: ['ignore', out, 'inherit'],
   });
   closeSync(out);
-  const log = async (): Promise<Record<string, unknown>[]> => {
-    const lines = (await readFile(logFile, 'utf8')).split('\n').filter((line) => line !== '');
-    return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
-  };
   return {
     pid: child.pid ?? 0,
-    address: `127.0.0.1:${await portOf(child, log)}`,
-    log,
+    address: `127.0.0.1:${await portOf(child, logFile)}`,
     async stop() {
       const ended = once(child, 'exit');
       child.kill('SIGTERM');
@@ -67,13 +60,13 @@ export async function startService(
   };
 }
 
-async function portOf(
-  child: ChildProcess,
-  log: () => Promise<Record<string, unknown>[]>,
-): Promise<number> {
+async function portOf(child: ChildProcess, logFile: string): Promise<number> {
   for (;;) {
-    const line = (await log()).find(({ msg }) => msg === 'serving');
-    if (line) return Number(line['port']);
+    const lines = (await readFile(logFile, 'utf8')).split('\n').filter((line) => line !== '');
+    const serving = lines
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .find(({ msg }) => msg === 'serving');
+    if (serving) return Number(serving['port']);
     if (child.exitCode !== null) throw new Error('the service could not start');
     await sleep(20);
   }

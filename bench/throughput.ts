@@ -1,7 +1,8 @@
-import type { Database } from '../src/db/connection';
-import { addRows, multiply } from './copies';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Database } from '../src/db/connection';
+import type { SessionId } from '../src/db/ids';
 import { summarise, type Bench, type Measurement, type Round } from './bench';
+import { addRows, multiply } from './copies';
 import type { Load } from './driver';
 import type { RunningService } from './service';
 import { median } from './statistics';
@@ -186,7 +187,7 @@ export async function businessContest(
 }
 
 /** The demo's company, with 60 key people and 200 log entries more. */
-async function largeBusinessSession(db: Database, world: World) {
+async function largeBusinessSession(db: Database, world: World): Promise<SessionId> {
   const [id] = await multiply(db, world, 'business', world.templates.business, 1);
   if (id === undefined) throw new Error('no session was made');
   await addRows(db, 'business_key_people', id, 60);

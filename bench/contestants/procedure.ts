@@ -4,7 +4,7 @@ import { write } from '../../src/db/query';
 import { newSessionToken } from '../../src/import/planned-import';
 import { carriedColumns, kindSchemas } from '../../src/import/relations';
 import { sessionKinds, type SessionKind } from '../../src/import/session';
-import { columnsOf, digestOf } from '../copies';
+import { clonedColumns, digestOf } from '../copies';
 import type { Import } from '../world';
 
 /**
@@ -38,12 +38,12 @@ async function procedure(db: Database, kind: SessionKind): Promise<string> {
   const carried = (prefix: string): string =>
     carriedColumns.map((column) => `${prefix}${column}`).join(', ');
   const clones: string[] = [];
-  for (const { table, overrides } of relations) {
-    const columns = (await columnsOf(db, table)).filter((column) => column !== 'session_id');
-    const values = columns.map((column) => overrides[column] ?? `r.${column}`);
+  for (const relation of relations) {
+    const { table } = relation;
+    const { columns, values } = await clonedColumns(db, relation);
     clones.push(
-      `INSERT INTO ${table} (session_id, ${columns.join(', ')})
-       SELECT p_id, ${values.join(', ')} FROM ${table} r WHERE r.session_id = p_source;`,
+      `INSERT INTO ${table} (session_id, ${columns})
+       SELECT p_id, ${values} FROM ${table} r WHERE r.session_id = p_source;`,
     );
   }
   return `

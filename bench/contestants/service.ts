@@ -1,13 +1,11 @@
 import { credentials, Metadata } from '@grpc/grpc-js';
 import { importJWK, SignJWT } from 'jose';
 import { SessionImportClient } from '../../src/gen/sessionimport/v1/session_import';
+import type { Call } from '../driver';
 import type { Import, World } from '../world';
 
 /** How long a share token of the benchmark lives, in seconds. */
 const lifetime = 3_600;
-
-/** A call that is ready to be sent: its token is signed. */
-export type PreparedCall = () => Promise<void>;
 
 /** A client of the service, generated from the proto file. */
 export class ServiceClient {
@@ -17,8 +15,8 @@ export class ServiceClient {
     this.client = new SessionImportClient(address, credentials.createInsecure());
   }
 
-  /** Signs a share token for each import. */
-  async prepare(world: World, imports: readonly Import[]): Promise<PreparedCall[]> {
+  /** Signs a share token for each import; with a key that is read once, since there are thousands. */
+  async prepare(world: World, imports: readonly Import[]): Promise<Call[]> {
     const { signingKey } = world;
     const key = await importJWK(signingKey);
     const header = { alg: signingKey.alg ?? '', kid: signingKey.kid ?? '', typ: 'JWT' };

@@ -130,8 +130,9 @@ interface SourceRow {
 }
 
 /**
- * Share-locks the source sessions, in key order, until the transaction ends, and reads the workflows and
- * how many rows there are to copy.
+ * Share-locks the source sessions, in key order, until the transaction ends, and reads the workflows
+ * and how many rows there are to copy.
+ *
  * Whoever changes a session's relations holds its row exclusively; so what is counted and copied
  * afterwards is one version of the session, although READ COMMITTED gives every statement a new
  * snapshot.
