@@ -10,7 +10,7 @@ export interface VerificationKey {
   readonly algorithm: Algorithm;
   /** The one source application that the key signs for; undefined: the platform's own key, for any. */
   readonly applicationId: ApplicationId | undefined;
-  readonly key: CryptoKey | Uint8Array;
+  readonly key: CryptoKey;
 }
 
 /** A JWK that may be bound to a source application. */
@@ -88,11 +88,17 @@ async function parseKey(jwk: JWK, symmetric: boolean): Promise<VerificationKey |
       kid,
       algorithm: alg,
       applicationId: applicationId === undefined ? undefined : toId(applicationId),
-      key,
+      key: key instanceof Uint8Array ? await importSecret(key) : key,
     };
   } catch {
     return `its members are not those of a key for ${alg}`;
   }
+}
+
+/** As bytes, a secret would be imported again for every token. */
+function importSecret(secret: Uint8Array): Promise<CryptoKey> {
+  const algorithm = { name: 'HMAC', hash: 'SHA-256' };
+  return crypto.subtle.importKey('raw', new Uint8Array(secret), algorithm, false, ['verify']);
 }
 
 /** Tells if a key is shorter than its algorithm allows; curves have one size. */
