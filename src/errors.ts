@@ -18,8 +18,16 @@ export interface FieldViolation {
  * each becomes is decided in `rpc/status.ts` alone.
  */
 export type Problem =
+  | { readonly reason: 'CREDENTIALS_AMBIGUOUS' }
   | { readonly reason: 'API_KEY_INVALID' }
+  | { readonly reason: 'GATEWAY_NOT_TRUSTED' }
+  | { readonly reason: 'APPLICATION_NOT_FOUND' }
   | { readonly reason: 'PRIVILEGE_MISSING'; readonly privilege: string }
+  | {
+      readonly reason: 'RATE_LIMITED';
+      /** When there is room for another call, in milliseconds from now. */
+      readonly retryAfter: number;
+    }
   | { readonly reason: 'INVALID_REQUEST'; readonly violations: readonly FieldViolation[] }
   | { readonly reason: 'SHARE_TOKEN_INVALID'; readonly why: string }
   | { readonly reason: 'SHARE_TOKEN_EXPIRED'; readonly expiredAt: Date }

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
+import { existsSync } from 'node:fs';
 import { Command } from '@commander-js/extra-typings';
 import { apiKeyCommand, applicationCommand, workflowCommand } from './cli/accounts';
 import { migrateCommand } from './cli/migrate';
@@ -8,9 +7,10 @@ import { seedCommand } from './cli/seed';
 import { serveCommand } from './cli/serve';
 import { shareTokenCommand, signingKeyCommand } from './cli/share-tokens';
 import { databaseErrorCode, databaseFailure } from './db/errors';
+import { version } from './version';
 
-const manifest = readFileSync(path.join(__dirname, '..', 'package.json'), 'utf8');
-const { version } = JSON.parse(manifest) as { version: string };
+/** In development, what is not set in the environment may stand in a file. */
+if (process.env['NODE_ENV'] !== 'production' && existsSync('.env')) process.loadEnvFile('.env');
 
 const program = new Command('session-import')
   .version(version)

@@ -1,39 +1,46 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { Server } from '@grpc/grpc-js';
 import { Callers } from './auth/callers';
 import type { Config } from './config';
-import { openDatabase, type Database } from './db/connection';
+import { openDatabase, poolUse, type Database } from './db/connection';
+import { untilReachable } from './db/reachable';
 import { SessionImportService } from './gen/sessionimport/v1/session_import';
 import type { Outcome } from './import/import-group';
 import { connectionsPerGroup, Importer } from './import/importer';
 import { groupsAtOnce, ImportQueue, type RunGroup } from './import/import-queue';
+import { unobserved } from './import/observer';
 import { sessionKinds } from './import/session';
+import { CertificateFiles } from './rpc/certificates';
+import type { Context } from './rpc/context';
+import { createGrpcServer, listen } from './rpc/grpc-server';
 import { HealthMonitor } from './rpc/health';
 import { importSession } from './rpc/import-session';
+import { RateLimiter } from './rpc/rate-limiter';
 import { reflectionService } from './rpc/reflection';
 import { RunningCalls } from './rpc/running-calls';
 import { strictUtf8 } from './rpc/strict-utf8';
 import type { Logger } from './telemetry/logger';
+import { Metrics, type WatchedPool } from './telemetry/metrics';
+import { MetricsServer } from './telemetry/metrics-server';
+import { traceStatements } from './telemetry/statement-spans';
 import { keySource } from './token/key-source';
 import { Keys } from './token/keys';
 import { ShareTokenVerifier, type Clock } from './token/verifier';
+import { version } from './version';
 
 /** How long clients, and then the database, get to close their connections, in milliseconds. */
 const closingTime = 500;
 
-/** The largest request that is read: a share token and a few short fields. */
-const largestRequest = 64 * 1024;
-
 /** Connections for finding callers and for looking whether the database answers. */
 const lookUpPool = 4;
 
-/** What the service is made of, as far as it has to be closed again. */
+/** What the service is made of, as far as it has to be closed again: in the order of closing. */
 interface Parts {
-  readonly databases: readonly Database[];
-  readonly keys: Keys;
-  readonly running: RunningCalls;
   readonly health: HealthMonitor;
+  readonly running: RunningCalls;
   readonly grpc: Server;
+  readonly closeables: readonly { close(): void }[];
+  readonly databases: readonly Database[];
 }
 
 /** The running service: everything between the first check of the database and the last answer. */
@@ -43,16 +50,19 @@ export class SessionImportServer {
   private constructor(
     /** The port that the service listens on. */
     readonly port: number,
+    /** The port of its HTTP side; undefined if it has none. */
+    readonly metricsPort: number | undefined,
     private readonly shutdownGrace: number,
     private readonly log: Logger,
     private readonly parts: Parts,
   ) {}
 
   /**
-   * Checks that the database and the keys are fit for use, and starts to serve.
+   * Waits for the database, checks that it and the keys are fit for use, and starts to serve.
    *
    * @throws SchemaMismatch if the database does not fit this version.
    * @throws KeySetError if the keys for share tokens can't be read.
+   * @throws Error if the certificates can't be used, or an address can't be listened on.
    */
   static async start(
     config: Config,
@@ -63,35 +73,61 @@ export class SessionImportServer {
     const db = openDatabase({ ...config.database, poolSize: importPool, together: true });
     // Apart, so that callers are known and health is told while every import waits for something.
     const lookUps = openDatabase({ ...config.database, poolSize: lookUpPool });
-    const running = new RunningCalls();
-    const health = new HealthMonitor(lookUps, ['sessionimport.v1.SessionImport']);
-    const grpc = new Server({ 'grpc.max_receive_message_length': largestRequest });
-    let keys: Keys | undefined;
+    const databases = [db, lookUps];
+    for (const database of databases) traceStatements(database);
+    const health = new HealthMonitor(lookUps);
+    const closeables: { close(): void }[] = [];
+    const opened = <T extends { close(): void }>(part: T): T => {
+      closeables.push(part);
+      return part;
+    };
     try {
-      const importer = await Importer.create(db);
-      keys = await Keys.open(keySource(config.shareTokenJwks), log);
-      const imports = new ImportQueue(groupsOf(importer, log), config.queue);
-      const context = {
-        callers: new Callers(lookUps),
+      const { metricsAddress } = config;
+      const metrics = metricsAddress === undefined ? undefined : new Metrics(version);
+      const http =
+        metrics &&
+        opened(await MetricsServer.start(metricsAddress ?? '', metrics, () => health.ready));
+      metrics?.watchReadiness(() => health.ready);
+
+      await untilReachable(lookUps, (why) => {
+        log.warn({ why }, 'waiting for the database');
+      });
+      const observer = metrics ?? unobserved;
+      const importer = await Importer.create(db, observer);
+      const keys = opened(await Keys.open(keySource(config.shareTokenJwks), log));
+      const imports = new ImportQueue(groupsOf(importer, log), config.queue, observer);
+      const certificates =
+        config.grpc.tls && opened(await CertificateFiles.open(config.grpc.tls, log));
+      metrics?.watch({
+        pools: [watched('import', db, importPool), watched('look_up', lookUps, lookUpPool)],
+        queue: () => imports.lengths(),
+        queueLimit: config.queue.limit,
+        keySet: () => keys.state(),
+        certificateExpiry: () => certificates?.expiry,
+      });
+
+      const running = new RunningCalls();
+      const grpc = createGrpcServer(config.grpc, metrics);
+      serve(grpc, health, {
+        callers: new Callers(lookUps, config.trustedGateways),
+        rateLimiter: new RateLimiter(config.rateLimit),
         shareTokens: new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew),
         imports,
         sessionBaseUrl: config.sessionBaseUrl,
         running,
+        observer,
         log,
-      };
-      grpc.addService(strictUtf8(SessionImportService), { importSession: importSession(context) });
-      health.addToServer(grpc);
-      reflectionService().addToServer(grpc);
-
+      });
       await health.start();
-      const port = await listen(grpc, config.grpcAddress);
-      log.info({ address: config.grpcAddress, port }, 'serving');
-      const parts = { databases: [db, lookUps], keys, running, health, grpc };
-      return new SessionImportServer(port, config.shutdownGrace, log, parts);
+      const port = await listen(grpc, config.grpc.address, certificates?.credentials());
+      const ports = { port, ...(http ? { metrics_port: http.port } : {}) };
+      log.info({ address: config.grpc.address, ...ports, tls: Boolean(certificates) }, 'serving');
+      const parts = { health, running, grpc, closeables, databases };
+      return new SessionImportServer(port, http?.port, config.shutdownGrace, log, parts);
     } catch (error) {
       health.stop();
-      keys?.close();
-      await Promise.all([db.destroy(), lookUps.destroy()]);
+      for (const part of closeables) part.close();
+      await Promise.all(databases.map((database) => database.destroy()));
       throw error;
     }
   }
@@ -106,7 +142,7 @@ export class SessionImportServer {
   }
 
   private async drain(): Promise<void> {
-    const { databases, keys, running, health, grpc } = this.parts;
+    const { health, running, grpc, closeables, databases } = this.parts;
     this.log.info('stopping: finishing what runs');
     health.stop();
     const closed = new Promise<void>((resolve) => {
@@ -118,11 +154,18 @@ export class SessionImportServer {
     // A client that watches the health keeps its connection for ever: it is not waited for.
     await within(closingTime, closed);
     grpc.forceShutdown();
-    keys.close();
+    for (const part of closeables) part.close();
     // Nor is a database that hangs.
     await within(closingTime, Promise.all(databases.map((db) => db.destroy())));
     this.log.info('stopped');
   }
+}
+
+/** Adds everything that the server answers. */
+function serve(grpc: Server, health: HealthMonitor, context: Context): void {
+  grpc.addService(strictUtf8(SessionImportService), { importSession: importSession(context) });
+  health.addToServer(grpc);
+  reflectionService().addToServer(grpc);
 }
 
 /** Runs groups, and has each of them in the log, for those who tune the queue. */
@@ -141,19 +184,11 @@ function groupsOf(importer: Importer, log: Logger): RunGroup {
   };
 }
 
+function watched(name: string, database: Database, limit: number): WatchedPool {
+  return { name, limit, use: () => poolUse(database) };
+}
+
 /** Waits for something, but not for longer than some milliseconds. */
 async function within(milliseconds: number, work: Promise<unknown>): Promise<void> {
   await Promise.race([work, sleep(milliseconds, undefined, { ref: false })]);
-}
-
-function listen(grpc: Server, address: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    grpc.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
-      if (error) {
-        reject(new Error(`can not listen on GRPC_ADDRESS ${address}: ${error.message}`));
-      } else {
-        resolve(port);
-      }
-    });
-  });
 }

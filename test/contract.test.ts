@@ -33,8 +33,12 @@ const workflowId = '0190a000-0000-7000-8000-000000000003' as WorkflowId;
 
 /** One problem of each kind: the compiler sees to it that none is missing. */
 const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: R }> } = {
+  CREDENTIALS_AMBIGUOUS: { reason: 'CREDENTIALS_AMBIGUOUS' },
   API_KEY_INVALID: { reason: 'API_KEY_INVALID' },
+  GATEWAY_NOT_TRUSTED: { reason: 'GATEWAY_NOT_TRUSTED' },
+  APPLICATION_NOT_FOUND: { reason: 'APPLICATION_NOT_FOUND' },
   PRIVILEGE_MISSING: { reason: 'PRIVILEGE_MISSING', privilege: 'write:sessions' },
+  RATE_LIMITED: { reason: 'RATE_LIMITED', retryAfter: 1_500 },
   INVALID_REQUEST: {
     reason: 'INVALID_REQUEST',
     violations: [{ field: 'share_token', description: 'is required' }],
@@ -93,7 +97,9 @@ describe('the contract', () => {
   });
 
   it('explains every variable in the README, with its default', () => {
-    const documented = [...readme.matchAll(/^\| `([A-Z_]+)` \| (?:`(.+?)`|required) \| (.+) \|$/gm)]
+    const documented = [
+      ...readme.matchAll(/^\| `([A-Z_]+)` \| (?:`(.+?)`|required|none) \| (.+) \|$/gm),
+    ]
       .map(([, name = '', fallback, text = '']) => ({
         name,
         fallback,

@@ -1,4 +1,4 @@
-import { readDatabaseUrl } from '../config';
+import { readDatabaseAddress } from '../config';
 import { openDatabase, type Database } from '../db/connection';
 
 /** Long enough for a migration to wait for a table that is in use. */
@@ -6,7 +6,7 @@ const lockWaitSeconds = 50;
 
 /** Runs a command's work on the database that `DATABASE_URL` names. */
 export async function withDatabase<T>(work: (db: Database) => Promise<T>): Promise<T> {
-  const db = openDatabase({ url: readDatabaseUrl(process.env), poolSize: 2, lockWaitSeconds });
+  const db = openDatabase({ ...readDatabaseAddress(process.env), poolSize: 2, lockWaitSeconds });
   try {
     return await work(db);
   } finally {

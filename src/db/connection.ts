@@ -2,11 +2,14 @@ import type { Socket } from 'node:net';
 import { knex, type Knex } from 'knex';
 import type { Connection } from 'mysql2';
 import { migrations } from './migrations';
+import { tlsOptions, type DatabaseTls } from './tls';
 
 /** How to reach the database, and how much of it to use. */
 export interface DatabaseOptions {
   /** `mysql://user:password@host:port/database`. */
   readonly url: string;
+  /** How connections are encrypted; undefined: they are not. */
+  readonly tls?: DatabaseTls;
   /** The most connections held at once. */
   readonly poolSize: number;
   /** How long a statement waits for a lock, in seconds: MySQL takes whole ones, at least 1. */
@@ -49,10 +52,12 @@ const silent: Knex.Logger = {
 
 /** The Knex configuration: what the service, the command line and the plain `knex` command share. */
 export function databaseConfig(options: DatabaseOptions): Knex.Config {
+  const ssl = options.tls && tlsOptions(options.tls);
   return {
     client: 'mysql2',
     connection: {
       uri: options.url,
+      ...(ssl ? { ssl } : {}),
       charset: 'utf8mb4',
       timezone: 'Z',
       // An object given as a value becomes a string and never a piece of SQL.
@@ -89,6 +94,23 @@ export function databaseConfig(options: DatabaseOptions): Knex.Config {
 /** Opens a pool of connections; nothing is connected before the first query. */
 export function openDatabase(options: DatabaseOptions): Database {
   return knex(databaseConfig(options));
+}
+
+/** How many connections of a database's pool are at work, lie idle, and are waited for. */
+export interface PoolUse {
+  readonly used: number;
+  readonly idle: number;
+  readonly waiters: number;
+}
+
+/** Looks at a database's pool. */
+export function poolUse(db: Database): PoolUse {
+  const { pool } = db.client as {
+    readonly pool?: { numUsed(): number; numFree(): number; numPendingAcquires(): number };
+  };
+  // A database that is being closed has none.
+  if (!pool) return { used: 0, idle: 0, waiters: 0 };
+  return { used: pool.numUsed(), idle: pool.numFree(), waiters: pool.numPendingAcquires() };
 }
 
 async function prepareSession(connection: Connection, options: DatabaseOptions): Promise<void> {

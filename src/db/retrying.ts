@@ -16,13 +16,21 @@ const firstPause = 20;
 /**
  * Does something on the database, and does it again, with pauses that grow and jitter, as long as the
  * failure is worth it.
+ *
+ * @param retried is told of each failure that is worth another try.
  */
-export async function retrying<T>(work: () => Promise<T>, tries: Tries = usualTries): Promise<T> {
+export async function retrying<T>(
+  work: () => Promise<T>,
+  tries: Tries,
+  retried: (failure: DatabaseFailure) => void,
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work();
     } catch (error) {
-      if (attempt >= tries[databaseFailure(error)]) throw error;
+      const failure = databaseFailure(error);
+      if (attempt >= tries[failure]) throw error;
+      retried(failure);
       await sleep(Math.random() * firstPause * 2 ** (attempt - 1));
     }
   }

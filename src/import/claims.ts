@@ -56,7 +56,8 @@ async function enter(trx: Transaction, calls: readonly AdmittedImport[]): Promis
     call.source.status,
     toBinary(call.sessionId),
     call.request.trustReview,
-    toBinary(call.request.apiKeyId),
+    call.request.actor.apiKeyId && toBinary(call.request.actor.apiKeyId),
+    call.request.actor.gateway,
     call.request.token.digest,
     call.request.token.keyId,
     call.request.token.id,
@@ -66,7 +67,8 @@ async function enter(trx: Transaction, calls: readonly AdmittedImport[]): Promis
     trx,
     `INSERT IGNORE INTO session_imports
        (application_id, source_session_id, source_application_id, session_kind, source_status,
-        session_id, trust_review, api_key_id, token_digest, token_key_id, token_id, created_at)
+        session_id, trust_review, api_key_id, gateway, token_digest, token_key_id, token_id,
+        created_at)
      VALUES ?`,
     [entries],
   );

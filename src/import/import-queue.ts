@@ -1,7 +1,9 @@
 import type { ApplicationId } from '../db/ids';
 import { CallAbandoned, ServiceError } from '../errors';
+import { beginWaiting, inGroupSpan } from '../telemetry/tracing';
 import { unlimited, type Outcome, type RowLimits } from './import-group';
-import { Lane, type Call } from './lane';
+import { Lane, type Call, type Waiter } from './lane';
+import type { ImportObserver } from './observer';
 import type { ImportedSession, ImportRequest, SessionKind } from './session';
 
 /** How much runs and waits at once, for each kind of session. */
@@ -14,6 +16,13 @@ export interface QueueOptions {
   readonly groupRows: number;
   /** Calls that wait, at most; more are refused. */
   readonly limit: number;
+}
+
+/** How many calls of a kind wait in one of its lanes. */
+export interface QueueLength {
+  readonly kind: SessionKind;
+  readonly lane: 'usual' | 'large';
+  readonly calls: number;
 }
 
 /** Groups of one large session each that run at the same time, besides those of the other sessions. */
@@ -50,21 +59,25 @@ export type RunGroup = (
 export class ImportQueue {
   private readonly kinds: Readonly<Record<SessionKind, KindQueue>>;
 
-  constructor(run: RunGroup, options: QueueOptions) {
-    const queue = (kind: SessionKind) =>
-      new KindQueue((requests, limits) => run(kind, requests, limits), options);
+  constructor(run: RunGroup, options: QueueOptions, observer: ImportObserver) {
+    const queue = (kind: SessionKind) => new KindQueue(kind, run, options, observer);
     this.kinds = { user: queue('user'), business: queue('business') };
   }
 
   /**
    * Imports one session, in a group with whoever is waiting too.
    *
-   * @param signal gives the call up while it waits; once its group has started, it has no effect.
+   * @param waiter gives the call up while it waits; once its group has started, that has no effect.
    * @throws ServiceError with what went wrong; OVERLOADED if too many calls wait already.
    * @throws CallAbandoned if the signal came before the import began.
    */
-  async submit(request: ImportRequest, signal: AbortSignal): Promise<ImportedSession> {
-    return this.kinds[request.kind].submit(request, signal);
+  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportedSession> {
+    return this.kinds[request.kind].submit(request, waiter);
+  }
+
+  /** How many calls wait, by kind and lane. */
+  lengths(): QueueLength[] {
+    return Object.values(this.kinds).flatMap((queue) => queue.lengths());
   }
 }
 
@@ -80,11 +93,10 @@ class KindQueue {
   private typicalRows = 0;
 
   constructor(
-    private readonly run: (
-      requests: readonly ImportRequest[],
-      limits: RowLimits,
-    ) => Promise<readonly Outcome[]>,
+    private readonly kind: SessionKind,
+    private readonly run: RunGroup,
     private readonly options: QueueOptions,
+    private readonly observer: ImportObserver,
   ) {
     this.limits = { group: options.groupRows, session: options.groupRows / 2 };
     this.usual = new Lane((calls) => this.runUsual(calls), {
@@ -99,7 +111,15 @@ class KindQueue {
     });
   }
 
-  async submit(request: ImportRequest, signal: AbortSignal): Promise<ImportedSession> {
+  lengths(): QueueLength[] {
+    return [
+      { kind: this.kind, lane: 'usual', calls: this.usual.length },
+      { kind: this.kind, lane: 'large', calls: this.large.length },
+    ];
+  }
+
+  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportedSession> {
+    const { signal } = waiter;
     if (signal.aborted) throw new CallAbandoned();
     if (this.usual.length + this.large.length >= this.options.limit) {
       const overloaded = new ServiceError({ reason: 'OVERLOADED' });
@@ -120,7 +140,8 @@ class KindQueue {
       signal.addEventListener('abort', giveUp, { once: true });
       const call: Call = {
         request,
-        signal,
+        waiter,
+        waiting: beginWaiting(),
         rows: undefined,
         resolve: ending(resolve),
         reject: ending(reject),
@@ -151,7 +172,7 @@ class KindQueue {
       const outcome = outcomes[index];
       if (outcome?.type !== 'postponed') continue;
       call.rows = outcome.rows;
-      if (call.signal.aborted) call.reject(new CallAbandoned());
+      if (call.waiter.signal.aborted) call.reject(new CallAbandoned());
       else if (call.rows > this.limits.session) this.large.add(call);
       else postponed.push(call);
     }
@@ -164,10 +185,21 @@ class KindQueue {
 
   /** Runs a group, and answers the calls that it has settled. */
   private async runGroup(calls: readonly Call[], limits: RowLimits): Promise<readonly Outcome[]> {
-    const outcomes = await this.run(
-      calls.map(({ request }) => request),
-      limits,
+    const { kind, observer } = this;
+    const startedAt = performance.now();
+    for (const { waiter, waiting } of calls) {
+      const waitedMs = startedAt - waiting.since;
+      observer.waited(kind, waitedMs / 1_000);
+      waiter.begun?.({ calls: calls.length, waitedMs });
+    }
+    const requests = calls.map(({ request }) => request);
+    const outcomes = await inGroupSpan(
+      { 'session_import.kind': kind, 'session_import.calls': calls.length },
+      calls.map(({ waiting }) => waiting),
+      () => this.run(kind, requests, limits),
     );
+    const seconds = (performance.now() - startedAt) / 1_000;
+    observer.groupEnded(kind, { calls: calls.length, seconds });
     for (const [index, call] of calls.entries()) {
       const outcome = outcomes[index];
       if (outcome?.type === 'imported') call.resolve(outcome.session);

@@ -8,6 +8,7 @@ import { ServiceError, toServiceError } from '../errors';
 import { planClone, SchemaMismatch, type ClonePlan } from './clone-plan';
 import { planImport, type PlannedImport } from './planned-import';
 import { importGroup, type Outcome, type Outcomes, type RowLimits } from './import-group';
+import type { ImportObserver } from './observer';
 import { kindSchemas } from './relations';
 import type { ImportRequest, SessionKind } from './session';
 import { SessionNumbers } from './session-numbers';
@@ -35,6 +36,7 @@ export class Importer {
     private readonly db: Database,
     private readonly plans: Readonly<Record<SessionKind, ClonePlan>>,
     private readonly numbers: SessionNumbers,
+    private readonly observer: ImportObserver,
   ) {}
 
   /**
@@ -43,7 +45,7 @@ export class Importer {
    * @throws SchemaMismatch if the database lacks a migration, or holds something of a session that
    * the importer would not copy: see {@link planClone}.
    */
-  static async create(db: Database): Promise<Importer> {
+  static async create(db: Database, observer: ImportObserver): Promise<Importer> {
     const pending = await pendingMigrations(db);
     if (pending.length > 0) {
       throw new SchemaMismatch(
@@ -54,7 +56,7 @@ export class Importer {
       user: await planClone(db, kindSchemas.user),
       business: await planClone(db, kindSchemas.business),
     };
-    return new Importer(db, plans, new SessionNumbers(db));
+    return new Importer(db, plans, new SessionNumbers(db, observer), observer);
   }
 
   /**
@@ -87,7 +89,13 @@ export class Importer {
     if (calls.length === 0) return new Map();
     try {
       const tries = calls.length === 1 ? usualTries : triesOfGroup;
-      return await retrying(() => this.tryGroup(work, calls), tries);
+      return await retrying(
+        () => this.tryGroup(work, calls),
+        tries,
+        (failure) => {
+          this.observer.retried(failure);
+        },
+      );
     } catch (error) {
       const failure = databaseFailure(error);
       if (calls.length === 1 || failure === 'unreachable' || performance.now() >= work.until) {

@@ -1,12 +1,22 @@
 import type { ApplicationId } from '../db/ids';
+import type { Waiting } from '../telemetry/tracing';
 import { FairLine } from './fair-line';
 import type { ImportedSession, ImportRequest } from './session';
+
+/** Whoever waits for an import. */
+export interface Waiter {
+  /** Fires when the import is given up. */
+  readonly signal: AbortSignal;
+  /** Is told when a group takes the import in: how many it has, and for how long they have waited. */
+  readonly begun?: (group: { readonly calls: number; readonly waitedMs: number }) => void;
+}
 
 /** A call that waits, or whose group runs. */
 export interface Call {
   readonly request: ImportRequest;
-  /** Fires when its caller gives it up. */
-  readonly signal: AbortSignal;
+  readonly waiter: Waiter;
+  /** Since when it waits, and where it stands in its trace. */
+  readonly waiting: Waiting;
   /** The rows of its session; undefined until a group has counted them. */
   rows: number | undefined;
   readonly resolve: (session: ImportedSession) => void;

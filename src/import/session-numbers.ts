@@ -4,6 +4,7 @@ import { databaseFailure } from '../db/errors';
 import { fromBinary, toBinary, type ApplicationId } from '../db/ids';
 import { read, write } from '../db/query';
 import { retrying, triesOfGroup, usualTries } from '../db/retrying';
+import { unobserved, type ImportObserver } from './observer';
 
 /** Numbers that are leased at once for an application, at least. */
 const blockSize = 64;
@@ -27,7 +28,10 @@ interface Lease {
 export class SessionNumbers {
   private readonly leases = new LRUCache<ApplicationId, Lease>({ max: leasesKept });
 
-  constructor(private readonly db: Database) {}
+  constructor(
+    private readonly db: Database,
+    private readonly observer: ImportObserver = unobserved,
+  ) {}
 
   /**
    * A number for each of some imports, in their order.
@@ -66,7 +70,13 @@ export class SessionNumbers {
     if (ids.length === 0) return new Map();
     try {
       const tries = ids.length === 1 ? usualTries : triesOfGroup;
-      const starts = await retrying(() => leaseBlocks(this.db, ids, size), tries);
+      const starts = await retrying(
+        () => leaseBlocks(this.db, ids, size),
+        tries,
+        (failure) => {
+          this.observer.retried(failure);
+        },
+      );
       return new Map([...starts].map(([id, next]) => [id, { next, end: next + size }]));
     } catch (error) {
       if (ids.length === 1 || databaseFailure(error) === 'unreachable') {

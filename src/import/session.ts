@@ -26,13 +26,19 @@ export const finishedStatuses: ReadonlySet<SessionStatus> = new Set<SessionStatu
   'Kyc Expired',
 ]);
 
+/** Who acts for an application: whoever has one of its API keys, or a gateway that is trusted. */
+export type Actor =
+  | { readonly apiKeyId: ApiKeyId; readonly gateway: null }
+  /** By the name in the gateway's certificate that is trusted. */
+  | { readonly apiKeyId: null; readonly gateway: string };
+
 /** One call to import one session: who asks, for what, on which token's strength. */
 export interface ImportRequest {
   readonly kind: SessionKind;
   /** The importing application. */
   readonly applicationId: ApplicationId;
-  /** The key the caller used: kept in the ledger. */
-  readonly apiKeyId: ApiKeyId;
+  /** Who asks on its behalf: kept in the ledger. */
+  readonly actor: Actor;
   readonly sourceApplicationId: ApplicationId;
   readonly sourceSessionId: SessionId;
   /** What identifies the share token afterwards; never the token itself. */

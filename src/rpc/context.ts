@@ -1,16 +1,20 @@
 import type { Callers } from '../auth/callers';
 import type { ImportQueue } from '../import/import-queue';
+import type { ImportObserver } from '../import/observer';
 import type { Logger } from '../telemetry/logger';
-import type { RunningCalls } from './running-calls';
 import type { ShareTokenVerifier } from '../token/verifier';
+import type { RateLimiter } from './rate-limiter';
+import type { RunningCalls } from './running-calls';
 
 /** What every RPC works with. */
 export interface Context {
   readonly callers: Callers;
+  readonly rateLimiter: RateLimiter;
   readonly shareTokens: ShareTokenVerifier;
   readonly imports: ImportQueue;
   /** What a session's URL starts with, without a slash at the end. */
   readonly sessionBaseUrl: string;
   readonly running: RunningCalls;
+  readonly observer: ImportObserver;
   readonly log: Logger;
 }

@@ -8,24 +8,28 @@ const interval = 1_000;
 /** How long its answer may take, in milliseconds. */
 const patience = 2_000;
 
+/** The name under which the process says that it runs, whatever else is the matter. */
+const liveness = 'liveness';
+
+/** The names under which it says whether it takes calls; the empty one is the server as a whole. */
+const readiness = ['', 'readiness', 'sessionimport.v1.SessionImport'];
+
 /**
- * The standard health service (grpc.health.v1): SERVING only while the database answers and
- * takes writes, for the server as a whole (the empty name) and for each service.
+ * Whether the service is ready: the database answers and takes writes, and nobody has told it to stop.
+ * Told to the world by the standard health service (grpc.health.v1), Watch included.
  */
 export class HealthMonitor {
-  private readonly health: HealthImplementation;
-  private readonly names: readonly string[];
-  private serving: boolean | undefined;
+  private readonly health = new HealthImplementation({ [liveness]: 'SERVING' });
+  private reported: boolean | undefined;
   private timer: NodeJS.Timeout | undefined;
   private stopped = false;
 
-  constructor(
-    private readonly db: Database,
-    services: readonly string[],
-  ) {
-    this.names = ['', ...services];
-    this.health = new HealthImplementation();
+  constructor(private readonly db: Database) {
     this.report(false);
+  }
+
+  get ready(): boolean {
+    return this.reported === true;
   }
 
   addToServer(server: Server): void {
@@ -48,12 +52,10 @@ export class HealthMonitor {
 
   /** Sets the status where it has changed: everybody who watches it is told. */
   private report(answers: boolean): void {
-    const serving = answers && !this.stopped;
-    if (serving === this.serving) return;
-    this.serving = serving;
-    for (const name of this.names) {
-      this.health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
-    }
+    const ready = answers && !this.stopped;
+    if (ready === this.reported) return;
+    this.reported = ready;
+    for (const name of readiness) this.health.setStatus(name, ready ? 'SERVING' : 'NOT_SERVING');
   }
 
   private async databaseAnswers(): Promise<boolean> {

@@ -5,23 +5,42 @@ import type {
   ImportSessionRequest,
   ImportSessionResponse,
 } from '../gen/sessionimport/v1/session_import';
+import type { ImportEnding } from '../import/observer';
+import { inSpan } from '../telemetry/tracing';
 import type { VerifiedShareToken } from '../token/share-token';
 import type { Context } from './context';
 import { parseImportSessionRequest } from './import-session-request';
 import { importSessionResponse } from './import-session-response';
-import { unary } from './unary';
+import { tenths, unary } from './unary';
+
+const name = { service: 'sessionimport.v1.SessionImport', method: 'ImportSession' };
+
+/** What is known of a call when it ends. */
+type Known = { -readonly [Fact in Exclude<keyof ImportEnding, 'result'>]: ImportEnding[Fact] };
 
 /** Clones the session behind a share token into the caller's application. */
 export function importSession(
   context: Context,
 ): handleUnaryCall<ImportSessionRequest, ImportSessionResponse> {
-  return unary('ImportSession', context, async (call) => {
-    const caller = await context.callers.authenticate(call.metadata('x-api-key'));
-    call.note({ application_id: caller.applicationId, api_key_id: caller.apiKeyId });
+  return unary(name, context, async (call, onEnd) => {
+    const known: Known = { kind: undefined, trusted: undefined, clonedRows: [] };
+    onEnd((ended) => {
+      context.observer.callEnded({ ...known, result: ended === 'OK' ? 'imported' : ended });
+    });
+
+    const caller = await inSpan('authenticate', () =>
+      context.callers.authenticate(call.credentials),
+    );
+    call.note({ application_id: caller.applicationId, ...actorFacts(caller) });
     requirePrivilege(caller, 'write:sessions');
+    context.rateLimiter.admit(caller.applicationId);
 
     const request = parseImportSessionRequest(call.request);
-    const token = await context.shareTokens.verify(request.shareToken);
+    known.trusted = request.trustReview;
+    const token = await inSpan('verify the share token', () =>
+      context.shareTokens.verify(request.shareToken),
+    );
+    known.kind = token.kind;
     call.note({
       session_kind: token.kind,
       shared_from_session: token.sessionId,
@@ -33,7 +52,7 @@ export function importSession(
       {
         kind: token.kind,
         applicationId: caller.applicationId,
-        apiKeyId: caller.apiKeyId,
+        actor: caller.actor,
         sourceApplicationId: token.fromApplicationId,
         sourceSessionId: token.sessionId,
         token: token.trace,
@@ -41,11 +60,21 @@ export function importSession(
         vendorData: request.vendorData,
         trustReview: request.trustReview,
       },
-      call.signal,
+      {
+        signal: call.signal,
+        begun: ({ calls, waitedMs }) => {
+          call.note({ group_size: calls, queue_ms: tenths(waitedMs) });
+        },
+      },
     );
+    known.clonedRows = session.clonedRows;
     call.note({ session_id: session.sessionId });
     return importSessionResponse(session, context.sessionBaseUrl);
   });
+}
+
+function actorFacts({ actor }: Caller): Record<string, string> {
+  return actor.apiKeyId === null ? { gateway: actor.gateway } : { api_key_id: actor.apiKeyId };
 }
 
 function requireSharedWith({ applicationId }: Caller, token: VerifiedShareToken): void {

@@ -25,15 +25,35 @@ type Answers = {
 
 /** The one place where problems become gRPC statuses: the error table of the README, as code. */
 const answers: Answers = {
+  CREDENTIALS_AMBIGUOUS: () => ({
+    code: status.INVALID_ARGUMENT,
+    message:
+      'Send either x-api-key or, as a trusted gateway, x-application-id: with both, it is not clear who calls.',
+  }),
   API_KEY_INVALID: () => ({
     code: status.UNAUTHENTICATED,
     message:
       'Send a valid API key in the metadata x-api-key: it is missing, unknown, revoked or expired.',
   }),
+  GATEWAY_NOT_TRUSTED: () => ({
+    code: status.PERMISSION_DENIED,
+    message:
+      'Only a trusted gateway may name the application it acts for in x-application-id, and the certificate of this connection names none. Send x-api-key instead, or have the gateway listed.',
+  }),
+  APPLICATION_NOT_FOUND: () => ({
+    code: status.NOT_FOUND,
+    message: 'Name one application that exists in x-application-id, by its UUID.',
+  }),
   PRIVILEGE_MISSING: ({ privilege }) => ({
     code: status.PERMISSION_DENIED,
     message: `The API key lacks the privilege ${privilege}; use a key that has it.`,
     metadata: { privilege },
+  }),
+  RATE_LIMITED: ({ retryAfter: milliseconds }) => ({
+    code: status.RESOURCE_EXHAUSTED,
+    message:
+      'Your application calls more often than it may. Try again later, with a growing pause.',
+    details: [retryAfter(milliseconds)],
   }),
   INVALID_REQUEST: ({ violations }) => ({
     code: status.INVALID_ARGUMENT,

@@ -5,44 +5,75 @@ import {
   type ServerUnaryCall,
   type StatusObject,
 } from '@grpc/grpc-js';
+import type { Credentials } from '../auth/callers';
+import { peerNames } from '../auth/peer-names';
 import { newId } from '../db/ids';
 import { CallAbandoned, toServiceError } from '../errors';
+import { markFailed, startCallSpan, traceIdOf, within } from '../telemetry/tracing';
 import type { Context } from './context';
 import { problemStatus } from './status';
+
+/** What a log line says of a call: ids and figures, and never a secret or a personal datum. */
+type Facts = Record<string, string | number | boolean>;
 
 /** One call, as an RPC sees it. */
 interface Call<Request> {
   readonly request: Request;
-  /** The value of a metadata key; undefined if it is missing or given more than once. */
-  readonly metadata: (key: string) => string | undefined;
+  readonly credentials: Credentials;
   /** Fires when the caller has cancelled, or the deadline has passed. */
   readonly signal: AbortSignal;
-  /** Adds facts to the call's log line: ids, and never a secret or a personal datum. */
-  readonly note: (facts: Readonly<Record<string, string>>) => void;
+  /** Adds facts to the call's log line. */
+  readonly note: (facts: Readonly<Facts>) => void;
 }
+
+/** The name of a gRPC method, in its parts. */
+export interface MethodName {
+  /** With its package: `sessionimport.v1.SessionImport`. */
+  readonly service: string;
+  readonly method: string;
+}
+
+/** How a call ended: `OK`, a reason of the error table, or a code of gRPC if there is none. */
+type Ended = (result: string) => void;
 
 /** The metadata of the answer that names the request, and finds its log line. */
 const requestIdKey = 'x-request-id';
 
 /**
- * Makes a gRPC handler of a plain async function: gives the call an id, turns what it throws into a
- * status with details, and writes one log line.
+ * Makes a gRPC handler of a plain async function: gives the call an id and a span, turns what it
+ * throws into a status with details, and writes one log line.
+ *
+ * @param handle does the work. It may set how it wants to be told of the end, whatever that is.
  */
 export function unary<Request, Response>(
-  method: string,
+  { service, method }: MethodName,
   { log, running }: Context,
-  handle: (call: Call<Request>) => Promise<Response>,
+  handle: (call: Call<Request>, onEnd: (ended: Ended) => void) => Promise<Response>,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     const startedAt = performance.now();
     const requestId = newId();
-    const facts: Record<string, string> = { method, request_id: requestId };
-    const finish = (code: status, extra: object): void => {
+    const span = startCallSpan(service, method, call.metadata);
+    const facts: Facts = { method, request_id: requestId };
+    const traceId = traceIdOf(span);
+    if (traceId !== undefined) facts['trace_id'] = traceId;
+    let ended: Ended | undefined;
+
+    const finish = (code: status, extra: { readonly reason?: string; readonly err?: unknown }) => {
       answered = true;
-      const ms = Math.round((performance.now() - startedAt) * 10) / 10;
-      const line = { ...facts, code: status[code], ms, ...extra };
+      const result = extra.reason ?? status[code];
+      const line = {
+        ...facts,
+        code: status[code],
+        ...extra,
+        ms: tenths(performance.now() - startedAt),
+      };
       if (code === status.INTERNAL) log.error(line, 'call failed');
       else log.info(line, 'call');
+      span.setAttribute('rpc.grpc.status_code', code);
+      if (code === status.INTERNAL || code === status.UNAVAILABLE) markFailed(span, result);
+      span.end();
+      ended?.(result);
     };
 
     const controller = new AbortController();
@@ -51,12 +82,16 @@ export function unary<Request, Response>(
     call.on('cancelled', () => {
       if (!answered) controller.abort();
     });
-    const work = handle({
+    const asked: Call<Request> = {
       request: call.request,
-      metadata: (key) => onlyValue(call.metadata, key),
+      credentials: credentialsOf(call),
       signal: controller.signal,
       note: (more) => Object.assign(facts, more),
-    }).then(
+    };
+    const onEnd = (end: Ended): void => {
+      ended = end;
+    };
+    const work = within(span, () => handle(asked, onEnd)).then(
       (response) => {
         finish(status.OK, {});
         call.sendMetadata(withRequestId(new Metadata(), requestId));
@@ -82,6 +117,11 @@ export function unary<Request, Response>(
   };
 }
 
+/** Milliseconds to one digit: more would say nothing. */
+export function tenths(milliseconds: number): number {
+  return Math.round(milliseconds * 10) / 10;
+}
+
 /**
  * The id goes with the answer: in the header of a good one, in the trailer of a failure. A header
  * that is sent earlier commits the call, and no client's retry policy would apply any more (gRFC A6).
@@ -91,10 +131,20 @@ function withRequestId(metadata: Metadata, requestId: string): Metadata {
   return metadata;
 }
 
+function credentialsOf(call: ServerUnaryCall<unknown, unknown>): Credentials {
+  return {
+    apiKey: onlyValue(call.metadata, 'x-api-key'),
+    applicationId: onlyValue(call.metadata, 'x-application-id'),
+    peerNames: () => peerNames(call.getAuthContext().sslPeerCertificate),
+  };
+}
+
+/** The value of a metadata key; empty, which nothing is called, if it is given more than once. */
 function onlyValue(metadata: Metadata, key: string): string | undefined {
   const values = metadata.get(key);
+  if (values.length === 0) return undefined;
   const [value] = values;
-  return values.length === 1 && typeof value === 'string' ? value : undefined;
+  return values.length === 1 && typeof value === 'string' ? value : '';
 }
 
 function abandonedStatus(

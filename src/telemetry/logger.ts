@@ -1,4 +1,5 @@
 import { pino, type DestinationStream, type Logger } from 'pino';
+import pretty from 'pino-pretty';
 import { databaseErrorCode, isDatabaseError } from '../db/errors';
 
 export type { Logger };
@@ -6,8 +7,24 @@ export type { Logger };
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Makes the service's logger: one JSON object per line, on standard output unless told otherwise. */
-export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
+/** `auto`: pretty on a terminal, JSON elsewhere. */
+export const logFormats = ['auto', 'json', 'pretty'] as const;
+
+/** How much to log, and how. */
+export interface LogOptions {
+  readonly level: LogLevel;
+  readonly format: (typeof logFormats)[number];
+}
+
+/**
+ * Makes the service's logger: one JSON object per line, or lines for people.
+ *
+ * @param destination where the lines go, if not to standard output.
+ */
+export function createLogger(
+  { level, format }: LogOptions,
+  destination: DestinationStream = pino.destination(1),
+): Logger {
   const options = {
     level,
     base: null,
@@ -15,7 +32,11 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: describeError },
   };
-  return destination ? pino(options, destination) : pino(options);
+  const forPeople = format === 'pretty' || (format === 'auto' && process.stdout.isTTY);
+  return pino(
+    options,
+    forPeople ? pretty({ destination, colorize: process.stdout.isTTY }) : destination,
+  );
 }
 
 /** What a log line says of an error. */

@@ -13,6 +13,7 @@ const reminder = 60_000;
 export class Keys {
   private readonly timer: NodeJS.Timeout;
   private refreshing: Promise<void> | undefined;
+  private readAt = performance.now();
   private askedAt = Number.NEGATIVE_INFINITY;
   private complainedAt = Number.NEGATIVE_INFINITY;
 
@@ -60,6 +61,12 @@ export class Keys {
     return this.lookUp(kid, algorithm);
   }
 
+  /** How many keys are in use, and how long ago they were last read, in seconds. */
+  state(): { readonly keys: number; readonly ageSeconds: number } {
+    const ageSeconds = (performance.now() - this.readAt) / 1_000;
+    return { keys: this.current.keys.size, ageSeconds };
+  }
+
   close(): void {
     clearInterval(this.timer);
   }
@@ -87,6 +94,7 @@ export class Keys {
         this.log[level]({ source, kids, ignored: next.ignored }, 'share token keys have changed');
       }
       this.current = next;
+      this.readAt = performance.now();
       this.complainedAt = Number.NEGATIVE_INFINITY;
     } catch (error) {
       if (performance.now() - this.complainedAt < reminder) return;

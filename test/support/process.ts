@@ -26,7 +26,8 @@ export class ServiceProcess {
       ['-r', 'sucrase/register', path.join(root, 'src', 'main.ts'), ...args],
       {
         cwd: root,
-        env: { PATH: process.env['PATH'], ...environment },
+        // As in production: a .env file of whoever runs the tests has no say.
+        env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...environment },
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );
@@ -35,7 +36,11 @@ export class ServiceProcess {
 
   /** Starts `serve` and waits until it does. */
   static async serve(environment: Readonly<Record<string, string>>): Promise<ServiceProcess> {
-    const service = ServiceProcess.run(['serve'], { GRPC_ADDRESS: '127.0.0.1:0', ...environment });
+    const service = ServiceProcess.run(['serve'], {
+      GRPC_ADDRESS: '127.0.0.1:0',
+      METRICS_ADDRESS: '127.0.0.1:0',
+      ...environment,
+    });
     await Promise.race([service.logged('serving'), once(service.child, 'exit')]);
     if (service.child.exitCode !== null) throw new Error(`serve has ended: ${service.errors}`);
     return service;

@@ -59,13 +59,15 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const config = readConfig({
     DATABASE_URL: databaseUrl(),
     GRPC_ADDRESS: '127.0.0.1:0',
+    METRICS_ADDRESS: '127.0.0.1:0',
     SHARE_TOKEN_JWKS: signer.jwks,
     SESSION_BASE_URL: 'https://verify.example.com/session',
     ...options.environment,
   });
-  const log = createLogger(options.logLevel ?? 'debug', {
-    write: (line) => logLines.push(line),
-  });
+  const log = createLogger(
+    { level: options.logLevel ?? 'debug', format: 'json' },
+    { write: (line) => logLines.push(line) },
+  );
   const server = await SessionImportServer.start(config, log, options.clock);
   const client = new TestClient(server.port);
   return {

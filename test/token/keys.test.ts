@@ -15,7 +15,7 @@ import { generateSigningKey } from '../../src/token/signing';
 import { eventually, without } from '../support/helpers';
 
 describe('the keys for share tokens', () => {
-  const log = createLogger('silent');
+  const log = createLogger({ level: 'silent', format: 'json' });
   let folder: string;
   let file: string;
   const opened: Keys[] = [];

@@ -7,6 +7,7 @@ import * as createSessions from './004-create-sessions';
 import * as createUserRelations from './005-create-user-relations';
 import * as createBusinessRelations from './006-create-business-relations';
 import * as createSessionImports from './007-create-session-imports';
+import * as recordGateways from './008-record-gateways';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -23,6 +24,7 @@ const all: readonly NamedMigration[] = [
   { file: '005-create-user-relations', migration: createUserRelations },
   { file: '006-create-business-relations', migration: createBusinessRelations },
   { file: '007-create-session-imports', migration: createSessionImports },
+  { file: '008-record-gateways', migration: recordGateways },
 ];
 
 /**

@@ -1,0 +1,243 @@
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import type { DatabaseOptions } from '../db/connection';
+import type { DatabaseTls } from '../db/tls';
+import type { QueueOptions } from '../import/import-queue';
+import type { LogOptions } from '../telemetry/logger';
+import { variables, type Values, type Variable, type VariableName } from './variables';
+
+export { variables };
+
+/** Everything that the service is told from outside. */
+export interface Config {
+  readonly grpc: GrpcConfig;
+  readonly database: Omit<Required<DatabaseOptions>, 'poolSize' | 'together'>;
+  /** The path of a JWK Set, or its https URL. */
+  readonly shareTokenJwks: string;
+  /** How far ahead the clocks of token signers may be, in seconds. */
+  readonly shareTokenClockSkew: number;
+  /** What a session's URL starts with, without a slash at the end. */
+  readonly sessionBaseUrl: string;
+  /** Names in client certificates that may act for any application, as `URI:…` or `DNS:…`. */
+  readonly trustedGateways: ReadonlySet<string>;
+  readonly queue: QueueOptions;
+  /** What each application may ask for; undefined: as much as it likes. */
+  readonly rateLimit: RateLimit | undefined;
+  /** How long calls that run may take to finish once the service was told to stop, in seconds. */
+  readonly shutdownGrace: number;
+  /** `host:port` of the HTTP server for metrics and probes; undefined: there is none. */
+  readonly metricsAddress: string | undefined;
+  readonly log: LogOptions;
+}
+
+/** How the gRPC server listens, and what it puts up with. */
+export interface GrpcConfig {
+  /** `host:port` to listen on; port 0 takes a free one. */
+  readonly address: string;
+  /** Undefined: plain text. */
+  readonly tls: TlsConfig | undefined;
+  /** How long a client may be silent before it is asked for a sign of life, in seconds. */
+  readonly keepalive: number;
+  /** How long a connection is kept, in seconds; 0: for ever. */
+  readonly maxConnectionAge: number;
+  /** How many calls a connection carries at the same time. */
+  readonly maxConcurrentStreams: number;
+  /** How long a client may take to send a request that it has begun, in seconds. */
+  readonly requestTimeout: number;
+}
+
+/** Paths of the PEM files that the gRPC server's TLS is made of. */
+export interface TlsConfig {
+  readonly certificate: string;
+  readonly privateKey: string;
+  /** Undefined: clients are not asked for certificates. */
+  readonly clientCa: string | undefined;
+  readonly clientCertificate: 'required' | 'optional';
+}
+
+/** A token bucket for each application. */
+export interface RateLimit {
+  /** What flows in, per second. */
+  readonly perSecond: number;
+  /** What it holds. */
+  readonly burst: number;
+}
+
+/** The environment is not what it must be; the message lists every mistake. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+
+  constructor(mistakes: readonly string[]) {
+    super(['The configuration has mistakes:', ...mistakes].join('\n  '));
+  }
+}
+
+/**
+ * Reads the configuration of the service.
+ *
+ * @throws ConfigError listing every variable that is missing or wrong. Values are not repeated: some
+ * are secret.
+ */
+export function readConfig(environment: NodeJS.ProcessEnv): Config {
+  const values = readVariables(environment, Object.keys(variables) as VariableName[]);
+  return {
+    grpc: {
+      address: values.GRPC_ADDRESS,
+      tls: tlsConfig(values),
+      keepalive: values.GRPC_KEEPALIVE,
+      maxConnectionAge: values.GRPC_MAX_CONNECTION_AGE,
+      maxConcurrentStreams: values.GRPC_MAX_CONCURRENT_STREAMS,
+      requestTimeout: values.GRPC_REQUEST_TIMEOUT,
+    },
+    database: {
+      ...databaseAddress(values),
+      lockWaitSeconds: values.DATABASE_LOCK_WAIT,
+      silenceSeconds: values.DATABASE_SILENCE,
+    },
+    shareTokenJwks: values.SHARE_TOKEN_JWKS,
+    shareTokenClockSkew: values.SHARE_TOKEN_CLOCK_SKEW,
+    sessionBaseUrl: values.SESSION_BASE_URL,
+    trustedGateways: new Set(values.TRUSTED_GATEWAYS),
+    queue: {
+      workers: values.IMPORT_WORKERS,
+      groupSize: values.IMPORT_GROUP_SIZE,
+      groupRows: values.IMPORT_GROUP_ROWS,
+      limit: values.IMPORT_QUEUE_LIMIT,
+    },
+    rateLimit:
+      values.RATE_LIMIT === 0
+        ? undefined
+        : { perSecond: values.RATE_LIMIT, burst: values.RATE_LIMIT_BURST },
+    shutdownGrace: values.SHUTDOWN_GRACE,
+    metricsAddress: values.METRICS_ADDRESS,
+    log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT },
+  };
+}
+
+/** Where the database is, and how it is talked to. */
+export interface DatabaseAddress {
+  readonly url: string;
+  readonly tls: DatabaseTls;
+}
+
+/**
+ * Reads what the commands that only talk to the database need.
+ *
+ * @throws ConfigError
+ */
+export function readDatabaseAddress(environment: NodeJS.ProcessEnv): DatabaseAddress {
+  return databaseAddress(
+    readVariables(environment, ['DATABASE_URL', 'DATABASE_TLS', 'DATABASE_TLS_CA']),
+  );
+}
+
+function databaseAddress(
+  values: Pick<Values, 'DATABASE_URL' | 'DATABASE_TLS' | 'DATABASE_TLS_CA'>,
+): DatabaseAddress {
+  return {
+    url: values.DATABASE_URL,
+    tls: { mode: values.DATABASE_TLS, caFile: values.DATABASE_TLS_CA },
+  };
+}
+
+function tlsConfig(values: Values): TlsConfig | undefined {
+  const { GRPC_TLS_CERT: certificate, GRPC_TLS_KEY: privateKey } = values;
+  if (certificate === undefined || privateKey === undefined) return undefined;
+  return {
+    certificate,
+    privateKey,
+    clientCa: values.GRPC_TLS_CLIENT_CA,
+    clientCertificate: values.GRPC_TLS_CLIENT_AUTH,
+  };
+}
+
+/** What must hold between variables. Those that are missing or wrong by themselves are not there. */
+const rules: readonly ((values: Partial<Values>) => string | false | undefined)[] = [
+  ({ DATABASE_SILENCE: silence = Infinity, DATABASE_LOCK_WAIT: wait = 0 }) =>
+    silence < wait * 2 &&
+    'DATABASE_SILENCE must be at least twice DATABASE_LOCK_WAIT, or a lock looks like a database that is gone.',
+  ({ DATABASE_TLS: tls, DATABASE_TLS_CA: ca }) =>
+    tls === 'off' && ca !== undefined && 'DATABASE_TLS_CA has no effect: set DATABASE_TLS as well.',
+  ({ DATABASE_TLS: tls, DATABASE_URL: url }) =>
+    tls === 'verify-full' &&
+    url !== undefined &&
+    isIP(new URL(url).hostname.replace(/^\[|\]$/g, '')) !== 0 &&
+    'DATABASE_TLS=verify-full needs a host name in DATABASE_URL: there is no name to check in an IP address.',
+  ({ GRPC_TLS_CERT: certificate, GRPC_TLS_KEY: key }) =>
+    (certificate === undefined) !== (key === undefined) &&
+    'GRPC_TLS_CERT and GRPC_TLS_KEY go together: set both.',
+  ({ GRPC_TLS_CLIENT_CA: ca, GRPC_TLS_CERT: certificate }) =>
+    ca !== undefined &&
+    certificate === undefined &&
+    'GRPC_TLS_CLIENT_CA has no effect without GRPC_TLS_CERT.',
+  ({ TRUSTED_GATEWAYS: gateways, GRPC_TLS_CLIENT_CA: ca }) =>
+    gateways !== undefined &&
+    ca === undefined &&
+    'TRUSTED_GATEWAYS needs GRPC_TLS_CLIENT_CA: a gateway shows who it is by its certificate.',
+  ({ GRPC_ADDRESS: address, GRPC_TLS_CERT: certificate, GRPC_ALLOW_PLAINTEXT: allowed }) =>
+    address !== undefined &&
+    !isLoopback(address) &&
+    certificate === undefined &&
+    allowed === false &&
+    'GRPC_ADDRESS is not on loopback, and API keys and share tokens would travel in plain text: set GRPC_TLS_CERT and GRPC_TLS_KEY, or GRPC_ALLOW_PLAINTEXT=true where something else encrypts.',
+];
+
+function isLoopback(address: string): boolean {
+  return /^(localhost|\[::1\]|127(\.\d+){3}):\d+$/.test(address);
+}
+
+function readVariables<Name extends VariableName>(
+  environment: NodeJS.ProcessEnv,
+  names: readonly Name[],
+): Pick<Values, Name> {
+  const values: Partial<Record<Name, unknown>> = {};
+  const wrong = new Set<VariableName>();
+  const mistakes: string[] = [];
+  for (const name of names) {
+    try {
+      values[name] = readVariable(environment, name);
+    } catch (error) {
+      wrong.add(name);
+      mistakes.push((error as Error).message);
+    }
+  }
+  for (const rule of rules) {
+    const mistake = rule(values);
+    // What is wrong by itself looks as if it were not set.
+    if (mistake && ![...wrong].some((name) => mistake.includes(name))) mistakes.push(mistake);
+  }
+  if (mistakes.length > 0) throw new ConfigError(mistakes);
+  return values as Pick<Values, Name>;
+}
+
+/** @throws Error with a sentence that says what is wrong with the variable, and never its value. */
+function readVariable(environment: NodeJS.ProcessEnv, name: VariableName): unknown {
+  const variable: Variable<unknown> = variables[name];
+  const text = textOf(environment, name, variable) ?? variable.default;
+  if (text === undefined) {
+    if (variable.optional) return undefined;
+    throw new Error(`${name} is not set. ${variable.description}.`);
+  }
+  const parsed = variable.schema.safeParse(text);
+  if (!parsed.success) throw new Error(`${name} ${parsed.error.issues[0]?.message ?? 'is wrong'}.`);
+  return parsed.data;
+}
+
+function textOf(
+  environment: NodeJS.ProcessEnv,
+  name: VariableName,
+  { secret }: Variable<unknown>,
+): string | undefined {
+  // An empty variable is what a deployment leaves behind that meant to unset it.
+  const text = environment[name] === '' ? undefined : environment[name];
+  const file = secret ? environment[`${name}_FILE`] : undefined;
+  if (file === undefined || file === '') return text;
+  if (text !== undefined)
+    throw new Error(`${name} and ${name}_FILE are both set: set one of them.`);
+  try {
+    // Editors and `echo` put a line feed at the end, which no value has.
+    return readFileSync(file, 'utf8').trimEnd();
+  } catch {
+    throw new Error(`${name}_FILE names a file that can not be read.`);
+  }
+}

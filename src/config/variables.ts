@@ -1,0 +1,248 @@
+import { accessSync, constants } from 'node:fs';
+import { z } from 'zod';
+import { logFormats, logLevels } from '../telemetry/logger';
+import { databaseTlsModes } from '../db/tls';
+
+/** One environment variable: how to read it, and how to explain it. */
+export interface Variable<T> {
+  readonly description: string;
+  /** What holds when the variable is not set. */
+  readonly default?: string;
+  /** The variable may be left out, and then there is no value. */
+  readonly optional?: true;
+  /** The value is a secret: it may also come from the file that `<name>_FILE` names. */
+  readonly secret?: true;
+  readonly schema: z.ZodType<T, string>;
+}
+
+const databaseUrl = z
+  .string()
+  .regex(/^mysql:\/\/[^/]+\/[^/?]+/, 'must look like mysql://user:password@host:port/database')
+  .refine(isUrl, 'is no URL; what is special in a password must be percent-encoded');
+
+function isUrl(text: string): boolean {
+  try {
+    const { username, password } = new URL(text);
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const wholeNumber = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.number().min(least, `must be at least ${least}`).max(most, `must be at most ${most}`));
+
+const address = z
+  .string()
+  .regex(/^(\[[^\]]+\]|[^:/]+):\d{1,5}$/, 'must look like host:port')
+  .refine((text) => Number(text.split(':').at(-1)) <= 65_535, 'has no such port');
+
+const oneOf = <T extends string>(choices: readonly [T, ...T[]]) =>
+  z.enum(choices, `must be one of ${choices.join(', ')}`);
+
+const file = z.string().refine(isReadable, 'names a file that can not be read');
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Host names are compared without regard to case (RFC 4343). */
+function certificateName(text: string): string {
+  const name = text.trim();
+  return name.startsWith('DNS:') ? `DNS:${name.slice('DNS:'.length).toLowerCase()}` : name;
+}
+
+/** The names of certificates (RFC 5280, section 4.2.1.6) as Node.js writes them, with commas between. */
+const certificateNames = z
+  .string()
+  .transform((text) => text.split(',').map(certificateName))
+  .pipe(z.array(z.string().regex(/^(URI|DNS):\S+$/, 'must list names like URI:… or DNS:…')));
+
+/** Every variable that the service reads, in the order in which they are explained. */
+export const variables = {
+  DATABASE_URL: {
+    description: 'The MySQL database: mysql://user:password@host:port/database',
+    secret: true,
+    schema: databaseUrl,
+  },
+  DATABASE_TLS: {
+    description:
+      'How MySQL is talked to: off is plain text, verify-ca checks the chain of its certificate, verify-full its host name too',
+    default: 'off',
+    schema: oneOf(databaseTlsModes),
+  },
+  DATABASE_TLS_CA: {
+    description:
+      "The PEM file with the CAs that MySQL's certificate must come from; without it, those of Node.js",
+    optional: true,
+    schema: file,
+  },
+  DATABASE_LOCK_WAIT: {
+    description: 'How long a statement waits for a row that is locked, in seconds',
+    default: '2',
+    schema: wholeNumber(1, 60),
+  },
+  DATABASE_SILENCE: {
+    description:
+      'How long the database may take to answer a statement, in seconds, before its connection is given up; at least twice DATABASE_LOCK_WAIT',
+    default: '30',
+    schema: wholeNumber(2, 3_600),
+  },
+  SHARE_TOKEN_JWKS: {
+    description:
+      'The JWK Set with the keys that share tokens are signed with: the path of a file, or an https URL',
+    schema: z.string().min(1, 'must not be empty'),
+  },
+  SHARE_TOKEN_CLOCK_SKEW: {
+    description: 'How far ahead the clock of whoever signs a share token may be, in seconds',
+    default: '0',
+    schema: wholeNumber(0, 300),
+  },
+  SESSION_BASE_URL: {
+    description: 'What the URL of a session starts with',
+    schema: z
+      .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+      .regex(/^[^?#]*$/, 'must have no query and no fragment')
+      .transform((url) => url.replace(/\/+$/, '')),
+  },
+  GRPC_ADDRESS: {
+    description: 'Where to listen, as host:port; port 0 takes a free one',
+    default: '127.0.0.1:50051',
+    schema: address,
+  },
+  GRPC_TLS_CERT: {
+    description:
+      "The PEM file with the service's certificate and those between it and its CA; read again when it changes",
+    optional: true,
+    schema: file,
+  },
+  GRPC_TLS_KEY: {
+    description: 'The PEM file with the private key of GRPC_TLS_CERT; read again when it changes',
+    optional: true,
+    schema: file,
+  },
+  GRPC_TLS_CLIENT_CA: {
+    description:
+      'The PEM file with the CAs that certificates of clients must come from (mutual TLS); read again when it changes',
+    optional: true,
+    schema: file,
+  },
+  GRPC_TLS_CLIENT_AUTH: {
+    description:
+      'Whether a client may come without a certificate when GRPC_TLS_CLIENT_CA is set: required, optional',
+    default: 'required',
+    schema: oneOf(['required', 'optional'] as const),
+  },
+  GRPC_ALLOW_PLAINTEXT: {
+    description:
+      'Whether to speak plain text where others than this machine can listen: true, false',
+    default: 'false',
+    schema: oneOf(['true', 'false'] as const).transform((text) => text === 'true'),
+  },
+  TRUSTED_GATEWAYS: {
+    description:
+      'The names in client certificates, as URI:… or DNS:… with commas between, whose bearers may name in x-application-id the application they act for',
+    optional: true,
+    schema: certificateNames,
+  },
+  GRPC_KEEPALIVE: {
+    description:
+      'How long a client may be silent before it is asked for a sign of life, in seconds; without one in 20 seconds it is cut off',
+    default: '60',
+    schema: wholeNumber(1, 3_600),
+  },
+  GRPC_MAX_CONNECTION_AGE: {
+    description:
+      'How long a connection is kept before its client is asked to make a new one, in seconds; 0 is for ever',
+    default: '1800',
+    schema: wholeNumber(0, 86_400),
+  },
+  GRPC_MAX_CONCURRENT_STREAMS: {
+    description: 'How many calls a connection carries at the same time',
+    default: '1000',
+    schema: wholeNumber(1, 1_000_000),
+  },
+  GRPC_REQUEST_TIMEOUT: {
+    description: 'How long a client may take to send a request that it has begun, in seconds',
+    default: '10',
+    schema: wholeNumber(1, 300),
+  },
+  IMPORT_WORKERS: {
+    description:
+      'Groups of imports that run at the same time, for each kind of session, besides one for large sessions; each takes up to two database connections',
+    default: '2',
+    schema: wholeNumber(1, 64),
+  },
+  IMPORT_GROUP_SIZE: {
+    description: 'The most imports that share a transaction',
+    default: '64',
+    schema: wholeNumber(1, 512),
+  },
+  IMPORT_GROUP_ROWS: {
+    description:
+      'The most rows that the imports of one transaction copy; a session with more than half of that is large, and waits in a line of its own',
+    default: '3000',
+    schema: wholeNumber(1, 1_000_000),
+  },
+  IMPORT_QUEUE_LIMIT: {
+    description: 'The most imports that wait, for each kind of session; more are refused',
+    default: '1000',
+    schema: wholeNumber(1, 1_000_000),
+  },
+  RATE_LIMIT: {
+    description:
+      'How many imports a second each application may ask each process for, on average; 0 is no limit',
+    default: '0',
+    schema: wholeNumber(0, 1_000_000),
+  },
+  RATE_LIMIT_BURST: {
+    description: 'How many imports an application that has been quiet may ask for at once',
+    default: '50',
+    schema: wholeNumber(1, 1_000_000),
+  },
+  SHUTDOWN_GRACE: {
+    description:
+      'How long running calls may take to finish when the service is stopped, in seconds',
+    default: '25',
+    schema: wholeNumber(0, 3_600),
+  },
+  METRICS_ADDRESS: {
+    description:
+      'Where to serve /metrics, /livez and /readyz over HTTP, as host:port; port 0 takes a free one; off is nowhere',
+    default: '127.0.0.1:9464',
+    schema: z
+      .literal('off')
+      .transform(() => undefined)
+      .or(address),
+  },
+  LOG_LEVEL: {
+    description: `How much to log: ${logLevels.join(', ')}`,
+    default: 'info',
+    schema: oneOf(logLevels),
+  },
+  LOG_FORMAT: {
+    description:
+      'How to log: json is one object per line, pretty is for people, auto is pretty on a terminal',
+    default: 'auto',
+    schema: oneOf(logFormats),
+  },
+} satisfies Record<string, Variable<unknown>>;
+
+export type VariableName = keyof typeof variables;
+
+/** The values of all variables; undefined for those that are optional and not set. */
+export type Values = {
+  [Name in VariableName]:
+    | z.output<(typeof variables)[Name]['schema']>
+    | ((typeof variables)[Name] extends { readonly optional: true } ? undefined : never);
+};

@@ -1,0 +1,33 @@
+import type { DatabaseFailure } from '../db/errors';
+import type { ClonedRows, SessionKind } from './session';
+
+/** Is told what imports go through, by those who carry them out. */
+export interface ImportObserver {
+  /** A call has waited, and its group starts. */
+  waited(kind: SessionKind, seconds: number): void;
+  /** A group has ended. */
+  groupEnded(kind: SessionKind, group: { readonly calls: number; readonly seconds: number }): void;
+  /** Something that failed on the database is tried again. */
+  retried(failure: DatabaseFailure): void;
+  /** A call has ended, whatever happened before. */
+  callEnded(ending: ImportEnding): void;
+}
+
+/** How a call to import a session ended. */
+export interface ImportEnding {
+  /** Undefined if the call ended before its token was verified. */
+  readonly kind: SessionKind | undefined;
+  /** Undefined if the call ended before its request was read. */
+  readonly trusted: boolean | undefined;
+  /** `imported`, or why not: a reason of the error table, or a code of gRPC. */
+  readonly result: string;
+  readonly clonedRows: readonly ClonedRows[];
+}
+
+/** For when nobody watches. */
+export const unobserved: ImportObserver = {
+  waited: () => undefined,
+  groupEnded: () => undefined,
+  retried: () => undefined,
+  callEnded: () => undefined,
+};

@@ -1,0 +1,151 @@
+import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
+import { experimental, type ServerCredentials } from '@grpc/grpc-js';
+import type { TlsConfig } from '../config';
+import type { Logger } from '../telemetry/logger';
+
+type IdentityListener = experimental.IdentityCertificateUpdateListener;
+type CaListener = experimental.CaCertificateUpdateListener;
+
+/** How often the files are looked at, in milliseconds. */
+const interval = 1_000;
+
+/** How often files that go on being wrong are mentioned in the log, in milliseconds. */
+const reminder = 60_000;
+
+/** The contents of the files, known to fit together. */
+interface Certificates {
+  readonly certificate: Buffer;
+  readonly privateKey: Buffer;
+  readonly clientCa: Buffer | undefined;
+  readonly expiry: Date;
+}
+
+/**
+ * The certificates that the gRPC server shows and trusts, kept up to date: their files are read again
+ * at intervals, and new connections get what was read last. Files that do not fit together, or that are
+ * just being replaced, change nothing: the last good ones stay.
+ */
+export class CertificateFiles implements experimental.CertificateProvider {
+  private readonly timer: NodeJS.Timeout;
+  private readonly identityListeners = new Set<IdentityListener>();
+  private readonly caListeners = new Set<CaListener>();
+  private complainedAt = Number.NEGATIVE_INFINITY;
+
+  private constructor(
+    private readonly files: TlsConfig,
+    private readonly log: Logger,
+    private current: Certificates,
+  ) {
+    this.timer = setInterval(() => void this.refresh(), interval).unref();
+  }
+
+  /**
+   * Reads the files for the first time.
+   *
+   * @throws Error if one of them can't be used; it says which and why.
+   */
+  static async open(files: TlsConfig, log: Logger): Promise<CertificateFiles> {
+    try {
+      return new CertificateFiles(files, log, await load(files));
+    } catch (error) {
+      const why = (error as Error).message;
+      throw new Error(`the certificates for gRPC can't be used: ${why}`, { cause: error });
+    }
+  }
+
+  /** What a gRPC server listens with. */
+  credentials(): ServerCredentials {
+    const { clientCa, clientCertificate } = this.files;
+    return experimental.createCertificateProviderServerCredentials(
+      // Without one, clients are not asked for certificates: grpc-js means null, and types it away.
+      clientCa === undefined ? (null as unknown as this) : this,
+      this,
+      clientCa !== undefined && clientCertificate === 'required',
+    );
+  }
+
+  /** When the server's own certificate expires. */
+  get expiry(): Date {
+    return this.current.expiry;
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  addIdentityCertificateListener(listener: IdentityListener): void {
+    this.identityListeners.add(listener);
+    // Not at once: the server is still adding its listeners.
+    process.nextTick(listener, this.current);
+  }
+
+  removeIdentityCertificateListener(listener: IdentityListener): void {
+    this.identityListeners.delete(listener);
+  }
+
+  addCaCertificateListener(listener: CaListener): void {
+    this.caListeners.add(listener);
+    process.nextTick(() => {
+      this.tellCa(listener);
+    });
+  }
+
+  removeCaCertificateListener(listener: CaListener): void {
+    this.caListeners.delete(listener);
+  }
+
+  private tellCa(listener: CaListener): void {
+    const { clientCa } = this.current;
+    if (clientCa) listener({ caCertificate: clientCa });
+  }
+
+  private async refresh(): Promise<void> {
+    try {
+      const next = await load(this.files);
+      this.complainedAt = Number.NEGATIVE_INFINITY;
+      if (same(next, this.current)) return;
+      this.current = next;
+      for (const listener of this.caListeners) this.tellCa(listener);
+      for (const listener of this.identityListeners) listener(next);
+      this.log.info({ expires: next.expiry }, 'the certificates for gRPC have changed');
+    } catch (error) {
+      if (performance.now() - this.complainedAt < reminder) return;
+      this.complainedAt = performance.now();
+      const why = (error as Error).message;
+      this.log.error({ why }, 'could not read the certificates for gRPC; the old ones stay in use');
+    }
+  }
+}
+
+/** @throws Error if a file can't be read, holds something else, or does not fit the others. */
+async function load(files: TlsConfig): Promise<Certificates> {
+  const certificate = await readFile(files.certificate);
+  const privateKey = await readFile(files.privateKey);
+  const clientCa = files.clientCa === undefined ? undefined : await readFile(files.clientCa);
+  const own = parse('GRPC_TLS_CERT', () => new X509Certificate(certificate));
+  const key = parse('GRPC_TLS_KEY', () => createPrivateKey(privateKey));
+  if (!own.checkPrivateKey(key)) throw new Error('GRPC_TLS_KEY is not the key of GRPC_TLS_CERT');
+  if (clientCa) parse('GRPC_TLS_CLIENT_CA', () => new X509Certificate(clientCa));
+  // What the server will do with them, so that it can't fail there.
+  createSecureContext({ cert: certificate, key: privateKey, ca: clientCa });
+  return { certificate, privateKey, clientCa, expiry: new Date(own.validTo) };
+}
+
+function parse<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch {
+    // Not the parser's own message: the file may be a key.
+    throw new Error(`${name} is not what it must be, in PEM`);
+  }
+}
+
+function same(a: Certificates, b: Certificates): boolean {
+  return (
+    a.certificate.equals(b.certificate) &&
+    a.privateKey.equals(b.privateKey) &&
+    (a.clientCa === b.clientCa || Boolean(b.clientCa && a.clientCa?.equals(b.clientCa)))
+  );
+}

@@ -1,0 +1,81 @@
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Metrics } from './metrics';
+
+/** How long a client may take to send its request, in milliseconds. */
+const requestTimeout = 5_000;
+
+/**
+ * The HTTP side of the service, for those who watch it: `/metrics` for Prometheus, `/livez` and
+ * `/readyz` for probes. It has nothing that needs protection but numbers; still, only those who watch
+ * should reach it.
+ */
+export class MetricsServer {
+  private constructor(
+    private readonly http: Server,
+    /** The port it listens on. */
+    readonly port: number,
+  ) {}
+
+  /**
+   * Starts to listen.
+   *
+   * @param address `host:port`; port 0 takes a free one.
+   * @param ready whether the service takes calls.
+   * @throws Error if the address can't be listened on.
+   */
+  static async start(
+    address: string,
+    metrics: Metrics,
+    ready: () => boolean,
+  ): Promise<MetricsServer> {
+    const http = createServer(
+      { requestTimeout, headersTimeout: requestTimeout },
+      ({ method, url }, response) => {
+        if (method !== 'GET') end(response, 405, 'only GET');
+        else if (url === '/metrics') void expose(response, metrics);
+        else if (url === '/livez') end(response, 200, 'alive');
+        else if (url === '/readyz') tellReady(response, ready());
+        else end(response, 404, 'there are /metrics, /livez and /readyz');
+      },
+    );
+    const { host, port } = splitAddress(address);
+    http.listen(port, host);
+    try {
+      await once(http, 'listening');
+    } catch (error) {
+      const why = (error as Error).message;
+      throw new Error(`can not listen on METRICS_ADDRESS ${address}: ${why}`, { cause: error });
+    }
+    return new MetricsServer(http, (http.address() as AddressInfo).port);
+  }
+
+  close(): void {
+    this.http.close();
+    this.http.closeAllConnections();
+  }
+}
+
+async function expose(response: ServerResponse, metrics: Metrics): Promise<void> {
+  const { contentType, text } = await metrics.expose();
+  response.setHeader('content-type', contentType);
+  response.end(text);
+}
+
+function tellReady(response: ServerResponse, ready: boolean): void {
+  if (ready) end(response, 200, 'ready');
+  else end(response, 503, 'not ready');
+}
+
+function end(response: ServerResponse, code: number, text: string): void {
+  response.writeHead(code, { 'content-type': 'text/plain' }).end(`${text}\n`);
+}
+
+function splitAddress(address: string): { readonly host: string; readonly port: number } {
+  const colon = address.lastIndexOf(':');
+  return {
+    host: address.slice(0, colon).replace(/^\[|\]$/g, ''),
+    port: Number(address.slice(colon + 1)),
+  };
+}
