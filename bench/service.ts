@@ -39,6 +39,7 @@ export async function startService(
       PATH: process.env['PATH'],
       DATABASE_URL: world.databaseUrl,
       GRPC_ADDRESS: '127.0.0.1:0',
+      METRICS_ADDRESS: '127.0.0.1:0',
       SHARE_TOKEN_JWKS: world.jwks,
       SESSION_BASE_URL: 'https://verify.example.com/session',
       ...environment,

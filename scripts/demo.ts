@@ -25,7 +25,7 @@ async function main(): Promise<void> {
   const playground = await preparePlayground();
   const { environment, apiKey, offers, sourceName, importingName } = playground;
   const service = await startService(
-    { ...environment, GRPC_ADDRESS: '127.0.0.1:0' },
+    { ...environment, GRPC_ADDRESS: '127.0.0.1:0', METRICS_ADDRESS: 'off' },
     () => undefined,
   );
   const client = new SessionImportClient(service.address, credentials.createInsecure());

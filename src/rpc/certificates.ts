@@ -58,10 +58,11 @@ export class CertificateFiles implements experimental.CertificateProvider {
   /** What a gRPC server listens with. */
   credentials(): ServerCredentials {
     const { clientCa, clientCertificate } = this.files;
+    // The server's own identity comes first, whatever grpc-js calls the parameter; a server without
+    // the second does not ask clients for certificates.
     return experimental.createCertificateProviderServerCredentials(
-      // Without one, clients are not asked for certificates: grpc-js means null, and types it away.
-      clientCa === undefined ? (null as unknown as this) : this,
       this,
+      clientCa === undefined ? null : this,
       clientCa !== undefined && clientCertificate === 'required',
     );
   }

@@ -3,6 +3,7 @@ import {
   Metadata,
   status,
   type CallOptions,
+  type ClientOptions,
   type ServiceError as GrpcError,
 } from '@grpc/grpc-js';
 import { expect } from 'chai';
@@ -27,8 +28,12 @@ export class TestClient {
   lastRequestId: string | undefined;
   private readonly stub: SessionImportClient;
 
-  constructor(port: number) {
-    this.stub = new SessionImportClient(`127.0.0.1:${port}`, credentials.createInsecure());
+  constructor(
+    port: number,
+    channelCredentials = credentials.createInsecure(),
+    options: ClientOptions = {},
+  ) {
+    this.stub = new SessionImportClient(`127.0.0.1:${port}`, channelCredentials, options);
   }
 
   import(
