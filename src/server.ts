@@ -22,7 +22,6 @@ import { strictUtf8 } from './rpc/strict-utf8';
 import type { Logger } from './telemetry/logger';
 import { Metrics, type WatchedPool } from './telemetry/metrics';
 import { MetricsServer } from './telemetry/metrics-server';
-import { traceStatements } from './telemetry/statement-spans';
 import { keySource } from './token/key-source';
 import { Keys } from './token/keys';
 import { ShareTokenVerifier, type Clock } from './token/verifier';
@@ -74,7 +73,6 @@ export class SessionImportServer {
     // Apart, so that callers are known and health is told while every import waits for something.
     const lookUps = openDatabase({ ...config.database, poolSize: lookUpPool });
     const databases = [db, lookUps];
-    for (const database of databases) traceStatements(database);
     const health = new HealthMonitor(lookUps);
     const closeables: { close(): void }[] = [];
     const opened = <T extends { close(): void }>(part: T): T => {
@@ -88,6 +86,7 @@ export class SessionImportServer {
         metrics &&
         opened(await MetricsServer.start(metricsAddress ?? '', metrics, () => health.ready));
       metrics?.watchReadiness(() => health.ready);
+      if (http) log.info({ address: metricsAddress, port: http.port }, 'watched');
 
       await untilReachable(lookUps, (why) => {
         log.warn({ why }, 'waiting for the database');

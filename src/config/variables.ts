@@ -157,7 +157,7 @@ export const variables = {
   },
   GRPC_KEEPALIVE: {
     description:
-      'How long a client may be silent before it is asked for a sign of life, in seconds; without one in 20 seconds it is cut off',
+      'How long a client may be silent before it is asked for a sign of life, in seconds; it has a third of that to give one, or is cut off',
     default: '60',
     schema: wholeNumber(1, 3_600),
   },

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { knex, type Knex } from 'knex';
 import type { Connection } from 'mysql2';
 import { migrations } from './migrations';
+import { TracedClient } from './traced-client';
 import { tlsOptions, type DatabaseTls } from './tls';
 
 /** How to reach the database, and how much of it to use. */
@@ -54,7 +55,7 @@ const silent: Knex.Logger = {
 export function databaseConfig(options: DatabaseOptions): Knex.Config {
   const ssl = options.tls && tlsOptions(options.tls);
   return {
-    client: 'mysql2',
+    client: TracedClient,
     connection: {
       uri: options.url,
       ...(ssl ? { ssl } : {}),

@@ -6,8 +6,8 @@ import { countingRpcs, limitingRequestTime } from './interceptors';
 /** The largest request that is read, in bytes: a share token and a few short fields. */
 const largestRequest = 64 * 1024;
 
-/** How long a client may take to give a sign of life, in milliseconds. */
-const keepaliveTimeout = 20_000;
+/** How much of the time that a client may be silent it then has to give a sign of life. */
+const keepaliveShare = 1 / 3;
 
 /** How long calls on a connection that has grown too old may take to end, in milliseconds. */
 const connectionAgeGrace = 60_000;
@@ -27,7 +27,7 @@ export function createGrpcServer(config: GrpcConfig, metrics: Metrics | undefine
     'grpc.max_receive_message_length': largestRequest,
     'grpc.max_concurrent_streams': config.maxConcurrentStreams,
     'grpc.keepalive_time_ms': config.keepalive * 1_000,
-    'grpc.keepalive_timeout_ms': keepaliveTimeout,
+    'grpc.keepalive_timeout_ms': config.keepalive * 1_000 * keepaliveShare,
     ...(config.maxConnectionAge === 0
       ? {}
       : {

@@ -49,7 +49,7 @@ export function countingRpcs(metrics: Metrics): ServerInterceptor {
   };
 }
 
-/** Ends calls whose request does not come in time: a stream that is only opened holds its place. */
+/** Ends calls whose request does not come in time: without a deadline, one would stay open for ever. */
 export function limitingRequestTime(seconds: number): ServerInterceptor {
   return (method, call) => {
     if (method.requestStream) return new ServerInterceptingCall(call);

@@ -10,6 +10,7 @@ import {
   type Attributes,
   type Context,
   type Span,
+  type SpanOptions,
 } from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { databaseErrorCode } from '../db/errors';
@@ -80,9 +81,13 @@ export function within<T>(span: Span, work: () => T): T {
   return context.with(trace.setSpan(context.active(), span), work);
 }
 
-/** Runs a step of a call in a span of its own. */
-export async function inSpan<T>(name: string, work: () => Promise<T>): Promise<T> {
-  const span = tracer.startSpan(name);
+/** Runs a step of a call in a span of its own, below the one that it is part of. */
+export async function inSpan<T>(
+  name: string,
+  work: () => Promise<T>,
+  options: SpanOptions = {},
+): Promise<T> {
+  const span = tracer.startSpan(name, options);
   try {
     return await within(span, work);
   } catch (error) {
@@ -91,6 +96,18 @@ export async function inSpan<T>(name: string, work: () => Promise<T>): Promise<T
   } finally {
     span.end();
   }
+}
+
+/**
+ * Runs a statement in a span of its own. The span holds the statement's text, which is a constant, and
+ * never the values that are bound to it.
+ */
+export function inStatementSpan<T>(sql: string, run: () => Promise<T>): Promise<T> {
+  // Statements that belong to no call, such as those of the health check, would be traces of their own.
+  if (!trace.getSpan(context.active())?.isRecording()) return run();
+  const attributes = { 'db.system.name': 'mysql', 'db.query.text': sql };
+  const name = /\w+/.exec(sql)?.[0].toUpperCase() ?? 'SQL';
+  return inSpan(name, run, { kind: SpanKind.CLIENT, attributes });
 }
 
 /** Marks a span as failed, by the kind of the error alone: messages may quote what was to be stored. */

@@ -1,16 +1,8 @@
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import {
-  type Client,
-  type ServiceDefinition,
-  credentials,
-  Metadata,
-  makeGenericClientConstructor,
-  status,
-} from '@grpc/grpc-js';
+import { credentials, Metadata } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { service as healthService } from 'grpc-health-check';
 import { createApiKey } from '../../src/admin/accounts';
 import {
   ImportSessionRequest,
@@ -19,6 +11,7 @@ import {
 } from '../../src/gen/sessionimport/v1/session_import';
 import { failureOf, TestClient } from '../support/client';
 import { createSession } from '../support/fixtures';
+import { HealthClient } from '../support/health';
 import { eventually } from '../support/helpers';
 import { databaseUrl } from '../support/mysql';
 import type { MysqlProxy } from '../support/mysql-proxy';
@@ -92,28 +85,15 @@ describe('the server', () => {
   });
 
   describe('tells its health', () => {
-    const definition = healthService['Check'] as ServiceDefinition[string];
-    let client: Client;
+    let client: HealthClient;
     before(() => {
-      const HealthClient = makeGenericClientConstructor(healthService, 'Health');
-      client = new HealthClient(`127.0.0.1:${harness.server.port}`, credentials.createInsecure());
+      client = new HealthClient(harness.server.port);
     });
     after(() => {
       client.close();
     });
 
-    const check = (service: string) =>
-      new Promise<string>((resolve) => {
-        client.makeUnaryRequest(
-          '/grpc.health.v1.Health/Check',
-          definition.requestSerialize,
-          definition.responseDeserialize as (bytes: Buffer) => HealthAnswer,
-          { service },
-          (error, answer) => {
-            resolve(error ? status[error.code] : (answer?.status ?? ''));
-          },
-        );
-      });
+    const check = (service: string): Promise<string> => client.check(service);
 
     it('for the server, for the service, and for nothing else', async () => {
       expect(await check('')).to.equal('SERVING');

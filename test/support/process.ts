@@ -20,12 +20,13 @@ export class ServiceProcess {
   static run(
     args: readonly string[],
     environment: Readonly<Record<string, string>>,
+    cwd = root,
   ): ServiceProcess {
     const child = spawn(
       process.execPath,
-      ['-r', 'sucrase/register', path.join(root, 'src', 'main.ts'), ...args],
+      ['-r', require.resolve('sucrase/register'), path.join(root, 'src', 'main.ts'), ...args],
       {
-        cwd: root,
+        cwd,
         // As in production: a .env file of whoever runs the tests has no say.
         env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...environment },
         stdio: ['ignore', 'pipe', 'pipe'],

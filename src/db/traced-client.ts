@@ -1,0 +1,14 @@
+import MySql2Client from 'knex/lib/dialects/mysql2';
+import { inStatementSpan } from '../telemetry/tracing';
+
+/** What Knex is about to send. */
+interface Statement {
+  readonly sql: string;
+}
+
+/** Knex's client for MySQL, with a span for every statement: also BEGIN and COMMIT, of which Knex tells nobody. */
+export class TracedClient extends MySql2Client {
+  override _query(connection: unknown, statement: Statement): Promise<unknown> {
+    return inStatementSpan(statement.sql, () => super._query(connection, statement));
+  }
+}

@@ -1,0 +1,218 @@
+import { once } from 'node:events';
+import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
+import { connect, type Socket } from 'node:net';
+import { status } from '@grpc/grpc-js';
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { openDatabase } from '../../src/db/connection';
+import { startMysql, type MysqlServer } from '../../scripts/mysql/server';
+import { endings, failureOf, sessionOf, TestClient } from '../support/client';
+import { createSession, createSigner, createTenant } from '../support/fixtures';
+import { HealthClient } from '../support/health';
+import { eventually, pause } from '../support/helpers';
+import { scrape, sumOf } from '../support/metrics';
+import { ServiceProcess } from '../support/process';
+import { startHarness, type Harness } from '../support/service';
+
+const serviceName = 'sessionimport.v1.SessionImport';
+
+describe('health', () => {
+  it('is watched under every name: readiness ends with the order to stop, liveness with the process', async () => {
+    const harness = await startHarness();
+    const health = new HealthClient(harness.server.port);
+    const seen = ['', serviceName, 'readiness', 'liveness'].map((name) => health.watch(name));
+    await eventually(() => seen.every(({ length }) => length > 0));
+    expect(seen).to.deep.equal([['SERVING'], ['SERVING'], ['SERVING'], ['SERVING']]);
+    const stopped = harness.stop();
+    await eventually(() => seen.slice(0, 3).every((names) => names.includes('NOT_SERVING')));
+    expect(seen[3]).to.deep.equal(['SERVING']);
+    await stopped;
+    health.close();
+  });
+});
+
+describe('a client', () => {
+  let harness: Harness;
+  const sessions: ClientHttp2Session[] = [];
+  afterEach(async () => {
+    for (const session of sessions.splice(0)) session.destroy();
+    await harness.stop();
+  });
+
+  function http2(): ClientHttp2Session {
+    const session = connectHttp2(`http://127.0.0.1:${harness.server.port}`);
+    session.on('error', () => undefined);
+    sessions.push(session);
+    return session;
+  }
+
+  const headers = {
+    ':method': 'POST',
+    ':path': `/${serviceName}/ImportSession`,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  };
+
+  it('that connects and says nothing is cut off', async () => {
+    harness = await startHarness({ environment: { GRPC_KEEPALIVE: '1' } });
+    const silent: Socket = connect(harness.server.port, '127.0.0.1');
+    silent.resume();
+    await once(silent, 'close');
+  });
+
+  it('that opens a call and does not send its request is told that it is late', async () => {
+    harness = await startHarness({
+      environment: { GRPC_REQUEST_TIMEOUT: '1', GRPC_MAX_CONCURRENT_STREAMS: '7' },
+    });
+    const session = http2();
+    await once(session, 'remoteSettings');
+    expect(session.remoteSettings.maxConcurrentStreams).to.equal(7);
+    const slow = session.request(headers, { endStream: false });
+    const [answer] = (await once(slow, 'response')) as [Record<string, string>];
+    expect(Number(answer['grpc-status'])).to.equal(status.DEADLINE_EXCEEDED);
+    const late = { grpc_method: 'ImportSession', grpc_code: 'DeadlineExceeded' };
+    const series = await scrape(harness.server.metricsPort);
+    expect(sumOf(series, 'grpc_server_handled_total', late)).to.equal(1);
+  });
+
+  it('whose connection has grown old is asked to make a new one, and none of its calls fails', async () => {
+    harness = await startHarness({ environment: { GRPC_MAX_CONNECTION_AGE: '1' } });
+    const { client, target } = harness;
+    const watched = http2();
+    const told = once(watched, 'goaway').then(() => 'told');
+    const calls = async (): Promise<string> => {
+      const failure = await failureOf(client.import(target.apiKey, {}));
+      expect(failure.reason).to.equal('INVALID_REQUEST');
+      await pause(20);
+      return 'called';
+    };
+    while ((await Promise.race([told, calls()])) !== 'told');
+  });
+
+  it('with far too much metadata is refused, and the others are served', async () => {
+    harness = await startHarness();
+    const { client, target } = harness;
+    const refused = await failureOf(client.import('x'.repeat(100_000), {}));
+    expect(refused.reason).to.equal(undefined);
+    expect((await failureOf(client.import(target.apiKey, {}))).reason).to.equal('INVALID_REQUEST');
+  });
+});
+
+describe('a service whose MySQL', () => {
+  let mysql: MysqlServer;
+  before(async function () {
+    // What is crashed here must not be somebody else's.
+    if (process.env['DATABASE_URL']) this.skip();
+    mysql = await startMysql();
+  });
+  after(() => mysql.stop());
+
+  async function prepare() {
+    const db = openDatabase({ url: mysql.url, poolSize: 4, lockWaitSeconds: 10 });
+    await db.migrate.latest();
+    const signer = await createSigner();
+    return { db, signer, source: await createTenant(db), target: await createTenant(db) };
+  }
+
+  function environment(jwks: string): Record<string, string> {
+    return {
+      DATABASE_URL: mysql.url,
+      SHARE_TOKEN_JWKS: jwks,
+      SESSION_BASE_URL: 'https://verify.example.com/session',
+      GRPC_ADDRESS: '127.0.0.1:0',
+      METRICS_ADDRESS: '127.0.0.1:0',
+    };
+  }
+
+  it('is not there yet waits for it, says so, and is alive but not ready', async () => {
+    const { db, signer } = await prepare();
+    await db.destroy();
+    await mysql.crash();
+    const waiting = ServiceProcess.run(['serve'], environment(signer.jwks));
+    expect(await waiting.logged('waiting for the database')).to.include({
+      level: 'warn',
+      why: 'ECONNREFUSED',
+    });
+    const { port } = await waiting.logged('watched');
+    const probe = async (path: string) =>
+      (await fetch(`http://127.0.0.1:${Number(port)}${path}`)).status;
+    expect([await probe('/livez'), await probe('/readyz')]).to.deep.equal([200, 503]);
+
+    await mysql.restart();
+    const health = new HealthClient(await waiting.port());
+    expect(await health.check(serviceName)).to.equal('SERVING');
+    expect([await probe('/livez'), await probe('/readyz')]).to.deep.equal([200, 200]);
+    health.close();
+    expect(await waiting.stop()).to.equal(0);
+    await signer.remove();
+  });
+
+  it('is not there yet ends at once when it is told to stop', async () => {
+    const signer = await createSigner();
+    await mysql.crash();
+    const waiting = ServiceProcess.run(['serve'], environment(signer.jwks));
+    await waiting.logged('waiting for the database');
+    expect(await waiting.stop()).to.equal(0);
+    await mysql.restart();
+    await signer.remove();
+  });
+
+  it('crashes under load recovers by itself, and nothing is lost that was acknowledged', async () => {
+    const { db, signer, source, target } = await prepare();
+    const service = await ServiceProcess.serve(environment(signer.jwks));
+    const client = new TestClient(await service.port());
+    const acknowledged: string[] = [];
+    const outcomes = new Set<string>();
+    let running = true;
+    const caller = async (offers: readonly { token: string }[]): Promise<void> => {
+      for (const { token } of offers) {
+        if (!running) return;
+        const request = { shareToken: token, workflowId: target.workflows.user };
+        const call = client.import(target.apiKey, request, { deadline: Date.now() + 20_000 });
+        const [ending = ''] = await endings([call]);
+        outcomes.add(ending);
+        if (ending === 'OK') acknowledged.push(sessionOf(await call).sessionId);
+        else await pause(20);
+      }
+    };
+    const offers = await Promise.all(
+      Array.from({ length: 400 }, async () => {
+        const original = await createSession(db, source, 'user');
+        return { token: await signer.share(source, target, 'user', original) };
+      }),
+    );
+    const half = offers.length / 2;
+    const callers = Array.from({ length: 8 }, (_, i) =>
+      caller(offers.slice(0, half).filter((_offer, index) => index % 8 === i)),
+    );
+    await eventually(() => acknowledged.length > 20);
+    await mysql.crash();
+    await eventually(() => outcomes.has('DATABASE_UNAVAILABLE'));
+    running = false;
+    await Promise.all(callers);
+    const beforeTheCrash = acknowledged.length;
+
+    await mysql.restart();
+    running = true;
+    await eventually(async () => {
+      await caller(offers.slice(half));
+      return acknowledged.length > beforeTheCrash;
+    });
+    const stored = await db('user_sessions').select<{ id: Buffer }[]>('id');
+    const ids = new Set(stored.map(({ id }) => id.toString('hex')));
+    const lost = acknowledged.filter((id) => !ids.has(id.replaceAll('-', '')));
+    expect(lost).to.deep.equal([]);
+    const count = async (query: Knex.QueryBuilder): Promise<number> => {
+      const [row] = (await query.count({ rows: '*' })) as [{ rows: number }];
+      return row.rows;
+    };
+    expect(await count(db('session_imports'))).to.equal(
+      await count(db('user_sessions').whereNotNull('shared_from_session_id')),
+    );
+
+    client.close();
+    expect(await service.stop()).to.equal(0);
+    await db.destroy();
+    await signer.remove();
+  });
+});
