@@ -115,6 +115,13 @@ describe('the contract', () => {
     );
   });
 
+  it('has an example of a .env file that names variables there are', () => {
+    const example = readFileSync(path.join(root, '.env.example'), 'utf8');
+    const named = [...example.matchAll(/^(\w+)=/gm)].map(([, name = '']) => name);
+    expect(Object.keys(variables)).to.include.members(named);
+    expect(named.length).to.be.greaterThan(2);
+  });
+
   it('says in the README and in the docs how many relations there are', () => {
     const { user, business } = kindSchemas;
     expect(readme).to.include(

@@ -159,6 +159,18 @@ describe('the command line', () => {
     expect(await failure(environment, 'seed')).to.include('run "session-import migrate"');
   });
 
+  it('reads a .env file in development, and not in production', async () => {
+    const cwd = await mkdtemp(path.join(folder, 'project-'));
+    await writeFile(path.join(cwd, '.env'), 'DATABASE_URL=mysql://root@127.0.0.1:1/nothing\n');
+    const seed = async (mode: string): Promise<string> => {
+      const command = ServiceProcess.run(['seed'], { NODE_ENV: mode }, cwd);
+      expect(await command.ended()).to.equal(1);
+      return command.errors;
+    };
+    expect(await seed('development')).to.include('can not be reached (ECONNREFUSED)');
+    expect(await seed('production')).to.include('DATABASE_URL is not set');
+  });
+
   it('says what does not exist', async () => {
     const nobody = '0190a000-0000-7000-8000-000000000000';
     const environment = { DATABASE_URL: url };
