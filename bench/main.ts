@@ -17,6 +17,7 @@ import { describeResults, machineReadable, type Results } from './report';
 import { hotTail, scaleDatabase, scaleRows, watchMemory } from './scaling';
 import { startService, type RunningService } from './service';
 import { businessContest, contest, openLoop } from './throughput';
+import { watchedAndUnwatched } from './watching';
 import { compareAlgorithms, tune } from './tuning';
 import { createWorld, type World } from './world';
 
@@ -42,12 +43,14 @@ async function main(full: boolean): Promise<void> {
       .filter(({ contestant }) => contestant === 'service')
       .map(rate),
   );
+  announce('what it costs to be watched');
+  const watching = await watchedAndUnwatched(db, world, bench, service, full ? 15 : 7);
   announce('calls that come when they like');
   const loop = await openLoop(db, world, bench, service, best * openLoopShare, full ? 15 : 2);
   const found: Results = {
     environment: await describeEnvironment(db),
-    ratios,
-    measurements,
+    ratios: { ...ratios, watched_vs_unwatched: watching.ratio },
+    measurements: { ...measurements, ...watching.measurements },
     openLoop: loop,
     ...(full ? { full: await measureMore(db, world, bench, service, mysql.url) } : {}),
   };

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,6 +15,8 @@ const program = path.join(__dirname, '..', 'dist', 'main.js');
 export interface RunningService {
   readonly pid: number;
   readonly address: string;
+  /** Where Prometheus would read its metrics. */
+  readonly metrics: string;
   stop(): Promise<void>;
 }
 
@@ -31,15 +33,16 @@ export async function startService(
   const forget = atExit(() => {
     removeFolder(folder);
   });
-  const logFile = path.join(folder, 'log');
-  const out = openSync(logFile, 'w');
+  const port = await freePort();
+  const metricsPort = await freePort();
+  const out = openSync(path.join(folder, 'log'), 'w');
   const [file, ...args] = await boundToThisProcess([process.execPath, program, 'serve']);
   const child = spawn(file, args, {
     env: {
       PATH: process.env['PATH'],
       DATABASE_URL: world.databaseUrl,
-      GRPC_ADDRESS: '127.0.0.1:0',
-      METRICS_ADDRESS: '127.0.0.1:0',
+      GRPC_ADDRESS: `127.0.0.1:${port}`,
+      METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
       SHARE_TOKEN_JWKS: world.jwks,
       SESSION_BASE_URL: 'https://verify.example.com/session',
       ...environment,
@@ -48,9 +51,11 @@ export async function startService(
     stdio: ['ignore', out, 'inherit'],
   });
   closeSync(out);
+  await listening(child, port);
   return {
     pid: child.pid ?? 0,
-    address: `127.0.0.1:${await portOf(child, logFile)}`,
+    address: `127.0.0.1:${port}`,
+    metrics: `http://127.0.0.1:${metricsPort}/metrics`,
     async stop() {
       const ended = once(child, 'exit');
       child.kill('SIGTERM');
@@ -61,14 +66,26 @@ export async function startService(
   };
 }
 
-async function portOf(child: ChildProcess, logFile: string): Promise<number> {
-  for (;;) {
-    const lines = (await readFile(logFile, 'utf8')).split('\n').filter((line) => line !== '');
-    const serving = lines
-      .map((line) => JSON.parse(line) as Record<string, unknown>)
-      .find(({ msg }) => msg === 'serving');
-    if (serving) return Number(serving['port']);
-    if (child.exitCode !== null) throw new Error('the service could not start');
+/** Waits until somebody listens on a port. */
+async function listening(child: ChildProcess, port: number): Promise<void> {
+  while (child.exitCode === null) {
+    const socket = connect(port, '127.0.0.1');
+    const answers = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (answers) return;
     await sleep(20);
   }
+  throw new Error('the service could not start');
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }

@@ -26,6 +26,11 @@ export interface Ratio {
   readonly most: number;
 }
 
+/** Puts together how two figures compare, round by round. */
+export function ratioOf(values: readonly number[]): Ratio {
+  return { median: median(values), least: Math.min(...values), most: Math.max(...values) };
+}
+
 /** The measurements of the contest, and what follows from them. */
 export interface Throughput {
   readonly measurements: Readonly<Record<string, Measurement>>;
@@ -130,10 +135,8 @@ function ratiosOf(
   const latency = (name: string) => {
     return (round: number): number => of(name).medians[round] ?? Number.NaN;
   };
-  const ratio = (value: (round: number) => number, reference: (round: number) => number): Ratio => {
-    const values = Array.from({ length: rounds }, (_, round) => value(round) / reference(round));
-    return { median: median(values), least: Math.min(...values), most: Math.max(...values) };
-  };
+  const ratio = (value: (round: number) => number, reference: (round: number) => number): Ratio =>
+    ratioOf(Array.from({ length: rounds }, (_, round) => value(round) / reference(round)));
   const service = best('service, 64 callers', 'service, 256 callers');
   return {
     service_vs_procedure: ratio(service, best('procedure, 8 callers', 'procedure, 16 callers')),
