@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Metadata } from '@grpc/grpc-js';
 import {
   context,
@@ -21,6 +22,9 @@ const tracer = trace.getTracer('session-import');
 
 /** The standard variables that ask for traces (OpenTelemetry, "Environment Variable Specification"). */
 const endpoints = ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] as const;
+
+/** How long spans get to reach their collector when the service stops, in milliseconds. */
+const flushTime = 2_000;
 
 /** Tracing that has been started. */
 export interface Tracing {
@@ -49,7 +53,12 @@ export async function startTracing(environment: NodeJS.ProcessEnv): Promise<Trac
     logRecordProcessors: [],
   });
   sdk.start();
-  return { stop: () => sdk.shutdown() };
+  return {
+    async stop() {
+      // A collector that can't be reached does not keep the service from ending.
+      await Promise.race([sdk.shutdown(), sleep(flushTime, undefined, { ref: false })]);
+    },
+  };
 }
 
 function wantsTraces(environment: NodeJS.ProcessEnv): boolean {
