@@ -1,14 +1,13 @@
 import { once } from 'node:events';
 import { credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import Table from 'cli-table3';
-import { ErrorInfo } from '../src/gen/google/rpc/error_details';
-import { Status } from '../src/gen/google/rpc/status';
 import {
+  errorDetails,
   SessionImportClient,
   SessionKind,
   SessionStatus,
   type ImportSessionResponse,
-} from '../src/gen/sessionimport/v1/session_import';
+} from '../src/client';
 import {
   grpcurlLine,
   preparePlayground,
@@ -99,10 +98,7 @@ function rowsTable({ clonedRelations }: ImportSessionResponse): string {
 }
 
 function describeError(error: ServiceError): string {
-  const [trailer] = error.metadata.get('grpc-status-details-bin');
-  const details = Buffer.isBuffer(trailer) ? Status.decode(trailer).details : [];
-  const info = details.find(({ typeUrl }) => typeUrl.endsWith('google.rpc.ErrorInfo'));
-  const { reason, metadata } = ErrorInfo.decode(info?.value ?? Buffer.alloc(0));
+  const { reason, metadata } = errorDetails(error) ?? {};
   return `${status[error.code]}: ${error.details}\n${JSON.stringify({ reason, metadata }, null, 2)}`;
 }
 

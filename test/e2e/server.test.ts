@@ -1,14 +1,7 @@
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { credentials, Metadata } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { createApiKey } from '../../src/admin/accounts';
-import {
-  ImportSessionRequest,
-  SessionImportClient,
-  type ImportSessionResponse,
-} from '../../src/gen/sessionimport/v1/session_import';
 import { failureOf } from '../support/client';
 import { createSession } from '../support/fixtures';
 import { HealthClient } from '../support/health';
@@ -126,53 +119,6 @@ describe('the server', () => {
       await harness.db.raw('SET GLOBAL read_only = 0');
     }
     await eventually(async () => (await check()) === 'SERVING');
-  });
-
-  it('lets a client retry by its own policy, as gRPC does it', async () => {
-    const { db, source, target, signer } = harness;
-    const original = await createSession(db, source, 'user');
-    const request = ImportSessionRequest.fromPartial({
-      shareToken: await signer.share(source, target, 'user', original),
-      workflowId: target.workflows.user,
-    });
-    const retryPolicy = {
-      maxAttempts: 4,
-      initialBackoff: '0.1s',
-      maxBackoff: '1s',
-      backoffMultiplier: 2,
-      retryableStatusCodes: ['UNAVAILABLE', 'ABORTED'],
-    };
-    const client = new SessionImportClient(
-      `127.0.0.1:${harness.server.port}`,
-      credentials.createInsecure(),
-      {
-        'grpc.service_config': JSON.stringify({
-          methodConfig: [{ name: [{ service: serviceName }], retryPolicy }],
-        }),
-      },
-    );
-    const fresh = await createApiKey(db, {
-      applicationId: target.applicationId,
-      name: 'not cached',
-      privileges: ['write:sessions'],
-      expiresAt: null,
-    });
-    const metadata = new Metadata();
-    metadata.set('x-api-key', fresh.apiKey);
-    let lookUps = 0;
-    proxy.intercept = (statement) => {
-      if (statement.sql.includes('FROM api_keys') && ++lookUps <= 2) statement.cut();
-    };
-    const answer = await new Promise<ImportSessionResponse>((resolve, reject) => {
-      client.importSession(request, metadata, (error, response) => {
-        if (error) reject(error);
-        else resolve(response);
-      });
-    });
-    proxy.intercept = undefined;
-    client.close();
-    expect(lookUps).to.equal(3);
-    expect(answer.session?.sharedFromSession).to.equal(original);
   });
 
   it('does not take a request that is far too large', async () => {

@@ -1,0 +1,181 @@
+import { promisify } from 'node:util';
+import { Server, ServerCredentials, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
+import { expect } from 'chai';
+import { serviceConfig } from '../../src/client';
+import { toBinary, type SessionId, type WorkflowId } from '../../src/db/ids';
+import {
+  ImportSessionResponse,
+  SessionImportService,
+  type ImportSessionRequest,
+} from '../../src/gen/sessionimport/v1/session_import';
+import { failureOf, TestClient } from '../support/client';
+import { createSession, createTenant } from '../support/fixtures';
+import { eventually } from '../support/helpers';
+import { select } from '../support/rows';
+import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+
+describe('a client with the service config', () => {
+  let harness: ProxiedHarness;
+  let client: TestClient;
+  beforeEach(async () => {
+    harness = await startProxiedHarness({
+      DATABASE_LOCK_WAIT: '1',
+      IMPORT_WORKERS: '1',
+      IMPORT_QUEUE_LIMIT: '1',
+    });
+    client = new TestClient(harness.server.port, undefined, {
+      'grpc.service_config': serviceConfig,
+    });
+  });
+  afterEach(async () => {
+    client.close();
+    await harness.stop();
+  });
+
+  const sharedSession = async (): Promise<SessionId> =>
+    createSession(harness.db, harness.source, 'user');
+
+  const requestFor = async (
+    original: SessionId,
+    tenant = harness.target,
+  ): Promise<Partial<ImportSessionRequest>> => ({
+    shareToken: await harness.signer.share(harness.source, tenant, 'user', original),
+    workflowId: tenant.workflows.user,
+  });
+
+  /** When each try of the importing application came to its end, and how, as the service saw it. */
+  const tries = (): { readonly code: string; readonly time: number }[] =>
+    harness.logLines
+      .map((line) => JSON.parse(line) as { code: string; time: string; application_id?: string })
+      .filter((entry) => entry.application_id === harness.target.applicationId)
+      .map(({ code, time }) => ({ code, time: Date.parse(time) }));
+
+  const codes = (): string[] => tries().map(({ code }) => code);
+
+  it('tries again after UNAVAILABLE', async () => {
+    const request = await requestFor(await sharedSession());
+    harness.proxy.intercept = (statement) => {
+      if (codes().length < 2 && statement.sql.startsWith('BEGIN')) statement.cut();
+    };
+    await client.import(harness.target.apiKey, request);
+    expect(codes()).to.deep.equal(['UNAVAILABLE', 'UNAVAILABLE', 'OK']);
+  });
+
+  it('tries again after ABORTED', async () => {
+    const original = await sharedSession();
+    const writer = await harness.db.transaction();
+    await writer('user_sessions')
+      .where({ id: toBinary(original) })
+      .forUpdate();
+    const call = client.import(harness.target.apiKey, await requestFor(original));
+    await eventually(() => codes().length === 1);
+    await writer.rollback();
+    await call;
+    expect(codes()).to.deep.equal(['ABORTED', 'OK']);
+  });
+
+  it('tries again after RESOURCE_EXHAUSTED', async () => {
+    const { proxy } = harness;
+    const rival = await createTenant(harness.db);
+    const rivalCall = async (): Promise<unknown> =>
+      harness.client.import(rival.apiKey, await requestFor(await sharedSession(), rival));
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const busy = new Promise<void>((resolve) => {
+      proxy.intercept = async ({ sql }) => {
+        if (!sql.startsWith('BEGIN')) return;
+        resolve();
+        await released;
+      };
+    });
+    // One call keeps the worker busy; of two more, one waits, and for the other there is no place.
+    const rivals = [rivalCall()];
+    await busy;
+    rivals.push(rivalCall(), rivalCall());
+    const settled = Promise.allSettled(rivals);
+    expect(await failureOf(Promise.race(rivals))).to.include({ code: 'RESOURCE_EXHAUSTED' });
+
+    const call = client.import(harness.target.apiKey, await requestFor(await sharedSession()));
+    await eventually(() => codes().length === 1);
+    release();
+    await call;
+    await settled;
+    expect(codes()).to.deep.equal(['RESOURCE_EXHAUSTED', 'OK']);
+  });
+
+  it('gives up after five tries, with growing pauses between them', async () => {
+    const request = await requestFor(await sharedSession());
+    harness.proxy.intercept = (statement) => {
+      if (statement.sql.startsWith('BEGIN')) statement.cut();
+    };
+    const failure = await failureOf(client.import(harness.target.apiKey, request));
+    expect(failure).to.include({ code: 'UNAVAILABLE', reason: 'DATABASE_UNAVAILABLE' });
+    expect(codes()).to.deep.equal(Array<string>(5).fill('UNAVAILABLE'));
+    const ends = tries().map(({ time }) => time);
+    const pauses = ends.slice(1).map((end, index) => end - (ends[index] ?? 0));
+    expect(pauses).to.deep.equal(pauses.toSorted((a, b) => a - b));
+  });
+
+  it('does not try again after NOT_FOUND or PERMISSION_DENIED', async () => {
+    const { target } = harness;
+    const request = await requestFor(await sharedSession());
+    const workflowId = '01a2058b-7a61-7348-906d-033d61826d1a' as WorkflowId;
+    const unfiled = await failureOf(client.import(target.apiKey, { ...request, workflowId }));
+    expect(unfiled.reason).to.equal('WORKFLOW_NOT_FOUND');
+    await client.import(target.apiKey, request);
+    const repeated = await failureOf(client.import(target.apiKey, request));
+    expect(repeated.reason).to.equal('SESSION_ALREADY_IMPORTED');
+    expect(codes()).to.deep.equal(['NOT_FOUND', 'OK', 'PERMISSION_DENIED']);
+  });
+
+  it('is told of the copy when a try whose answer was lost has made one', async () => {
+    const { target, proxy } = harness;
+    const request = await requestFor(await sharedSession());
+    let claimed = false;
+    let finishCommit: (() => Promise<void>) | undefined;
+    proxy.intercept = (statement) => {
+      if (codes().length > 0) return;
+      claimed ||= statement.sql.startsWith('INSERT IGNORE INTO session_imports');
+      if (finishCommit) statement.cut();
+      else if (claimed && statement.sql.startsWith('COMMIT')) finishCommit = statement.orphan();
+    };
+    const call = failureOf(client.import(target.apiKey, request));
+    await eventually(() => codes().length === 1);
+    await finishCommit?.();
+    const failure = await call;
+    expect(codes()).to.deep.equal(['UNAVAILABLE', 'PERMISSION_DENIED']);
+    expect(failure.reason).to.equal('SESSION_ALREADY_IMPORTED');
+    const copies = await select('SELECT id FROM user_sessions WHERE application_id = ?', [
+      toBinary(target.applicationId),
+    ]);
+    expect(copies).to.deep.equal([{ id: toBinary(failure.metadata['session_id'] as SessionId) }]);
+  });
+
+  it('gives a call that has no deadline the one of the file', async () => {
+    // No service waits that long in a test: this one only tells what it was given.
+    const server = new Server();
+    let deadline = Infinity;
+    server.addService(SessionImportService, {
+      importSession(
+        call: ServerUnaryCall<ImportSessionRequest, ImportSessionResponse>,
+        answer: sendUnaryData<ImportSessionResponse>,
+      ) {
+        deadline = Number(call.getDeadline());
+        answer(null, ImportSessionResponse.create());
+      },
+    });
+    const port = await promisify(server.bindAsync.bind(server))(
+      '127.0.0.1:0',
+      ServerCredentials.createInsecure(),
+    );
+    const caller = new TestClient(port, undefined, { 'grpc.service_config': serviceConfig });
+    const sentAt = Date.now();
+    await caller.import(harness.target.apiKey, {});
+    caller.close();
+    server.forceShutdown();
+    const [{ timeout }] = (JSON.parse(serviceConfig) as { methodConfig: [{ timeout: string }] })
+      .methodConfig;
+    const limit = Number.parseInt(timeout) * 1_000;
+    expect(deadline).to.be.within(sentAt + limit / 2, Date.now() + limit);
+  });
+});
