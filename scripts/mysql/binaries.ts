@@ -1,4 +1,4 @@
-import { unpackFromDebian } from './debian';
+import { mysqlFromDebian } from './debian';
 import { run, type Command } from './processes';
 
 /** A way to run a MySQL server on this machine. */
@@ -34,7 +34,7 @@ export async function locateMysql(): Promise<MysqlBinaries> {
 
   let failure: unknown;
   try {
-    const command = await unpackFromDebian();
+    const command = await mysqlFromDebian();
     const version = await versionOf(command);
     if (version !== undefined) return { kind: 'program', command, version };
   } catch (error) {
