@@ -60,7 +60,10 @@ def describe(error):
             ]
         elif detail.Is(error_details_pb2.ResourceInfo.DESCRIPTOR):
             resource = error_details_pb2.ResourceInfo.FromString(detail.value)
-            description["resource"] = {"type": resource.resource_type, "name": resource.resource_name}
+            description["resource"] = {
+                "type": resource.resource_type,
+                "name": resource.resource_name,
+            }
         elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
             retry = error_details_pb2.RetryInfo.FromString(detail.value)
             description["retry_delay"] = retry.retry_delay.ToTimedelta().total_seconds()
@@ -68,7 +71,7 @@ def describe(error):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Imports a session that another application has shared.")
+    parser = argparse.ArgumentParser(description="Imports a shared session.")
     parser.add_argument("address")
     parser.add_argument("share_token")
     parser.add_argument("workflow_id")

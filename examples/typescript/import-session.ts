@@ -1,10 +1,10 @@
 /**
  * Imports a session that another application has shared.
  *
- *   API_KEY=… import-session [--vendor-data <name>] [--trust-review] [TLS] <address> <share token> <workflow id>
+ *   API_KEY=… import-session [options] <address> <share token> <workflow id>
  *
- * TLS, as with grpcurl: --plaintext for none, --cacert <file> for CAs other than the well-known
- * ones, --cert <file> and --key <file> for mutual TLS.
+ * Options: --vendor-data <name>; --trust-review; --plaintext for no TLS; --cacert <file> for CAs
+ * other than the well-known ones; --cert <file> and --key <file> for mutual TLS.
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
