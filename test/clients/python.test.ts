@@ -6,7 +6,7 @@ import type { Command } from '../../scripts/mysql/processes';
 import { createSession } from '../support/fixtures';
 import { startHarness, type Harness } from '../support/service';
 import { pythonWithStubs } from './python';
-import { runExample, type ExampleResult } from './run-example';
+import { runExample, startWithMutualTls, type ExampleResult } from './run-example';
 
 const example = path.join(__dirname, '..', '..', 'examples', 'python', 'import_session.py');
 
@@ -84,5 +84,19 @@ describe('the Python example (needs Debian’s archive, or python3 with grpcio-t
       reason: 'WORKFLOW_NOT_FOUND',
       resource: { type: 'session-import/workflow', name: workflowId },
     });
+  });
+
+  it('shows its certificate to a service that wants one', async () => {
+    const secure = await startWithMutualTls();
+    const { db, source, target, signer, server } = secure.harness;
+    const original = await createSession(db, source, 'business');
+    const token = await signer.share(source, target, 'business', original);
+    const args = [`127.0.0.1:${server.port}`, token, target.workflows.business];
+    const result = await runExample([...python, example, ...secure.options, ...args], {
+      API_KEY: target.apiKey,
+    });
+    expect(result.exitCode).to.equal(0);
+    expect(result.printed['session']).to.include({ shared_from_session: original });
+    await secure.stop();
   });
 });

@@ -1,5 +1,8 @@
 import { execFile } from 'node:child_process';
 import type { Command } from '../../scripts/mysql/processes';
+import { CertificateAuthority } from '../support/certificates';
+import { startHarness, type Harness } from '../support/service';
+import { serverNames } from '../support/tls';
 
 /** How an example has ended, and the JSON that it has printed. */
 export interface ExampleResult {
@@ -27,4 +30,35 @@ export function runExample(
       },
     );
   });
+}
+
+/** A service that wants a certificate of its clients, and what an example needs to call it. */
+export interface MutualTls {
+  readonly harness: Harness;
+  readonly options: readonly string[];
+  stop(): Promise<void>;
+}
+
+export async function startWithMutualTls(): Promise<MutualTls> {
+  const authority = await CertificateAuthority.create();
+  const server = await authority.issue('server', [...serverNames]);
+  const client = await authority.issue('client', [{ type: 'dns', value: 'client.internal' }]);
+  const harness = await startHarness({
+    environment: {
+      GRPC_TLS_CERT: server.certificate,
+      GRPC_TLS_KEY: server.privateKey,
+      GRPC_TLS_CLIENT_CA: authority.file,
+    },
+  });
+  return {
+    harness,
+    options: [
+      ...['--cacert', authority.file],
+      ...['--cert', client.certificate, '--key', client.privateKey],
+    ],
+    async stop() {
+      await harness.stop();
+      await authority.remove();
+    },
+  };
 }

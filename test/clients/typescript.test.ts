@@ -9,7 +9,7 @@ import type { Command } from '../../scripts/mysql/processes';
 import { SessionKind, type Session } from '../../src/client';
 import { createSession } from '../support/fixtures';
 import { startHarness, type Harness } from '../support/service';
-import { runExample } from './run-example';
+import { runExample, startWithMutualTls } from './run-example';
 
 const run = promisify(execFile);
 const root = path.join(__dirname, '..', '..');
@@ -50,8 +50,7 @@ describe('the TypeScript client of the package', () => {
 
   /** Type-checks and compiles the example as a program of a package's own. */
   async function compiled(type: string): Promise<string> {
-    const project = path.join(folder, type);
-    await mkdir(project);
+    const project = await mkdtemp(path.join(folder, 'consumer-'));
     await writeFile(path.join(project, 'package.json'), JSON.stringify({ type }));
     await cp(example, path.join(project, 'import-session.ts'));
     const options = ['--strict', '--module', 'nodenext', '--target', 'es2023', '--types', 'node'];
@@ -91,4 +90,19 @@ describe('the TypeScript client of the package', () => {
       });
     });
   }
+
+  it('shows its certificate to a service that wants one', async () => {
+    const secure = await startWithMutualTls();
+    const { db, source, target, signer, server } = secure.harness;
+    const original = await createSession(db, source, 'business');
+    const token = await signer.share(source, target, 'business', original);
+    const program = await compiled('commonjs');
+    const args = [`127.0.0.1:${server.port}`, token, target.workflows.business];
+    const result = await runExample([process.execPath, program, ...secure.options, ...args], {
+      API_KEY: target.apiKey,
+    });
+    expect(result.exitCode).to.equal(0);
+    expect(result.printed['session']).to.include({ sharedFromSession: original });
+    await secure.stop();
+  });
 });
