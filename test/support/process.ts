@@ -47,6 +47,16 @@ export class ServiceProcess {
     return service;
   }
 
+  /** Runs a program that was built somewhere else; only what is given is in its environment. */
+  static start(
+    [program = '', ...args]: readonly string[],
+    options: { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
+  ): ServiceProcess {
+    return new ServiceProcess(
+      spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] }),
+    );
+  }
+
   /** Waits for a log line with the given message, and returns it. */
   async logged(message: string): Promise<Record<string, unknown>> {
     for (;;) {
