@@ -1,0 +1,252 @@
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+import { parseEnv } from 'node:util';
+import { expect } from 'chai';
+import type { IDeployment } from 'kubernetes-models/apps/v1';
+import type { IHorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2';
+import type { IJob } from 'kubernetes-models/batch/v1';
+import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
+import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1';
+import type { IContainer, ISecret, IService, IServiceAccount } from 'kubernetes-models/v1';
+import ts from 'typescript';
+import { variables } from '../../src/config';
+import {
+  documentsOf,
+  expectAccepted,
+  expectKnown,
+  imageEnvironment,
+  imagePort,
+  root,
+  textOf,
+} from './files';
+
+const folder = 'deploy/kubernetes';
+
+interface Kustomization {
+  readonly resources: readonly string[];
+  readonly images: readonly { readonly name: string; readonly newTag: string }[];
+}
+
+type Workload = IDeployment | IJob;
+type Labels = Readonly<Record<string, string>>;
+
+/** The documents of a file below deploy/kubernetes, as the kinds that they are known to have. */
+function manifests<T>(file: string): T[] {
+  return documentsOf(path.join(folder, file), '1.1') as T[];
+}
+
+function manifest<T>(file: string): T {
+  const [only] = manifests<T>(file);
+  if (only === undefined) throw new Error(`${file} is empty`);
+  return only;
+}
+
+const deployment = manifest<IDeployment>('deployment.yaml');
+const migration = manifest<IJob>('migration/job.yaml');
+const { version } = JSON.parse(textOf('package.json')) as { version: string };
+
+/**
+ * What Kubernetes would not understand of a manifest: the compiler holds it against Kubernetes' types,
+ * and objects that are written out may have no member that their type does not know.
+ */
+function mistakesIn(objects: readonly unknown[]): string[] {
+  const file = path.join(root, 'test', 'deploy', 'manifests.ts');
+  const source = objects.map((object, index) => {
+    const { apiVersion, kind } = object as { apiVersion: string; kind: string };
+    const type = `import('kubernetes-models/${apiVersion}').I${kind}`;
+    return `export const manifest${index}: ${type} = ${JSON.stringify(object)};`;
+  });
+  const options: ts.CompilerOptions = {
+    noEmit: true,
+    strict: true,
+    skipLibCheck: true,
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    types: [],
+  };
+  const host = ts.createCompilerHost(options);
+  const getSourceFile = host.getSourceFile.bind(host);
+  host.getSourceFile = (name, target) =>
+    name === file
+      ? ts.createSourceFile(name, source.join('\n'), target)
+      : getSourceFile(name, target);
+  const program = ts.createProgram([file], options, host);
+  return ts
+    .getPreEmitDiagnostics(program)
+    .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
+}
+
+describe('the Kubernetes manifests', () => {
+  it('are what Kubernetes understands, to the last field', () => {
+    const files = ['', 'migration'].flatMap((below) =>
+      readdirSync(path.join(root, folder, below))
+        .map((name) => path.join(below, name))
+        .filter((name) => name.endsWith('.yaml')),
+    );
+    // Kinds that are not Kubernetes' own.
+    const others = files.filter((name) => /(kustomization|pod-monitor)\.yaml$/.test(name));
+    expect(others).to.have.length(3);
+    const all = files.filter((name) => !others.includes(name)).flatMap((name) => manifests(name));
+    expect(mistakesIn(all)).to.deep.equal([]);
+
+    const misspelt = structuredClone(deployment) as { spec: { template: { spec: object } } };
+    Object.assign(misspelt.spec.template.spec, { terminationGracePeriod: 45 });
+    expect(mistakesIn([misspelt]).join()).to.include('"terminationGracePeriod"');
+  });
+
+  for (const [below, expected] of [
+    ['', ['kustomization.yaml', 'namespace.yaml', 'pod-monitor.yaml', 'secrets.example.yaml']],
+    ['migration', ['kustomization.yaml']],
+  ] as const) {
+    it(`are all listed in ${path.join(folder, below)}/kustomization.yaml, but those that are applied apart`, () => {
+      const { resources } = manifest<Kustomization>(path.join(below, 'kustomization.yaml'));
+      const files = readdirSync(path.join(root, folder, below)).filter((name) =>
+        name.endsWith('.yaml'),
+      );
+      expect([...resources, ...expected].sort()).to.deep.equal(files.sort());
+    });
+
+    it(`name in ${path.join(folder, below)} the image of this version`, () => {
+      const { images } = manifest<Kustomization>(path.join(below, 'kustomization.yaml'));
+      expect(images.map(({ name, newTag }) => [name, newTag])).to.deep.equal([
+        ['session-import', version],
+      ]);
+    });
+  }
+
+  it('have a migration of their own for each version', () => {
+    expect(migration.metadata?.name).to.equal(
+      `session-import-migrate-${version.replaceAll('.', '-')}`,
+    );
+  });
+
+  it('give the service an environment that it accepts, and files that are in its secrets', () => {
+    const config = parseEnv(textOf(path.join(folder, 'config.env'))) as Record<string, string>;
+    const environment = { ...imageEnvironment(), ...config, ...environmentOf(deployment) };
+    expectKnown(environment);
+    expectAccepted(environment, (file) => contentOf(deployment, file));
+  });
+
+  it('give the migration an environment that the service accepts, were it the service', () => {
+    const others = {
+      SHARE_TOKEN_JWKS: 'x',
+      SESSION_BASE_URL: 'https://x',
+      GRPC_ADDRESS: '[::1]:0',
+    };
+    const environment = environmentOf(migration);
+    expectKnown(environment);
+    expectAccepted({ ...others, ...environment }, (file) => contentOf(migration, file));
+  });
+
+  it('keep a pod for longer than it takes to withdraw it and to finish what runs', () => {
+    const pod = deployment.spec?.template.spec;
+    const withdrawal = containerOf(deployment).lifecycle?.preStop?.sleep?.seconds ?? NaN;
+    expect(pod?.terminationGracePeriodSeconds).to.be.greaterThan(
+      withdrawal + Number(variables.SHUTDOWN_GRACE.default) + 5,
+    );
+  });
+
+  for (const workload of [deployment, migration]) {
+    it(`confine the pods of the ${workload.kind} as the restricted Pod Security Standard asks`, () => {
+      const pod = workload.spec?.template.spec;
+      expect(pod?.securityContext).to.deep.include({
+        runAsNonRoot: true,
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+      expect(pod).to.include({ automountServiceAccountToken: false });
+      expect(pod).not.to.have.any.keys('hostNetwork', 'hostPID', 'hostIPC', 'initContainers');
+      expect(pod?.volumes?.every((volume) => volume.secret !== undefined)).to.equal(true);
+      const { securityContext, resources } = containerOf(workload);
+      expect(securityContext).to.deep.equal({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      });
+      expect(resources?.limits).to.have.property('memory', resources?.requests?.['memory']);
+    });
+  }
+
+  it('agree about ports with the image, with each other, and with what the service answers', () => {
+    const { ports, startupProbe, livenessProbe, readinessProbe } = containerOf(deployment);
+    expect(ports).to.deep.equal([
+      { name: 'grpc', containerPort: imagePort('GRPC_ADDRESS') },
+      { name: 'metrics', containerPort: imagePort('METRICS_ADDRESS') },
+    ]);
+    expect(
+      [startupProbe, livenessProbe, readinessProbe].map((probe) => probe?.httpGet),
+    ).to.deep.equal(['/livez', '/livez', '/readyz'].map((url) => ({ path: url, port: 'metrics' })));
+    const service = manifest<IService>('service.yaml');
+    expect(service.spec?.ports).to.deep.equal([
+      { name: 'grpc', port: imagePort('GRPC_ADDRESS'), targetPort: 'grpc' },
+    ]);
+    const policy = manifest<INetworkPolicy>('network-policy.yaml');
+    const open = policy.spec?.ingress?.flatMap((rule) => rule.ports?.map(({ port }) => port));
+    expect(open).to.deep.equal(['grpc', 'metrics']);
+    expect(monitored().podMetricsEndpoints.map(({ port }) => port)).to.deep.equal(['metrics']);
+  });
+
+  it('select the pods that they are meant for', () => {
+    const service = manifest<IService>('service.yaml');
+    const budget = manifest<IPodDisruptionBudget>('disruption-budget.yaml');
+    const policy = manifest<INetworkPolicy>('network-policy.yaml');
+    const ofMigration = manifest<INetworkPolicy>('migration/network-policy.yaml');
+    const spread = deployment.spec?.template.spec?.topologySpreadConstraints ?? [];
+    expect(spread).to.have.length(2);
+    const selectors = [
+      deployment.spec?.selector.matchLabels,
+      service.spec?.selector,
+      budget.spec?.selector?.matchLabels,
+      policy.spec?.podSelector.matchLabels,
+      monitored().selector.matchLabels,
+      ...spread.map(({ labelSelector }) => labelSelector?.matchLabels),
+    ];
+    const labels = deployment.spec?.template.metadata?.labels;
+    for (const selector of selectors) expect(selector).to.deep.equal(labels);
+    const labelsOfMigration = migration.spec?.template.metadata?.labels;
+    expect(ofMigration.spec?.podSelector.matchLabels).to.deep.equal(labelsOfMigration);
+    expect(labelsOfMigration).not.to.deep.equal(labels);
+    const { scaleTargetRef } = manifest<IHorizontalPodAutoscaler>('autoscaler.yaml').spec ?? {};
+    expect(scaleTargetRef).to.deep.equal({
+      apiVersion: deployment.apiVersion,
+      kind: deployment.kind,
+      name: deployment.metadata?.name,
+    });
+    const account = manifest<IServiceAccount>('service-account.yaml');
+    expect(deployment.spec?.template.spec?.serviceAccountName).to.equal(account.metadata?.name);
+  });
+});
+
+function monitored() {
+  const { spec } = manifest<{
+    spec: {
+      selector: { matchLabels: Labels };
+      podMetricsEndpoints: readonly { port: string }[];
+    };
+  }>('pod-monitor.yaml');
+  return spec;
+}
+
+function containerOf(workload: Workload): IContainer {
+  const [container, ...others] = workload.spec?.template.spec?.containers ?? [];
+  if (!container || others.length > 0) throw new Error(`${workload.kind} has not one container`);
+  return container;
+}
+
+function environmentOf(workload: Workload): Record<string, string> {
+  const pairs = (containerOf(workload).env ?? []).map(({ name, value }) => [name, value ?? '']);
+  return Object.fromEntries(pairs) as Record<string, string>;
+}
+
+/** What is in a file that a pod has from a secret. */
+function contentOf(workload: Workload, file: string): string {
+  const mounts = containerOf(workload).volumeMounts ?? [];
+  const mount = mounts.find(({ mountPath }) => path.dirname(file) === mountPath);
+  const volumes = workload.spec?.template.spec?.volumes ?? [];
+  const volume = volumes.find(({ name }) => name === mount?.name);
+  const secret = manifests<ISecret>('secrets.example.yaml').find(
+    ({ metadata }) => metadata?.name === volume?.secret?.secretName,
+  );
+  const content = secret?.stringData?.[path.basename(file)];
+  if (content === undefined) throw new Error(`no secret has ${file}`);
+  return content;
+}
