@@ -1,0 +1,94 @@
+import { expect } from 'chai';
+import { documentsOf, textOf } from './files';
+
+interface Workflow {
+  readonly permissions: unknown;
+  readonly jobs: Readonly<
+    Record<
+      string,
+      {
+        readonly permissions?: unknown;
+        readonly services?: Readonly<Record<string, { readonly image: string }>>;
+        readonly steps: readonly { readonly uses?: string; readonly run?: string }[];
+      }
+    >
+  >;
+}
+
+/** Licences that ask no more than to be named where the program is passed on. */
+const permissive = [
+  'MIT',
+  'Apache-2.0',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  'ISC',
+  'BlueOak-1.0.0',
+  '0BSD',
+];
+
+const [workflow] = documentsOf('.github/workflows/ci.yaml') as [Workflow];
+const jobs = Object.values(workflow.jobs);
+
+describe('the supply chain', () => {
+  it('has permissive licences alone in what runs in production', () => {
+    const { packages } = JSON.parse(textOf('package-lock.json')) as {
+      packages: Record<string, { readonly dev?: true; readonly license?: string }>;
+    };
+    const production = Object.entries(packages).filter(([name, { dev }]) => name !== '' && !dev);
+    expect(production.length).to.be.greaterThan(50);
+    const others = production
+      .map(([name, { license = 'none' }]) => ({ name, license }))
+      .filter(({ license }) =>
+        license
+          .replace(/^\((.*)\)$/, '$1')
+          .split(' AND ')
+          .some((one) => !permissive.includes(one)),
+      );
+    expect(others).to.deep.equal([]);
+  });
+
+  it('is under the licence that package.json, the image and the LICENSE file name', () => {
+    const { license } = JSON.parse(textOf('package.json')) as { license: string };
+    expect(license).to.equal('Apache-2.0');
+    expect(textOf('Dockerfile')).to.include(`org.opencontainers.image.licenses="${license}"`);
+    expect(textOf('LICENSE')).to.include('Apache License').and.include('Version 2.0');
+  });
+
+  it('takes packages from the lock file alone, each with its checksum', () => {
+    const { packages } = JSON.parse(textOf('package-lock.json')) as {
+      packages: Record<string, { readonly integrity?: string }>;
+    };
+    const unchecked = Object.entries(packages).filter(
+      ([name, { integrity }]) => name !== '' && !integrity?.startsWith('sha512-'),
+    );
+    expect(unchecked.map(([name]) => name)).to.deep.equal([]);
+    expect(textOf('Dockerfile')).not.to.match(/npm (i|install)\b/);
+  });
+
+  it('is checked by a workflow that may only read, with actions of a named version', () => {
+    expect(workflow.permissions).to.deep.equal({ contents: 'read' });
+    for (const { permissions, steps } of jobs) {
+      expect(permissions).to.equal(undefined);
+      for (const { uses } of steps) if (uses) expect(uses).to.match(/^actions\/[\w-]+@v\d+$/);
+    }
+  });
+
+  it('is checked by commands that are there: make targets, and the database of compose.yaml', () => {
+    const targets = [...textOf('Makefile').matchAll(/^([a-z-]+):/gm)].map(([, target]) => target);
+    const made = jobs
+      .flatMap(({ steps }) => steps)
+      .flatMap(({ run = '' }) =>
+        [...run.matchAll(/\bmake ([a-z-]+)/g)].map(([, target]) => target),
+      );
+    expect(made).to.include('test');
+    expect(targets).to.include.members(made);
+    const { services } = documentsOf('compose.yaml')[0] as Pick<
+      Workflow['jobs'][string],
+      'services'
+    >;
+    const images = jobs.flatMap((job) =>
+      job.services?.['mysql'] ? [job.services['mysql'].image] : [],
+    );
+    expect(images).to.deep.equal([services?.['mysql']?.image]);
+  });
+});
