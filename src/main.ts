@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { Command } from '@commander-js/extra-typings';
 import { apiKeyCommand, applicationCommand, workflowCommand } from './cli/accounts';
 import { migrateCommand } from './cli/migrate';
@@ -10,7 +10,7 @@ import { databaseErrorCode, databaseFailure } from './db/errors';
 import { version } from './version';
 
 /** In development, what is not set in the environment may stand in a file. */
-if (process.env['NODE_ENV'] !== 'production' && existsSync('.env')) process.loadEnvFile('.env');
+if (process.env['NODE_ENV'] !== 'production' && isFile('.env')) process.loadEnvFile('.env');
 
 const program = new Command('session-import')
   .version(version)
@@ -28,6 +28,10 @@ program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`session-import: ${explain(error)}\n`);
   process.exitCode = 1;
 });
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
 
 /** What went wrong, for a person. The stack is for those who debug. */
 function explain(error: unknown): string {

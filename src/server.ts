@@ -117,8 +117,8 @@ export class SessionImportServer {
         observer,
         log,
       });
-      await health.start();
       const port = await listen(grpc, config.grpc.address, certificates?.credentials());
+      await health.start();
       const ports = { port, ...(http ? { metrics_port: http.port } : {}) };
       log.info({ address: config.grpc.address, ...ports, tls: Boolean(certificates) }, 'serving');
       const parts = { health, running, grpc, closeables, databases };

@@ -11,8 +11,10 @@ const entry = /([A-Za-z][A-Za-z ]*):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/gy;
  * `URI:…` or `DNS:…`. Names that Node.js has to quote are left out: no service is called so.
  */
 export function peerNames(certificate: PeerCertificate | undefined): readonly string[] {
+  // It was in time when the connection was made, or the one before it that a TLS ticket stands for.
+  if (!certificate || Date.parse(certificate.valid_to) <= Date.now()) return [];
   const names: string[] = [];
-  for (const [, type, name = ''] of certificate?.subjectaltname?.matchAll(entry) ?? []) {
+  for (const [, type, name = ''] of certificate.subjectaltname?.matchAll(entry) ?? []) {
     if (name === '' || name.startsWith('"')) continue;
     if (type === 'URI') names.push(`URI:${name}`);
     // Host names are compared without regard to case (RFC 4343).

@@ -24,7 +24,7 @@ export function serveCommand() {
         }
       });
       const log = createLogger(config.log);
-      const tracing = await startTracing(process.env);
+      const tracing = await startTracing(process.env, log);
       const starting = SessionImportServer.start(config, log);
       const server = await Promise.race([starting, told]);
       // Told to stop before it has begun to serve: there is nothing to finish.

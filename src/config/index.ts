@@ -147,7 +147,7 @@ function tlsConfig(values: Values): TlsConfig | undefined {
     certificate,
     privateKey,
     clientCa: values.GRPC_TLS_CLIENT_CA,
-    clientCertificate: values.GRPC_TLS_CLIENT_AUTH,
+    clientCertificate: values.GRPC_TLS_CLIENT_AUTH ?? 'required',
   };
 }
 
@@ -158,6 +158,10 @@ const rules: readonly ((values: Partial<Values>) => string | false | undefined)[
     'DATABASE_SILENCE must be at least twice DATABASE_LOCK_WAIT, or a lock looks like a database that is gone.',
   ({ DATABASE_TLS: tls, DATABASE_TLS_CA: ca }) =>
     tls === 'off' && ca !== undefined && 'DATABASE_TLS_CA has no effect: set DATABASE_TLS as well.',
+  ({ DATABASE_TLS: tls, DATABASE_TLS_CA: ca }) =>
+    tls === 'verify-ca' &&
+    ca === undefined &&
+    'DATABASE_TLS=verify-ca needs DATABASE_TLS_CA: with every CA that Node.js knows, anybody can have a certificate.',
   ({ DATABASE_TLS: tls, DATABASE_URL: url }) =>
     tls === 'verify-full' &&
     url !== undefined &&
@@ -170,6 +174,10 @@ const rules: readonly ((values: Partial<Values>) => string | false | undefined)[
     ca !== undefined &&
     certificate === undefined &&
     'GRPC_TLS_CLIENT_CA has no effect without GRPC_TLS_CERT.',
+  ({ GRPC_TLS_CLIENT_AUTH: auth, GRPC_TLS_CLIENT_CA: ca }) =>
+    auth !== undefined &&
+    ca === undefined &&
+    'GRPC_TLS_CLIENT_AUTH has no effect without GRPC_TLS_CLIENT_CA.',
   ({ TRUSTED_GATEWAYS: gateways, GRPC_TLS_CLIENT_CA: ca }) =>
     gateways !== undefined &&
     ca === undefined &&
@@ -183,7 +191,8 @@ const rules: readonly ((values: Partial<Values>) => string | false | undefined)[
 ];
 
 function isLoopback(address: string): boolean {
-  return /^(localhost|\[::1\]|127(\.\d+){3}):\d+$/.test(address);
+  const host = address.replace(/:\d+$/, '');
+  return host === 'localhost' || host === '[::1]' || (host.startsWith('127.') && isIP(host) === 4);
 }
 
 function readVariables<Name extends VariableName>(

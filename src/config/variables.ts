@@ -18,6 +18,7 @@ export interface Variable<T> {
 const databaseUrl = z
   .string()
   .regex(/^mysql:\/\/[^/]+\/[^/?]+/, 'must look like mysql://user:password@host:port/database')
+  .regex(/^[^?#]*$/, 'must have no options behind the database: there are variables for them')
   .refine(isUrl, 'is no URL; what is special in a password must be percent-encoded');
 
 function isUrl(text: string): boolean {
@@ -62,11 +63,21 @@ function certificateName(text: string): string {
   return name.startsWith('DNS:') ? `DNS:${name.slice('DNS:'.length).toLowerCase()}` : name;
 }
 
+/** What the ledger has room for. */
+const longestName = 255;
+
 /** The names of certificates (RFC 5280, section 4.2.1.6) as Node.js writes them, with commas between. */
 const certificateNames = z
   .string()
   .transform((text) => text.split(',').map(certificateName))
-  .pipe(z.array(z.string().regex(/^(URI|DNS):\S+$/, 'must list names like URI:… or DNS:…')));
+  .pipe(
+    z.array(
+      z
+        .string()
+        .regex(/^(URI|DNS):[^\s*]+$/, 'must list whole names like URI:… or DNS:…')
+        .max(longestName, `must list names of at most ${longestName} characters`),
+    ),
+  );
 
 /** Every variable that the service reads, in the order in which they are explained. */
 export const variables = {
@@ -139,8 +150,8 @@ export const variables = {
   },
   GRPC_TLS_CLIENT_AUTH: {
     description:
-      'Whether a client may come without a certificate when GRPC_TLS_CLIENT_CA is set: required, optional',
-    default: 'required',
+      'Whether a client must show a certificate when GRPC_TLS_CLIENT_CA is set: required (as when this is not set), optional',
+    optional: true,
     schema: oneOf(['required', 'optional'] as const),
   },
   GRPC_ALLOW_PLAINTEXT: {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { certificatesIn } from '../pem';
 
 /** How much of MySQL's certificate is checked; `off`: the connection is plain text. */
 export const databaseTlsModes = ['off', 'verify-ca', 'verify-full'] as const;
@@ -20,14 +21,24 @@ interface SslOptions {
 /**
  * What the driver is told of TLS.
  *
- * @throws Error if the file of CAs can't be read.
+ * @throws Error if the file of CAs can't be read, or holds none: Node.js would then trust all it knows.
  */
 export function tlsOptions({ mode, caFile }: DatabaseTls): SslOptions | undefined {
   if (mode === 'off') return undefined;
   return {
-    ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
+    ...(caFile === undefined ? {} : { ca: readCertificates(caFile) }),
     rejectUnauthorized: true,
     // The host name is not checked unless that is asked for.
     verifyIdentity: mode === 'verify-full',
   };
+}
+
+function readCertificates(file: string): string {
+  const pem = readFileSync(file, 'utf8');
+  try {
+    certificatesIn(pem);
+  } catch (error) {
+    throw new Error(`DATABASE_TLS_CA can't be used: ${(error as Error).message}`, { cause: error });
+  }
+  return pem;
 }

@@ -142,6 +142,7 @@ class KindQueue {
         request,
         waiter,
         waiting: beginWaiting(),
+        waitedMs: 0,
         rows: undefined,
         resolve: ending(resolve),
         reject: ending(reject),
@@ -172,6 +173,7 @@ class KindQueue {
       const outcome = outcomes[index];
       if (outcome?.type !== 'postponed') continue;
       call.rows = outcome.rows;
+      call.waiting = { ...call.waiting, since: performance.now() };
       if (call.waiter.signal.aborted) call.reject(new CallAbandoned());
       else if (call.rows > this.limits.session) this.large.add(call);
       else postponed.push(call);
@@ -187,10 +189,11 @@ class KindQueue {
   private async runGroup(calls: readonly Call[], limits: RowLimits): Promise<readonly Outcome[]> {
     const { kind, observer } = this;
     const startedAt = performance.now();
-    for (const { waiter, waiting } of calls) {
-      const waitedMs = startedAt - waiting.since;
+    for (const call of calls) {
+      const waitedMs = startedAt - call.waiting.since;
+      call.waitedMs += waitedMs;
       observer.waited(kind, waitedMs / 1_000);
-      waiter.begun?.({ calls: calls.length, waitedMs });
+      call.waiter.begun?.({ calls: calls.length, waitedMs: call.waitedMs });
     }
     const requests = calls.map(({ request }) => request);
     const outcomes = await inGroupSpan(

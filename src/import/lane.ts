@@ -7,7 +7,7 @@ import type { ImportedSession, ImportRequest } from './session';
 export interface Waiter {
   /** Fires when the import is given up. */
   readonly signal: AbortSignal;
-  /** Is told when a group takes the import in: how many it has, and for how long they have waited. */
+  /** Is told when a group takes the import in: how many it has, and how long the import has waited. */
   readonly begun?: (group: { readonly calls: number; readonly waitedMs: number }) => void;
 }
 
@@ -15,8 +15,10 @@ export interface Waiter {
 export interface Call {
   readonly request: ImportRequest;
   readonly waiter: Waiter;
-  /** Since when it waits, and where it stands in its trace. */
-  readonly waiting: Waiting;
+  /** Where it stands in its trace, and since when it waits for its next group. */
+  waiting: Waiting;
+  /** How long it has waited for the groups before, in milliseconds. */
+  waitedMs: number;
   /** The rows of its session; undefined until a group has counted them. */
   rows: number | undefined;
   readonly resolve: (session: ImportedSession) => void;

@@ -1,8 +1,9 @@
-import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { experimental, type ServerCredentials } from '@grpc/grpc-js';
 import type { TlsConfig } from '../config';
+import { certificatesIn } from '../pem';
 import type { Logger } from '../telemetry/logger';
 
 type IdentityListener = experimental.IdentityCertificateUpdateListener;
@@ -13,6 +14,12 @@ const interval = 1_000;
 
 /** How often files that go on being wrong are mentioned in the log, in milliseconds. */
 const reminder = 60_000;
+
+/**
+ * How long a TLS ticket may stand for the certificate that its client has shown, in milliseconds: on
+ * resumption, nobody looks whether that has expired. Servers that are told anew forget their tickets.
+ */
+const ticketLife = 60_000;
 
 /** The contents of the files, known to fit together. */
 interface Certificates {
@@ -32,6 +39,7 @@ export class CertificateFiles implements experimental.CertificateProvider {
   private readonly identityListeners = new Set<IdentityListener>();
   private readonly caListeners = new Set<CaListener>();
   private complainedAt = Number.NEGATIVE_INFINITY;
+  private toldAt = performance.now();
 
   private constructor(
     private readonly files: TlsConfig,
@@ -106,10 +114,13 @@ export class CertificateFiles implements experimental.CertificateProvider {
     try {
       const next = await load(this.files);
       this.complainedAt = Number.NEGATIVE_INFINITY;
-      if (same(next, this.current)) return;
+      const changed = !same(next, this.current);
+      if (!changed && performance.now() - this.toldAt < ticketLife) return;
+      this.toldAt = performance.now();
       this.current = next;
       for (const listener of this.caListeners) this.tellCa(listener);
       for (const listener of this.identityListeners) listener(next);
+      if (!changed) return;
       this.log.info({ expires: next.expiry }, 'the certificates for gRPC have changed');
     } catch (error) {
       if (performance.now() - this.complainedAt < reminder) return;
@@ -125,10 +136,10 @@ async function load(files: TlsConfig): Promise<Certificates> {
   const certificate = await readFile(files.certificate);
   const privateKey = await readFile(files.privateKey);
   const clientCa = files.clientCa === undefined ? undefined : await readFile(files.clientCa);
-  const own = parse('GRPC_TLS_CERT', () => new X509Certificate(certificate));
+  const [own] = parse('GRPC_TLS_CERT', () => certificatesIn(certificate.toString()));
   const key = parse('GRPC_TLS_KEY', () => createPrivateKey(privateKey));
   if (!own.checkPrivateKey(key)) throw new Error('GRPC_TLS_KEY is not the key of GRPC_TLS_CERT');
-  if (clientCa) parse('GRPC_TLS_CLIENT_CA', () => new X509Certificate(clientCa));
+  if (clientCa) parse('GRPC_TLS_CLIENT_CA', () => certificatesIn(clientCa.toString()));
   // What the server will do with them, so that it can't fail there.
   createSecureContext({ cert: certificate, key: privateKey, ca: clientCa });
   return { certificate, privateKey, clientCa, expiry: new Date(own.validTo) };

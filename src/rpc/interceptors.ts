@@ -19,6 +19,13 @@ export function countingRpcs(metrics: Metrics): ServerInterceptor {
       ended = true;
       metrics.rpcEnded(labels, code, (performance.now() - startedAt) / 1_000);
     };
+    // Here, and not in the interceptor below: statuses that grpc-js sends by itself (a request that is
+    // too large, or can't be read, or is late) come to no interceptor.
+    const send = call.sendStatus.bind(call);
+    call.sendStatus = (sent) => {
+      end(sent.code);
+      send(sent);
+    };
     return new ServerInterceptingCall(call, {
       start: (next) => {
         next(
@@ -28,11 +35,7 @@ export function countingRpcs(metrics: Metrics): ServerInterceptor {
               proceed(message);
             })
             .withOnCancel(() => {
-              end(
-                Number(call.getDeadline()) <= Date.now()
-                  ? status.DEADLINE_EXCEEDED
-                  : status.CANCELLED,
-              );
+              end(status.CANCELLED);
             })
             .build(),
         );
@@ -40,10 +43,6 @@ export function countingRpcs(metrics: Metrics): ServerInterceptor {
       sendMessage: (message, next) => {
         metrics.messageSent(labels);
         next(message);
-      },
-      sendStatus: (sent, next) => {
-        end(sent.code);
-        next(sent);
       },
     });
   };
@@ -67,9 +66,9 @@ export function limitingRequestTime(seconds: number): ServerInterceptor {
         }, seconds * 1_000);
         next(
           new ServerListenerBuilder()
-            .withOnReceiveMessage((message, proceed) => {
+            .withOnReceiveHalfClose((proceed) => {
               arrived();
-              proceed(message);
+              proceed();
             })
             .withOnCancel(arrived)
             .build(),
@@ -83,15 +82,15 @@ export function limitingRequestTime(seconds: number): ServerInterceptor {
   };
 }
 
-/** Labels by method: the same object for every call. */
-const known = new WeakMap<ServerMethodDefinition<unknown, unknown>, RpcLabels>();
+/** Labels by path: there are as many as the server has methods. */
+const known = new Map<string, RpcLabels>();
 
 function labelsOf(method: ServerMethodDefinition<unknown, unknown>): RpcLabels {
-  let labels = known.get(method);
+  let labels = known.get(method.path);
   if (!labels) {
     const [, service = '', name = ''] = method.path.split('/');
     labels = { grpc_type: typeOf(method), grpc_service: service, grpc_method: name };
-    known.set(method, labels);
+    known.set(method.path, labels);
   }
   return labels;
 }

@@ -80,7 +80,7 @@ const answers: Answers = {
   }),
   SHARE_TOKEN_NOT_FOR_APPLICATION: ({ applicationId }) => ({
     code: status.PERMISSION_DENIED,
-    message: 'The share token is for another application than the one the API key belongs to.',
+    message: 'The share token is for another application than the one that calls.',
     metadata: { application_id: applicationId },
   }),
   SESSION_ALREADY_IMPORTED: ({ sessionId, sourceSessionId }) => ({

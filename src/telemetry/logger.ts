@@ -23,7 +23,7 @@ export interface LogOptions {
  */
 export function createLogger(
   { level, format }: LogOptions,
-  destination: DestinationStream = pino.destination(1),
+  destination: DestinationStream = pino.destination({ dest: 1, sync: true }),
 ): Logger {
   const options = {
     level,

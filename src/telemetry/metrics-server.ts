@@ -32,11 +32,12 @@ export class MetricsServer {
   ): Promise<MetricsServer> {
     const http = createServer(
       { requestTimeout, headersTimeout: requestTimeout },
-      ({ method, url }, response) => {
-        if (method !== 'GET') end(response, 405, 'only GET');
-        else if (url === '/metrics') void expose(response, metrics);
-        else if (url === '/livez') end(response, 200, 'alive');
-        else if (url === '/readyz') tellReady(response, ready());
+      ({ method, url = '' }, response) => {
+        const [path] = url.split('?');
+        if (method !== 'GET' && method !== 'HEAD') end(response, 405, 'only GET');
+        else if (path === '/metrics') void expose(response, metrics);
+        else if (path === '/livez') end(response, 200, 'alive');
+        else if (path === '/readyz') tellReady(response, ready());
         else end(response, 404, 'there are /metrics, /livez and /readyz');
       },
     );

@@ -106,7 +106,7 @@ export class Metrics implements ImportObserver {
   });
   private readonly waitSeconds = new Histogram({
     name: 'session_import_queue_wait_seconds',
-    help: 'How long calls waited for their group to start, in seconds.',
+    help: 'How long calls waited for a group to start, in seconds; once for each group, if one had no room.',
     labelNames: ['kind'],
     buckets: secondsBuckets,
     registers: this.registers,
@@ -258,9 +258,10 @@ export class Metrics implements ImportObserver {
   }
 }
 
-/** A code as the metrics of other languages' servers spell it: `PermissionDenied`. */
+/** A code as the metrics of servers in Go spell it, which dashboards expect: `PermissionDenied`. */
 function codeName(code: status): string {
   if (code === status.OK) return 'OK';
+  if (code === status.CANCELLED) return 'Canceled';
   return status[code]
     .toLowerCase()
     .replace(/(?:^|_)(\w)/g, (_, letter: string) => letter.toUpperCase());

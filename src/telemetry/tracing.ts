@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Metadata } from '@grpc/grpc-js';
 import {
   context,
+  diag,
+  DiagLogLevel,
   isSpanContextValid,
   propagation,
   ROOT_CONTEXT,
@@ -10,12 +12,14 @@ import {
   trace,
   type Attributes,
   type Context,
+  type DiagLogger,
   type Span,
   type SpanOptions,
 } from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { databaseErrorCode } from '../db/errors';
 import { ServiceError } from '../errors';
+import type { Logger } from './logger';
 
 /** What the service's spans are grouped under. */
 const tracer = trace.getTracer('session-import');
@@ -26,9 +30,15 @@ const endpoints = ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_END
 /** How long spans get to reach their collector when the service stops, in milliseconds. */
 const flushTime = 2_000;
 
+/** How much of a complaint of the SDK is logged, in characters. */
+const longestComplaint = 200;
+
+/** A group's span has a link to each of its calls: as many as the largest group has. */
+const mostLinks = 512;
+
 /** Tracing that has been started. */
 export interface Tracing {
-  /** Sends what has not been sent yet. */
+  /** Sends what has not been sent yet, if the collector takes it. Never rejects. */
   stop(): Promise<void>;
 }
 
@@ -38,27 +48,49 @@ export interface Tracing {
  *
  * Without traces, the context of callers is still read, so that log lines name their trace.
  */
-export async function startTracing(environment: NodeJS.ProcessEnv): Promise<Tracing | undefined> {
+export async function startTracing(
+  environment: NodeJS.ProcessEnv,
+  log: Logger,
+): Promise<Tracing | undefined> {
   if (!wantsTraces(environment)) {
     propagation.setGlobalPropagator(new W3CTraceContextPropagator());
     return undefined;
   }
+  // What the SDK can't do, such as reach its collector, it tells nobody else.
+  diag.setLogger(complaintsTo(log), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
   // Loaded only when it is wanted: the SDK is larger than the service.
-  const { NodeSDK } = await import('@opentelemetry/sdk-node');
+  const { NodeSDK, resources } = await import('@opentelemetry/sdk-node');
   const sdk = new NodeSDK({
-    serviceName: environment['OTEL_SERVICE_NAME'] ?? 'session-import',
+    // What the variables say of the service, and nothing about the machine or the user it runs as.
+    resource: resources.resourceFromAttributes({ 'service.name': 'session-import' }),
+    resourceDetectors: [resources.envDetector],
+    spanLimits: { linkCountLimit: mostLinks },
     // Spans are made by hand, of what matters here; and metrics are for Prometheus to read.
     instrumentations: [],
     metricReaders: [],
     logRecordProcessors: [],
   });
   sdk.start();
+  log.info('sending traces');
   return {
     async stop() {
-      // A collector that can't be reached does not keep the service from ending.
-      await Promise.race([sdk.shutdown(), sleep(flushTime, undefined, { ref: false })]);
+      // A collector that can't be reached, or refuses, does not keep the service from ending.
+      const why = await Promise.race([
+        sdk.shutdown().then(() => undefined, errorType),
+        sleep(flushTime, 'no answer from the collector', { ref: false }),
+      ]);
+      if (why !== undefined) log.warn({ why }, 'the last spans were not sent');
     },
   };
+}
+
+/** The SDK's complaints as log lines: what they say, without the objects that they are about. */
+function complaintsTo(log: Logger): DiagLogger {
+  const complain = (message: string): void => {
+    log.warn({ why: message.slice(0, longestComplaint) }, 'trouble with traces');
+  };
+  const ignore = (): void => undefined;
+  return { error: complain, warn: complain, info: ignore, debug: ignore, verbose: ignore };
 }
 
 function wantsTraces(environment: NodeJS.ProcessEnv): boolean {
@@ -161,7 +193,8 @@ export async function inGroupSpan<T>(
     .map(({ context: parent }) => trace.getSpan(parent))
     .filter((span) => span?.isRecording()) as Span[];
   const [first] = spans;
-  if (!first) return work();
+  // Whoever has woken the lane up is somebody else, whose trace this is no part of.
+  if (!first) return context.with(ROOT_CONTEXT, work);
 
   const links = spans.map((span) => ({ context: span.spanContext() }));
   const parent = trace.setSpan(ROOT_CONTEXT, first);

@@ -77,10 +77,34 @@ describe('the configuration', () => {
       'GRPC_TLS_CLIENT_CA has no effect without GRPC_TLS_CERT.',
     ]);
     const [mistake] = mistakes({ ...least, TRUSTED_GATEWAYS: 'gateway.internal' });
-    expect(mistake).to.include('must list names like URI:… or DNS:…');
+    expect(mistake).to.include('must list whole names like URI:… or DNS:…');
   });
 
-  for (const address of ['0.0.0.0:50051', '[::]:50051', '10.1.2.3:50051', 'session-import:50051']) {
+  it('says what has no effect, or less than it seems to', () => {
+    expect(mistakes({ ...least, GRPC_TLS_CLIENT_AUTH: 'required' })).to.deep.equal([
+      'GRPC_TLS_CLIENT_AUTH has no effect without GRPC_TLS_CLIENT_CA.',
+    ]);
+    expect(mistakes({ ...least, DATABASE_TLS_CA: file })).to.deep.equal([
+      'DATABASE_TLS_CA has no effect: set DATABASE_TLS as well.',
+    ]);
+    expect(mistakes({ ...least, DATABASE_TLS: 'verify-ca' })[0]).to.include(
+      'needs DATABASE_TLS_CA',
+    );
+    const withOptions = `${least.DATABASE_URL}?multipleStatements=true`;
+    expect(mistakes({ ...least, DATABASE_URL: withOptions })[0]).to.include('no options');
+    const names = { ...least, TRUSTED_GATEWAYS: 'DNS:*.bank.example' };
+    expect(mistakes(names)[0]).to.include('whole names');
+    const long = { ...least, TRUSTED_GATEWAYS: `URI:spiffe://${'x'.repeat(250)}` };
+    expect(mistakes(long)[0]).to.include('at most 255 characters');
+  });
+
+  for (const address of [
+    '0.0.0.0:50051',
+    '[::]:50051',
+    '10.1.2.3:50051',
+    '127.0.0.1.nip.io:50051',
+    '127.999.0.1:50051',
+  ]) {
     it(`refuses plain text on ${address}, unless it is asked for by name`, () => {
       const [mistake] = mistakes({ ...least, GRPC_ADDRESS: address });
       expect(mistake).to.include('would travel in plain text');

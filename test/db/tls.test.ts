@@ -1,4 +1,4 @@
-import { copyFile } from 'node:fs/promises';
+import { copyFile, writeFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { startMysql, type MysqlServer } from '../../scripts/mysql/server';
 import { openDatabase } from '../../src/db/connection';
@@ -27,6 +27,7 @@ describe('TLS to MySQL', () => {
     });
   });
   after(async () => {
+    if (process.env['DATABASE_URL']) return;
     await mysql.stop();
     await authority.remove();
     await stranger.remove();
@@ -59,6 +60,19 @@ describe('TLS to MySQL', () => {
       const answer = await connect(mysql.url, { mode: 'verify-ca', caFile });
       expect(answer).to.match(/unable to verify|unable to get|self.signed/);
     }
+  });
+
+  it('takes no file without certificates, which would mean to trust everybody', async () => {
+    const caFile = authority.path('empty.pem');
+    await writeFile(caFile, '');
+    expect(() =>
+      openDatabase({
+        url: mysql.url,
+        tls: { mode: 'verify-ca', caFile },
+        poolSize: 1,
+        lockWaitSeconds: 1,
+      }),
+    ).to.throw("DATABASE_TLS_CA can't be used");
   });
 
   it('is what the program uses when it is told to', async () => {

@@ -7,6 +7,7 @@ import { newId, toBinary } from '../../src/db/ids';
 import { CertificateAuthority, type Identity } from '../support/certificates';
 import { failureOf, sessionOf, type Failure, type TestClient } from '../support/client';
 import { createSession, type Tenant } from '../support/fixtures';
+import { eventually } from '../support/helpers';
 import { select } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 import { serverNames, tlsClient } from '../support/tls';
@@ -62,10 +63,14 @@ describe('a gateway', () => {
     return { shareToken, workflowId: target.workflows.user };
   }
 
-  async function refusal(caller: TestClient, metadata: Record<string, string>): Promise<Failure> {
+  async function refusal(
+    caller: TestClient,
+    metadata: Record<string, string>,
+    request?: object,
+  ): Promise<Failure> {
     const all = new Metadata();
     for (const [key, value] of Object.entries(metadata)) all.set(key, value);
-    return failureOf(caller.send(all, await requestOf(harness.target)));
+    return failureOf(caller.send(all, request ?? (await requestOf(harness.target))));
   }
 
   for (const [how, name] of [
@@ -122,6 +127,22 @@ describe('a gateway', () => {
         reason: 'GATEWAY_NOT_TRUSTED',
       });
     }
+  });
+
+  it('is one only as long as its certificate is valid, also on a connection that goes on', async () => {
+    const { target } = harness;
+    const uri = { type: 'url', value: byUri.slice('URI:'.length) } as const;
+    // The time in a certificate has no fractions.
+    const { certificate, privateKey } = await authority.issue('short', [uri], 3_000);
+    const gateway = client({ certificate, privateKey });
+    const metadata = { 'x-application-id': target.applicationId };
+    const header = new Metadata();
+    header.set('x-application-id', target.applicationId);
+    expect(await gateway.send(header, await requestOf(target))).to.have.property('session');
+    await eventually(async () => {
+      const { reason } = await refusal(gateway, metadata, {});
+      return reason === 'GATEWAY_NOT_TRUSTED';
+    });
   });
 
   it('is refused when it sends an API key as well, and so is everybody', async () => {

@@ -53,6 +53,20 @@ describe('a client', () => {
     te: 'trailers',
   };
 
+  /** A message as gRPC puts it on the wire. */
+  function frameOf(message: Buffer): Buffer {
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(message.length, 1);
+    return Buffer.concat([head, message]);
+  }
+
+  /** How many calls of ImportSession have ended, as the metrics say. */
+  async function handled(labels: Record<string, string>): Promise<number> {
+    const series = await scrape(harness.server.metricsPort);
+    const method = { grpc_method: 'ImportSession', ...labels };
+    return sumOf(series, 'grpc_server_handled_total', method);
+  }
+
   it('that connects and says nothing is cut off', async () => {
     harness = await startHarness({ environment: { GRPC_KEEPALIVE: '1' } });
     const silent: Socket = connect(harness.server.port, '127.0.0.1');
@@ -67,12 +81,27 @@ describe('a client', () => {
     const session = http2();
     await once(session, 'remoteSettings');
     expect(session.remoteSettings.maxConcurrentStreams).to.equal(7);
-    const slow = session.request(headers, { endStream: false });
-    const [answer] = (await once(slow, 'response')) as [Record<string, string>];
-    expect(Number(answer['grpc-status'])).to.equal(status.DEADLINE_EXCEEDED);
-    const late = { grpc_method: 'ImportSession', grpc_code: 'DeadlineExceeded' };
-    const series = await scrape(harness.server.metricsPort);
-    expect(sumOf(series, 'grpc_server_handled_total', late)).to.equal(1);
+    const silent = session.request(headers, { endStream: false });
+    const endless = session.request(headers, { endStream: false });
+    endless.write(frameOf(Buffer.alloc(0)));
+    for (const slow of [silent, endless]) {
+      const [answer] = (await once(slow, 'response')) as [Record<string, string>];
+      expect(Number(answer['grpc-status'])).to.equal(status.DEADLINE_EXCEEDED);
+    }
+    expect(await handled({ grpc_code: 'DeadlineExceeded' })).to.equal(2);
+  });
+
+  it('is counted with the code that it gets, also if no handler was ever reached', async () => {
+    harness = await startHarness();
+    const tooLarge = harness.client.import(null, { shareToken: 'x'.repeat(100_000) });
+    expect((await failureOf(tooLarge)).code).to.equal('RESOURCE_EXHAUSTED');
+    const garbled = http2().request(headers);
+    garbled.end(frameOf(Buffer.from([0x0a, 0xff])));
+    const [answer] = (await once(garbled, 'response')) as [Record<string, string>];
+    expect(Number(answer['grpc-status'])).to.equal(status.INTERNAL);
+    expect(await handled({ grpc_code: 'ResourceExhausted' })).to.equal(1);
+    expect(await handled({ grpc_code: 'Internal' })).to.equal(1);
+    expect(await handled({})).to.equal(2);
   });
 
   it('whose connection has grown old is asked to make a new one, and none of its calls fails', async () => {
@@ -105,7 +134,9 @@ describe('a service whose MySQL', () => {
     if (process.env['DATABASE_URL']) this.skip();
     mysql = await startMysql();
   });
-  after(() => mysql.stop());
+  after(async () => {
+    if (!process.env['DATABASE_URL']) await mysql.stop();
+  });
 
   async function prepare() {
     const db = openDatabase({ url: mysql.url, poolSize: 4, lockWaitSeconds: 10 });

@@ -1,4 +1,4 @@
-import { copyFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { connect, type PeerCertificate } from 'node:tls';
 import { expect } from 'chai';
 import { CertificateAuthority, type Identity } from '../support/certificates';
@@ -125,6 +125,24 @@ describe('TLS', () => {
     await eventually(async () => (await shown()).serialNumber !== before.serialNumber);
     expect(await importWith(client(authority))).to.equal('OK');
     expect(await importWith(longRunning)).to.equal('OK');
+  });
+
+  it('trusts another authority when the file of authorities is replaced, and no broken one', async () => {
+    const file = authority.path('clients.pem');
+    await copyFile(authority.file, file);
+    await start({ GRPC_TLS_CLIENT_CA: file });
+    const ours = await authority.issue('ours', [{ type: 'dns', value: 'client.internal' }]);
+    const theirs = await stranger.issue('theirs', [{ type: 'dns', value: 'client.internal' }]);
+    expect(await importWith(client(authority, ours))).to.equal('OK');
+
+    const [first, second] = [await readFile(authority.file), await readFile(stranger.file)];
+    await writeFile(file, Buffer.concat([first, Buffer.from('\n'), second.subarray(0, -60)]));
+    await eventually(() =>
+      harness.logLines.some((line) => line.includes('GRPC_TLS_CLIENT_CA is not what it must be')),
+    );
+    await writeFile(file, second);
+    await eventually(async () => (await importWith(client(authority, theirs))) === 'OK');
+    expect(await importWith(client(authority, ours))).to.equal('UNAVAILABLE');
   });
 
   it('goes on with the old certificate while the files are wrong, and says so', async () => {

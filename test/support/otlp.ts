@@ -43,13 +43,14 @@ export class Collector {
 
   private constructor(private readonly http: Server) {}
 
-  static async open(): Promise<Collector> {
+  /** @param status what exports are answered with. */
+  static async open(status = 200): Promise<Collector> {
     const http = createServer();
     const collector = new Collector(http);
     http.on('request', (request, response) => {
       void json(request).then((body) => {
         if (request.url === '/v1/traces') collector.take(body as ExportRequest);
-        response.setHeader('content-type', 'application/json').end('{}');
+        response.writeHead(status, { 'content-type': 'application/json' }).end('{}');
       });
     });
     http.listen(0, '127.0.0.1');

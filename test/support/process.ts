@@ -72,6 +72,11 @@ export class ServiceProcess {
     return Number((await this.logged('serving'))['port']);
   }
 
+  /** Closes the pipe that the log lines come through, as a reader that has crashed would. */
+  stopReading(): void {
+    this.child.stdout.destroy();
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }

@@ -178,6 +178,57 @@ describe('traces', () => {
     expect(collector.spans.filter(({ traceId }) => traceId === traceIdOf(27))).to.deep.equal([]);
   });
 
+  it('hold no statement of a call that is not traced, whoever it shares its moment with', async () => {
+    const pairs = await Promise.all(
+      Array.from({ length: 10 }, () => Promise.all([offer(), offer()])),
+    );
+    const one = await serve({ ...collector.environment, IMPORT_GROUP_SIZE: '1' });
+    const caller = new TestClient(await one.port());
+    await Promise.all(
+      pairs.flatMap(([wanted, unwanted]) => [
+        caller.send(traced(traceIdOf(30)), wanted.request),
+        caller.send(traced(traceIdOf(31), '00'), unwanted.request),
+      ]),
+    );
+    caller.close();
+    expect(await one.stop()).to.equal(0);
+    const spans = collector.spans.filter(({ traceId }) => traceId === traceIdOf(30));
+    const groups = spans.filter(({ name }) => name === 'import a group');
+    const statements = spans.filter(({ kind }) => kind === 3);
+    expect(groups).to.have.length(10);
+    expect(statements.length).to.be.greaterThan(50);
+    const owners = new Set(groups.map(({ spanId }) => spanId));
+    const steps = spans.filter(({ name }) => name === 'authenticate').map(({ spanId }) => spanId);
+    for (const span of statements) {
+      expect([...owners, ...steps]).to.include(span.parentSpanId, span.name);
+    }
+  });
+
+  it('that nobody takes do not keep the service from ending, and are complained about', async () => {
+    const refusing = await Collector.open(400);
+    for (const environment of [
+      refusing.environment,
+      { ...refusing.environment, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' },
+    ]) {
+      const unheard = await serve(environment);
+      const caller = new TestClient(await unheard.port());
+      await caller.send(traced(traceIdOf(31)), (await offer()).request);
+      caller.close();
+      expect(await unheard.stop(), unheard.errors).to.equal(0);
+      await unheard.logged('stopped');
+      expect(unheard.errors).to.equal('');
+      expect(unheard.logLines.join()).to.match(/trouble with traces|last spans were not sent/);
+    }
+    refusing.close();
+  });
+
+  it('say nothing of the machine that they come from', async () => {
+    const { request } = await offer();
+    await client.send(traced('5bf92f3577b34da6a3ce929d0e0e4736'), request);
+    await spansOf('5bf92f3577b34da6a3ce929d0e0e4736');
+    expect(collector.bodies.join()).not.to.match(/host\.|process\./);
+  });
+
   it('are off unless the standard variables ask for them, and log lines name the trace even so', async () => {
     const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint = '' } = collector.environment;
     for (const environment of [

@@ -1,15 +1,15 @@
 import type { Knex } from 'knex';
-import { uuid } from './columns';
 
 /**
  * The ledger learns that a gateway can act for an application, without an API key: an entry has one
  * or the other. No check says so, since MySQL would copy the table to add one, and block writes.
+ *
+ * One statement each way: MySQL can't undo half of two, and the next try would stumble over it.
  */
 export async function up(knex: Knex): Promise<void> {
-  await knex.schema.alterTable('session_imports', (table) => {
-    uuid(table, 'api_key_id').nullable().alter();
-    table.string('gateway', 255);
-  });
+  await knex.raw(
+    'ALTER TABLE session_imports MODIFY api_key_id BINARY(16) NULL, ADD COLUMN gateway VARCHAR(255)',
+  );
 }
 
 export async function down(knex: Knex): Promise<void> {
@@ -17,8 +17,7 @@ export async function down(knex: Knex): Promise<void> {
   await knex('session_imports')
     .whereNull('api_key_id')
     .update({ api_key_id: Buffer.alloc(16) });
-  await knex.schema.alterTable('session_imports', (table) => {
-    table.dropColumn('gateway');
-    uuid(table, 'api_key_id').notNullable().alter();
-  });
+  await knex.raw(
+    'ALTER TABLE session_imports DROP COLUMN gateway, MODIFY api_key_id BINARY(16) NOT NULL',
+  );
 }

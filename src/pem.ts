@@ -1,0 +1,20 @@
+import { X509Certificate } from 'node:crypto';
+
+/**
+ * Every certificate of a PEM file (RFC 7468, section 5), in order. Node.js itself passes over those that it can't
+ * read, and takes a file without any for none at all.
+ *
+ * @throws Error if there is none, or any can't be read. It does not quote the file, which may be a key.
+ */
+export function certificatesIn(pem: string): [X509Certificate, ...X509Certificate[]] {
+  const blocks = pem
+    .split(/(?=-----BEGIN )/)
+    .filter((block) => block.startsWith('-----BEGIN CERTIFICATE'));
+  try {
+    const [first, ...others] = blocks.map((block) => new X509Certificate(block));
+    if (first) return [first, ...others];
+  } catch {
+    // As with none.
+  }
+  throw new Error('it is not a list of certificates in PEM');
+}
