@@ -34,10 +34,11 @@ lint: $(generated) ## Check formatting, lint, types and the contract
 	eslint .
 	tsc --noEmit
 	buf lint
+	buf breaking --against proto/released.txtpb
 
 build: $(program) ## Build the program into dist/
 
-clean: ## Delete what was built and installed here (MySQL stays in the user's cache)
+clean: ## Delete what was built and installed here (MySQL and Python stay in the user's cache)
 	rm -rf dist src/gen node_modules
 
 $(modules): package.json package-lock.json .npmrc
