@@ -23,7 +23,7 @@ run: $(program) ## Run the service on demo data, with ready grpcurl lines, until
 test: lint ## Check formatting, lint, types and the contract, and run all tests on a real MySQL
 	mocha
 
-bench: $(program) ## Measure imports beside other ways of copying, in a minute
+bench: $(program) ## Measure imports beside other ways of copying, in two minutes
 	@$(ts) bench/main.ts
 
 bench-full: $(program) ## Measure that and more, in ten minutes: sizes, settings, memory

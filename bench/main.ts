@@ -50,7 +50,8 @@ async function main(full: boolean): Promise<void> {
   const found: Results = {
     environment: await describeEnvironment(db),
     ratios: { ...ratios, watched_vs_unwatched: watching.ratio },
-    measurements: { ...measurements, ...watching.measurements },
+    measurements,
+    watching: watching.measurements,
     openLoop: loop,
     ...(full ? { full: await measureMore(db, world, bench, service, mysql.url) } : {}),
   };

@@ -10,6 +10,8 @@ export interface Results {
   readonly environment: Environment;
   readonly ratios: Readonly<Record<string, Ratio>>;
   readonly measurements: Readonly<Record<string, Measurement>>;
+  /** The service as it is by default, and with metrics and logs off. */
+  readonly watching: Readonly<Record<string, Measurement>>;
   readonly openLoop: Measurement;
   readonly full?: {
     readonly business: Readonly<Record<string, Measurement>>;
@@ -35,6 +37,7 @@ export function describeResults({
   environment,
   measurements,
   ratios,
+  watching,
   openLoop,
   full,
 }: Results): string {
@@ -44,7 +47,7 @@ export function describeResults({
     ...Object.entries(environment.mysql).map(([name, value]) => `  ${name} = ${value}`),
     '',
     `A user session of ${openLoop.rowsPerImport} rows:`,
-    measurementTable({ ...measurements, ...loop }),
+    measurementTable({ ...measurements, ...watching, ...loop }),
     'Ratios, round by round:',
     table(
       ['', 'median', 'least', 'most'],
