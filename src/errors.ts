@@ -29,6 +29,7 @@ export type Problem =
       readonly retryAfter: number;
     }
   | { readonly reason: 'INVALID_REQUEST'; readonly violations: readonly FieldViolation[] }
+  | { readonly reason: 'REQUEST_ID_REUSED' }
   | { readonly reason: 'SHARE_TOKEN_INVALID'; readonly why: string }
   | { readonly reason: 'SHARE_TOKEN_EXPIRED'; readonly expiredAt: Date }
   | { readonly reason: 'SHARE_TOKEN_NOT_FOR_APPLICATION'; readonly applicationId: ApplicationId }

@@ -8,6 +8,7 @@ import { SessionImportService } from './gen/sessionimport/v1/session_import';
 import type { Outcome } from './import/import-group';
 import { connectionsPerGroup, Importer } from './import/importer';
 import { groupsAtOnce, ImportQueue, type RunGroup } from './import/import-queue';
+import { KeptAnswers } from './import/kept-answers';
 import { unobserved } from './import/observer';
 import { sessionKinds } from './import/session';
 import { CertificateFiles } from './rpc/certificates';
@@ -111,6 +112,7 @@ export class SessionImportServer {
         callers: new Callers(lookUps, config.trustedGateways),
         rateLimiter: new RateLimiter(config.rateLimit),
         shareTokens: new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew),
+        keptAnswers: new KeptAnswers(lookUps),
         imports,
         sessionBaseUrl: config.sessionBaseUrl,
         running,

@@ -43,6 +43,7 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
     reason: 'INVALID_REQUEST',
     violations: [{ field: 'share_token', description: 'is required' }],
   },
+  REQUEST_ID_REUSED: { reason: 'REQUEST_ID_REUSED' },
   SHARE_TOKEN_INVALID: { reason: 'SHARE_TOKEN_INVALID', why: 'it is not a JWT' },
   SHARE_TOKEN_EXPIRED: { reason: 'SHARE_TOKEN_EXPIRED', expiredAt: new Date(0) },
   SHARE_TOKEN_NOT_FOR_APPLICATION: { reason: 'SHARE_TOKEN_NOT_FOR_APPLICATION', applicationId },

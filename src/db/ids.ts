@@ -14,6 +14,7 @@ export type ApiKeyId = Id<'api key'>;
 export type WorkflowId = Id<'workflow'>;
 export type VendorEntityId = Id<'vendor entity'>;
 export type SessionId = Id<'session'>;
+export type RequestId = Id<'request'>;
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 

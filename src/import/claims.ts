@@ -1,14 +1,17 @@
 import { Overtaken } from '../db/errors';
-import { toBinary, type SessionId } from '../db/ids';
+import { toBinary } from '../db/ids';
 import { write } from '../db/query';
-import { ledgerKey, readLedger, type LedgerKey } from './facts';
+import { sessionOf } from './copies';
+import { ledgerKey, readLedger, type LedgerEntry, type LedgerKey } from './facts';
 import { inKeyOrder, type AdmittedImport, type Transaction } from './planned-import';
 
 export interface Claims {
   /** The calls that may make their copy: nobody else can, until this transaction ends. */
   readonly won: readonly AdmittedImport[];
-  /** The calls that came too late, each with the copy that exists instead. */
-  readonly lost: readonly { readonly call: AdmittedImport; readonly existing: SessionId }[];
+  /** The calls that came too late, each with the import that was made instead. */
+  readonly lost: readonly { readonly call: AdmittedImport; readonly existing: LedgerEntry }[];
+  /** The calls whose request id was taken by another request in the meantime. */
+  readonly reused: readonly AdmittedImport[];
 }
 
 /**
@@ -30,20 +33,37 @@ export async function claimSessions(
   const entered = await enter(trx, claimants);
   const ledger =
     entered === claimants.length
-      ? new Map(claimants.map((call) => [ledgerKey(call), call.sessionId]))
+      ? new Map(claimants.map((call) => [ledgerKey(call), entryOf(call)]))
       : await readLedger(trx, claimants);
 
   const won: AdmittedImport[] = [];
-  const lost: { call: AdmittedImport; existing: SessionId }[] = [];
+  const lost: { call: AdmittedImport; existing: LedgerEntry }[] = [];
+  const reused: AdmittedImport[] = [];
   for (const call of calls) {
     const existing = ledger.get(ledgerKey(call));
-    if (existing === undefined)
-      throw new Error('the ledger ignored a claim that nobody else holds');
-    if (existing !== call.sessionId) lost.push({ call, existing });
+    if (existing === undefined) {
+      // What else is unique in an entry, is unique to its session.
+      if (!call.request.remembered) throw new Error('the ledger ignored a claim that nobody holds');
+      reused.push(call);
+    } else if (existing.sessionId !== call.sessionId) lost.push({ call, existing });
     else if (entered < claimants.length && call.mayBeCommitted) throw new Overtaken('committed');
     else won.push(call);
   }
-  return { won, lost };
+  return { won, lost, reused };
+}
+
+/** What the ledger says of a call once its entry is in it. */
+function entryOf(call: AdmittedImport): LedgerEntry {
+  const { sessionId } = call;
+  const [request_id, request_digest, answer] = keptValues(call);
+  return { sessionId, kept: { request_id, request_digest, answer } };
+}
+
+/** What is kept of a call's request and its answer: all null if the request has no id. */
+function keptValues(call: AdmittedImport): [Buffer | null, Buffer | null, Buffer | null] {
+  const { remembered } = call.request;
+  if (!remembered) return [null, null, null];
+  return [toBinary(remembered.id), remembered.digest, remembered.encode(sessionOf(call))];
 }
 
 /** @returns how many entries are new. */
@@ -62,13 +82,14 @@ async function enter(trx: Transaction, calls: readonly AdmittedImport[]): Promis
     call.request.token.keyId,
     call.request.token.id,
     call.createdAt,
+    ...keptValues(call),
   ]);
   const { affectedRows } = await write(
     trx,
     `INSERT IGNORE INTO session_imports
        (application_id, source_session_id, source_application_id, session_kind, source_status,
         session_id, trust_review, api_key_id, gateway, token_digest, token_key_id, token_id,
-        created_at)
+        created_at, request_id, request_digest, answer)
      VALUES ?`,
     [entries],
   );

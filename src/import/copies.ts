@@ -2,14 +2,40 @@ import { Overtaken } from '../db/errors';
 import { toBinary, type VendorEntityId } from '../db/ids';
 import { writeTogether, type Binding, type Statement } from '../db/query';
 import type { ClonePlan } from './clone-plan';
-import type { AdmittedImport, Transaction } from './planned-import';
+import type { AdmittedImport, PlannedImport, Transaction } from './planned-import';
 import { carriedColumns, freshColumns, type FreshColumn, type KindSchema } from './relations';
-import type { SessionStatus } from './session';
+import type { ClonedRows, ImportedSession, SessionStatus } from './session';
 import type { VendorEntities } from './vendor-entities';
 
 /** The status that a copy starts with. */
 export function statusOfCopy({ request, source }: AdmittedImport): SessionStatus {
   return request.trustReview ? source.status : 'In Review';
+}
+
+/** The session that a call makes: all of it is known before it is made. */
+export function sessionOf(call: AdmittedImport): ImportedSession {
+  return importedSession(call, statusOfCopy(call), call.source.rows.relations);
+}
+
+/** What is told of a copy. */
+export function importedSession(
+  { request, sessionId, sessionNumber, sessionToken, createdAt }: PlannedImport,
+  status: SessionStatus,
+  clonedRows: readonly ClonedRows[],
+): ImportedSession {
+  return {
+    sessionId,
+    sessionNumber,
+    sessionToken,
+    kind: request.kind,
+    status,
+    workflowId: request.workflowId,
+    vendorData: request.vendorData,
+    sourceSessionId: request.sourceSessionId,
+    sourceApplicationId: request.sourceApplicationId,
+    createdAt,
+    clonedRows,
+  };
 }
 
 /**

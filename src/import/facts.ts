@@ -6,7 +6,8 @@ import type { ClonePlan } from './clone-plan';
 import { inKeyOrder, type PlannedImport, type Transaction } from './planned-import';
 import type { KindSchema } from './relations';
 import { rowCounts, selectRowCounts, type RowCountRow, type RowCounts } from './row-counts';
-import { finishedStatuses, type SessionKind, type SessionStatus } from './session';
+import { keptFor, type KeptRow } from './kept-answers';
+import { finishedStatuses, type KeptAnswer, type SessionKind, type SessionStatus } from './session';
 import {
   selectVendorEntities,
   vendorEntities,
@@ -17,7 +18,7 @@ import {
 /** What the database says about the calls of a group. */
 export interface Facts {
   /** The copies that exist, or existed, by importing application and source session. */
-  readonly ledger: ReadonlyMap<LedgerKey, SessionId>;
+  readonly ledger: ReadonlyMap<LedgerKey, LedgerEntry>;
   readonly workflows: ReadonlyMap<WorkflowId, Workflow>;
   /** The vendor entities that exist, of those that the calls name. */
   readonly vendorEntities: ReadonlyMap<EntityKey, VendorEntityId>;
@@ -35,6 +36,12 @@ export interface Source {
   readonly applicationId: ApplicationId;
   readonly status: SessionStatus;
   readonly rows: RowCounts;
+}
+
+/** An import that was made. */
+export interface LedgerEntry {
+  readonly sessionId: SessionId;
+  readonly kept: KeptRow;
 }
 
 /** The ledger's primary key, as text whose order is that of the key. */
@@ -67,13 +74,14 @@ export async function gatherFacts(
   return { ...facts, ledger: await readLedger(trx, calls) };
 }
 
-type LedgerRow = Readonly<Record<'application_id' | 'source_session_id' | 'session_id', Buffer>>;
+type LedgerRow = KeptRow &
+  Readonly<Record<'application_id' | 'source_session_id' | 'session_id', Buffer>>;
 
 /** Reads whose claims stand in the ledger, among the sessions that the calls are about. */
 export async function readLedger(
   trx: Transaction,
   calls: readonly PlannedImport[],
-): Promise<ReadonlyMap<LedgerKey, SessionId>> {
+): Promise<ReadonlyMap<LedgerKey, LedgerEntry>> {
   const { sql, bindings } = selectLedger(calls);
   return ledgerOf(await read<LedgerRow>(trx, sql, bindings));
 }
@@ -84,17 +92,18 @@ function selectLedger(calls: readonly PlannedImport[]): Statement {
     toBinary(request.sourceSessionId),
   ]);
   return {
-    sql: `SELECT application_id, source_session_id, session_id FROM session_imports
+    sql: `SELECT application_id, source_session_id, session_id, request_id, request_digest, answer
+          FROM session_imports
           WHERE (application_id, source_session_id) IN (?)`,
     bindings: [keys],
   };
 }
 
-function ledgerOf(rows: readonly LedgerRow[]): ReadonlyMap<LedgerKey, SessionId> {
+function ledgerOf(rows: readonly LedgerRow[]): ReadonlyMap<LedgerKey, LedgerEntry> {
   return new Map(
     rows.map((row) => [
       `${fromBinary<ApplicationId>(row.application_id)}/${fromBinary<SessionId>(row.source_session_id)}`,
-      fromBinary<SessionId>(row.session_id),
+      { sessionId: fromBinary<SessionId>(row.session_id), kept: row },
     ]),
   );
 }
@@ -176,7 +185,9 @@ export type Verdict =
   | { readonly type: 'admitted'; readonly source: Source; readonly workflow: Workflow }
   | { readonly type: 'refused'; readonly problem: Problem }
   /** An earlier try of this very call was committed; only its answer got lost. */
-  | { readonly type: 'done before' };
+  | { readonly type: 'done before' }
+  /** The same request was answered before, in another call. */
+  | { readonly type: 'answered before'; readonly kept: KeptAnswer };
 
 /** Judges a call by the order of `ErrorReason`: the first condition that applies refuses it. */
 export function judge(call: PlannedImport, facts: Facts): Verdict {
@@ -184,9 +195,15 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   const { sourceSessionId, sourceApplicationId, workflowId, kind } = request;
 
   const existing = facts.ledger.get(ledgerKey(call));
-  if (existing === sessionId) return { type: 'done before' };
   if (existing) {
-    return refused({ reason: 'SESSION_ALREADY_IMPORTED', sessionId: existing, sourceSessionId });
+    const kept = request.remembered && keptFor(request.remembered, existing.kept);
+    if (kept) return { type: 'answered before', kept };
+    if (existing.sessionId === sessionId) return { type: 'done before' };
+    return refused({
+      reason: 'SESSION_ALREADY_IMPORTED',
+      sessionId: existing.sessionId,
+      sourceSessionId,
+    });
   }
 
   const source = facts.sources.get(sourceSessionId);

@@ -3,11 +3,12 @@ import { readTogether } from '../db/query';
 import { ServiceError, type Problem } from '../errors';
 import { claimSessions } from './claims';
 import type { ClonePlan } from './clone-plan';
-import { statusOfCopy, writeCopies } from './copies';
+import { importedSession, sessionOf, writeCopies } from './copies';
 import { gatherFacts, judge, ledgerKey, type Facts, type LedgerKey } from './facts';
+import { keptFor } from './kept-answers';
 import type { AdmittedImport, PlannedImport, Transaction } from './planned-import';
 import { rowCounts, selectRowCounts, type RowCountRow } from './row-counts';
-import type { ClonedRows, ImportedSession, SessionStatus } from './session';
+import type { ClonedRows, ImportedSession, KeptAnswer, SessionStatus } from './session';
 import { planVendorEntities } from './vendor-entities';
 
 /** How many rows a group copies at most, and how many a session of it may have. */
@@ -24,6 +25,10 @@ export const unlimited: RowLimits = {
 /** How a call ended. */
 export type Outcome =
   | { readonly type: 'imported'; readonly session: ImportedSession }
+  /** Nothing was done: this is what an import would have made. */
+  | { readonly type: 'validated'; readonly session: ImportedSession }
+  /** Nothing was done: the same request got an answer before. */
+  | { readonly type: 'answered before'; readonly kept: KeptAnswer }
   /** Nothing was done: the group had no room for so many rows. */
   | { readonly type: 'postponed'; readonly rows: number }
   | { readonly type: 'failed'; readonly error: ServiceError };
@@ -54,8 +59,14 @@ export async function importGroup(
   for (const call of calls) {
     const verdict = judge(call, facts);
     if (verdict.type === 'refused') outcomes.set(call.sessionId, failed(verdict.problem));
+    else if (verdict.type === 'answered before') outcomes.set(call.sessionId, verdict);
     else if (verdict.type === 'done before') doneBefore.push(call);
-    else admitted.push({ ...call, source: verdict.source, workflow: verdict.workflow });
+    else {
+      const { source, workflow } = verdict;
+      const checked: AdmittedImport = { ...call, source, workflow };
+      if (!call.request.validateOnly) admitted.push(checked);
+      else outcomes.set(call.sessionId, { type: 'validated', session: sessionOf(checked) });
+    }
   }
   const { fitting, postponed } = fitInto(limits, admitted);
   for (const { call, rows } of postponed) {
@@ -102,16 +113,22 @@ async function makeCopies(
   facts: Facts,
   outcomes: Outcomes,
 ): Promise<void> {
-  const { won, lost } = await claimSessions(trx, calls);
+  const { won, lost, reused } = await claimSessions(trx, calls);
   for (const { call, existing } of lost) {
-    outcomes.set(call.sessionId, alreadyImported(call, existing));
+    const { remembered } = call.request;
+    const kept = remembered && keptFor(remembered, existing.kept);
+    outcomes.set(
+      call.sessionId,
+      kept ? { type: 'answered before', kept } : alreadyImported(call, existing.sessionId),
+    );
   }
+  for (const call of reused) outcomes.set(call.sessionId, failed({ reason: 'REQUEST_ID_REUSED' }));
   if (won.length === 0) return;
 
   const entities = planVendorEntities(plan.schema, won, facts.vendorEntities);
   await writeCopies(trx, plan, won, entities);
   for (const call of won) {
-    outcomes.set(call.sessionId, imported(call, statusOfCopy(call), call.source.rows.relations));
+    outcomes.set(call.sessionId, { type: 'imported', session: sessionOf(call) });
   }
 }
 
@@ -143,7 +160,10 @@ async function readBackCopies(
       call.sessionId,
       status === undefined || rows === undefined
         ? alreadyImported(call, call.sessionId)
-        : imported(call, status, withoutImportLog(plan, rows)),
+        : {
+            type: 'imported',
+            session: importedSession(call, status, withoutImportLog(plan, rows)),
+          },
     );
   }
 }
@@ -154,30 +174,6 @@ function withoutImportLog(plan: ClonePlan, rows: readonly ClonedRows[]): readonl
   return rows.map((entry) =>
     entry.relation === logs ? { ...entry, rows: Math.max(0, entry.rows - 1) } : entry,
   );
-}
-
-function imported(
-  call: PlannedImport,
-  status: SessionStatus,
-  rows: readonly ClonedRows[],
-): Outcome {
-  const { request } = call;
-  return {
-    type: 'imported',
-    session: {
-      sessionId: call.sessionId,
-      sessionNumber: call.sessionNumber,
-      sessionToken: call.sessionToken,
-      kind: request.kind,
-      status,
-      workflowId: request.workflowId,
-      vendorData: request.vendorData,
-      sourceSessionId: request.sourceSessionId,
-      sourceApplicationId: request.sourceApplicationId,
-      createdAt: call.createdAt,
-      clonedRows: rows,
-    },
-  };
 }
 
 function alreadyImported({ request }: PlannedImport, existing: SessionId): Outcome {

@@ -4,7 +4,7 @@ import { beginWaiting, inGroupSpan } from '../telemetry/tracing';
 import { unlimited, type Outcome, type RowLimits } from './import-group';
 import { Lane, type Call, type Waiter } from './lane';
 import type { ImportObserver } from './observer';
-import type { ImportedSession, ImportRequest, SessionKind } from './session';
+import type { ImportedSession, ImportRequest, KeptAnswer, SessionKind } from './session';
 
 /** How much runs and waits at once, for each kind of session. */
 export interface QueueOptions {
@@ -65,13 +65,15 @@ export class ImportQueue {
   }
 
   /**
-   * Imports one session, in a group with whoever is waiting too.
+   * Imports one session, or only checks whether that could be done, in a group with whoever is waiting
+   * too.
    *
+   * @returns the session; or what the same request was answered before.
    * @param waiter gives the call up while it waits; once its group has started, that has no effect.
    * @throws ServiceError with what went wrong; OVERLOADED if too many calls wait already.
    * @throws CallAbandoned if the signal came before the import began.
    */
-  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportedSession> {
+  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportedSession | KeptAnswer> {
     return this.kinds[request.kind].submit(request, waiter);
   }
 
@@ -118,7 +120,7 @@ class KindQueue {
     ];
   }
 
-  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportedSession> {
+  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportedSession | KeptAnswer> {
     const { signal } = waiter;
     if (signal.aborted) throw new CallAbandoned();
     if (this.usual.length + this.large.length >= this.options.limit) {
@@ -205,9 +207,8 @@ class KindQueue {
     observer.groupEnded(kind, { calls: calls.length, seconds });
     for (const [index, call] of calls.entries()) {
       const outcome = outcomes[index];
-      if (outcome?.type === 'imported') call.resolve(outcome.session);
-      else if (outcome?.type === 'failed') call.reject(outcome.error);
-      else if (!outcome) call.reject(new ServiceError({ reason: 'INTERNAL' }));
+      if (outcome) settle(call, outcome);
+      else call.reject(new ServiceError({ reason: 'INTERNAL' }));
     }
     return outcomes;
   }
@@ -222,12 +223,32 @@ class KindQueue {
   }
 }
 
+/** Answers a call; one that is postponed has to wait for its answer. */
+function settle(call: Call, outcome: Outcome): void {
+  switch (outcome.type) {
+    case 'imported':
+    case 'validated':
+      call.resolve(outcome.session);
+      return;
+    case 'answered before':
+      call.resolve(outcome.kept);
+      return;
+    case 'failed':
+      call.reject(outcome.error);
+      return;
+    case 'postponed':
+      return;
+  }
+}
+
 function rowsOf(outcome: Outcome): number | undefined {
   switch (outcome.type) {
     case 'imported':
+    case 'validated':
       return outcome.session.clonedRows.reduce((sum, { rows }) => sum + rows, 0);
     case 'postponed':
       return outcome.rows;
+    case 'answered before':
     case 'failed':
       return undefined;
   }

@@ -16,6 +16,9 @@ import { SessionNumbers } from './session-numbers';
 /** How long a group that has failed may be taken apart, in milliseconds; the rest is refused. */
 const patience = 10_000;
 
+/** What a session that is not made has for a number: none is used up for it. */
+const noNumber = 0;
+
 /** What holds for a group however often it is tried, and whatever parts it is taken into. */
 interface Work {
   readonly plan: ClonePlan;
@@ -70,9 +73,11 @@ export class Importer {
     requests: readonly ImportRequest[],
     limits: RowLimits,
   ): Promise<Outcome[]> {
-    const numbers = await this.numbers.take(requests.map(({ applicationId }) => applicationId));
-    const planned = requests.map((request, index) => {
-      const number = numbers[index];
+    const importing = requests.filter(({ validateOnly }) => !validateOnly);
+    const numbers = await this.numbers.take(importing.map(({ applicationId }) => applicationId));
+    const numberOf = new Map(importing.map((request, index) => [request, numbers[index]]));
+    const planned = requests.map((request) => {
+      const number = request.validateOnly ? noNumber : numberOf.get(request);
       return typeof number === 'number' ? planImport(request, number) : failed(number);
     });
     const calls = planned.filter((call) => !('type' in call)) as PlannedImport[];

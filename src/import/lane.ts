@@ -1,7 +1,7 @@
 import type { ApplicationId } from '../db/ids';
 import type { Waiting } from '../telemetry/tracing';
 import { FairLine } from './fair-line';
-import type { ImportedSession, ImportRequest } from './session';
+import type { ImportedSession, ImportRequest, KeptAnswer } from './session';
 
 /** Whoever waits for an import. */
 export interface Waiter {
@@ -21,7 +21,7 @@ export interface Call {
   waitedMs: number;
   /** The rows of its session; undefined until a group has counted them. */
   rows: number | undefined;
-  readonly resolve: (session: ImportedSession) => void;
+  readonly resolve: (answer: ImportedSession | KeptAnswer) => void;
   readonly reject: (error: Error) => void;
 }
 

@@ -1,4 +1,4 @@
-import type { ApiKeyId, ApplicationId, SessionId, WorkflowId } from '../db/ids';
+import type { ApiKeyId, ApplicationId, RequestId, SessionId, WorkflowId } from '../db/ids';
 
 /** What a session verifies: a person (KYC) or a company (KYB). */
 export type SessionKind = 'user' | 'business';
@@ -48,6 +48,24 @@ export interface ImportRequest {
   readonly vendorData: string | null;
   /** True: the copy keeps the original's status. False: it is In Review. */
   readonly trustReview: boolean;
+  /** What makes the request known again; null: it has no id. */
+  readonly remembered: RememberedRequest | null;
+  /** True: nothing is written. */
+  readonly validateOnly: boolean;
+}
+
+/** A request that has an id, which its answer is kept under. */
+export interface RememberedRequest {
+  readonly id: RequestId;
+  /** SHA-256 of everything else that the request says. */
+  readonly digest: Buffer;
+  /** Writes the answer as it is kept. */
+  readonly encode: (session: ImportedSession) => Buffer;
+}
+
+/** The answer that the same request got before, as it was kept. */
+export interface KeptAnswer {
+  readonly answer: Buffer;
 }
 
 /** What the ledger keeps of a share token. */

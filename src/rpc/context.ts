@@ -1,5 +1,6 @@
 import type { Callers } from '../auth/callers';
 import type { ImportQueue } from '../import/import-queue';
+import type { KeptAnswers } from '../import/kept-answers';
 import type { ImportObserver } from '../import/observer';
 import type { Logger } from '../telemetry/logger';
 import type { ShareTokenVerifier } from '../token/verifier';
@@ -11,6 +12,7 @@ export interface Context {
   readonly callers: Callers;
   readonly rateLimiter: RateLimiter;
   readonly shareTokens: ShareTokenVerifier;
+  readonly keptAnswers: KeptAnswers;
   readonly imports: ImportQueue;
   /** What a session's URL starts with, without a slash at the end. */
   readonly sessionBaseUrl: string;

@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { isUuid, toId, type WorkflowId } from '../db/ids';
 import { ServiceError } from '../errors';
-import type { ImportSessionRequest } from '../gen/sessionimport/v1/session_import';
+import { ImportSessionRequest } from '../gen/sessionimport/v1/session_import';
+import type { RequestIdentity } from '../import/kept-answers';
 
 /** A request whose fields are known to be well-formed. */
 interface ParsedImportSessionRequest {
@@ -9,6 +11,9 @@ interface ParsedImportSessionRequest {
   readonly trustReview: boolean;
   readonly workflowId: WorkflowId;
   readonly vendorData: string | null;
+  /** What makes the request known again; null: it has no id. */
+  readonly identity: RequestIdentity | null;
+  readonly validateOnly: boolean;
 }
 
 const longestShareToken = 8192;
@@ -32,6 +37,7 @@ const schema = z.object({
       `must have at most ${longestVendorData} characters`,
     )
     .optional(),
+  request_id: z.string().refine(isUuid, 'must be a UUID when present').optional(),
 });
 
 /** See `strictUtf8`. */
@@ -51,6 +57,7 @@ export function parseImportSessionRequest(
     share_token: request.shareToken,
     workflow_id: request.workflowId,
     vendor_data: request.vendorData,
+    request_id: request.requestId,
   });
   if (!parsed.success) {
     const first = new Map<string, string>();
@@ -66,5 +73,22 @@ export function parseImportSessionRequest(
     trustReview: request.trustReview,
     workflowId: toId(parsed.data.workflow_id),
     vendorData: parsed.data.vendor_data ?? null,
+    identity:
+      parsed.data.request_id === undefined
+        ? null
+        : { id: toId(parsed.data.request_id), digest: digestOf(request) },
+    validateOnly: request.validateOnly ?? false,
   };
+}
+
+/** SHA-256 of what a request asks for, whatever id it has, and whether it asks in earnest. */
+function digestOf({
+  shareToken,
+  trustReview,
+  workflowId,
+  vendorData,
+}: ImportSessionRequest): Buffer {
+  const asked = { shareToken, trustReview, workflowId, vendorData };
+  const bytes = ImportSessionRequest.encode(ImportSessionRequest.fromPartial(asked)).finish();
+  return createHash('sha256').update(bytes).digest();
 }

@@ -23,6 +23,13 @@ const wireStatuses: Readonly<Record<SessionStatus, WireStatus>> = {
   Abandoned: WireStatus.SESSION_STATUS_ABANDONED,
 };
 
+/** The answer of a call that only checks: less what is made by importing (AIP-163). */
+export function validatedResponse(session: ImportedSession): ImportSessionResponse {
+  const { session: told, clonedRelations } = importSessionResponse(session, '');
+  const notMade = { sessionId: '', sessionNumber: 0, sessionUrl: '', createdAt: undefined };
+  return { session: told && { ...told, ...notMade }, clonedRelations };
+}
+
 /** The answer that tells of an imported session. */
 export function importSessionResponse(
   session: ImportedSession,

@@ -1,31 +1,38 @@
 import type { handleUnaryCall } from '@grpc/grpc-js';
 import { requirePrivilege, type Caller } from '../auth/callers';
 import { ServiceError } from '../errors';
-import type {
-  ImportSessionRequest,
+import {
   ImportSessionResponse,
+  type ImportSessionRequest,
 } from '../gen/sessionimport/v1/session_import';
 import type { ImportEnding } from '../import/observer';
+import type { ImportedSession, KeptAnswer } from '../import/session';
 import { inSpan } from '../telemetry/tracing';
 import type { VerifiedShareToken } from '../token/share-token';
 import type { Context } from './context';
 import { parseImportSessionRequest } from './import-session-request';
-import { importSessionResponse } from './import-session-response';
-import { tenths, unary } from './unary';
+import { importSessionResponse, validatedResponse } from './import-session-response';
+import { tenths, unary, type Call } from './unary';
 
 const name = { service: 'sessionimport.v1.SessionImport', method: 'ImportSession' };
 
-/** What is known of a call when it ends. */
-type Known = { -readonly [Fact in Exclude<keyof ImportEnding, 'result'>]: ImportEnding[Fact] };
+/** What is known of a call when it ends; a good one ends as `result` says. */
+type Known = { -readonly [Fact in keyof ImportEnding]: ImportEnding[Fact] };
 
 /** Clones the session behind a share token into the caller's application. */
 export function importSession(
   context: Context,
 ): handleUnaryCall<ImportSessionRequest, ImportSessionResponse> {
   return unary(name, context, async (call, onEnd) => {
-    const known: Known = { kind: undefined, trusted: undefined, clonedRows: [] };
+    const known: Known = {
+      kind: undefined,
+      trusted: undefined,
+      result: 'imported',
+      clonedRows: [],
+    };
     onEnd((ended) => {
-      context.observer.callEnded({ ...known, result: ended === 'OK' ? 'imported' : ended });
+      const result = ended === 'OK' ? known.result : ended;
+      context.observer.callEnded({ ...known, result });
     });
 
     const caller = await inSpan('authenticate', () =>
@@ -36,7 +43,11 @@ export function importSession(
     context.rateLimiter.admit(caller.applicationId);
 
     const request = parseImportSessionRequest(call.request);
+    const { identity, validateOnly } = request;
     known.trusted = request.trustReview;
+    const earlier = identity && (await context.keptAnswers.find(caller.applicationId, identity));
+    if (earlier) return answerAgain(call, known, earlier);
+
     const token = await inSpan('verify the share token', () =>
       context.shareTokens.verify(request.shareToken),
     );
@@ -48,7 +59,9 @@ export function importSession(
     });
     requireSharedWith(caller, token);
 
-    const session = await context.imports.submit(
+    const respond = (session: ImportedSession): ImportSessionResponse =>
+      importSessionResponse(session, context.sessionBaseUrl);
+    const answer = await context.imports.submit(
       {
         kind: token.kind,
         applicationId: caller.applicationId,
@@ -59,6 +72,8 @@ export function importSession(
         workflowId: request.workflowId,
         vendorData: request.vendorData,
         trustReview: request.trustReview,
+        remembered: identity && { ...identity, encode: (session) => encode(respond(session)) },
+        validateOnly,
       },
       {
         signal: call.signal,
@@ -67,10 +82,31 @@ export function importSession(
         },
       },
     );
-    known.clonedRows = session.clonedRows;
-    call.note({ session_id: session.sessionId });
-    return importSessionResponse(session, context.sessionBaseUrl);
+    if ('answer' in answer) return answerAgain(call, known, answer);
+    if (validateOnly) {
+      known.result = 'validated';
+      return validatedResponse(answer);
+    }
+    known.clonedRows = answer.clonedRows;
+    call.note({ session_id: answer.sessionId });
+    return respond(answer);
   });
+}
+
+/** Gives the answer that the same request got before. */
+function answerAgain(
+  call: Call<ImportSessionRequest>,
+  known: Known,
+  { answer }: KeptAnswer,
+): ImportSessionResponse {
+  known.result = 'answered_again';
+  const response = ImportSessionResponse.decode(answer);
+  call.note({ session_id: response.session?.sessionId ?? '', answered_again: true });
+  return response;
+}
+
+function encode(response: ImportSessionResponse): Buffer {
+  return Buffer.from(ImportSessionResponse.encode(response).finish());
 }
 
 function actorFacts({ actor }: Caller): Record<string, string> {

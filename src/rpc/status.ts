@@ -69,6 +69,11 @@ const answers: Answers = {
       }),
     ],
   }),
+  REQUEST_ID_REUSED: () => ({
+    code: status.INVALID_ARGUMENT,
+    message:
+      'The request_id stands for another request, which has made an import. Make up a new one for each import.',
+  }),
   SHARE_TOKEN_INVALID: ({ why }) => ({
     code: status.UNAUTHENTICATED,
     message: `The share token is invalid: ${why}. Ask the source application for a new one.`,

@@ -17,7 +17,7 @@ import { problemStatus } from './status';
 type Facts = Record<string, string | number | boolean>;
 
 /** One call, as an RPC sees it. */
-interface Call<Request> {
+export interface Call<Request> {
   readonly request: Request;
   readonly credentials: Credentials;
   /** Fires when the caller has cancelled, or the deadline has passed. */

@@ -113,7 +113,14 @@ describe('what watches the service', () => {
 
   it('asks for values of labels that the service gives them', () => {
     const reasons = Object.keys(ErrorReason).map((name) => name.replace('ERROR_REASON_', ''));
-    const results = ['imported', 'CANCELLED', 'DEADLINE_EXCEEDED', ...reasons];
+    const results = [
+      'imported',
+      'validated',
+      'answered_again',
+      'CANCELLED',
+      'DEADLINE_EXCEEDED',
+      ...reasons,
+    ];
     for (const { where, expr } of queries) {
       for (const { metric, matchers } of selectorsIn(expr)) {
         for (const { label, values } of matchers) {

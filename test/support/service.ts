@@ -38,9 +38,13 @@ export interface ProxiedHarness extends Harness {
 /** Starts a harness with a proxy between the service and MySQL; the harness itself goes without. */
 export async function startProxiedHarness(
   environment: Readonly<Record<string, string>> = {},
+  clock?: Clock,
 ): Promise<ProxiedHarness> {
   const proxy = await MysqlProxy.open(databaseUrl());
-  const harness = await startHarness({ environment: { ...environment, DATABASE_URL: proxy.url } });
+  const harness = await startHarness({
+    environment: { ...environment, DATABASE_URL: proxy.url },
+    ...(clock ? { clock } : {}),
+  });
   return {
     ...harness,
     proxy,

@@ -8,6 +8,7 @@ import * as createUserRelations from './005-create-user-relations';
 import * as createBusinessRelations from './006-create-business-relations';
 import * as createSessionImports from './007-create-session-imports';
 import * as recordGateways from './008-record-gateways';
+import * as rememberRequests from './009-remember-requests';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -25,6 +26,7 @@ const all: readonly NamedMigration[] = [
   { file: '006-create-business-relations', migration: createBusinessRelations },
   { file: '007-create-session-imports', migration: createSessionImports },
   { file: '008-record-gateways', migration: recordGateways },
+  { file: '009-remember-requests', migration: rememberRequests },
 ];
 
 /**

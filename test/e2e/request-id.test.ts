@@ -1,0 +1,223 @@
+import { Metadata } from '@grpc/grpc-js';
+import { expect } from 'chai';
+import { v4 as uuid } from 'uuid';
+import { createTenant, createSession, addLogs, type Tenant } from '../support/fixtures';
+import { toBinary, type SessionId } from '../../src/db/ids';
+import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
+import { ImportSessionResponse } from '../../src/gen/sessionimport/v1/session_import';
+import type { SessionKind } from '../../src/import/session';
+import { endings, failureOf, sessionOf, TestClient } from '../support/client';
+import { without } from '../support/helpers';
+import { databaseUrl } from '../support/mysql';
+import { ServiceProcess } from '../support/process';
+import { select } from '../support/rows';
+import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+
+describe('a request with an id', () => {
+  let harness: ProxiedHarness;
+  /** How far ahead the service's clock is, in milliseconds. */
+  let ahead = 0;
+  before(async () => {
+    harness = await startProxiedHarness({}, () => new Date(Date.now() + ahead));
+  });
+  after(() => harness.stop());
+  afterEach(() => {
+    harness.proxy.intercept = undefined;
+    ahead = 0;
+  });
+
+  async function requestFor(
+    kind: SessionKind,
+    target: Tenant = harness.target,
+  ): Promise<{ original: SessionId; request: Partial<ImportSessionRequest> }> {
+    const { db, source, signer } = harness;
+    const original = await createSession(db, source, kind);
+    await addLogs(db, kind, original, 2);
+    const shareToken = await signer.share(source, target, kind, original);
+    const workflowId = target.workflows[kind];
+    return { original, request: { shareToken, workflowId, vendorData: 'Ana', requestId: uuid() } };
+  }
+
+  const bytesOf = (response: ImportSessionResponse): string =>
+    Buffer.from(ImportSessionResponse.encode(response).finish()).toString('hex');
+
+  const copiesOf = (kind: SessionKind, original: SessionId) =>
+    select(`SELECT id FROM ${kind}_sessions WHERE shared_from_session_id = ?`, [
+      toBinary(original),
+    ]);
+
+  for (const kind of ['user', 'business'] as const) {
+    it(`that comes again gets the same answer, byte for byte (${kind})`, async () => {
+      const { client, target } = harness;
+      const { original, request } = await requestFor(kind);
+      const first = await client.import(target.apiKey, request);
+      const again = await client.import(target.apiKey, request);
+      expect(bytesOf(again)).to.equal(bytesOf(first));
+      expect(sessionOf(first).sessionUrl).to.match(/session\/.{43}$/);
+      expect(await copiesOf(kind, original)).to.have.length(1);
+    });
+  }
+
+  it('gets its answer also when the token has expired, and the copy was changed or deleted', async () => {
+    const { client, db, target } = harness;
+    const { request } = await requestFor('user');
+    const first = await client.import(target.apiKey, request);
+    ahead = 48 * 3_600_000;
+    const id = toBinary(sessionOf(first).sessionId as SessionId);
+    await db('user_sessions').where({ id }).update({ status: 'Declined' });
+    expect(bytesOf(await client.import(target.apiKey, request))).to.equal(bytesOf(first));
+    await db('user_sessions').where({ id }).delete();
+    expect(bytesOf(await client.import(target.apiKey, request))).to.equal(bytesOf(first));
+    const nameless = without(request, 'requestId');
+    expect((await failureOf(client.import(target.apiKey, nameless))).reason).to.equal(
+      'SHARE_TOKEN_EXPIRED',
+    );
+  });
+
+  it('is carried out once by fifty calls at the same time in two processes, and all get one answer', async () => {
+    const { client, target, signer } = harness;
+    const other = await ServiceProcess.serve({
+      DATABASE_URL: databaseUrl(),
+      SHARE_TOKEN_JWKS: signer.jwks,
+      SESSION_BASE_URL: 'https://verify.example.com/session',
+    });
+    const there = new TestClient(await other.port());
+    const { original, request } = await requestFor('user');
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, i) =>
+        (i % 2 === 0 ? client : there).import(target.apiKey, request),
+      ),
+    );
+    expect(new Set(answers.map(bytesOf)).size).to.equal(1);
+    expect(await copiesOf('user', original)).to.have.length(1);
+    there.close();
+    await other.stop();
+  });
+
+  it('whose answer was lost with the service gets it from the next one', async () => {
+    const { target, signer, proxy } = harness;
+    const dying = await ServiceProcess.serve({
+      DATABASE_URL: proxy.url,
+      SHARE_TOKEN_JWKS: signer.jwks,
+      SESSION_BASE_URL: 'https://verify.example.com/session',
+    });
+    const client = new TestClient(await dying.port());
+    const { original, request } = await requestFor('user');
+    let inserted: number | undefined;
+    proxy.intercept = async (statement) => {
+      if (statement.sql.includes('INSERT IGNORE')) inserted = statement.connectionId;
+      if (statement.connectionId !== inserted || !statement.sql.startsWith('COMMIT')) return;
+      await statement.answered();
+      dying.signal('SIGKILL');
+    };
+    expect((await failureOf(client.import(target.apiKey, request))).code).to.equal('UNAVAILABLE');
+    proxy.intercept = undefined;
+    const copies = await copiesOf('user', original);
+    expect(copies).to.have.length(1);
+    const session = sessionOf(await harness.client.import(target.apiKey, request));
+    expect(toBinary(session.sessionId as SessionId)).to.deep.equal(copies[0]?.['id']);
+    client.close();
+  });
+
+  it('stands for what it asked: with anything else it is refused, and nothing is written', async () => {
+    const { client, target } = harness;
+    const { request } = await requestFor('user');
+    await client.import(target.apiKey, request);
+    const other = await requestFor('user');
+    const changed: Partial<ImportSessionRequest>[] = [
+      { ...request, trustReview: true },
+      { ...request, vendorData: 'Bea' },
+      without(request, 'vendorData'),
+      { ...request, workflowId: target.workflows.business },
+      { ...request, shareToken: other.request.shareToken ?? '' },
+    ];
+    for (const each of changed) {
+      expect(await failureOf(client.import(target.apiKey, each))).to.include({
+        code: 'INVALID_ARGUMENT',
+        reason: 'REQUEST_ID_REUSED',
+      });
+    }
+    expect(await copiesOf('user', other.original)).to.have.length(0);
+  });
+
+  it('shared by two requests at the same time is the one’s that comes first', async () => {
+    const { client, target } = harness;
+    for (let round = 0; round < 10; round++) {
+      const [one, two] = [await requestFor('user'), await requestFor('user')];
+      const results = await endings([
+        client.import(target.apiKey, one.request),
+        client.import(target.apiKey, { ...two.request, requestId: one.request.requestId }),
+      ]);
+      expect([...results].sort()).to.deep.equal(['OK', 'REQUEST_ID_REUSED']);
+      const copies = [
+        ...(await copiesOf('user', one.original)),
+        ...(await copiesOf('user', two.original)),
+      ];
+      expect(copies).to.have.length(1);
+    }
+  });
+
+  it('is its application’s own: another may use the same', async () => {
+    const { client, db, target } = harness;
+    const { request } = await requestFor('user');
+    const mine = sessionOf(await client.import(target.apiKey, request));
+    const other = await createTenant(db);
+    const theirs = await requestFor('user', other);
+    const session = sessionOf(
+      await client.import(other.apiKey, { ...theirs.request, requestId: request.requestId }),
+    );
+    expect(session.sessionId).not.to.equal(mine.sessionId);
+  });
+
+  it('that failed may come again, mended or not', async () => {
+    const { client, db, target } = harness;
+    const { original, request } = await requestFor('user');
+    const id = toBinary(original);
+    await db('user_sessions').where({ id }).update({ status: 'In Progress' });
+    expect((await failureOf(client.import(target.apiKey, request))).reason).to.equal(
+      'SOURCE_SESSION_NOT_FINISHED',
+    );
+    await db('user_sessions').where({ id }).update({ status: 'Approved' });
+    const mended = { ...request, trustReview: true };
+    expect(sessionOf(await client.import(target.apiKey, mended)).sharedFromSession).to.equal(
+      original,
+    );
+  });
+
+  it('and one without, or with another id, do not get each other’s answers', async () => {
+    const { client, target } = harness;
+    const { request } = await requestFor('user');
+    const made = sessionOf(await client.import(target.apiKey, request));
+    for (const each of [without(request, 'requestId'), { ...request, requestId: uuid() }]) {
+      const failure = await failureOf(client.import(target.apiKey, each));
+      expect(failure.reason).to.equal('SESSION_ALREADY_IMPORTED');
+      expect(failure.metadata['session_id']).to.equal(made.sessionId);
+    }
+  });
+
+  it('must have a UUID for its id', async () => {
+    const { client, target } = harness;
+    for (const requestId of ['', 'once']) {
+      const failure = await failureOf(
+        client.import(target.apiKey, { ...(await requestFor('user')).request, requestId }),
+      );
+      expect(failure.badRequest?.fieldViolations).to.deep.include({
+        field: 'request_id',
+        description: 'must be a UUID when present',
+        reason: '',
+        localizedMessage: undefined,
+      });
+    }
+  });
+
+  it('still needs a valid key of its application', async () => {
+    const { client, source } = harness;
+    const { request } = await requestFor('user');
+    await client.import(harness.target.apiKey, request);
+    const failure = await failureOf(client.send(new Metadata(), request));
+    expect(failure.reason).to.equal('API_KEY_INVALID');
+    expect((await failureOf(client.import(source.apiKey, request))).reason).to.equal(
+      'SHARE_TOKEN_NOT_FOR_APPLICATION',
+    );
+  });
+});

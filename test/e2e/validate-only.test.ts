@@ -1,0 +1,180 @@
+import { expect } from 'chai';
+import { seedDemo } from '../../src/admin/demo-data';
+import { toBinary } from '../../src/db/ids';
+import { SessionStatus } from '../../src/gen/sessionimport/v1/session_import';
+import { sessionKinds } from '../../src/import/session';
+import { failureOf, rowsOf, sessionOf, TestClient } from '../support/client';
+import { addLogs, createSession, createSigner } from '../support/fixtures';
+import { scrape, sumOf } from '../support/metrics';
+import { createEmptyDatabase, open } from '../support/mysql';
+import { ServiceProcess } from '../support/process';
+import { select } from '../support/rows';
+import { startHarness, type Harness } from '../support/service';
+
+describe('a call that only validates', () => {
+  let harness: Harness;
+  before(async () => {
+    harness = await startHarness();
+  });
+  after(() => harness.stop());
+
+  async function offer(kind: 'user' | 'business') {
+    const { db, source, target, signer } = harness;
+    const original = await createSession(db, source, kind);
+    await addLogs(db, kind, original, 3);
+    const shareToken = await signer.share(source, target, kind, original);
+    return { original, request: { shareToken, workflowId: target.workflows[kind] } };
+  }
+
+  for (const kind of sessionKinds) {
+    for (const trustReview of [true, false]) {
+      it(`answers what an import answers, less what is made by it (${kind}, trusted: ${trustReview})`, async () => {
+        const { client, target } = harness;
+        const { request } = await offer(kind);
+        const asked = { ...request, trustReview, vendorData: 'Ana' };
+        const validated = await client.import(target.apiKey, { ...asked, validateOnly: true });
+        const imported = await client.import(target.apiKey, asked);
+        expect(sessionOf(validated)).to.deep.equal({
+          ...sessionOf(imported),
+          sessionId: '',
+          sessionNumber: 0,
+          sessionUrl: '',
+          createdAt: undefined,
+        });
+        expect(validated.clonedRelations).to.deep.equal(imported.clonedRelations);
+        expect(rowsOf(validated)).to.deep.equal({ logs: 3 });
+      });
+    }
+  }
+
+  it('writes nothing at all: every table of the database is what it was', async () => {
+    const url = await createEmptyDatabase();
+    const db = open(url);
+    await db.migrate.latest();
+    const seeded = await seedDemo(db);
+    const signer = await createSigner();
+    const service = await ServiceProcess.serve({
+      DATABASE_URL: url,
+      SHARE_TOKEN_JWKS: signer.jwks,
+      SESSION_BASE_URL: 'https://verify.example.com/session',
+    });
+    const client = new TestClient(await service.port());
+    const { source, importing } = seeded;
+    const ids = { user: source.userSessionId, business: source.businessSessionId };
+    const workflows = { user: importing.userWorkflowId, business: importing.businessWorkflowId };
+    const schema = new URL(url).pathname.slice(1);
+    const tables = await select(
+      'SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?',
+      [schema],
+    );
+    expect(tables.length).to.be.greaterThan(30);
+    const state = () =>
+      select(
+        `CHECKSUM TABLE ${tables.map(({ name }) => `\`${schema}\`.\`${String(name)}\``).join()} EXTENDED`,
+      );
+
+    const before = await state();
+    for (const kind of sessionKinds) {
+      const shareToken = await signer.share(
+        { applicationId: source.applicationId } as never,
+        { applicationId: importing.applicationId } as never,
+        kind,
+        ids[kind],
+      );
+      const request = { shareToken, workflowId: workflows[kind], vendorData: `a new ${kind}` };
+      const answers = await Promise.all(
+        Array.from({ length: 5 }, () =>
+          client.import(importing.apiKey, { ...request, validateOnly: true }),
+        ),
+      );
+      for (const answer of answers)
+        expect(Object.keys(rowsOf(answer)).length).to.be.greaterThan(10);
+      const withId = { ...request, validateOnly: true, requestId: ids[kind] };
+      await client.import(importing.apiKey, withId);
+      expect(await state()).to.deep.equal(before);
+      await client.import(importing.apiKey, request);
+      expect(await state()).not.to.deep.equal(before);
+      before.splice(0, before.length, ...(await state()));
+    }
+    client.close();
+    await service.stop();
+    await signer.remove();
+    await db.destroy();
+  });
+
+  it('is refused for what an import is refused for, in the same order', async () => {
+    const { client, db, target, source } = harness;
+    const validate = (request: object) =>
+      client.import(target.apiKey, { ...request, validateOnly: true });
+    const reasonOf = async (request: object) => (await failureOf(validate(request))).reason;
+    const { original, request } = await offer('user');
+    expect(await reasonOf({ ...request, shareToken: 'x' })).to.equal('SHARE_TOKEN_INVALID');
+    expect(
+      (await failureOf(client.import(source.apiKey, { ...request, validateOnly: true }))).reason,
+    ).to.equal('SHARE_TOKEN_NOT_FOR_APPLICATION');
+    expect(await reasonOf({ ...request, workflowId: source.workflows.user })).to.equal(
+      'WORKFLOW_NOT_FOUND',
+    );
+    expect(await reasonOf({ ...request, workflowId: target.workflows.business })).to.equal(
+      'WORKFLOW_KIND_MISMATCH',
+    );
+    const sources = db('user_sessions').where({ id: toBinary(original) });
+    await sources.clone().update({ status: 'In Progress' });
+    const wrongTwice = { ...request, workflowId: source.workflows.user };
+    expect(await reasonOf(wrongTwice)).to.equal('SOURCE_SESSION_NOT_FINISHED');
+    await sources.clone().update({ status: 'Kyc Expired' });
+    const answer = await validate({ ...request, trustReview: true });
+    expect(sessionOf(answer).status).to.equal(SessionStatus.SESSION_STATUS_KYC_EXPIRED);
+    await client.import(target.apiKey, request);
+    expect(await reasonOf(wrongTwice)).to.equal('SESSION_ALREADY_IMPORTED');
+    await sources.clone().delete();
+    const gone = await offer('business');
+    await db('business_sessions')
+      .where({ id: toBinary(gone.original) })
+      .delete();
+    expect(await reasonOf(gone.request)).to.equal('SOURCE_SESSION_NOT_FOUND');
+  });
+
+  it('shares a group with imports of the same session, and does not get in their way', async () => {
+    const { client, target } = harness;
+    const { original, request } = await offer('user');
+    const calls = Array.from({ length: 12 }, (_, i) =>
+      client.import(target.apiKey, { ...request, validateOnly: i % 3 !== 0 }),
+    );
+    const settled = await Promise.allSettled(calls);
+    const imported = settled.filter(
+      (result) => result.status === 'fulfilled' && sessionOf(result.value).sessionId !== '',
+    );
+    expect(imported).to.have.length(1);
+    expect(
+      await select('SELECT id FROM user_sessions WHERE shared_from_session_id = ?', [
+        toBinary(original),
+      ]),
+    ).to.have.length(1);
+  });
+
+  it('with the id of a request that was carried out tells what that one was answered', async () => {
+    const { client, target } = harness;
+    const { original, request } = await offer('user');
+    const named = { ...request, requestId: original };
+    const imported = await client.import(target.apiKey, named);
+    const validated = await client.import(target.apiKey, { ...named, validateOnly: true });
+    expect(validated).to.deep.equal(imported);
+  });
+
+  it('is counted by itself', async () => {
+    const { client, target, server } = harness;
+    const { request } = await offer('user');
+    const count = async (result: string) =>
+      sumOf(await scrape(server.metricsPort), 'session_import_imports_total', { result });
+    const [validated, rows] = [
+      await count('validated'),
+      sumOf(await scrape(server.metricsPort), 'session_import_cloned_rows_total'),
+    ];
+    await client.import(target.apiKey, { ...request, validateOnly: true });
+    expect(await count('validated')).to.equal(validated + 1);
+    expect(sumOf(await scrape(server.metricsPort), 'session_import_cloned_rows_total')).to.equal(
+      rows,
+    );
+  });
+});
