@@ -2,16 +2,16 @@ import { Command } from '@commander-js/extra-typings';
 import { printFacts } from './output';
 import { withDatabase } from './database';
 
-/** `migrate`: brings the database's schema up to date, or takes the newest steps back. */
+/** `migrate`: brings the database's schema up to date, or takes the newest step back. */
 export function migrateCommand() {
   return new Command('migrate')
     .description('bring the schema of the database up to date')
-    .option('--rollback', 'take back what the last run of migrate did; this deletes data')
+    .option('--rollback', 'take back the newest step; this can delete data')
     .option('--json', 'print JSON')
     .action(async ({ rollback, json }) => {
       const [batch, names] = await withDatabase(
         async (db): Promise<[number, string[]]> =>
-          (rollback ? db.migrate.rollback() : db.migrate.latest()) as Promise<[number, string[]]>,
+          (rollback ? db.migrate.down() : db.migrate.latest()) as Promise<[number, string[]]>,
       );
       const done = rollback ? 'taken_back' : 'migrated';
       printFacts({ batch, [done]: names }, { json });

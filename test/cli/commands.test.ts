@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { rowsOf, sessionOf, TestClient } from '../support/client';
+import { migrations } from '../../src/db/migrations';
 import { createEmptyDatabase } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 
@@ -85,7 +86,7 @@ describe('the command line', () => {
     expect(await failure({}, ...same)).to.include('must be two files');
   });
 
-  it('takes back what migrate did', async () => {
+  it('takes back what migrate did, one step at a time', async () => {
     const fresh = await createEmptyDatabase();
     const migrate = async (...args: string[]) => {
       const command = ServiceProcess.run(['migrate', '--json', ...args], { DATABASE_URL: fresh });
@@ -94,7 +95,14 @@ describe('the command line', () => {
     };
     expect(await migrate()).to.include('001-create-applications');
     expect(JSON.parse(await migrate())).to.deep.include({ migrated: [] });
-    expect(await migrate('--rollback')).to.include('001-create-applications');
+    const all = await migrations.getMigrations([]);
+    const names = all.map((each) => migrations.getMigrationName(each)).toReversed();
+    for (const name of names.slice(0, 2)) {
+      expect(JSON.parse(await migrate('--rollback'))).to.deep.include({ taken_back: [name] });
+    }
+    expect(JSON.parse(await migrate())).to.deep.include({
+      migrated: [names[1], names[0]],
+    });
   });
 
   it('says everything that is wrong with the configuration at once, and no secret of it', async () => {
