@@ -112,7 +112,7 @@ export class SessionImportServer {
         callers: new Callers(lookUps, config.trustedGateways),
         rateLimiter: new RateLimiter(config.rateLimit),
         shareTokens: new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew),
-        keptAnswers: new KeptAnswers(lookUps),
+        keptAnswers: new KeptAnswers(lookUps, observer),
         imports,
         sessionBaseUrl: config.sessionBaseUrl,
         running,

@@ -42,8 +42,7 @@ export async function claimSessions(
   for (const call of calls) {
     const existing = ledger.get(ledgerKey(call));
     if (existing === undefined) {
-      // What else is unique in an entry, is unique to its session.
-      if (!call.request.remembered) throw new Error('the ledger ignored a claim that nobody holds');
+      if (!idWasTaken(call, first)) throw new Error('the ledger ignored a claim that nobody holds');
       reused.push(call);
     } else if (existing.sessionId !== call.sessionId) lost.push({ call, existing });
     else if (entered < claimants.length && call.mayBeCommitted) throw new Overtaken('committed');
@@ -64,6 +63,16 @@ function keptValues(call: AdmittedImport): [Buffer | null, Buffer | null, Buffer
   const { remembered } = call.request;
   if (!remembered) return [null, null, null];
   return [toBinary(remembered.id), remembered.digest, remembered.encode(sessionOf(call))];
+}
+
+/**
+ * Whether a claim that the ledger has ignored, though nobody holds the session, was ignored for the id of
+ * its request: what else is unique in an entry, is unique to its session. Of several calls for the
+ * session, this can be said of those with the id that was tried; the others must try by themselves.
+ */
+function idWasTaken(call: AdmittedImport, first: ReadonlyMap<LedgerKey, AdmittedImport>): boolean {
+  const tried = first.get(ledgerKey(call))?.request.remembered?.id;
+  return tried !== undefined && tried === call.request.remembered?.id;
 }
 
 /** @returns how many entries are new. */

@@ -6,7 +6,7 @@ import type { ClonePlan } from './clone-plan';
 import { inKeyOrder, type PlannedImport, type Transaction } from './planned-import';
 import type { KindSchema } from './relations';
 import { rowCounts, selectRowCounts, type RowCountRow, type RowCounts } from './row-counts';
-import { keptFor, type KeptRow } from './kept-answers';
+import { recall, type KeptRow } from './kept-answers';
 import { finishedStatuses, type KeptAnswer, type SessionKind, type SessionStatus } from './session';
 import {
   selectVendorEntities,
@@ -68,10 +68,19 @@ export async function gatherFacts(
     vendorEntities: vendorEntities(entityRows),
     ...(await lockSources(trx, plan, wanted)),
   };
-  if (!calls.some(({ mayBeCommitted }) => mayBeCommitted)) return facts;
-  // An earlier try may have been committed since the ledger was read, and the source or the workflow
-  // changed after that: they were locked for as long as it ran. So this reading is decisive.
+  if (!calls.some((call) => mayHaveBeenDone(call, facts))) return facts;
+  // It may have been committed since the ledger was read, and the source or the workflow changed after
+  // that: they were locked for as long as it ran. So this reading is decisive.
   return { ...facts, ledger: await readLedger(trx, calls) };
+}
+
+/**
+ * Whether what a call asks for may be done already, although the ledger did not say so at first: by an
+ * earlier try, or by the same request in another call, which was still running then.
+ */
+function mayHaveBeenDone(call: PlannedImport, facts: Facts): boolean {
+  if (call.mayBeCommitted) return true;
+  return call.request.remembered !== null && judge(call, facts).type === 'refused';
 }
 
 type LedgerRow = KeptRow &
@@ -195,16 +204,8 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   const { sourceSessionId, sourceApplicationId, workflowId, kind } = request;
 
   const existing = facts.ledger.get(ledgerKey(call));
-  if (existing) {
-    const kept = request.remembered && keptFor(request.remembered, existing.kept);
-    if (kept) return { type: 'answered before', kept };
-    if (existing.sessionId === sessionId) return { type: 'done before' };
-    return refused({
-      reason: 'SESSION_ALREADY_IMPORTED',
-      sessionId: existing.sessionId,
-      sourceSessionId,
-    });
-  }
+  if (existing?.sessionId === sessionId && !request.remembered) return { type: 'done before' };
+  if (existing) return judgeImported(call, existing);
 
   const source = facts.sources.get(sourceSessionId);
   if (source?.applicationId !== sourceApplicationId) {
@@ -236,6 +237,28 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   return { type: 'admitted', source, workflow };
 }
 
-function refused(problem: Problem): Verdict {
+/** Judges a call whose session has been imported. */
+export function judgeImported(
+  { request, sessionId }: PlannedImport,
+  existing: LedgerEntry,
+): Extract<Verdict, { type: 'refused' | 'answered before' }> {
+  const recalled = recall(request.remembered, existing.kept);
+  switch (recalled.type) {
+    case 'same': {
+      const own = existing.sessionId === sessionId;
+      return { type: 'answered before', kept: { answer: recalled.answer, own } };
+    }
+    case 'reused':
+      return refused({ reason: 'REQUEST_ID_REUSED' });
+    case 'unrelated':
+      return refused({
+        reason: 'SESSION_ALREADY_IMPORTED',
+        sessionId: existing.sessionId,
+        sourceSessionId: request.sourceSessionId,
+      });
+  }
+}
+
+function refused(problem: Problem): Extract<Verdict, { type: 'refused' }> {
   return { type: 'refused', problem };
 }

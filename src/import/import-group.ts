@@ -4,8 +4,7 @@ import { ServiceError, type Problem } from '../errors';
 import { claimSessions } from './claims';
 import type { ClonePlan } from './clone-plan';
 import { importedSession, sessionOf, writeCopies } from './copies';
-import { gatherFacts, judge, ledgerKey, type Facts, type LedgerKey } from './facts';
-import { keptFor } from './kept-answers';
+import { gatherFacts, judge, judgeImported, ledgerKey, type Facts, type LedgerKey } from './facts';
 import type { AdmittedImport, PlannedImport, Transaction } from './planned-import';
 import { rowCounts, selectRowCounts, type RowCountRow } from './row-counts';
 import type { ClonedRows, ImportedSession, KeptAnswer, SessionStatus } from './session';
@@ -115,12 +114,8 @@ async function makeCopies(
 ): Promise<void> {
   const { won, lost, reused } = await claimSessions(trx, calls);
   for (const { call, existing } of lost) {
-    const { remembered } = call.request;
-    const kept = remembered && keptFor(remembered, existing.kept);
-    outcomes.set(
-      call.sessionId,
-      kept ? { type: 'answered before', kept } : alreadyImported(call, existing.sessionId),
-    );
+    const verdict = judgeImported(call, existing);
+    outcomes.set(call.sessionId, verdict.type === 'refused' ? failed(verdict.problem) : verdict);
   }
   for (const call of reused) outcomes.set(call.sessionId, failed({ reason: 'REQUEST_ID_REUSED' }));
   if (won.length === 0) return;

@@ -1,10 +1,12 @@
 import type { Database } from '../db/connection';
 import { toBinary, type ApplicationId, type RequestId } from '../db/ids';
 import { read } from '../db/query';
+import { retrying, usualTries } from '../db/retrying';
 import { ServiceError } from '../errors';
+import type { ImportObserver } from './observer';
 import type { KeptAnswer } from './session';
 
-/** A ledger entry, as far as it remembers a request; all null if the request had no id. */
+/** A ledger entry, as far as it remembers a request; all null if that had no id. */
 export interface KeptRow {
   readonly request_id: Buffer | null;
   readonly request_digest: Buffer | null;
@@ -19,7 +21,10 @@ export interface RequestIdentity {
 
 /** The answers that the ledger keeps for requests with an id. */
 export class KeptAnswers {
-  constructor(private readonly db: Database) {}
+  constructor(
+    private readonly db: Database,
+    private readonly observer: ImportObserver,
+  ) {}
 
   /**
    * Looks whether an application has made an import by this request before.
@@ -31,24 +36,37 @@ export class KeptAnswers {
     applicationId: ApplicationId,
     request: RequestIdentity,
   ): Promise<KeptAnswer | undefined> {
-    const [row] = await read<KeptRow>(
-      this.db,
-      `SELECT request_id, request_digest, answer FROM session_imports
-       WHERE application_id = ? AND request_id = ?`,
-      [toBinary(applicationId), toBinary(request.id)],
-    );
+    const find = (): Promise<KeptRow[]> =>
+      read(
+        this.db,
+        `SELECT request_id, request_digest, answer FROM session_imports
+         WHERE application_id = ? AND request_id = ?`,
+        [toBinary(applicationId), toBinary(request.id)],
+      );
+    const [row] = await retrying(find, usualTries, (failure) => {
+      this.observer.retried(failure);
+    });
     if (!row) return undefined;
-    const kept = keptFor(request, row);
-    if (!kept) throw new ServiceError({ reason: 'REQUEST_ID_REUSED' });
-    return kept;
+    const recalled = recall(request, row);
+    if (recalled.type !== 'same') throw new ServiceError({ reason: 'REQUEST_ID_REUSED' });
+    return { answer: recalled.answer, own: false };
   }
 }
 
-/** The answer that a ledger entry keeps, if it is that of the very same request. */
-export function keptFor(
-  { id, digest }: RequestIdentity,
-  { request_id: keptId, request_digest: keptDigest, answer }: KeptRow,
-): KeptAnswer | undefined {
-  if (!keptId || !keptDigest || !answer) return undefined;
-  return toBinary(id).equals(keptId) && digest.equals(keptDigest) ? { answer } : undefined;
+/** What a ledger entry remembers of a request. */
+type Recalled =
+  /** It was made by the very same request, and this was the answer. */
+  | { readonly type: 'same'; readonly answer: Buffer }
+  /** It was made by another request with the same id. */
+  | { readonly type: 'reused' }
+  /** It was made by a request with another id, or without one. */
+  | { readonly type: 'unrelated' };
+
+/** Compares a request with the one that a ledger entry was made by. */
+export function recall(request: RequestIdentity | null, row: KeptRow): Recalled {
+  if (!request || !row.request_id?.equals(toBinary(request.id))) return { type: 'unrelated' };
+  const { request_digest: digest, answer } = row;
+  // An operator may have erased what was asked and answered; the id stays taken.
+  if (!answer || !digest?.equals(request.digest)) return { type: 'reused' };
+  return { type: 'same', answer };
 }

@@ -66,6 +66,8 @@ export interface RememberedRequest {
 /** The answer that the same request got before, as it was kept. */
 export interface KeptAnswer {
   readonly answer: Buffer;
+  /** It is this very call's: an earlier try was committed, and its answer got lost. */
+  readonly own: boolean;
 }
 
 /** What the ledger keeps of a share token. */

@@ -88,7 +88,8 @@ function digestOf({
   workflowId,
   vendorData,
 }: ImportSessionRequest): Buffer {
-  const asked = { shareToken, trustReview, workflowId, vendorData };
+  // An id is the same in whatever case it is written.
+  const asked = { shareToken, trustReview, workflowId: workflowId.toLowerCase(), vendorData };
   const bytes = ImportSessionRequest.encode(ImportSessionRequest.fromPartial(asked)).finish();
   return createHash('sha256').update(bytes).digest();
 }

@@ -93,15 +93,20 @@ export function importSession(
   });
 }
 
-/** Gives the answer that the same request got before. */
+/** Gives the answer that the same request got before: in another call, or in a try whose answer was lost. */
 function answerAgain(
   call: Call<ImportSessionRequest>,
   known: Known,
-  { answer }: KeptAnswer,
+  { answer, own }: KeptAnswer,
 ): ImportSessionResponse {
-  known.result = 'answered_again';
   const response = ImportSessionResponse.decode(answer);
-  call.note({ session_id: response.session?.sessionId ?? '', answered_again: true });
+  call.note({ session_id: response.session?.sessionId ?? '' });
+  if (own) {
+    known.clonedRows = response.clonedRelations;
+  } else {
+    known.result = 'answered_again';
+    call.note({ answered_again: true });
+  }
   return response;
 }
 

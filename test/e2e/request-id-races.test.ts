@@ -1,0 +1,186 @@
+import { expect } from 'chai';
+import { v4 as uuid } from 'uuid';
+import { toBinary, type SessionId } from '../../src/db/ids';
+import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
+import { endings, sessionOf } from '../support/client';
+import { addLogs, createSession } from '../support/fixtures';
+import { eventually, pause, without } from '../support/helpers';
+import { scrape, sumOf } from '../support/metrics';
+import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+
+type Request = Partial<ImportSessionRequest> & { readonly requestId: string };
+
+describe('requests with ids that meet', () => {
+  let harness: ProxiedHarness;
+  afterEach(() => harness.stop());
+
+  async function start(workers: number): Promise<void> {
+    harness = await startProxiedHarness({
+      IMPORT_WORKERS: String(workers),
+      DATABASE_LOCK_WAIT: '5',
+    });
+  }
+
+  async function requestFor(original: SessionId): Promise<Request> {
+    const { source, target, signer } = harness;
+    const shareToken = await signer.share(source, target, 'user', original);
+    return { shareToken, workflowId: target.workflows.user, requestId: uuid() };
+  }
+
+  async function newSession(): Promise<SessionId> {
+    const id = await createSession(harness.db, harness.source, 'user');
+    await addLogs(harness.db, 'user', id, 2);
+    return id;
+  }
+
+  const send = (request: Partial<ImportSessionRequest>) =>
+    harness.client.import(harness.target.apiKey, request);
+
+  /** Holds back the first statement of a kind; the promise resolves when it has come. */
+  function holdBack(part: string): { readonly came: Promise<void>; readonly letGo: () => void } {
+    let letGo = (): void => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    const came = new Promise<void>((resolve) => {
+      harness.proxy.intercept = ({ sql }) => {
+        if (!sql.includes(part)) return undefined;
+        resolve();
+        return held;
+      };
+    });
+    return { came, letGo };
+  }
+
+  const value = async (name: string, labels: Record<string, string> = {}): Promise<number> =>
+    sumOf(await scrape(harness.server.metricsPort), `session_import_${name}`, labels);
+
+  /** How some calls end that are in one group. */
+  async function together(requests: readonly Partial<ImportSessionRequest>[]): Promise<string[]> {
+    const blocking = send(without(await requestFor(await newSession()), 'requestId'));
+    const { came, letGo } = holdBack('LOCK IN SHARE MODE');
+    await came;
+    const calls = endings(requests.map((request) => send(request)));
+    await eventually(async () => (await value('queue_calls')) === requests.length);
+    letGo();
+    await blocking;
+    return calls;
+  }
+
+  it('in one group are refused for their own id alone', async () => {
+    await start(1);
+    // The ledger takes entries in the order of the sessions.
+    const [first, second] = [await newSession(), await newSession()].sort() as [
+      SessionId,
+      SessionId,
+    ];
+    const one = await requestFor(first);
+    const two = { ...(await requestFor(second)), requestId: one.requestId };
+    const otherId = { ...two, requestId: uuid() };
+    expect(await together([one, two, otherId])).to.deep.equal(['OK', 'REQUEST_ID_REUSED', 'OK']);
+  });
+
+  it('in one group do not stand in the way of one without', async () => {
+    await start(1);
+    const [first, second] = [await newSession(), await newSession()].sort() as [
+      SessionId,
+      SessionId,
+    ];
+    const one = await requestFor(first);
+    const two = { ...(await requestFor(second)), requestId: one.requestId };
+    const nameless = without<Partial<ImportSessionRequest>>(two, 'requestId');
+    const [ofOne, ofTwo, ofNameless] = await together([one, two, nameless]);
+    expect([ofOne, ofNameless]).to.deep.equal(['OK', 'OK']);
+    // Whichever is found first: the id is taken, and so is the session.
+    expect(['REQUEST_ID_REUSED', 'SESSION_ALREADY_IMPORTED']).to.include(ofTwo);
+  });
+
+  it('in one group get one answer if they are the same, and are told if they are not', async () => {
+    await start(1);
+    const request = await requestFor(await newSession());
+    const other = { ...request, vendorData: 'Bea' };
+    const results = await together([request, request, other]);
+    expect(results).to.deep.equal(['OK', 'OK', 'REQUEST_ID_REUSED']);
+  });
+
+  it('at the same time ask for different things of one session: the second is told', async () => {
+    await start(2);
+    for (let round = 0; round < 10; round++) {
+      const request = await requestFor(await newSession());
+      const results = await endings([send(request), send({ ...request, trustReview: true })]);
+      expect(results.sort()).to.deep.equal(['OK', 'REQUEST_ID_REUSED']);
+    }
+  });
+
+  it('get the first one’s answer, also if the source changed in the moment between', async () => {
+    await start(2);
+    const { db } = harness;
+    const original = await newSession();
+    const request = await requestFor(original);
+    const { came, letGo } = holdBack('INSERT IGNORE INTO session_imports');
+    const first = send(request);
+    await came;
+    // Waits for the import's lock, and the second call behind it.
+    const writer = db('user_sessions')
+      .where({ id: toBinary(original) })
+      .update({ status: 'In Progress' })
+      .then(() => undefined);
+    await pause(300);
+    const again = send(request);
+    await pause(300);
+    letGo();
+    await writer;
+    expect(sessionOf(await again)).to.deep.equal(sessionOf(await first));
+  });
+
+  it('count as imported, once, when the answer of COMMIT was lost', async () => {
+    await start(1);
+    const importing = new Set<number>();
+    let lost = false;
+    harness.proxy.intercept = async (statement) => {
+      if (statement.sql.includes('INSERT IGNORE')) importing.add(statement.connectionId);
+      const commits = statement.sql.startsWith('COMMIT') && importing.has(statement.connectionId);
+      if (lost || !commits) return;
+      lost = true;
+      await statement.answered();
+      statement.cut();
+    };
+    await send(await requestFor(await newSession()));
+    expect(lost).to.equal(true);
+    expect(await value('imports_total', { result: 'imported' })).to.equal(1);
+    expect(await value('imports_total')).to.equal(1);
+    expect(await value('cloned_rows_total')).to.equal(2);
+    expect(harness.logLines.join()).not.to.include('answered_again');
+  });
+
+  it('are looked up again when the connection is lost', async () => {
+    await start(1);
+    let lookUps = 0;
+    harness.proxy.intercept = (statement) => {
+      if (statement.sql.includes('AND request_id = ') && ++lookUps === 1) statement.cut();
+    };
+    expect(await endings([send(await requestFor(await newSession()))])).to.deep.equal(['OK']);
+    expect(lookUps).to.equal(2);
+  });
+
+  it('are the same in whatever case their ids are written', async () => {
+    await start(1);
+    const request = await requestFor(await newSession());
+    const made = sessionOf(await send(request));
+    const shouted = {
+      ...request,
+      requestId: request.requestId.toUpperCase(),
+      workflowId: request.workflowId?.toUpperCase() ?? '',
+    };
+    expect(sessionOf(await send(shouted))).to.deep.equal(made);
+  });
+
+  it('stay taken when an operator has erased what was answered', async () => {
+    await start(1);
+    const request = await requestFor(await newSession());
+    const { sessionId } = sessionOf(await send(request));
+    await harness
+      .db('session_imports')
+      .where({ session_id: toBinary(sessionId as SessionId) })
+      .update({ answer: null, request_digest: null });
+    expect(await endings([send(request)])).to.deep.equal(['REQUEST_ID_REUSED']);
+  });
+});
