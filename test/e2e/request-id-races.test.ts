@@ -65,6 +65,15 @@ describe('requests with ids that meet', () => {
     return calls;
   }
 
+  /**
+   * What can come of a request, of another with its id for another session, and of one for that session
+   * without that id: whoever of the first two gets the id, the third is never refused for it.
+   */
+  const right = [
+    ['OK', 'REQUEST_ID_REUSED', 'OK'],
+    ['REQUEST_ID_REUSED', 'OK', 'SESSION_ALREADY_IMPORTED'],
+  ];
+
   it('in one group are refused for their own id alone', async () => {
     await start(1);
     // The ledger takes entries in the order of the sessions.
@@ -75,7 +84,7 @@ describe('requests with ids that meet', () => {
     const one = await requestFor(first);
     const two = { ...(await requestFor(second)), requestId: one.requestId };
     const otherId = { ...two, requestId: uuid() };
-    expect(await together([one, two, otherId])).to.deep.equal(['OK', 'REQUEST_ID_REUSED', 'OK']);
+    expect(right).to.deep.include(await together([one, two, otherId]));
   });
 
   it('in one group do not stand in the way of one without', async () => {
@@ -87,10 +96,10 @@ describe('requests with ids that meet', () => {
     const one = await requestFor(first);
     const two = { ...(await requestFor(second)), requestId: one.requestId };
     const nameless = without<Partial<ImportSessionRequest>>(two, 'requestId');
-    const [ofOne, ofTwo, ofNameless] = await together([one, two, nameless]);
-    expect([ofOne, ofNameless]).to.deep.equal(['OK', 'OK']);
-    // Whichever is found first: the id is taken, and so is the session.
-    expect(['REQUEST_ID_REUSED', 'SESSION_ALREADY_IMPORTED']).to.include(ofTwo);
+    // Without an id there is one look-up less to do, and so a turn before the others.
+    expect([...right, ['OK', 'SESSION_ALREADY_IMPORTED', 'OK']]).to.deep.include(
+      await together([one, two, nameless]),
+    );
   });
 
   it('in one group get one answer if they are the same, and are told if they are not', async () => {
