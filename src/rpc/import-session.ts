@@ -85,6 +85,7 @@ export function importSession(
     if ('answer' in answer) return answerAgain(call, known, answer);
     if (validateOnly) {
       known.result = 'validated';
+      call.note({ validated: true });
       return validatedResponse(answer);
     }
     known.clonedRows = answer.clonedRows;
