@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync } from 'node:fs';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../scripts/free-port';
 import { atExit, removeFolder } from '../scripts/mysql/cleanup';
 import { boundToThisProcess } from '../scripts/mysql/processes';
 import type { World } from './world';
@@ -79,13 +80,4 @@ async function listening(child: ChildProcess, port: number): Promise<void> {
     await sleep(20);
   }
   throw new Error('the service could not start');
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

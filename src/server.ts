@@ -82,12 +82,14 @@ export class SessionImportServer {
     };
     try {
       const { metricsAddress } = config;
-      const metrics = metricsAddress === undefined ? undefined : new Metrics(version);
-      const http =
-        metrics &&
-        opened(await MetricsServer.start(metricsAddress ?? '', metrics, () => health.ready));
-      metrics?.watchReadiness(() => health.ready);
-      if (http) log.info({ address: metricsAddress, port: http.port }, 'watched');
+      const isReady = (): boolean => health.ready;
+      let metrics: Metrics | undefined;
+      let http: MetricsServer | undefined;
+      if (metricsAddress !== undefined) {
+        metrics = new Metrics(version, isReady);
+        http = opened(await MetricsServer.start(metricsAddress, metrics, isReady));
+        log.info({ address: metricsAddress, port: http.port }, 'watched');
+      }
 
       await untilReachable(lookUps, (why) => {
         log.warn({ why }, 'waiting for the database');

@@ -3,6 +3,7 @@ import { toBinary } from '../db/ids';
 import { write } from '../db/query';
 import { sessionOf } from './copies';
 import { ledgerKey, readLedger, type LedgerEntry, type LedgerKey } from './facts';
+import type { KeptRow } from './kept-answers';
 import { inKeyOrder, type AdmittedImport, type Transaction } from './planned-import';
 
 export interface Claims {
@@ -30,10 +31,13 @@ export async function claimSessions(
   for (const call of calls) if (!first.has(ledgerKey(call))) first.set(ledgerKey(call), call);
   const claimants = [...first.values()];
 
-  const entered = await enter(trx, claimants);
+  const claims = claimants.map(claimOf);
+  const entered = await enter(trx, claims);
   const ledger =
-    entered === claimants.length
-      ? new Map(claimants.map((call) => [ledgerKey(call), entryOf(call)]))
+    entered === claims.length
+      ? new Map(
+          claims.map(({ call, kept }) => [ledgerKey(call), { sessionId: call.sessionId, kept }]),
+        )
       : await readLedger(trx, claimants);
 
   const won: AdmittedImport[] = [];
@@ -45,24 +49,28 @@ export async function claimSessions(
       if (!idWasTaken(call, first)) throw new Error('the ledger ignored a claim that nobody holds');
       reused.push(call);
     } else if (existing.sessionId !== call.sessionId) lost.push({ call, existing });
-    else if (entered < claimants.length && call.mayBeCommitted) throw new Overtaken('committed');
+    else if (entered < claims.length && call.mayBeCommitted) throw new Overtaken('committed');
     else won.push(call);
   }
   return { won, lost, reused };
 }
 
-/** What the ledger says of a call once its entry is in it. */
-function entryOf(call: AdmittedImport): LedgerEntry {
-  const { sessionId } = call;
-  const [request_id, request_digest, answer] = keptValues(call);
-  return { sessionId, kept: { request_id, request_digest, answer } };
+/** A call, and what is kept of its request and its answer: all null if the request has no id. */
+interface Claim {
+  readonly call: AdmittedImport;
+  readonly kept: KeptRow;
 }
 
-/** What is kept of a call's request and its answer: all null if the request has no id. */
-function keptValues(call: AdmittedImport): [Buffer | null, Buffer | null, Buffer | null] {
+function claimOf(call: AdmittedImport): Claim {
   const { remembered } = call.request;
-  if (!remembered) return [null, null, null];
-  return [toBinary(remembered.id), remembered.digest, remembered.encode(sessionOf(call))];
+  const kept = remembered
+    ? {
+        request_id: toBinary(remembered.id),
+        request_digest: remembered.digest,
+        answer: remembered.encode(sessionOf(call)),
+      }
+    : { request_id: null, request_digest: null, answer: null };
+  return { call, kept };
 }
 
 /**
@@ -76,8 +84,8 @@ function idWasTaken(call: AdmittedImport, first: ReadonlyMap<LedgerKey, Admitted
 }
 
 /** @returns how many entries are new. */
-async function enter(trx: Transaction, calls: readonly AdmittedImport[]): Promise<number> {
-  const entries = inKeyOrder(calls, ledgerKey).map((call) => [
+async function enter(trx: Transaction, claims: readonly Claim[]): Promise<number> {
+  const entries = inKeyOrder(claims, ({ call }) => ledgerKey(call)).map(({ call, kept }) => [
     toBinary(call.request.applicationId),
     toBinary(call.request.sourceSessionId),
     toBinary(call.request.sourceApplicationId),
@@ -91,7 +99,9 @@ async function enter(trx: Transaction, calls: readonly AdmittedImport[]): Promis
     call.request.token.keyId,
     call.request.token.id,
     call.createdAt,
-    ...keptValues(call),
+    kept.request_id,
+    kept.request_digest,
+    kept.answer,
   ]);
   const { affectedRows } = await write(
     trx,

@@ -5,6 +5,7 @@ import { experimental, type ServerCredentials } from '@grpc/grpc-js';
 import type { TlsConfig } from '../config';
 import { certificatesIn } from '../pem';
 import type { Logger } from '../telemetry/logger';
+import { Reminder } from '../telemetry/reminder';
 
 type IdentityListener = experimental.IdentityCertificateUpdateListener;
 type CaListener = experimental.CaCertificateUpdateListener;
@@ -12,20 +13,21 @@ type CaListener = experimental.CaCertificateUpdateListener;
 /** How often the files are looked at, in milliseconds. */
 const interval = 1_000;
 
-/** How often files that go on being wrong are mentioned in the log, in milliseconds. */
-const reminder = 60_000;
-
 /**
  * How long a TLS ticket may stand for the certificate that its client has shown, in milliseconds: on
  * resumption, nobody looks whether that has expired. Servers that are told anew forget their tickets.
  */
 const ticketLife = 60_000;
 
-/** The contents of the files, known to fit together. */
-interface Certificates {
+/** What is in the files. */
+interface Contents {
   readonly certificate: Buffer;
   readonly privateKey: Buffer;
   readonly clientCa: Buffer | undefined;
+}
+
+/** What was in the files, and is known to fit together. */
+interface Certificates extends Contents {
   readonly expiry: Date;
 }
 
@@ -38,7 +40,7 @@ export class CertificateFiles implements experimental.CertificateProvider {
   private readonly timer: NodeJS.Timeout;
   private readonly identityListeners = new Set<IdentityListener>();
   private readonly caListeners = new Set<CaListener>();
-  private complainedAt = Number.NEGATIVE_INFINITY;
+  private readonly reminder = new Reminder();
   private toldAt = performance.now();
 
   private constructor(
@@ -56,7 +58,7 @@ export class CertificateFiles implements experimental.CertificateProvider {
    */
   static async open(files: TlsConfig, log: Logger): Promise<CertificateFiles> {
     try {
-      return new CertificateFiles(files, log, await load(files));
+      return new CertificateFiles(files, log, check(await read(files)));
     } catch (error) {
       const why = (error as Error).message;
       throw new Error(`the certificates for gRPC can't be used: ${why}`, { cause: error });
@@ -112,30 +114,34 @@ export class CertificateFiles implements experimental.CertificateProvider {
 
   private async refresh(): Promise<void> {
     try {
-      const next = await load(this.files);
-      this.complainedAt = Number.NEGATIVE_INFINITY;
-      const changed = !same(next, this.current);
+      const found = await read(this.files);
+      const changed = !same(found, this.current);
+      if (changed) this.current = check(found);
+      this.reminder.reset();
       if (!changed && performance.now() - this.toldAt < ticketLife) return;
       this.toldAt = performance.now();
-      this.current = next;
       for (const listener of this.caListeners) this.tellCa(listener);
-      for (const listener of this.identityListeners) listener(next);
+      for (const listener of this.identityListeners) listener(this.current);
       if (!changed) return;
-      this.log.info({ expires: next.expiry }, 'the certificates for gRPC have changed');
+      this.log.info({ expires: this.expiry }, 'the certificates for gRPC have changed');
     } catch (error) {
-      if (performance.now() - this.complainedAt < reminder) return;
-      this.complainedAt = performance.now();
+      if (!this.reminder.isDue()) return;
       const why = (error as Error).message;
       this.log.error({ why }, 'could not read the certificates for gRPC; the old ones stay in use');
     }
   }
 }
 
-/** @throws Error if a file can't be read, holds something else, or does not fit the others. */
-async function load(files: TlsConfig): Promise<Certificates> {
-  const certificate = await readFile(files.certificate);
-  const privateKey = await readFile(files.privateKey);
-  const clientCa = files.clientCa === undefined ? undefined : await readFile(files.clientCa);
+async function read(files: TlsConfig): Promise<Contents> {
+  return {
+    certificate: await readFile(files.certificate),
+    privateKey: await readFile(files.privateKey),
+    clientCa: files.clientCa === undefined ? undefined : await readFile(files.clientCa),
+  };
+}
+
+/** @throws Error if a file holds something else than it should, or does not fit the others. */
+function check({ certificate, privateKey, clientCa }: Contents): Certificates {
   const [own] = parse('GRPC_TLS_CERT', () => certificatesIn(certificate.toString()));
   const key = parse('GRPC_TLS_KEY', () => createPrivateKey(privateKey));
   if (!own.checkPrivateKey(key)) throw new Error('GRPC_TLS_KEY is not the key of GRPC_TLS_CERT');
@@ -154,7 +160,7 @@ function parse<T>(name: string, read: () => T): T {
   }
 }
 
-function same(a: Certificates, b: Certificates): boolean {
+function same(a: Contents, b: Contents): boolean {
   return (
     a.certificate.equals(b.certificate) &&
     a.privateKey.equals(b.privateKey) &&

@@ -118,12 +118,16 @@ export class Metrics implements ImportObserver {
     registers: this.registers,
   });
 
-  constructor(version: string) {
+  /** @param isReady whether the service takes calls: told from the start on. */
+  constructor(version: string, isReady: () => boolean) {
     collectDefaultMetrics({ register: this.registry });
     const build = { version, node: process.versions.node };
     this.gauge('build_info', 'Always 1; which version runs, on which Node.js.', ['version', 'node'])
       .labels(build)
       .set(1);
+    const ready = this.gauge('ready', 'Whether the service takes calls: 1 or 0.', [], () => {
+      ready.set(isReady() ? 1 : 0);
+    });
     // Alerts on the rate of something need the zero that comes before the first time.
     for (const failure of ['conflict', 'lock_wait', 'unreachable'])
       this.retries.inc({ failure }, 0);
@@ -132,13 +136,6 @@ export class Metrics implements ImportObserver {
   /** What is sent when Prometheus asks, and its content type. */
   async expose(): Promise<{ readonly contentType: string; readonly text: string }> {
     return { contentType: this.registry.contentType, text: await this.registry.metrics() };
-  }
-
-  /** Whether the service is ready is told from the start on. */
-  watchReadiness(ready: () => boolean): void {
-    const gauge = this.gauge('ready', 'Whether the service takes calls: 1 or 0.', [], () => {
-      gauge.set(ready() ? 1 : 0);
-    });
   }
 
   /** What the running service consists of. */

@@ -1,9 +1,7 @@
 import type { Logger } from '../telemetry/logger';
+import { Reminder } from '../telemetry/reminder';
 import { KeySetError, type KeySet, type VerificationKey } from './key-set';
 import type { KeySource } from './key-source';
-
-/** How often a source that goes on failing is mentioned in the log, in milliseconds. */
-const reminder = 60_000;
 
 /**
  * The keys that share tokens are verified with, kept up to date: read again at intervals, and when a
@@ -15,7 +13,7 @@ export class Keys {
   private refreshing: Promise<void> | undefined;
   private readAt = performance.now();
   private askedAt = Number.NEGATIVE_INFINITY;
-  private complainedAt = Number.NEGATIVE_INFINITY;
+  private readonly reminder = new Reminder();
 
   private constructor(
     private readonly source: KeySource,
@@ -95,10 +93,9 @@ export class Keys {
       }
       this.current = next;
       this.readAt = performance.now();
-      this.complainedAt = Number.NEGATIVE_INFINITY;
+      this.reminder.reset();
     } catch (error) {
-      if (performance.now() - this.complainedAt < reminder) return;
-      this.complainedAt = performance.now();
+      if (!this.reminder.isDue()) return;
       const why = (error as Error).message;
       this.log.error(
         { source, why },

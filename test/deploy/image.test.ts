@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { DockerfileParser } from 'dockerfile-ast';
 import { validate } from 'dockerfile-utils';
 import { carryOut, commandOf, type Stage } from '../../scripts/dockerfile-steps';
+import { freePort } from '../../scripts/free-port';
 import { atExit, removeFolder } from '../../scripts/mysql/cleanup';
 import { rowsOf, sessionOf, TestClient } from '../support/client';
 import {
@@ -145,12 +145,3 @@ describe('the steps of the Dockerfile, carried out in folders', () => {
     expect(await health(settings)).to.equal(1);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}

@@ -33,6 +33,13 @@ describe('requests with ids that meet', () => {
     return id;
   }
 
+  /** Two requests with one id, for sessions of which the ledger takes the first one's entry first. */
+  async function crossed(): Promise<[Request, Request]> {
+    const ids = [await newSession(), await newSession()].sort() as [SessionId, SessionId];
+    const [one, two] = [await requestFor(ids[0]), await requestFor(ids[1])];
+    return [one, { ...two, requestId: one.requestId }];
+  }
+
   const send = (request: Partial<ImportSessionRequest>) =>
     harness.client.import(harness.target.apiKey, request);
 
@@ -76,25 +83,14 @@ describe('requests with ids that meet', () => {
 
   it('in one group are refused for their own id alone', async () => {
     await start(1);
-    // The ledger takes entries in the order of the sessions.
-    const [first, second] = [await newSession(), await newSession()].sort() as [
-      SessionId,
-      SessionId,
-    ];
-    const one = await requestFor(first);
-    const two = { ...(await requestFor(second)), requestId: one.requestId };
+    const [one, two] = await crossed();
     const otherId = { ...two, requestId: uuid() };
     expect(right).to.deep.include(await together([one, two, otherId]));
   });
 
   it('in one group do not stand in the way of one without', async () => {
     await start(1);
-    const [first, second] = [await newSession(), await newSession()].sort() as [
-      SessionId,
-      SessionId,
-    ];
-    const one = await requestFor(first);
-    const two = { ...(await requestFor(second)), requestId: one.requestId };
+    const [one, two] = await crossed();
     const nameless = without<Partial<ImportSessionRequest>>(two, 'requestId');
     // Without an id there is one look-up less to do, and so a turn before the others.
     expect([...right, ['OK', 'SESSION_ALREADY_IMPORTED', 'OK']]).to.deep.include(
