@@ -4,7 +4,6 @@ import { Callers } from './auth/callers';
 import type { Config } from './config';
 import { openDatabase, poolUse, type Database } from './db/connection';
 import { untilReachable } from './db/reachable';
-import { SessionImportService } from './gen/sessionimport/v1/session_import';
 import type { Outcome } from './import/import-group';
 import { connectionsPerGroup, Importer } from './import/importer';
 import { groupsAtOnce, ImportQueue, type RunGroup } from './import/import-queue';
@@ -12,14 +11,12 @@ import { KeptAnswers } from './import/kept-answers';
 import { unobserved } from './import/observer';
 import { sessionKinds } from './import/session';
 import { CertificateFiles } from './rpc/certificates';
-import type { Context } from './rpc/context';
 import { createGrpcServer, listen } from './rpc/grpc-server';
 import { HealthMonitor } from './rpc/health';
-import { importSession } from './rpc/import-session';
 import { RateLimiter } from './rpc/rate-limiter';
 import { reflectionService } from './rpc/reflection';
 import { RunningCalls } from './rpc/running-calls';
-import { strictUtf8 } from './rpc/strict-utf8';
+import { addServices, serviceNames } from './rpc/services';
 import type { Logger } from './telemetry/logger';
 import { Metrics, type WatchedPool } from './telemetry/metrics';
 import { MetricsServer } from './telemetry/metrics-server';
@@ -33,6 +30,9 @@ const closingTime = 500;
 
 /** Connections for finding callers and for looking whether the database answers. */
 const lookUpPool = 4;
+
+/** Connections for all calls that are not imports. */
+const callPool = 4;
 
 /** What the service is made of, as far as it has to be closed again: in the order of closing. */
 interface Parts {
@@ -73,8 +73,9 @@ export class SessionImportServer {
     const db = openDatabase({ ...config.database, poolSize: importPool, together: true });
     // Apart, so that callers are known and health is told while every import waits for something.
     const lookUps = openDatabase({ ...config.database, poolSize: lookUpPool });
-    const databases = [db, lookUps];
-    const health = new HealthMonitor(lookUps);
+    const calls = openDatabase({ ...config.database, poolSize: callPool, together: true });
+    const databases = [db, lookUps, calls];
+    const health = new HealthMonitor(lookUps, serviceNames);
     const closeables: { close(): void }[] = [];
     const opened = <T extends { close(): void }>(part: T): T => {
       closeables.push(part);
@@ -101,7 +102,11 @@ export class SessionImportServer {
       const certificates =
         config.grpc.tls && opened(await CertificateFiles.open(config.grpc.tls, log));
       metrics?.watch({
-        pools: [watched('import', db, importPool), watched('look_up', lookUps, lookUpPool)],
+        pools: [
+          watched('import', db, importPool),
+          watched('look_up', lookUps, lookUpPool),
+          watched('call', calls, callPool),
+        ],
         queue: () => imports.lengths(),
         queueLimit: config.queue.limit,
         keySet: () => keys.state(),
@@ -110,9 +115,10 @@ export class SessionImportServer {
 
       const running = new RunningCalls();
       const grpc = createGrpcServer(config.grpc, metrics);
-      serve(grpc, health, {
+      addServices(grpc, {
         callers: new Callers(lookUps, config.trustedGateways),
         rateLimiter: new RateLimiter(config.rateLimit),
+        db: calls,
         shareTokens: new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew),
         keptAnswers: new KeptAnswers(lookUps, observer),
         imports,
@@ -121,6 +127,8 @@ export class SessionImportServer {
         observer,
         log,
       });
+      health.addToServer(grpc);
+      reflectionService().addToServer(grpc);
       const port = await listen(grpc, config.grpc.address, certificates?.credentials());
       await health.start();
       const ports = { port, ...(http ? { metrics_port: http.port } : {}) };
@@ -162,13 +170,6 @@ export class SessionImportServer {
     await within(closingTime, Promise.all(databases.map((db) => db.destroy())));
     this.log.info('stopped');
   }
-}
-
-/** Adds everything that the server answers. */
-function serve(grpc: Server, health: HealthMonitor, context: Context): void {
-  grpc.addService(strictUtf8(SessionImportService), { importSession: importSession(context) });
-  health.addToServer(grpc);
-  reflectionService().addToServer(grpc);
 }
 
 /** Runs groups, and has each of them in the log, for those who tune the queue. */

@@ -212,12 +212,12 @@ export const variables = {
   },
   RATE_LIMIT: {
     description:
-      'How many imports a second each application may ask each process for, on average; 0 is no limit',
+      'How many calls a second each application may make to each process, on average; 0 is no limit',
     default: '0',
     schema: wholeNumber(0, 1_000_000),
   },
   RATE_LIMIT_BURST: {
-    description: 'How many imports an application that has been quiet may ask for at once',
+    description: 'How many calls an application that has been quiet may make at once',
     default: '50',
     schema: wholeNumber(1, 1_000_000),
   },

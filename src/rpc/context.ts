@@ -1,4 +1,5 @@
 import type { Callers } from '../auth/callers';
+import type { Database } from '../db/connection';
 import type { ImportQueue } from '../import/import-queue';
 import type { KeptAnswers } from '../import/kept-answers';
 import type { ImportObserver } from '../import/observer';
@@ -11,6 +12,8 @@ import type { RunningCalls } from './running-calls';
 export interface Context {
   readonly callers: Callers;
   readonly rateLimiter: RateLimiter;
+  /** For everything but imports. */
+  readonly db: Database;
   readonly shareTokens: ShareTokenVerifier;
   readonly keptAnswers: KeptAnswers;
   readonly imports: ImportQueue;

@@ -11,9 +11,6 @@ const patience = 2_000;
 /** The name under which the process says that it runs, whatever else is the matter. */
 const liveness = 'liveness';
 
-/** The names under which it says whether it takes calls; the empty one is the server as a whole. */
-const readiness = ['', 'readiness', 'sessionimport.v1.SessionImport'];
-
 /**
  * Whether the service is ready: the database answers and takes writes, and nobody has told it to stop.
  * Told to the world by the standard health service (grpc.health.v1), Watch included.
@@ -23,8 +20,15 @@ export class HealthMonitor {
   private reported: boolean | undefined;
   private timer: NodeJS.Timeout | undefined;
   private stopped = false;
+  /** The names under which it says whether it takes calls; the empty one is the server as a whole. */
+  private readonly readiness: readonly string[];
 
-  constructor(private readonly db: Database) {
+  /** @param services the gRPC services that are ready when the server is. */
+  constructor(
+    private readonly db: Database,
+    services: readonly string[],
+  ) {
+    this.readiness = ['', 'readiness', ...services];
     this.report(false);
   }
 
@@ -55,7 +59,8 @@ export class HealthMonitor {
     const ready = answers && !this.stopped;
     if (ready === this.reported) return;
     this.reported = ready;
-    for (const name of readiness) this.health.setStatus(name, ready ? 'SERVING' : 'NOT_SERVING');
+    for (const name of this.readiness)
+      this.health.setStatus(name, ready ? 'SERVING' : 'NOT_SERVING');
   }
 
   private async databaseAnswers(): Promise<boolean> {

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { isUuid, toId, type WorkflowId } from '../db/ids';
-import { ServiceError } from '../errors';
+import type { RequestId, WorkflowId } from '../db/ids';
 import { ImportSessionRequest } from '../gen/sessionimport/v1/session_import';
 import type { RequestIdentity } from '../import/kept-answers';
+import { checkRequest, optionalId, requiredId, text, vendorData } from './request';
 
 /** A request whose fields are known to be well-formed. */
 interface ParsedImportSessionRequest {
@@ -17,33 +17,15 @@ interface ParsedImportSessionRequest {
 }
 
 const longestShareToken = 8192;
-const longestVendorData = 255;
 
-/** The fields by their names in the proto file, so that a violation names what the caller wrote. */
 const schema = z.object({
-  share_token: z
-    .string()
-    .refine(isUtf8, 'must be UTF-8')
+  share_token: text
     .min(1, 'is required')
     .max(longestShareToken, `must have at most ${longestShareToken} characters`),
-  workflow_id: z.string().min(1, 'is required').refine(isUuid, 'must be a UUID'),
-  vendor_data: z
-    .string()
-    .refine(isUtf8, 'must be UTF-8')
-    .min(1, 'must not be empty when present; leave it out if there is none')
-    .refine(
-      // Characters, and not the UTF-16 units that a JavaScript string counts.
-      (text) => text.length <= longestVendorData || Array.from(text).length <= longestVendorData,
-      `must have at most ${longestVendorData} characters`,
-    )
-    .optional(),
-  request_id: z.string().refine(isUuid, 'must be a UUID when present').optional(),
+  workflow_id: requiredId<WorkflowId>(),
+  vendor_data: vendorData.optional(),
+  request_id: optionalId<RequestId>(),
 });
-
-/** See `strictUtf8`. */
-function isUtf8(text: string): boolean {
-  return text.isWellFormed();
-}
 
 /**
  * Checks the form of a request.
@@ -53,30 +35,19 @@ function isUtf8(text: string): boolean {
 export function parseImportSessionRequest(
   request: ImportSessionRequest,
 ): ParsedImportSessionRequest {
-  const parsed = schema.safeParse({
+  const fields = checkRequest(schema, {
     share_token: request.shareToken,
     workflow_id: request.workflowId,
     vendor_data: request.vendorData,
     request_id: request.requestId,
   });
-  if (!parsed.success) {
-    const first = new Map<string, string>();
-    for (const { path, message } of parsed.error.issues) {
-      const field = path.join('.');
-      if (!first.has(field)) first.set(field, message);
-    }
-    const violations = [...first].map(([field, description]) => ({ field, description }));
-    throw new ServiceError({ reason: 'INVALID_REQUEST', violations });
-  }
   return {
-    shareToken: parsed.data.share_token,
+    shareToken: fields.share_token,
     trustReview: request.trustReview,
-    workflowId: toId(parsed.data.workflow_id),
-    vendorData: parsed.data.vendor_data ?? null,
+    workflowId: fields.workflow_id,
+    vendorData: fields.vendor_data ?? null,
     identity:
-      parsed.data.request_id === undefined
-        ? null
-        : { id: toId(parsed.data.request_id), digest: digestOf(request) },
+      fields.request_id === undefined ? null : { id: fields.request_id, digest: digestOf(request) },
     validateOnly: request.validateOnly ?? false,
   };
 }

@@ -1,20 +1,20 @@
 import type { handleUnaryCall } from '@grpc/grpc-js';
-import { requirePrivilege, type Caller } from '../auth/callers';
+import type { Caller } from '../auth/callers';
 import { ServiceError } from '../errors';
 import {
   ImportSessionResponse,
+  SessionImportService,
   type ImportSessionRequest,
 } from '../gen/sessionimport/v1/session_import';
 import type { ImportEnding } from '../import/observer';
 import type { ImportedSession, KeptAnswer } from '../import/session';
 import { inSpan } from '../telemetry/tracing';
 import type { VerifiedShareToken } from '../token/share-token';
+import { authorize } from './authorize';
 import type { Context } from './context';
 import { parseImportSessionRequest } from './import-session-request';
 import { importSessionResponse, validatedResponse } from './import-session-response';
 import { tenths, unary, type Call } from './unary';
-
-const name = { service: 'sessionimport.v1.SessionImport', method: 'ImportSession' };
 
 /** What is known of a call when it ends; a good one ends as `result` says. */
 type Known = { -readonly [Fact in keyof ImportEnding]: ImportEnding[Fact] };
@@ -23,7 +23,7 @@ type Known = { -readonly [Fact in keyof ImportEnding]: ImportEnding[Fact] };
 export function importSession(
   context: Context,
 ): handleUnaryCall<ImportSessionRequest, ImportSessionResponse> {
-  return unary(name, context, async (call, onEnd) => {
+  return unary(SessionImportService.importSession, context, async (call, onEnd) => {
     const known: Known = {
       kind: undefined,
       trusted: undefined,
@@ -35,12 +35,7 @@ export function importSession(
       context.observer.callEnded({ ...known, result });
     });
 
-    const caller = await inSpan('authenticate', () =>
-      context.callers.authenticate(call.credentials),
-    );
-    call.note({ application_id: caller.applicationId, ...actorFacts(caller) });
-    requirePrivilege(caller, 'write:sessions');
-    context.rateLimiter.admit(caller.applicationId);
+    const caller = await authorize(call, context, 'write:sessions');
 
     const request = parseImportSessionRequest(call.request);
     const { identity, validateOnly } = request;
@@ -113,10 +108,6 @@ function answerAgain(
 
 function encode(response: ImportSessionResponse): Buffer {
   return Buffer.from(ImportSessionResponse.encode(response).finish());
-}
-
-function actorFacts({ actor }: Caller): Record<string, string> {
-  return actor.apiKeyId === null ? { gateway: actor.gateway } : { api_key_id: actor.apiKeyId };
 }
 
 function requireSharedWith({ applicationId }: Caller, token: VerifiedShareToken): void {

@@ -26,11 +26,10 @@ export interface Call<Request> {
   readonly note: (facts: Readonly<Facts>) => void;
 }
 
-/** The name of a gRPC method, in its parts. */
-export interface MethodName {
-  /** With its package: `sessionimport.v1.SessionImport`. */
-  readonly service: string;
-  readonly method: string;
+/** A method of a generated service. */
+interface Method {
+  /** `/sessionimport.v1.SessionImport/ImportSession`, for example. */
+  readonly path: string;
 }
 
 /** How a call ended: `OK`, a reason of the error table, or a code of gRPC if there is none. */
@@ -46,10 +45,11 @@ const requestIdKey = 'x-request-id';
  * @param handle does the work. It may set how it wants to be told of the end, whatever that is.
  */
 export function unary<Request, Response>(
-  { service, method }: MethodName,
+  { path }: Method,
   { log, running }: Context,
   handle: (call: Call<Request>, onEnd: (ended: Ended) => void) => Promise<Response>,
 ): handleUnaryCall<Request, Response> {
+  const [, service = '', method = ''] = path.split('/');
   return (call, callback) => {
     const startedAt = performance.now();
     const requestId = newId();

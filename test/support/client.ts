@@ -22,6 +22,13 @@ import {
   type Session,
 } from '../../src/gen/sessionimport/v1/session_import';
 
+/** A method of a generated service, as a client needs it. */
+interface Method<Request, Response> {
+  readonly path: string;
+  readonly requestSerialize: (request: Request) => Buffer;
+  readonly responseDeserialize: (bytes: Buffer) => Response;
+}
+
 /** A client of a running service, with promises. */
 export class TestClient {
   /** The request id that came with the newest answer. */
@@ -71,6 +78,29 @@ export class TestClient {
       signal?.addEventListener('abort', () => {
         call.cancel();
       });
+    });
+  }
+
+  /** Calls any method of any service. */
+  call<Request, Response>(
+    { path, requestSerialize, responseDeserialize }: Method<Request, Response>,
+    apiKey: string | null,
+    request: Request,
+  ): Promise<Response> {
+    const metadata = new Metadata();
+    if (apiKey !== null) metadata.set('x-api-key', apiKey);
+    return new Promise((resolve, reject) => {
+      this.stub.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        metadata,
+        (error, response) => {
+          if (response) resolve(response);
+          else reject(error ?? new Error('there is no answer'));
+        },
+      );
     });
   }
 

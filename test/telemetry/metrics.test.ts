@@ -149,6 +149,7 @@ describe('the metrics', () => {
     expect(value('database_connections_limit', { pool: 'import' })).to.equal(8);
     expect(value('database_connections_limit', { pool: 'look_up' })).to.equal(4);
     expect(value('database_connections', { pool: 'look_up' })).to.be.within(1, 4);
+    expect(value('database_connections_limit', { pool: 'call' })).to.equal(4);
     expect(series.map(({ name }) => name)).to.include('session_import_database_connection_waiters');
     expect(value('queue_limit')).to.equal(1_000);
     expect(value('key_set_keys')).to.equal(1);

@@ -1,0 +1,32 @@
+import type { Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { SessionImportService } from '../gen/sessionimport/v1/session_import';
+import type { Context } from './context';
+import { importSession } from './import-session';
+import { strictUtf8 } from './strict-utf8';
+
+/** A service of the contract, and what carries out its methods. */
+interface Service {
+  readonly definition: ServiceDefinition;
+  readonly implement: (context: Context) => UntypedServiceImplementation;
+}
+
+/** The services of the contract, one for each concern. */
+const services: readonly Service[] = [
+  {
+    definition: SessionImportService,
+    implement: (context) => ({ importSession: importSession(context) }),
+  },
+];
+
+/** The full names of the services, such as `sessionimport.v1.SessionImport`. */
+export const serviceNames: readonly string[] = services.map(({ definition }) => {
+  const [method] = Object.values(definition);
+  return method?.path.split('/')[1] ?? '';
+});
+
+/** Adds the services of the contract to a server. */
+export function addServices(server: Server, context: Context): void {
+  for (const { definition, implement } of services) {
+    server.addService(strictUtf8(definition), implement(context));
+  }
+}
