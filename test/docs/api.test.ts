@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect } from 'chai';
+import { parse } from 'yaml';
+import { seedDemo } from '../../src/admin/demo-data';
+import { newId } from '../../src/db/ids';
+import { SessionImportService } from '../../src/gen/sessionimport/v1/session_import';
+import { signShareToken } from '../../src/token/signing';
+import { shellWithGrpcurl, type Shell } from '../support/grpcurl';
+import { startHarness, type Harness } from '../support/service';
+
+const page = readFileSync(path.join(__dirname, '..', '..', 'docs', 'api.md'), 'utf8');
+
+/** An example of the page: a script, what it calls, and what is said to come back. */
+interface Example {
+  readonly script: string;
+  readonly method: string;
+  readonly answer: unknown;
+}
+
+const examples: readonly Example[] = [
+  ...page.matchAll(/```sh\n(.*?)```\n\n```json\n(.*?)```/gs),
+].map(([, script = '', answer = '']) => ({
+  script,
+  method: /sessionimport\.v1\.(\w+\/\w+)/.exec(script)?.[1] ?? '',
+  answer: parse(answer.replaceAll('…', '')) as unknown,
+}));
+
+/** Every method of the contract. */
+const methods = [SessionImportService]
+  .flatMap((service) => Object.values(service))
+  .map((method) => method.path.replace('/sessionimport.v1.', ''));
+
+describe('docs/api.md', () => {
+  let harness: Harness;
+  let shell: Shell;
+  let variables: Record<string, string>;
+  before(async () => {
+    harness = await startHarness();
+    shell = await shellWithGrpcurl();
+    variables = await variablesOf(harness);
+  });
+  after(async () => {
+    await shell.remove();
+    await harness.stop();
+  });
+
+  it('has an example of every method', () => {
+    expect(new Set(examples.map(({ method }) => method))).to.deep.equal(new Set(methods));
+  });
+
+  for (const { script, method, answer } of examples) {
+    it(`shows what ${method} answers`, async () => {
+      const used = [...script.matchAll(/\$(\w+)/g)].map(([, name]) => name);
+      expect(variables).to.include.all.keys(used);
+      const answered = JSON.parse(await shell.run(script, variables)) as unknown;
+      expectLike(answered, answer, 'the answer');
+    });
+  }
+});
+
+/** What the examples take from those who try them, from the demo's data. */
+async function variablesOf({ db, server, signer }: Harness): Promise<Record<string, string>> {
+  const { source, importing } = await seedDemo(db);
+  const shareToken = await signShareToken(signer.privateJwk, {
+    sessionId: source.userSessionId,
+    kind: 'user',
+    fromApplicationId: source.applicationId,
+    forApplicationId: importing.applicationId,
+    lifetime: 600,
+  });
+  return {
+    ADDRESS: `127.0.0.1:${server.port}`,
+    API_KEY: importing.apiKey,
+    SHARE_TOKEN: shareToken,
+    WORKFLOW_ID: importing.userWorkflowId,
+    REQUEST_ID: newId(),
+  };
+}
+
+/**
+ * Expects of an answer that it has all that is shown of it: the same names, and values of the same
+ * form. Ids, times and secrets differ from run to run.
+ */
+function expectLike(actual: unknown, shown: unknown, where: string): void {
+  if (Array.isArray(shown)) {
+    expect(actual, where).to.be.an('array').with.length.at.least(shown.length);
+    for (const [index, item] of shown.entries()) {
+      expectLike((actual as unknown[])[index], item, `${where}[${index}]`);
+    }
+  } else if (typeof shown === 'object' && shown !== null) {
+    expect(actual, where)
+      .to.be.an('object')
+      .that.includes.all.keys(...Object.keys(shown));
+    for (const [name, value] of Object.entries(shown)) {
+      expectLike((actual as Record<string, unknown>)[name], value, `${where}.${name}`);
+    }
+  } else {
+    expect(formOf(actual), where).to.equal(formOf(shown));
+  }
+}
+
+/** A value, less what differs from run to run. */
+function formOf(value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  return value
+    .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/, '<time>')
+    .replace(/[\w-]{43}$/, '<secret>')
+    .replace(/^eyJ[\w.-]*$/, '<token>');
+}
