@@ -1,76 +1,86 @@
 import { once } from 'node:events';
-import { credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
+import { status, type ServiceError } from '@grpc/grpc-js';
 import Table from 'cli-table3';
 import {
   errorDetails,
-  SessionImportClient,
   SessionKind,
   SessionStatus,
   type ImportSessionResponse,
+  type ListShareTokensResponse,
 } from '../src/client';
+import { DemoClients, vendorDataOf } from './demo-clients';
 import {
   grpcurlLine,
   preparePlayground,
   startService,
-  vendorDataOf,
-  type Offer,
+  type DemoSession,
+  type Playground,
 } from './playground';
 
 /**
- * The demo: one application shares a user and a business session, another imports them over gRPC,
- * and tries one of them again.
+ * The demo, played by two applications over gRPC: one shares a user and a business session, the other
+ * imports them, tries one of them again, and comes too late for one that was taken back.
  */
 async function main(): Promise<void> {
   const playground = await preparePlayground();
-  const { environment, apiKey, offers, sourceName, importingName } = playground;
   const service = await startService(
-    { ...environment, GRPC_ADDRESS: '127.0.0.1:0', METRICS_ADDRESS: 'off' },
+    { ...playground.environment, GRPC_ADDRESS: '127.0.0.1:0', METRICS_ADDRESS: 'off' },
     () => undefined,
   );
-  const client = new SessionImportClient(service.address, credentials.createInsecure());
+  const clients = new DemoClients(service.address);
 
-  for (const offer of offers) {
-    title(`${importingName} imports a ${offer.kind} session that ${sourceName} has shared`);
-    print(`As a line for a shell:\n${grpcurlLine(service.address, apiKey, offer)}\n`);
-    const response = await importSession(client, apiKey, offer);
-    print(`What the generated client gets:\n${describeSession(response)}`);
-    print(rowsTable(response));
+  await takeBack(clients, playground);
+  for (const session of [playground.user, playground.business]) {
+    await shareAndImport(clients, playground, session, service.address);
   }
 
-  const [again] = offers;
-  if (!again) throw new Error('nothing was offered');
-  title('The same call again is refused');
-  const refused = await importSession(client, apiKey, again).then(
-    () => undefined,
-    (error: unknown) => error as ServiceError,
-  );
-  if (!refused) throw new Error('a session was imported twice');
-  print(describeError(refused));
-
-  client.close();
+  clients.close();
   service.process.kill('SIGTERM');
   await once(service.process, 'exit');
 }
 
-function importSession(
-  client: SessionImportClient,
-  apiKey: string,
-  offer: Offer,
-): Promise<ImportSessionResponse> {
-  const metadata = new Metadata();
-  metadata.set('x-api-key', apiKey);
+/** Shares a session, imports it, and tries to import it again. */
+async function shareAndImport(
+  clients: DemoClients,
+  { source, importing }: Playground,
+  session: DemoSession,
+  address: string,
+): Promise<void> {
+  title(`${source.name} shares a ${session.kind} session with ${importing.name}`);
+  const asked = { session_id: session.sessionId, for_application_id: importing.applicationId };
+  shell(grpcurlLine(address, source.apiKey, 'SessionShare/ShareSession', asked));
+  const { shareToken, details } = await clients.share(session, source, importing);
+  print(`A token that is good until ${details?.expiresAt?.toISOString() ?? ''}:\n${shareToken}`);
+
+  title(`${importing.name} imports it`);
   const request = {
-    shareToken: offer.shareToken,
-    workflowId: offer.workflowId,
-    vendorData: vendorDataOf(offer),
-    trustReview: true,
+    share_token: shareToken,
+    workflow_id: session.workflowId,
+    vendor_data: vendorDataOf(session.kind),
+    trust_review: true,
   };
-  return new Promise((resolve, reject) => {
-    client.importSession(request, metadata, (error, response) => {
-      if (error) reject(error);
-      else resolve(response);
-    });
-  });
+  shell(grpcurlLine(address, importing.apiKey, 'SessionImport/ImportSession', request));
+  const response = await clients.import(shareToken, session, importing);
+  print(`What the generated client gets:\n${describeSession(response)}`);
+  print(rowsTable(response));
+
+  title('The same call again is refused');
+  print(await refusal(clients.import(shareToken, session, importing)));
+
+  title(`What ${source.name} sees of its share tokens for the session`);
+  print(tokensTable(await clients.listShares(session, source)));
+}
+
+/** Shares a session, takes the token back, and lets the other application try it. */
+async function takeBack(
+  clients: DemoClients,
+  { source, importing, user }: Playground,
+): Promise<void> {
+  title(`${source.name} shares a user session, and takes the token back`);
+  const { shareToken, details } = await clients.share(user, source, importing);
+  const { revoked } = await clients.revoke(details?.shareTokenId ?? '', source);
+  print(`Tokens taken back: ${revoked}. ${importing.name} tries it all the same:`);
+  print(await refusal(clients.import(shareToken, user, importing)));
 }
 
 function describeSession({ session }: ImportSessionResponse): string {
@@ -97,13 +107,35 @@ function rowsTable({ clonedRelations }: ImportSessionResponse): string {
   return table.toString();
 }
 
-function describeError(error: ServiceError): string {
+function tokensTable({ shareTokens }: ListShareTokensResponse): string {
+  const table = new Table({
+    head: ['share token', 'made', 'redeemed', 'taken back'],
+    style: { head: [], border: [], compact: true },
+  });
+  const time = (moment: Date | undefined): string => moment?.toISOString().slice(11, 23) ?? '-';
+  for (const { shareTokenId, createdAt, redeemedAt, revokedAt } of shareTokens) {
+    table.push([shareTokenId, time(createdAt), time(redeemedAt), time(revokedAt)]);
+  }
+  return table.toString();
+}
+
+/** Waits for a call to be refused, and tells why; a demo whose call succeeds has failed. */
+async function refusal(call: Promise<unknown>): Promise<string> {
+  const error = await call.then(
+    () => undefined,
+    (why: unknown) => why as ServiceError,
+  );
+  if (!error) throw new Error('a call succeeded that should have been refused');
   const { reason, metadata } = errorDetails(error) ?? {};
   return `${status[error.code]}: ${error.details}\n${JSON.stringify({ reason, metadata }, null, 2)}`;
 }
 
 function title(text: string): void {
   print(`\n== ${text} ==\n`);
+}
+
+function shell(line: string): void {
+  print(`As a line for a shell:\n${line}\n`);
 }
 
 function print(text: string): void {

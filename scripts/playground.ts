@@ -10,20 +10,27 @@ import { boundToThisProcess } from './mysql/processes';
 const program = path.join(__dirname, '..', 'dist', 'main.js');
 const run = promisify(execFile);
 
-/** A session that one demo application shares with another, and all it takes to import it. */
-export interface Offer {
+/** One of the two demo applications. */
+export interface DemoApplication {
+  readonly name: string;
+  readonly applicationId: string;
+  readonly apiKey: string;
+}
+
+/** A session that the one demo application can share with the other. */
+export interface DemoSession {
   readonly kind: 'user' | 'business';
   readonly sessionId: string;
-  readonly shareToken: string;
+  /** The workflow that the importing application files it under. */
   readonly workflowId: string;
 }
 
-/** A migrated database with demo data, a signing key, and the offers made with it. */
+/** A migrated database with demo data, and a signing key. */
 export interface Playground {
-  readonly sourceName: string;
-  readonly importingName: string;
-  readonly apiKey: string;
-  readonly offers: readonly Offer[];
+  readonly source: DemoApplication;
+  readonly importing: DemoApplication;
+  readonly user: DemoSession;
+  readonly business: DemoSession;
   /** What `serve` needs in its environment. */
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -41,26 +48,28 @@ export async function preparePlayground(): Promise<Playground> {
   const seeded = await command('seed');
   await command('signing-key', 'generate', '--out', signingKey, '--jwks', jwks);
 
-  const offer = async (kind: Offer['kind']): Promise<Offer> => {
-    const sessionId = seeded[`${kind}_session_id`] ?? '';
-    const token = await command(
-      ...['share-token', 'sign', '--key', signingKey, '--session', sessionId],
-      ...['--for', seeded['importing_application_id'] ?? ''],
-    );
-    return {
-      kind,
-      sessionId,
-      shareToken: token['share_token'] ?? '',
-      workflowId: seeded[`${kind}_workflow_id`] ?? '',
-    };
-  };
+  const fact = (name: string): string => seeded[name] ?? '';
+  const session = (kind: DemoSession['kind']): DemoSession => ({
+    kind,
+    sessionId: fact(`${kind}_session_id`),
+    workflowId: fact(`${kind}_workflow_id`),
+  });
   return {
-    sourceName: seeded['source_application'] ?? '',
-    importingName: seeded['importing_application'] ?? '',
-    apiKey: seeded['api_key'] ?? '',
-    offers: [await offer('user'), await offer('business')],
+    source: {
+      name: fact('source_application'),
+      applicationId: fact('source_application_id'),
+      apiKey: fact('source_api_key'),
+    },
+    importing: {
+      name: fact('importing_application'),
+      applicationId: fact('importing_application_id'),
+      apiKey: fact('api_key'),
+    },
+    user: session('user'),
+    business: session('business'),
     environment: {
       SHARE_TOKEN_JWKS: jwks,
+      SHARE_TOKEN_SIGNING_KEY: signingKey,
       SESSION_BASE_URL: 'https://verify.example.com/session',
     },
   };
@@ -107,22 +116,16 @@ export async function startService(
   return { process: child, address };
 }
 
-/** The same call as a line for a shell. */
-export function grpcurlLine(address: string, apiKey: string, offer: Offer): string {
-  const request = {
-    share_token: offer.shareToken,
-    workflow_id: offer.workflowId,
-    vendor_data: vendorDataOf(offer),
-    trust_review: true,
-  };
+/** A call as a line for a shell. */
+export function grpcurlLine(
+  address: string,
+  apiKey: string,
+  method: string,
+  request: object,
+): string {
   return [
     `grpcurl -plaintext -H 'x-api-key: ${apiKey}'`,
     `-d '${JSON.stringify(request)}'`,
-    `${address} sessionimport.v1.SessionImport/ImportSession`,
+    `${address} sessionimport.v1.${method}`,
   ].join(' \\\n  ');
-}
-
-/** What the importing application calls the person or company of an offer. */
-export function vendorDataOf(offer: Offer): string {
-  return `demo-${offer.kind}-1`;
 }

@@ -1,5 +1,5 @@
 import { databaseFailure } from './db/errors';
-import type { ApplicationId, SessionId, WorkflowId } from './db/ids';
+import type { ApplicationId, SessionId, ShareTokenId, WorkflowId } from './db/ids';
 import type { SessionKind, SessionStatus } from './import/session';
 
 /** What is wrong with one field of a request. */
@@ -29,6 +29,7 @@ export type Problem =
       readonly retryAfter: number;
     }
   | { readonly reason: 'INVALID_REQUEST'; readonly violations: readonly FieldViolation[] }
+  | { readonly reason: 'SHARING_NOT_CONFIGURED' }
   | { readonly reason: 'REQUEST_ID_REUSED' }
   | { readonly reason: 'SHARE_TOKEN_INVALID'; readonly why: string }
   | { readonly reason: 'SHARE_TOKEN_EXPIRED'; readonly expiredAt: Date }
@@ -38,6 +39,7 @@ export type Problem =
       readonly sessionId: SessionId;
       readonly sourceSessionId: SessionId;
     }
+  | { readonly reason: 'SHARE_TOKEN_REVOKED'; readonly shareTokenId: ShareTokenId }
   | {
       readonly reason: 'SOURCE_SESSION_NOT_FOUND';
       readonly kind: SessionKind;
@@ -56,6 +58,14 @@ export type Problem =
       readonly workflowKind: SessionKind;
       readonly sessionKind: SessionKind;
     }
+  | { readonly reason: 'SESSION_NOT_FOUND'; readonly sessionId: SessionId }
+  | {
+      readonly reason: 'SESSION_NOT_FINISHED';
+      readonly sessionId: SessionId;
+      readonly status: SessionStatus;
+    }
+  | { readonly reason: 'RECIPIENT_NOT_FOUND'; readonly applicationId: ApplicationId }
+  | { readonly reason: 'SHARE_TOKEN_NOT_FOUND'; readonly shareTokenId: ShareTokenId }
   | { readonly reason: 'OVERLOADED' }
   | { readonly reason: 'CONFLICT' }
   | { readonly reason: 'DATABASE_UNAVAILABLE' }

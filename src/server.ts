@@ -22,6 +22,7 @@ import { Metrics, type WatchedPool } from './telemetry/metrics';
 import { MetricsServer } from './telemetry/metrics-server';
 import { keySource } from './token/key-source';
 import { Keys } from './token/keys';
+import { SigningKeyFile } from './token/signer';
 import { ShareTokenVerifier, type Clock } from './token/verifier';
 import { version } from './version';
 
@@ -98,6 +99,11 @@ export class SessionImportServer {
       const observer = metrics ?? unobserved;
       const importer = await Importer.create(db, observer);
       const keys = opened(await Keys.open(keySource(config.shareTokenJwks), log));
+      const shareTokens = new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew);
+      const signer =
+        config.shareTokenSigningKey === undefined
+          ? undefined
+          : opened(await SigningKeyFile.open(config.shareTokenSigningKey, shareTokens, clock, log));
       const imports = new ImportQueue(groupsOf(importer, log), config.queue, observer);
       const certificates =
         config.grpc.tls && opened(await CertificateFiles.open(config.grpc.tls, log));
@@ -119,7 +125,9 @@ export class SessionImportServer {
         callers: new Callers(lookUps, config.trustedGateways),
         rateLimiter: new RateLimiter(config.rateLimit),
         db: calls,
-        shareTokens: new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew),
+        shareTokens,
+        signer,
+        clock,
         keptAnswers: new KeptAnswers(lookUps, observer),
         imports,
         sessionBaseUrl: config.sessionBaseUrl,

@@ -15,7 +15,7 @@ import type { Problem } from '../src/errors';
 import { ErrorReason } from '../src/gen/sessionimport/v1/session_import';
 import { kindSchemas } from '../src/import/relations';
 import { problemStatus } from '../src/rpc/status';
-import type { ApplicationId, SessionId, WorkflowId } from '../src/db/ids';
+import type { ApplicationId, SessionId, ShareTokenId, WorkflowId } from '../src/db/ids';
 import { failureOf } from './support/client';
 import { createSession } from './support/fixtures';
 import { startHarness, type Harness } from './support/service';
@@ -29,6 +29,7 @@ const proto = readFileSync(
 
 const sessionId = '0190a000-0000-7000-8000-000000000001' as SessionId;
 const applicationId = '0190a000-0000-7000-8000-000000000002' as ApplicationId;
+const shareTokenId = '0190a000-0000-7000-8000-000000000004' as ShareTokenId;
 const workflowId = '0190a000-0000-7000-8000-000000000003' as WorkflowId;
 
 /** One problem of each kind: the compiler sees to it that none is missing. */
@@ -43,6 +44,7 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
     reason: 'INVALID_REQUEST',
     violations: [{ field: 'share_token', description: 'is required' }],
   },
+  SHARING_NOT_CONFIGURED: { reason: 'SHARING_NOT_CONFIGURED' },
   REQUEST_ID_REUSED: { reason: 'REQUEST_ID_REUSED' },
   SHARE_TOKEN_INVALID: { reason: 'SHARE_TOKEN_INVALID', why: 'it is not a JWT' },
   SHARE_TOKEN_EXPIRED: { reason: 'SHARE_TOKEN_EXPIRED', expiredAt: new Date(0) },
@@ -52,6 +54,7 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
     sessionId,
     sourceSessionId: sessionId,
   },
+  SHARE_TOKEN_REVOKED: { reason: 'SHARE_TOKEN_REVOKED', shareTokenId },
   SOURCE_SESSION_NOT_FOUND: {
     reason: 'SOURCE_SESSION_NOT_FOUND',
     kind: 'user',
@@ -70,6 +73,10 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
     workflowKind: 'user',
     sessionKind: 'business',
   },
+  SESSION_NOT_FOUND: { reason: 'SESSION_NOT_FOUND', sessionId },
+  SESSION_NOT_FINISHED: { reason: 'SESSION_NOT_FINISHED', sessionId, status: 'In Progress' },
+  RECIPIENT_NOT_FOUND: { reason: 'RECIPIENT_NOT_FOUND', applicationId },
+  SHARE_TOKEN_NOT_FOUND: { reason: 'SHARE_TOKEN_NOT_FOUND', shareTokenId },
   OVERLOADED: { reason: 'OVERLOADED' },
   CONFLICT: { reason: 'CONFLICT' },
   DATABASE_UNAVAILABLE: { reason: 'DATABASE_UNAVAILABLE' },

@@ -8,7 +8,11 @@ import { ServiceError } from '../errors';
 import type { Actor } from '../import/session';
 
 /** What an API key may allow. */
-export const privileges = ['write:sessions'] as const;
+export const privileges = [
+  'write:sessions',
+  'write:session-shares',
+  'read:session-shares',
+] as const;
 export type Privilege = (typeof privileges)[number];
 
 /** Whoever makes a call: for which application, and what it may do. */

@@ -67,7 +67,8 @@ function createApiKeyCommand() {
     .addOption(
       new Option('--privilege <privilege...>', 'what it allows')
         .choices(privileges)
-        .default([...privileges] as Privilege[]),
+        // The least: what else a key may do, somebody has to want.
+        .default(['write:sessions'] as Privilege[]),
     )
     .option(
       '--days <days>',

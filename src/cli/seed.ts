@@ -14,6 +14,7 @@ export function seedCommand() {
         {
           source_application_id: source.applicationId,
           source_application: source.name,
+          source_api_key: source.apiKey,
           user_session_id: source.userSessionId,
           business_session_id: source.businessSessionId,
           importing_application_id: importing.applicationId,

@@ -9,5 +9,15 @@ export {
   SessionKind,
   SessionStatus,
 } from '../gen/sessionimport/v1/session_import';
+export {
+  ListShareTokensRequest,
+  ListShareTokensResponse,
+  RevokeShareTokenRequest,
+  RevokeShareTokenResponse,
+  SessionShareClient,
+  ShareSessionRequest,
+  ShareSessionResponse,
+  ShareToken,
+} from '../gen/sessionimport/v1/session_share';
 export { errorDetails, type ErrorDetails, type KnownReason } from './error-details';
 export { serviceConfig } from './service-config';

@@ -14,6 +14,8 @@ export interface Config {
   readonly database: Omit<Required<DatabaseOptions>, 'poolSize' | 'together'>;
   /** The path of a JWK Set, or its https URL. */
   readonly shareTokenJwks: string;
+  /** The path of the private JWK that share tokens are signed with; undefined: none are. */
+  readonly shareTokenSigningKey: string | undefined;
   /** How far ahead the clocks of token signers may be, in seconds. */
   readonly shareTokenClockSkew: number;
   /** What a session's URL starts with, without a slash at the end. */
@@ -95,6 +97,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
       silenceSeconds: values.DATABASE_SILENCE,
     },
     shareTokenJwks: values.SHARE_TOKEN_JWKS,
+    shareTokenSigningKey: values.SHARE_TOKEN_SIGNING_KEY,
     shareTokenClockSkew: values.SHARE_TOKEN_CLOCK_SKEW,
     sessionBaseUrl: values.SESSION_BASE_URL,
     trustedGateways: new Set(values.TRUSTED_GATEWAYS),

@@ -114,6 +114,12 @@ export const variables = {
       'The JWK Set with the keys that share tokens are signed with: the path of a file, or an https URL',
     schema: z.string().min(1, 'must not be empty'),
   },
+  SHARE_TOKEN_SIGNING_KEY: {
+    description:
+      "The file with the platform's private JWK, which ShareSession signs share tokens with; its public half must be in SHARE_TOKEN_JWKS. Read again when it changes; without it, nothing is shared here",
+    optional: true,
+    schema: file,
+  },
   SHARE_TOKEN_CLOCK_SKEW: {
     description: 'How far ahead the clock of whoever signs a share token may be, in seconds',
     default: '0',

@@ -15,6 +15,7 @@ export type WorkflowId = Id<'workflow'>;
 export type VendorEntityId = Id<'vendor entity'>;
 export type SessionId = Id<'session'>;
 export type RequestId = Id<'request'>;
+export type ShareTokenId = Id<'share token'>;
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 

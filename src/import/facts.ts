@@ -1,5 +1,5 @@
-import { fromBinary, toBinary } from '../db/ids';
-import type { ApplicationId, SessionId, VendorEntityId, WorkflowId } from '../db/ids';
+import { fromBinary, isUuid, toBinary, toId } from '../db/ids';
+import type { ApplicationId, SessionId, ShareTokenId, VendorEntityId, WorkflowId } from '../db/ids';
 import { read, readTogether, type Statement } from '../db/query';
 import type { Problem } from '../errors';
 import type { ClonePlan } from './clone-plan';
@@ -7,7 +7,13 @@ import { inKeyOrder, type PlannedImport, type Transaction } from './planned-impo
 import type { KindSchema } from './relations';
 import { rowCounts, selectRowCounts, type RowCountRow, type RowCounts } from './row-counts';
 import { recall, type KeptRow } from './kept-answers';
-import { finishedStatuses, type KeptAnswer, type SessionKind, type SessionStatus } from './session';
+import {
+  finishedStatuses,
+  type ImportRequest,
+  type KeptAnswer,
+  type SessionKind,
+  type SessionStatus,
+} from './session';
 import {
   selectVendorEntities,
   vendorEntities,
@@ -24,7 +30,12 @@ export interface Facts {
   readonly vendorEntities: ReadonlyMap<EntityKey, VendorEntityId>;
   /** The source sessions, locked until the transaction ends: nobody changes them meanwhile. */
   readonly sources: ReadonlyMap<SessionId, Source>;
+  /** The tokens that were taken back, of those that the calls have. */
+  readonly revoked: ReadonlySet<RevocationKey>;
 }
+
+/** A recorded share token, and the application that made it: another one's means nothing. */
+type RevocationKey = `${ApplicationId}/${ShareTokenId}`;
 
 export interface Workflow {
   readonly applicationId: ApplicationId;
@@ -159,16 +170,21 @@ async function lockSources(
   trx: Transaction,
   plan: ClonePlan,
   calls: readonly PlannedImport[],
-): Promise<Pick<Facts, 'sources' | 'workflows'>> {
-  if (calls.length === 0) return { sources: new Map(), workflows: new Map() };
+): Promise<Pick<Facts, 'sources' | 'workflows' | 'revoked'>> {
+  if (calls.length === 0) return { sources: new Map(), workflows: new Map(), revoked: new Set() };
   const ids = inKeyOrder(
     [...new Set(calls.map(({ request }) => request.sourceSessionId))],
     (id) => id,
   );
-  const [locked, workflows, counted] = await readTogether<[SourceRow, WorkflowRow, RowCountRow]>(
-    trx,
-    [selectAndLock(plan.schema, ids), selectWorkflows(calls), selectRowCounts(plan, ids)],
-  );
+  const [locked, workflows, counted, revoked] = await readTogether<
+    [SourceRow, WorkflowRow, RowCountRow, RevokedRow]
+  >(trx, [
+    selectAndLock(plan.schema, ids),
+    selectWorkflows(calls),
+    selectRowCounts(plan, ids),
+    // Behind the locks: whoever takes a token back holds the session while doing so.
+    selectRevoked(calls),
+  ]);
   const counts = rowCounts(plan, counted);
   const sources = new Map<SessionId, Source>();
   for (const { id: bytes, application_id: applicationId, status } of locked) {
@@ -176,7 +192,32 @@ async function lockSources(
     const rows = counts.get(id);
     if (rows) sources.set(id, { applicationId: fromBinary(applicationId), status, rows });
   }
-  return { sources, workflows: workflowsOf(workflows) };
+  return { sources, workflows: workflowsOf(workflows), revoked: revokedOf(revoked) };
+}
+
+type RevokedRow = Readonly<Record<'id' | 'application_id', Buffer>>;
+
+function selectRevoked(calls: readonly PlannedImport[]): Statement {
+  const ids = calls.flatMap(({ request }) => shareTokenId(request) ?? []);
+  return {
+    sql: 'SELECT id, application_id FROM share_tokens WHERE id IN (?) AND revoked_at IS NOT NULL',
+    // A list must not be empty; nothing equals null.
+    bindings: [ids.length > 0 ? ids.map(toBinary) : [null]],
+  };
+}
+
+function revokedOf(rows: readonly RevokedRow[]): ReadonlySet<RevocationKey> {
+  return new Set(
+    rows.map(
+      ({ id, application_id: applicationId }): RevocationKey =>
+        `${fromBinary<ApplicationId>(applicationId)}/${fromBinary<ShareTokenId>(id)}`,
+    ),
+  );
+}
+
+/** The id under which a call's token is recorded, if this service has made it. */
+function shareTokenId({ token }: ImportRequest): ShareTokenId | undefined {
+  return token.id !== null && isUuid(token.id) ? toId(token.id) : undefined;
 }
 
 function selectAndLock(schema: KindSchema, ids: readonly SessionId[]): Statement {
@@ -207,6 +248,10 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   if (existing?.sessionId === sessionId && !request.remembered) return { type: 'done before' };
   if (existing) return judgeImported(call, existing);
 
+  const tokenId = shareTokenId(request);
+  if (tokenId !== undefined && facts.revoked.has(`${sourceApplicationId}/${tokenId}`)) {
+    return refused({ reason: 'SHARE_TOKEN_REVOKED', shareTokenId: tokenId });
+  }
   const source = facts.sources.get(sourceSessionId);
   if (source?.applicationId !== sourceApplicationId) {
     return refused({

@@ -4,7 +4,8 @@ import type { ImportQueue } from '../import/import-queue';
 import type { KeptAnswers } from '../import/kept-answers';
 import type { ImportObserver } from '../import/observer';
 import type { Logger } from '../telemetry/logger';
-import type { ShareTokenVerifier } from '../token/verifier';
+import type { ShareTokenSigner } from '../token/signer';
+import type { Clock, ShareTokenVerifier } from '../token/verifier';
 import type { RateLimiter } from './rate-limiter';
 import type { RunningCalls } from './running-calls';
 
@@ -15,6 +16,9 @@ export interface Context {
   /** For everything but imports. */
   readonly db: Database;
   readonly shareTokens: ShareTokenVerifier;
+  /** Undefined: this service makes no share tokens. */
+  readonly signer: ShareTokenSigner | undefined;
+  readonly clock: Clock;
   readonly keptAnswers: KeptAnswers;
   readonly imports: ImportQueue;
   /** What a session's URL starts with, without a slash at the end. */

@@ -1,7 +1,11 @@
 import type { Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { SessionImportService } from '../gen/sessionimport/v1/session_import';
+import { SessionShareService } from '../gen/sessionimport/v1/session_share';
 import type { Context } from './context';
 import { importSession } from './import-session';
+import { listShareTokens } from './list-share-tokens';
+import { revokeShareToken } from './revoke-share-token';
+import { shareSession } from './share-session';
 import { strictUtf8 } from './strict-utf8';
 
 /** A service of the contract, and what carries out its methods. */
@@ -15,6 +19,14 @@ const services: readonly Service[] = [
   {
     definition: SessionImportService,
     implement: (context) => ({ importSession: importSession(context) }),
+  },
+  {
+    definition: SessionShareService,
+    implement: (context) => ({
+      shareSession: shareSession(context),
+      revokeShareToken: revokeShareToken(context),
+      listShareTokens: listShareTokens(context),
+    }),
   },
 ];
 

@@ -69,6 +69,11 @@ const answers: Answers = {
       }),
     ],
   }),
+  SHARING_NOT_CONFIGURED: () => ({
+    code: status.UNIMPLEMENTED,
+    message:
+      'This service has no key to sign share tokens with. Have it configured (SHARE_TOKEN_SIGNING_KEY), or have tokens signed elsewhere.',
+  }),
   REQUEST_ID_REUSED: () => ({
     code: status.INVALID_ARGUMENT,
     message:
@@ -92,6 +97,12 @@ const answers: Answers = {
     code: status.PERMISSION_DENIED,
     message: `The session was imported before, as ${sessionId}. It can be imported once.`,
     metadata: { session_id: sessionId, shared_from_session: sourceSessionId },
+  }),
+  SHARE_TOKEN_REVOKED: ({ shareTokenId }) => ({
+    code: status.PERMISSION_DENIED,
+    message:
+      'The source application has taken the share token back. Ask it whether it means to share the session.',
+    metadata: { share_token_id: shareTokenId },
   }),
   SOURCE_SESSION_NOT_FOUND: ({ kind, sourceSessionId, sourceApplicationId }) => ({
     code: status.NOT_FOUND,
@@ -129,6 +140,29 @@ const answers: Answers = {
       session_kind: sessionKind,
     },
   }),
+  SESSION_NOT_FOUND: ({ sessionId }) => ({
+    code: status.NOT_FOUND,
+    message: `Your application has no session ${sessionId}.`,
+    metadata: { session_id: sessionId },
+    details: [resource('session-import/session', sessionId, '')],
+  }),
+  SESSION_NOT_FINISHED: ({ sessionId, status: sessionStatus }) => ({
+    code: status.FAILED_PRECONDITION,
+    message: `The session is ${sessionStatus}. Only a session that is Approved, Declined, In Review or Kyc Expired can be shared.`,
+    metadata: { session_id: sessionId, status: sessionStatus },
+  }),
+  RECIPIENT_NOT_FOUND: ({ applicationId }) => ({
+    code: status.NOT_FOUND,
+    message: `There is no application ${applicationId} to share with.`,
+    metadata: { for_application_id: applicationId },
+    details: [resource('session-import/application', applicationId, '')],
+  }),
+  SHARE_TOKEN_NOT_FOUND: ({ shareTokenId }) => ({
+    code: status.NOT_FOUND,
+    message: `Your application has made no share token ${shareTokenId}. Tokens that were signed elsewhere can not be taken back.`,
+    metadata: { share_token_id: shareTokenId },
+    details: [resource('session-import/share-token', shareTokenId, '')],
+  }),
   OVERLOADED: () => ({
     code: status.RESOURCE_EXHAUSTED,
     message: 'Too much work is queued. Try again later, with a growing pause.',
@@ -136,13 +170,13 @@ const answers: Answers = {
   }),
   CONFLICT: () => ({
     code: status.ABORTED,
-    message: 'The import kept losing against other transactions. Nothing was written; try again.',
+    message: 'The call kept losing against other transactions. Nothing was written; try again.',
     details: [retryAfter(500)],
   }),
   DATABASE_UNAVAILABLE: () => ({
     code: status.UNAVAILABLE,
     message:
-      'The database is out of reach. Try again later, with a growing pause; if the import was done after all, the answer will be SESSION_ALREADY_IMPORTED.',
+      'The database is out of reach. Try again later, with a growing pause; an import that was done after all will be answered with SESSION_ALREADY_IMPORTED.',
     details: [retryAfter(1_000)],
   }),
   INTERNAL: (_problem, requestId) => ({

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { exportJWK, generateKeyPair, generateSecret, importJWK, SignJWT, type JWK } from 'jose';
-import { newId, type ApplicationId, type Id, type SessionId } from '../db/ids';
+import { newId, type ApplicationId, type SessionId, type ShareTokenId } from '../db/ids';
 import type { SessionKind } from '../import/session';
 import { publicHalf } from './key-set';
 import type { Algorithm } from './share-token';
@@ -36,19 +36,23 @@ export async function generateSigningKey(options: {
   return { privateJwk, verificationJwk: publicHalf(privateJwk) };
 }
 
+/** What a share token is to say. */
+export interface Share {
+  /** The token's `jti`; undefined: a fresh one. */
+  readonly id?: ShareTokenId;
+  readonly sessionId: SessionId;
+  readonly kind: SessionKind;
+  readonly fromApplicationId: ApplicationId;
+  readonly forApplicationId: ApplicationId;
+  /** In seconds. */
+  readonly lifetime: number;
+  /** Undefined: now. Tokens count whole seconds. */
+  readonly issuedAt?: Date;
+}
+
 /** Signs a share token for a session. */
-export async function signShareToken(
-  privateJwk: JWK,
-  share: {
-    readonly sessionId: SessionId;
-    readonly kind: SessionKind;
-    readonly fromApplicationId: ApplicationId;
-    readonly forApplicationId: ApplicationId;
-    /** In seconds. */
-    readonly lifetime: number;
-  },
-): Promise<string> {
-  const issuedAt = Math.floor(Date.now() / 1000);
+export async function signShareToken(privateJwk: JWK, share: Share): Promise<string> {
+  const issuedAt = Math.floor((share.issuedAt ?? new Date()).getTime() / 1000);
   const { alg, kid } = privateJwk;
   if (!alg || !kid) throw new Error('the signing key has no alg or no kid');
   return new SignJWT({
@@ -56,7 +60,7 @@ export async function signShareToken(
     session_kind: share.kind,
     from_application_id: share.fromApplicationId,
     for_application_id: share.forApplicationId,
-    jti: newId<Id<'share token'>>(),
+    jti: share.id ?? newId<ShareTokenId>(),
   })
     .setProtectedHeader({ alg, kid, typ: 'JWT' })
     .setIssuedAt(issuedAt)

@@ -1,11 +1,12 @@
 import { parser } from '@prometheus-io/lezer-promql';
 import { expect } from 'chai';
 import { z } from 'zod';
-import { fromBinary, toBinary } from '../../src/db/ids';
+import { fromBinary, toBinary, type SessionId } from '../../src/db/ids';
 import { ErrorReason } from '../../src/gen/sessionimport/v1/session_import';
+import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
 import { CertificateAuthority } from '../support/certificates';
-import { failureOf, sessionOf } from '../support/client';
-import { addLogs, createSession } from '../support/fixtures';
+import { failureOf, sessionOf, type TestClient } from '../support/client';
+import { addLogs, createSession, type Tenant } from '../support/fixtures';
 import { scrape } from '../support/metrics';
 import { startHarness, type Harness } from '../support/service';
 import { serverNames } from '../support/tls';
@@ -225,7 +226,7 @@ describe('what watches the service', () => {
         ([, sql = '']) => sql,
       );
       expect(statements).to.have.length.greaterThan(10);
-      // One of them writes, and the database is everybody's.
+      // Some of them write, and the database is everybody's.
       const trx = await db.transaction();
       try {
         for (const statement of statements) {
@@ -268,7 +269,7 @@ async function callInManyWays({ db, source, target, signer, client }: Harness): 
     const original = await createSession(db, source, kind);
     await addLogs(db, kind, original, 2);
     const request = {
-      shareToken: await signer.share(source, target, kind, original),
+      shareToken: await shareAndTakeBack(client, source, target, original),
       workflowId: target.workflows[kind],
       trustReview: kind === 'user',
     };
@@ -289,6 +290,27 @@ async function callInManyWays({ db, source, target, signer, client }: Harness): 
     };
   }
   return known;
+}
+
+/** Shares a session twice, and takes the second token back: the first one is what is returned. */
+async function shareAndTakeBack(
+  client: TestClient,
+  { apiKey }: Tenant,
+  target: Tenant,
+  sessionId: SessionId,
+): Promise<string> {
+  const request = { sessionId, forApplicationId: target.applicationId, ttl: undefined };
+  const { shareToken } = await client.call(SessionShareService.shareSession, apiKey, request);
+  const { details } = await client.call(SessionShareService.shareSession, apiKey, request);
+  await client.call(SessionShareService.revokeShareToken, apiKey, {
+    target: { $case: 'shareTokenId', value: details?.shareTokenId ?? '' },
+  });
+  await client.call(SessionShareService.listShareTokens, apiKey, {
+    sessionId,
+    pageSize: 0,
+    pageToken: '',
+  });
+  return shareToken;
 }
 
 /** What a service exposes that has made calls, and one that has a certificate. */

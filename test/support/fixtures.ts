@@ -16,7 +16,7 @@ import { kindSchemas } from '../../src/import/relations';
 import type { SessionKind, SessionStatus } from '../../src/import/session';
 import { newSessionToken } from '../../src/import/planned-import';
 import { leaseBlocks } from '../../src/import/session-numbers';
-import { extendKeySet } from '../../src/token/key-files';
+import { extendKeySet, writePrivateKey } from '../../src/token/key-files';
 import type { Algorithm } from '../../src/token/share-token';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';
 
@@ -101,6 +101,8 @@ export async function addLogs(
 export interface Signer {
   readonly jwks: string;
   readonly privateJwk: JWK;
+  /** The file of the private key that the service signs with. */
+  readonly signingKey: string;
   /** Adds another key to the set, and returns its private half. */
   addKey(options: {
     readonly algorithm: Algorithm;
@@ -120,9 +122,12 @@ export async function createSigner(): Promise<Signer> {
     return key.privateJwk;
   };
   const privateJwk = await addKey({ algorithm: 'EdDSA' });
+  const signingKey = path.join(folder, 'signing-key.json');
+  await writePrivateKey(signingKey, privateJwk);
   return {
     jwks,
     privateJwk,
+    signingKey,
     addKey,
     share: (from, to, kind, sessionId) =>
       signShareToken(privateJwk, {

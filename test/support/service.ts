@@ -65,6 +65,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     GRPC_ADDRESS: '127.0.0.1:0',
     METRICS_ADDRESS: '127.0.0.1:0',
     SHARE_TOKEN_JWKS: signer.jwks,
+    SHARE_TOKEN_SIGNING_KEY: signer.signingKey,
     SESSION_BASE_URL: 'https://verify.example.com/session',
     ...options.environment,
   });

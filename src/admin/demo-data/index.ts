@@ -1,4 +1,5 @@
 import { createApiKey, createApplication, createWorkflow } from '../accounts';
+import { privileges } from '../../auth/callers';
 import { kindSchemas } from '../../import/relations';
 import { newSessionToken } from '../../import/planned-import';
 import { leaseBlocks } from '../../import/session-numbers';
@@ -21,6 +22,8 @@ export interface DemoData {
   readonly source: {
     readonly applicationId: ApplicationId;
     readonly name: string;
+    /** Shown here and never again: the database keeps its hash only. */
+    readonly apiKey: string;
     readonly userSessionId: SessionId;
     readonly businessSessionId: SessionId;
   };
@@ -28,7 +31,6 @@ export interface DemoData {
   readonly importing: {
     readonly applicationId: ApplicationId;
     readonly name: string;
-    /** Shown here and never again: the database keeps its hash only. */
     readonly apiKey: string;
     readonly userWorkflowId: WorkflowId;
     readonly businessWorkflowId: WorkflowId;
@@ -36,20 +38,13 @@ export interface DemoData {
 }
 
 /**
- * Creates two applications, their workflows, an API key for the importing one, and a rich user and a
- * rich business session in the source application. Every run makes new ones: all of it or nothing.
+ * Creates two applications with workflows and API keys, and a rich user and a rich business session in
+ * the source application. Every run makes new ones: all of it or nothing.
  */
 export async function seedDemo(db: Database): Promise<DemoData> {
   return db.transaction(async (trx) => {
     const source = await seedApplication(trx, 'Northwind Bank');
     const importing = await seedApplication(trx, 'Contoso Pay');
-    const { apiKey } = await createApiKey(trx, {
-      applicationId: importing.applicationId,
-      name: 'demo',
-      privileges: ['write:sessions'],
-      expiresAt: null,
-    });
-
     const userSessionId = newId<SessionId>();
     const businessSessionId = newId<SessionId>();
     const numbers = await leaseBlocks(trx, [source.applicationId], 2);
@@ -71,10 +66,11 @@ export async function seedDemo(db: Database): Promise<DemoData> {
       source: {
         applicationId: source.applicationId,
         name: source.name,
+        apiKey: source.apiKey,
         userSessionId,
         businessSessionId,
       },
-      importing: { ...importing, apiKey },
+      importing,
     };
   });
 }
@@ -91,7 +87,13 @@ async function seedApplication(db: Database, name: string) {
     kind: 'business',
     name: 'Company onboarding',
   });
-  return { applicationId, name, userWorkflowId, businessWorkflowId };
+  const { apiKey } = await createApiKey(db, {
+    applicationId,
+    name: 'demo',
+    privileges,
+    expiresAt: null,
+  });
+  return { applicationId, name, apiKey, userWorkflowId, businessWorkflowId };
 }
 
 /** Where in an application a session is put. */

@@ -9,6 +9,7 @@ import * as createBusinessRelations from './006-create-business-relations';
 import * as createSessionImports from './007-create-session-imports';
 import * as recordGateways from './008-record-gateways';
 import * as rememberRequests from './009-remember-requests';
+import * as recordShareTokens from './010-record-share-tokens';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -27,6 +28,7 @@ const all: readonly NamedMigration[] = [
   { file: '007-create-session-imports', migration: createSessionImports },
   { file: '008-record-gateways', migration: recordGateways },
   { file: '009-remember-requests', migration: rememberRequests },
+  { file: '010-record-share-tokens', migration: recordShareTokens },
 ];
 
 /**

@@ -1,0 +1,25 @@
+import type { ShareToken } from '../gen/sessionimport/v1/session_share';
+import type { Actor } from '../import/session';
+import type { ListedShare } from '../sharing/shares';
+import { wireKinds } from './wire';
+
+/** A recorded share token, as the contract writes it. */
+export function wireShare(share: ListedShare): ShareToken {
+  return {
+    shareTokenId: share.id,
+    sessionId: share.sessionId,
+    sessionKind: wireKinds[share.kind],
+    forApplicationId: share.forApplicationId,
+    createdAt: share.createdAt,
+    expiresAt: share.expiresAt,
+    redeemedAt: share.redeemedAt ?? undefined,
+    revokedAt: share.revokedAt ?? undefined,
+    sharedBy: wireActor(share.actor),
+  };
+}
+
+function wireActor(actor: Actor): ShareToken['sharedBy'] {
+  return actor.apiKeyId === null
+    ? { $case: 'gateway', value: actor.gateway }
+    : { $case: 'apiKeyId', value: actor.apiKeyId };
+}

@@ -1,0 +1,123 @@
+import type { JWK } from 'jose';
+import { newId, type ApplicationId, type SessionId } from '../db/ids';
+import { ServiceError } from '../errors';
+import type { Logger } from '../telemetry/logger';
+import { Reminder } from '../telemetry/reminder';
+import { readPrivateKey } from './key-files';
+import { signShareToken, type Share } from './signing';
+import type { Clock, ShareTokenVerifier } from './verifier';
+
+/** What makes share tokens: a key in a file, or something that keeps its key to itself. */
+export interface ShareTokenSigner {
+  /**
+   * Makes a share token.
+   *
+   * @returns a compact JWS that the service's own key set verifies.
+   */
+  sign(share: Share): Promise<string>;
+}
+
+/** How often the file is looked at, in milliseconds. */
+const interval = 1_000;
+
+/**
+ * Signs with the private JWK in a file, which is read again when it changes. A file that is broken, or
+ * whose key nobody can verify with yet, changes nothing: the last good key stays. So the public half
+ * goes into the key set first, and then the private one into the file.
+ */
+export class SigningKeyFile implements ShareTokenSigner {
+  private readonly timer: NodeJS.Timeout;
+  private readonly reminder = new Reminder();
+
+  private constructor(
+    private readonly file: string,
+    private readonly trial: Trial,
+    private readonly log: Logger,
+    private current: JWK,
+  ) {
+    this.timer = setInterval(() => void this.refresh(), interval).unref();
+  }
+
+  /**
+   * Reads the file for the first time.
+   *
+   * @param verifier what tokens must pass.
+   * @throws Error if the key can't be used; it says why, and repeats nothing of the key.
+   */
+  static async open(
+    file: string,
+    verifier: ShareTokenVerifier,
+    clock: Clock,
+    log: Logger,
+  ): Promise<SigningKeyFile> {
+    const trial: Trial = { verifier, clock };
+    try {
+      const key = await readPrivateKey(file);
+      await tryOut(key, trial);
+      return new SigningKeyFile(file, trial, log, key);
+    } catch (error) {
+      const why = (error as Error).message;
+      throw new Error(`SHARE_TOKEN_SIGNING_KEY can't be used: ${why}`, { cause: error });
+    }
+  }
+
+  async sign(share: Share): Promise<string> {
+    const token = await signShareToken(this.current, share);
+    // The key may have been withdrawn from the key set, and whoever got the token would be refused.
+    await verify(token, this.trial);
+    return token;
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  private async refresh(): Promise<void> {
+    try {
+      const key = await readPrivateKey(this.file);
+      if (JSON.stringify(key) !== JSON.stringify(this.current)) {
+        await tryOut(key, this.trial);
+        this.current = key;
+        this.log.info({ kid: key.kid }, 'the key that signs share tokens has changed');
+      }
+      this.reminder.reset();
+    } catch (error) {
+      if (!this.reminder.isDue()) return;
+      const why = (error as Error).message;
+      this.log.error({ why }, 'the key that signs share tokens can not be used; the old one stays');
+    }
+  }
+}
+
+/** What a key must pass before it is used. */
+interface Trial {
+  readonly verifier: ShareTokenVerifier;
+  readonly clock: Clock;
+}
+
+/** @throws Error if the service itself would not take a token that is signed with the key. */
+async function tryOut(key: JWK & { application_id?: string }, trial: Trial): Promise<void> {
+  if (key.application_id !== undefined) {
+    throw new Error('it is bound to one application, and the service signs for all');
+  }
+  const token = await signShareToken(key, {
+    sessionId: newId<SessionId>(),
+    kind: 'user',
+    fromApplicationId: newId<ApplicationId>(),
+    forApplicationId: newId<ApplicationId>(),
+    lifetime: 60,
+    issuedAt: trial.clock(),
+  });
+  await verify(token, trial);
+}
+
+async function verify(token: string, { verifier }: Trial): Promise<void> {
+  try {
+    await verifier.verify(token);
+  } catch (error) {
+    const why = error instanceof ServiceError && 'why' in error.problem ? error.problem.why : '';
+    throw new Error(`tokens signed with it do not pass the keys of SHARE_TOKEN_JWKS: ${why}`, {
+      cause: error,
+    });
+  }
+}

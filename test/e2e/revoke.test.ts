@@ -1,0 +1,272 @@
+import { expect } from 'chai';
+import { SignJWT, importJWK } from 'jose';
+import { createApiKey } from '../../src/admin/accounts';
+import { newId, toBinary, type SessionId } from '../../src/db/ids';
+import {
+  ListShareTokensRequest,
+  SessionShareService,
+  type RevokeShareTokenRequest,
+  type RevokeShareTokenResponse,
+  type ShareToken,
+} from '../../src/gen/sessionimport/v1/session_share';
+import { sessionKinds } from '../../src/import/session';
+import { failureOf, sessionOf } from '../support/client';
+import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { pause } from '../support/helpers';
+import { select } from '../support/rows';
+import { startHarness, type Harness } from '../support/service';
+
+const { shareSession, revokeShareToken, listShareTokens } = SessionShareService;
+
+interface Shared {
+  readonly token: string;
+  readonly id: string;
+}
+
+describe('RevokeShareToken', () => {
+  let harness: Harness;
+  before(async () => {
+    harness = await startHarness();
+  });
+  after(() => harness.stop());
+
+  const share = async (sessionId: string, to: Tenant = harness.target): Promise<Shared> => {
+    const request = { sessionId, forApplicationId: to.applicationId, ttl: undefined };
+    const { client, source } = harness;
+    const { shareToken, details } = await client.call(shareSession, source.apiKey, request);
+    return { token: shareToken, id: details?.shareTokenId ?? '' };
+  };
+
+  const revoke = (
+    target: RevokeShareTokenRequest['target'],
+    apiKey = harness.source.apiKey,
+  ): Promise<RevokeShareTokenResponse> => harness.client.call(revokeShareToken, apiKey, { target });
+
+  const revokeOne = (value: string, apiKey?: string) =>
+    revoke({ $case: 'shareTokenId', value }, apiKey);
+  const revokeAll = (value: string, apiKey?: string) =>
+    revoke({ $case: 'sessionId', value }, apiKey);
+
+  const importBy = (shareToken: string, more: object = {}, to: Tenant = harness.target) =>
+    harness.client.import(to.apiKey, { shareToken, workflowId: to.workflows.user, ...more });
+
+  const listed = async (sessionId: string): Promise<readonly ShareToken[]> => {
+    const request = ListShareTokensRequest.fromPartial({ sessionId });
+    return (await harness.client.call(listShareTokens, harness.source.apiKey, request)).shareTokens;
+  };
+
+  it('takes one token back, and leaves the others', async () => {
+    const { db, source } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const [first, second] = [await share(sessionId), await share(sessionId)];
+    expect(await revokeOne(first.id)).to.deep.equal({ revoked: 1, redeemed: 0 });
+
+    const refused = {
+      code: 'PERMISSION_DENIED',
+      reason: 'SHARE_TOKEN_REVOKED',
+      metadata: { share_token_id: first.id },
+    };
+    expect(await failureOf(importBy(first.token))).to.deep.include(refused);
+    expect(await failureOf(importBy(first.token, { validateOnly: true }))).to.deep.include(refused);
+    expect(await failureOf(importBy(first.token, { requestId: newId() }))).to.deep.include(refused);
+    const tokens = await listed(sessionId);
+    expect(tokens.map((token) => token.revokedAt !== undefined)).to.deep.equal([false, true]);
+    expect(sessionOf(await importBy(second.token)).sharedFromSession).to.equal(sessionId);
+  });
+
+  for (const kind of sessionKinds) {
+    it(`takes all tokens of a ${kind} session back, and of no other`, async () => {
+      const { db, source, target } = harness;
+      const third = await createTenant(db);
+      const sessionId = await createSession(db, source, kind);
+      const tokens = [
+        await share(sessionId),
+        await share(sessionId),
+        await share(sessionId, third),
+      ];
+      const spared = await share(await createSession(db, source, 'user'));
+      expect(await revokeAll(sessionId)).to.deep.equal({ revoked: 3, redeemed: 0 });
+      for (const [index, tenant] of [target, target, third].entries()) {
+        const workflowId = tenant.workflows[kind];
+        const call = importBy(tokens[index]?.token ?? '', { workflowId }, tenant);
+        expect((await failureOf(call)).reason).to.equal('SHARE_TOKEN_REVOKED');
+      }
+      expect(await importBy(spared.token)).to.have.property('session');
+    });
+  }
+
+  it('does no harm when it is asked for again, and counts what was new', async () => {
+    const { db, source } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const { id } = await share(sessionId);
+    await revokeOne(id);
+    const [{ revokedAt } = { revokedAt: undefined }] = await listed(sessionId);
+    await share(sessionId);
+    expect(await revokeOne(id)).to.deep.equal({ revoked: 0, redeemed: 0 });
+    expect(await revokeAll(sessionId)).to.deep.equal({ revoked: 1, redeemed: 0 });
+    expect(await revokeAll(sessionId)).to.deep.equal({ revoked: 0, redeemed: 0 });
+    expect((await listed(sessionId)).at(-1)?.revokedAt).to.deep.equal(revokedAt);
+  });
+
+  it('leaves a copy that was made before, says that there is one, and an import again is told so', async () => {
+    const { db, source } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const { id, token } = await share(sessionId);
+    const requestId = newId();
+    const answer = await importBy(token, { requestId });
+    expect(await revokeOne(id)).to.deep.equal({ revoked: 1, redeemed: 1 });
+    expect(await revokeAll(sessionId)).to.deep.equal({ revoked: 0, redeemed: 1 });
+    expect(await failureOf(importBy(token))).to.deep.include({
+      reason: 'SESSION_ALREADY_IMPORTED',
+      metadata: {
+        session_id: sessionOf(answer).sessionId,
+        shared_from_session: sessionId,
+      },
+    });
+    expect(await importBy(token, { requestId })).to.deep.equal(answer);
+  });
+
+  it('and an import at the same time agree on which of them was first', async () => {
+    const { db, source } = harness;
+    const endings = new Set<string>();
+    for (let round = 0; round < 40; round++) {
+      const sessionId = await createSession(db, source, 'user');
+      const { id, token } = await share(sessionId);
+      const importing = importBy(token).then(
+        () => 'imported',
+        async (error: unknown) => (await failureOf(Promise.reject(error as Error))).reason,
+      );
+      await pause(round % 10);
+      const { redeemed } = await revokeOne(id);
+      const ending = (await importing) ?? '';
+      endings.add(ending);
+      expect([ending, redeemed]).to.be.deep.oneOf([
+        ['imported', 1],
+        ['SHARE_TOKEN_REVOKED', 0],
+      ]);
+      const [after] = await listed(sessionId);
+      expect(after?.redeemedAt !== undefined).to.equal(ending === 'imported');
+    }
+    expect(endings).to.include('SHARE_TOKEN_REVOKED');
+  });
+
+  it('waits for an import that has begun', async () => {
+    const { db, source } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const { id } = await share(sessionId);
+    const importing = await db.transaction();
+    await importing('user_sessions')
+      .where({ id: toBinary(sessionId) })
+      .forShare();
+    let ended = false;
+    const revoking = revokeOne(id).finally(() => {
+      ended = true;
+    });
+    await pause(300);
+    expect(ended).to.equal(false);
+    await importing.commit();
+    expect(await revoking).to.deep.equal({ revoked: 1, redeemed: 0 });
+  });
+
+  it('records by whom, and works for a session that was deleted since', async () => {
+    const { db, source } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const { token } = await share(sessionId);
+    await db('user_sessions')
+      .where({ id: toBinary(sessionId) })
+      .delete();
+    const { id: apiKeyId, apiKey } = await createApiKey(db, {
+      applicationId: source.applicationId,
+      name: 'revokes',
+      privileges: ['write:session-shares'],
+      expiresAt: null,
+    });
+    expect(await revokeAll(sessionId, apiKey)).to.deep.equal({ revoked: 1, redeemed: 0 });
+    const [row] = await select('SELECT * FROM share_tokens WHERE session_id = ?', [
+      toBinary(sessionId),
+    ]);
+    expect(row?.['revoked_by_api_key_id']).to.deep.equal(toBinary(apiKeyId));
+    expect((await failureOf(importBy(token))).reason).to.equal('SHARE_TOKEN_REVOKED');
+  });
+
+  it('takes back nothing of another application, and does not say whether it exists', async () => {
+    const { db, source, target } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const { id, token } = await share(sessionId);
+    for (const value of [id, newId()]) {
+      const failure = await failureOf(revokeOne(value, target.apiKey));
+      expect(failure).to.deep.include({
+        code: 'NOT_FOUND',
+        reason: 'SHARE_TOKEN_NOT_FOUND',
+        metadata: { share_token_id: value },
+      });
+    }
+    for (const value of [sessionId, newId<SessionId>()]) {
+      expect(await failureOf(revokeAll(value, target.apiKey))).to.deep.include({
+        code: 'NOT_FOUND',
+        reason: 'SESSION_NOT_FOUND',
+        metadata: { session_id: value },
+      });
+    }
+    const unshared = await createSession(db, source, 'user');
+    expect(await revokeAll(unshared)).to.deep.equal({ revoked: 0, redeemed: 0 });
+    expect(await importBy(token)).to.have.property('session');
+  });
+
+  it('means nothing to tokens that were signed elsewhere, or by another application', async () => {
+    const { db, source, target, signer } = harness;
+    const thief = await createTenant(db);
+    const { id } = await share(await createSession(db, source, 'user'));
+    await revokeOne(id);
+
+    const key = await importJWK(signer.privateJwk, 'EdDSA');
+    const sign = async (from: Tenant, jti: string | undefined): Promise<string> => {
+      const token = new SignJWT({
+        session_id: await createSession(db, from, 'user'),
+        from_application_id: from.applicationId,
+        for_application_id: target.applicationId,
+        ...(jti === undefined ? {} : { jti }),
+      })
+        .setProtectedHeader({ alg: 'EdDSA', kid: signer.privateJwk.kid ?? '' })
+        .setIssuedAt()
+        .setExpirationTime('5m');
+      return token.sign(key);
+    };
+    for (const jti of [undefined, 'not a UUID', newId()]) {
+      expect(await importBy(await sign(source, jti))).to.have.property('session');
+    }
+    expect(await importBy(await sign(thief, id))).to.have.property('session');
+    // The source's own, whatever its case.
+    for (const jti of [id, id.toUpperCase()]) {
+      const failure = await failureOf(importBy(await sign(source, jti)));
+      expect(failure.reason).to.equal('SHARE_TOKEN_REVOKED');
+    }
+  });
+
+  it('says what is wrong with a request', async () => {
+    const violations = async (target: RevokeShareTokenRequest['target']) => {
+      const failure = await failureOf(revoke(target));
+      expect(failure.reason).to.equal('INVALID_REQUEST');
+      return failure.badRequest?.fieldViolations.map(({ field }) => field);
+    };
+    expect(await violations(undefined)).to.deep.equal(['target']);
+    expect(await violations({ $case: 'shareTokenId', value: 'x' })).to.deep.equal([
+      'share_token_id',
+    ]);
+    expect(await violations({ $case: 'sessionId', value: '' })).to.deep.equal(['session_id']);
+  });
+
+  it('needs the privilege to share', async () => {
+    const { db, source } = harness;
+    const { apiKey } = await createApiKey(db, {
+      applicationId: source.applicationId,
+      name: 'reads',
+      privileges: ['write:sessions', 'read:session-shares'],
+      expiresAt: null,
+    });
+    expect(await failureOf(revokeOne(newId(), apiKey))).to.deep.include({
+      reason: 'PRIVILEGE_MISSING',
+      metadata: { privilege: 'write:session-shares' },
+    });
+  });
+});

@@ -1,0 +1,452 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { expect } from 'chai';
+import { decodeJwt, decodeProtectedHeader } from 'jose';
+import { createApiKey } from '../../src/admin/accounts';
+import type { Privilege } from '../../src/auth/callers';
+import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
+import { SessionKind as WireKind } from '../../src/gen/sessionimport/v1/session_import';
+import {
+  ListShareTokensRequest,
+  SessionShareService,
+  ShareSessionRequest,
+  type ListShareTokensResponse,
+  type ShareToken,
+} from '../../src/gen/sessionimport/v1/session_share';
+import { sessionKinds, type SessionStatus } from '../../src/import/session';
+import { generateSigningKey } from '../../src/token/signing';
+import { failureOf, sessionOf } from '../support/client';
+import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { eventually } from '../support/helpers';
+import { select } from '../support/rows';
+import { startHarness, type Harness } from '../support/service';
+
+const { shareSession, listShareTokens } = SessionShareService;
+
+describe('ShareSession', () => {
+  let harness: Harness;
+  before(async () => {
+    harness = await startHarness();
+  });
+  after(() => harness.stop());
+
+  const share = (request: Partial<ShareSessionRequest>, tenant: Tenant = harness.source) =>
+    harness.client.call(shareSession, tenant.apiKey, ShareSessionRequest.fromPartial(request));
+
+  for (const kind of sessionKinds) {
+    it(`makes a token for a ${kind} session, which imports it`, async () => {
+      const { db, source, target, client } = harness;
+      const sessionId = await createSession(db, source, kind);
+      const { shareToken, details } = await share({
+        sessionId,
+        forApplicationId: target.applicationId,
+      });
+      const claims = decodeJwt(shareToken);
+      expect(claims).to.include({
+        session_id: sessionId,
+        session_kind: kind,
+        from_application_id: source.applicationId,
+        for_application_id: target.applicationId,
+        jti: details?.shareTokenId,
+      });
+      expect(details).to.deep.include({
+        sessionId,
+        sessionKind: kind === 'user' ? WireKind.SESSION_KIND_USER : WireKind.SESSION_KIND_BUSINESS,
+        forApplicationId: target.applicationId,
+        createdAt: new Date((claims.iat ?? 0) * 1_000),
+        expiresAt: new Date((claims.exp ?? 0) * 1_000),
+        redeemedAt: undefined,
+        revokedAt: undefined,
+      });
+      const imported = await client.import(target.apiKey, {
+        shareToken,
+        workflowId: target.workflows[kind],
+      });
+      expect(sessionOf(imported).sharedFromSession).to.equal(sessionId);
+    });
+  }
+
+  it('gives a token one hour, or what is asked for, from one minute to a day', async () => {
+    const { db, source, target } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const forApplicationId = target.applicationId;
+    const life = async (request: object): Promise<number> => {
+      const { details } = await share({ sessionId, forApplicationId, ...request });
+      const milliseconds = Number(details?.expiresAt) - Number(details?.createdAt);
+      return milliseconds / 1_000;
+    };
+    expect(await life({})).to.equal(3_600);
+    for (const seconds of [60, 86_400]) {
+      expect(await life({ ttl: { seconds, nanos: 0 } })).to.equal(seconds);
+    }
+    for (const ttl of [
+      { seconds: 59, nanos: 0 },
+      { seconds: 86_401, nanos: 0 },
+      { seconds: 90, nanos: 1 },
+      { seconds: 0, nanos: 0 },
+      { seconds: -60, nanos: 0 },
+    ]) {
+      const failure = await failureOf(share({ sessionId, forApplicationId, ttl }));
+      expect(failure.reason).to.equal('INVALID_REQUEST');
+      expect(failure.badRequest?.fieldViolations.map(({ field }) => field)).to.deep.equal(['ttl']);
+    }
+  });
+
+  it('records the share, and by whom, and nothing of the token itself', async () => {
+    const { db, source, target } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const { id, apiKey } = await createApiKey(db, {
+      applicationId: source.applicationId,
+      name: 'shares',
+      privileges: ['write:session-shares'],
+      expiresAt: null,
+    });
+    const { shareToken, details } = await harness.client.call(shareSession, apiKey, {
+      sessionId,
+      forApplicationId: target.applicationId,
+      ttl: undefined,
+    });
+    expect(details?.sharedBy).to.deep.equal({ $case: 'apiKeyId', value: id });
+    const [row] = await select('SELECT * FROM share_tokens WHERE session_id = ?', [
+      toBinary(sessionId),
+    ]);
+    expect(row?.['api_key_id']).to.deep.equal(toBinary(id));
+    for (const part of shareToken.split('.')) {
+      expect(JSON.stringify(row)).not.to.include(part);
+      expect(harness.logLines.join('')).not.to.include(part);
+    }
+  });
+
+  it('names every field that is wrong', async () => {
+    const { source } = harness;
+    const violations = async (request: Partial<ShareSessionRequest>) => {
+      const failure = await failureOf(share(request));
+      expect(failure).to.include({ code: 'INVALID_ARGUMENT', reason: 'INVALID_REQUEST' });
+      return failure.badRequest?.fieldViolations.map(({ field }) => field);
+    };
+    expect(await violations({ sessionId: 'x', ttl: { seconds: 1, nanos: 0 } })).to.deep.equal([
+      'session_id',
+      'for_application_id',
+      'ttl',
+    ]);
+    const forApplicationId = source.applicationId.toUpperCase();
+    expect(await violations({ sessionId: newId(), forApplicationId })).to.deep.equal([
+      'for_application_id',
+    ]);
+  });
+
+  it('shares nothing of another application, and does not say whether it exists', async () => {
+    const { db, source, target } = harness;
+    const thief = await createTenant(db);
+    const forApplicationId = target.applicationId;
+    for (const kind of sessionKinds) {
+      const sessionId = await createSession(db, source, kind);
+      const others = await failureOf(share({ sessionId, forApplicationId }, thief));
+      const nobodys = await failureOf(share({ sessionId: newId(), forApplicationId }, thief));
+      expect(others).to.include({ code: 'NOT_FOUND', reason: 'SESSION_NOT_FOUND' });
+      expect(others.resource).to.include({
+        resourceType: 'session-import/session',
+        resourceName: sessionId,
+      });
+      const unnamed = (failure: object, id = ''): string =>
+        JSON.stringify(failure).replaceAll(id, '<id>');
+      expect(unnamed(others, sessionId)).to.equal(unnamed(nobodys, nobodys.metadata['session_id']));
+    }
+  });
+
+  it('shares finished sessions only', async () => {
+    const { db, source, target } = harness;
+    const finished: readonly SessionStatus[] = ['Approved', 'Declined', 'In Review', 'Kyc Expired'];
+    const unfinished: readonly SessionStatus[] = [
+      'Not Started',
+      'In Progress',
+      'Awaiting User',
+      'Resubmitted',
+      'Expired',
+      'Abandoned',
+    ];
+    const forApplicationId = target.applicationId;
+    for (const status of finished) {
+      const sessionId = await createSession(db, source, 'user', { status });
+      expect((await share({ sessionId, forApplicationId })).shareToken).to.match(/^eyJ/);
+    }
+    for (const status of unfinished) {
+      const sessionId = await createSession(db, source, 'user', { status });
+      expect(await failureOf(share({ sessionId, forApplicationId }))).to.deep.include({
+        code: 'FAILED_PRECONDITION',
+        reason: 'SESSION_NOT_FINISHED',
+        metadata: { session_id: sessionId, status },
+      });
+    }
+  });
+
+  it('wants a recipient that exists', async () => {
+    const { db, source } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const forApplicationId = newId();
+    const failure = await failureOf(share({ sessionId, forApplicationId }));
+    expect(failure).to.include({ code: 'NOT_FOUND', reason: 'RECIPIENT_NOT_FOUND' });
+    expect(failure.resource).to.include({
+      resourceType: 'session-import/application',
+      resourceName: forApplicationId,
+    });
+  });
+
+  it('needs a privilege of its own, and so does the list', async () => {
+    const { db, source } = harness;
+    const keyWith = async (privilege: Privilege): Promise<string> => {
+      const { apiKey } = await createApiKey(db, {
+        applicationId: source.applicationId,
+        name: 'of the wrong kind',
+        privileges: ['write:sessions', privilege],
+        expiresAt: null,
+      });
+      return apiKey;
+    };
+    const { client } = harness;
+    const missing = async (call: Promise<unknown>) => {
+      const { code, reason, metadata } = await failureOf(call);
+      expect([code, reason]).to.deep.equal(['PERMISSION_DENIED', 'PRIVILEGE_MISSING']);
+      return metadata['privilege'];
+    };
+    const reads = await keyWith('read:session-shares');
+    const writes = await keyWith('write:session-shares');
+    const share = client.call(shareSession, reads, ShareSessionRequest.fromPartial({}));
+    expect(await missing(share)).to.equal('write:session-shares');
+    const list = client.call(listShareTokens, writes, ListShareTokensRequest.fromPartial({}));
+    expect(await missing(list)).to.equal('read:session-shares');
+  });
+
+  it('is not there in a service without a signing key, which lists all the same', async () => {
+    const without = await startHarness({ environment: { SHARE_TOKEN_SIGNING_KEY: '' } });
+    const { db, source, target, client } = without;
+    const sessionId = await createSession(db, source, 'user');
+    const request = ShareSessionRequest.fromPartial({
+      sessionId,
+      forApplicationId: target.applicationId,
+    });
+    expect(await failureOf(client.call(shareSession, source.apiKey, request))).to.include({
+      code: 'UNIMPLEMENTED',
+      reason: 'SHARING_NOT_CONFIGURED',
+    });
+    const list = ListShareTokensRequest.fromPartial({ sessionId });
+    expect(await client.call(listShareTokens, source.apiKey, list)).to.deep.equal({
+      shareTokens: [],
+      nextPageToken: '',
+    });
+    await without.stop();
+  });
+});
+
+describe('ListShareTokens', () => {
+  let harness: Harness;
+  before(async () => {
+    harness = await startHarness();
+  });
+  after(() => harness.stop());
+
+  const share = async (sessionId: SessionId, to: Tenant): Promise<ShareToken> => {
+    const request = { sessionId, forApplicationId: to.applicationId, ttl: undefined };
+    const { client, source } = harness;
+    const { details } = await client.call(shareSession, source.apiKey, request);
+    if (!details) throw new Error('the answer says nothing of the token');
+    return details;
+  };
+
+  const list = (
+    request: Partial<ListShareTokensRequest>,
+    { apiKey }: Tenant = harness.source,
+  ): Promise<ListShareTokensResponse> =>
+    harness.client.call(listShareTokens, apiKey, ListShareTokensRequest.fromPartial(request));
+
+  it('shows for whom, when, until when, and which was redeemed', async () => {
+    const { db, source, target, client } = harness;
+    const sessionId = await createSession(db, source, 'business');
+    const other = await createTenant(db);
+    const first = await client.call(shareSession, source.apiKey, {
+      sessionId,
+      forApplicationId: target.applicationId,
+      ttl: undefined,
+    });
+    const second = await share(sessionId, target);
+    const third = await share(sessionId, other);
+    const before = Date.now();
+    await client.import(target.apiKey, {
+      shareToken: first.shareToken,
+      workflowId: target.workflows.business,
+    });
+
+    const { shareTokens, nextPageToken } = await list({ sessionId });
+    expect(nextPageToken).to.equal('');
+    const redeemedAt = shareTokens[2]?.redeemedAt;
+    expect(redeemedAt?.getTime()).to.be.within(before - 1, Date.now() + 1);
+    expect(shareTokens).to.deep.equal([third, second, { ...first.details, redeemedAt }]);
+  });
+
+  it('gives pages, each token once', async () => {
+    const { db, source, target } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const shared: string[] = [];
+    for (let count = 0; count < 7; count++) {
+      shared.unshift((await share(sessionId, target)).shareTokenId);
+    }
+    const listed: string[] = [];
+    let pageToken = '';
+    let pages = 0;
+    do {
+      const page = await list({ sessionId, pageSize: 3, pageToken });
+      listed.push(...page.shareTokens.map(({ shareTokenId }) => shareTokenId));
+      pageToken = page.nextPageToken;
+      pages++;
+    } while (pageToken !== '');
+    expect(listed).to.deep.equal(shared);
+    expect(pages).to.equal(3);
+  });
+
+  it('takes page tokens of its own only, for the same session and application', async () => {
+    const { db, source, target } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    await share(sessionId, target);
+    await share(sessionId, target);
+    const { nextPageToken: pageToken } = await list({ sessionId, pageSize: 1 });
+    const another = await createSession(db, source, 'user');
+    const wrong: [string, Partial<ListShareTokensRequest>, Tenant][] = [
+      ['page_token', { sessionId: another, pageToken }, source],
+      ['page_token', { sessionId, pageToken }, target],
+      ['page_token', { sessionId, pageToken: 'nonsense' }, source],
+      ['page_token', { sessionId, pageToken: `${pageToken}A` }, source],
+      ['page_size', { sessionId, pageSize: -1 }, source],
+    ];
+    for (const [field, request, tenant] of wrong) {
+      const failure = await failureOf(list(request, tenant));
+      expect(failure.reason).to.equal('INVALID_REQUEST');
+      expect(failure.badRequest?.fieldViolations.map((each) => each.field)).to.deep.equal([field]);
+    }
+  });
+
+  it('shows nothing of another application, and what was shared of a session that was deleted', async () => {
+    const { db, source, target } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const token = await share(sessionId, target);
+    for (const id of [sessionId, newId<SessionId>()]) {
+      expect(await failureOf(list({ sessionId: id }, target))).to.include({
+        code: 'NOT_FOUND',
+        reason: 'SESSION_NOT_FOUND',
+      });
+    }
+    await db('user_sessions')
+      .where({ id: toBinary(toId(sessionId)) })
+      .delete();
+    expect((await list({ sessionId })).shareTokens).to.deep.equal([token]);
+  });
+});
+
+describe('the key that signs share tokens', () => {
+  /** The kid of the key that a new token is signed with. */
+  const kidOf = async ({ db, client, source, target }: Harness): Promise<string | undefined> => {
+    const { shareToken } = await client.call(shareSession, source.apiKey, {
+      sessionId: await createSession(db, source, 'user'),
+      forApplicationId: target.applicationId,
+      ttl: undefined,
+    });
+    return decodeProtectedHeader(shareToken).kid;
+  };
+
+  const replace = async (file: string, content: string): Promise<void> => {
+    await writeFile(`${file}.new`, content);
+    await rename(`${file}.new`, file);
+  };
+
+  it('is rotated without a restart, once its public half is known', async () => {
+    const harness = await startHarness();
+    const { signer } = harness;
+    const old = signer.privateJwk.kid;
+    expect(await kidOf(harness)).to.equal(old);
+
+    const complaints = () => harness.logLines.filter((line) => line.includes('the old one stays'));
+    const stranger = await generateSigningKey({
+      algorithm: 'ES256',
+      kid: undefined,
+      applicationId: undefined,
+    });
+    await replace(signer.signingKey, JSON.stringify(stranger.privateJwk));
+    await eventually(() => complaints().length > 0);
+    expect(await kidOf(harness)).to.equal(old);
+    await replace(signer.signingKey, '{ nonsense');
+    expect(await kidOf(harness)).to.equal(old);
+    expect(JSON.stringify(complaints())).not.to.include(stranger.privateJwk.d);
+
+    for (const algorithm of ['ES256', 'RS256', 'PS256', 'HS256', 'EdDSA'] as const) {
+      const next = await signer.addKey({ algorithm });
+      await replace(signer.signingKey, JSON.stringify(next));
+      await eventually(async () => (await kidOf(harness)) === next.kid);
+    }
+    await harness.stop();
+  });
+
+  it('signs nothing that nobody can verify any more', async () => {
+    const harness = await startHarness();
+    const { signer } = harness;
+    const keys = JSON.parse(await readFile(signer.jwks, 'utf8')) as { keys: object[] };
+    const other = await generateSigningKey({
+      algorithm: 'EdDSA',
+      kid: undefined,
+      applicationId: undefined,
+    });
+    await replace(signer.jwks, JSON.stringify({ keys: [other.verificationJwk] }));
+    await eventually(async () => {
+      const ended = await kidOf(harness).then(
+        () => 'OK',
+        () => 'failed',
+      );
+      return ended === 'failed';
+    });
+    const failure = await failureOf(kidOf(harness));
+    expect(failure).to.include({ code: 'INTERNAL', reason: 'INTERNAL' });
+    await replace(signer.jwks, JSON.stringify(keys));
+    await eventually(async () => {
+      const kid = await kidOf(harness).catch(() => undefined);
+      return kid === signer.privateJwk.kid;
+    });
+    await harness.stop();
+  });
+
+  it('is refused at the start if it is bound, unknown or no key, with a reason', async () => {
+    const harness = await startHarness();
+    const { signer } = harness;
+    const bound = await signer.addKey({
+      algorithm: 'EdDSA',
+      applicationId: harness.source.applicationId,
+    });
+    const unknown = await generateSigningKey({
+      algorithm: 'EdDSA',
+      kid: undefined,
+      applicationId: undefined,
+    });
+    const cases: [file: string, expected: RegExp][] = [
+      [JSON.stringify(bound), /bound to one application/],
+      [
+        JSON.stringify(unknown.privateJwk),
+        /do not pass the keys of SHARE_TOKEN_JWKS: no known key/,
+      ],
+      ['{ "kty": "OKP"', /not JSON/],
+      [JSON.stringify(unknown.verificationJwk), /not a private JWK/],
+    ];
+    for (const [content, expected] of cases) {
+      await writeFile(`${signer.signingKey}.bad`, content);
+      const start = startHarness({
+        environment: {
+          SHARE_TOKEN_JWKS: signer.jwks,
+          SHARE_TOKEN_SIGNING_KEY: `${signer.signingKey}.bad`,
+        },
+      });
+      const error = await start.then(
+        () => undefined,
+        (why: unknown) => why as Error,
+      );
+      expect(error?.message).to.match(/^SHARE_TOKEN_SIGNING_KEY can't be used: /);
+      expect(error?.message).to.match(expected);
+      expect(error?.message).not.to.include(unknown.privateJwk.d);
+    }
+    await harness.stop();
+  });
+});
