@@ -74,7 +74,12 @@ export class SessionImportServer {
     const db = openDatabase({ ...config.database, poolSize: importPool, together: true });
     // Apart, so that callers are known and health is told while every import waits for something.
     const lookUps = openDatabase({ ...config.database, poolSize: lookUpPool });
-    const calls = openDatabase({ ...config.database, poolSize: callPool, together: true });
+    const calls = openDatabase({
+      ...config.database,
+      poolSize: callPool,
+      together: true,
+      texts: true,
+    });
     const databases = [db, lookUps, calls];
     const health = new HealthMonitor(lookUps, serviceNames);
     const closeables: { close(): void }[] = [];

@@ -12,6 +12,7 @@ export const privileges = [
   'write:sessions',
   'write:session-shares',
   'read:session-shares',
+  'read:sessions',
 ] as const;
 export type Privilege = (typeof privileges)[number];
 

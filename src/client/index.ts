@@ -10,6 +10,18 @@ export {
   SessionStatus,
 } from '../gen/sessionimport/v1/session_import';
 export {
+  GetSessionRequest,
+  GetSessionResponse,
+  ListSessionRowsRequest,
+  ListSessionRowsResponse,
+  ListSessionsRequest,
+  ListSessionsResponse,
+  MoreRows,
+  SessionDetails,
+  SessionReadClient,
+} from '../gen/sessionimport/v1/session_read';
+export * from '../gen/sessionimport/v1/session_relations';
+export {
   ListShareTokensRequest,
   ListShareTokensResponse,
   RevokeShareTokenRequest,

@@ -25,6 +25,8 @@ export interface DatabaseOptions {
    * a constant text with bound values: elsewhere one statement at a time is another line of defence.
    */
   readonly together?: boolean;
+  /** Whether calendar dates (`YYYY-MM-DD`) and JSON are read as the texts that they are. */
+  readonly texts?: boolean;
 }
 
 export type Database = Knex;
@@ -61,6 +63,7 @@ export function databaseConfig(options: DatabaseOptions): Knex.Config {
       ...(ssl ? { ssl } : {}),
       charset: 'utf8mb4',
       timezone: 'Z',
+      ...(options.texts ? { dateStrings: ['DATE' as const], jsonStrings: true } : {}),
       // An object given as a value becomes a string and never a piece of SQL.
       stringifyObjects: true,
       multipleStatements: options.together ?? false,

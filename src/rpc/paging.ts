@@ -1,12 +1,21 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { checkRequest, invalidField } from './request';
+import { invalidField } from './request';
 
 /** The items of a page if the request does not say, and the most that it may have (AIP-158). */
-export const usualPageSize = 50;
-export const largestPageSize = 500;
+const usualPageSize = 50;
+const largestPageSize = 500;
 
-const sizeSchema = z.object({ page_size: z.number().min(0, 'must not be negative') });
+/**
+ * How many items a page is to have.
+ *
+ * @param field the request's field that says so.
+ * @throws ServiceError with INVALID_REQUEST if it is negative.
+ */
+export function pageSizeOf(asked: number, field = 'page_size'): number {
+  if (asked < 0) throw invalidField(field, 'must not be negative');
+  return Math.min(asked === 0 ? usualPageSize : asked, largestPageSize);
+}
 
 /** Where a page begins, and how many items it has at most. */
 export interface PageRequest<Cursor> {
@@ -45,9 +54,8 @@ export class Pages<Cursor> {
    * @throws ServiceError with INVALID_REQUEST if the size is negative, or the token of another list.
    */
   read({ pageSize, pageToken }: AskedPage): PageRequest<Cursor> {
-    checkRequest(sizeSchema, { page_size: pageSize });
     return {
-      size: Math.min(pageSize === 0 ? usualPageSize : pageSize, largestPageSize),
+      size: pageSizeOf(pageSize),
       after: pageToken === '' ? undefined : this.parse(pageToken),
     };
   }

@@ -26,6 +26,12 @@ export const optionalId = <T extends Id<string>>() =>
 export const knownValue = (values: readonly number[]) =>
   z.number().refine((value) => values.includes(value), 'must be a value of its enum');
 
+/** A moment that the database can hold. */
+export const moment = z
+  .date('must be a time')
+  .min(new Date('1970-01-01T00:00:00Z'), 'must not be before 1970')
+  .max(new Date('9999-12-31T23:59:59Z'), 'must not be after the year 9999');
+
 const longestVendorData = 255;
 
 /** An application's own name for a person or company: compared byte for byte, never empty. */

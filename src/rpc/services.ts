@@ -1,8 +1,12 @@
 import type { Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { SessionImportService } from '../gen/sessionimport/v1/session_import';
+import { SessionReadService } from '../gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../gen/sessionimport/v1/session_share';
 import type { Context } from './context';
+import { getSession } from './get-session';
 import { importSession } from './import-session';
+import { listSessionRows } from './list-session-rows';
+import { listSessions } from './list-sessions';
 import { listShareTokens } from './list-share-tokens';
 import { revokeShareToken } from './revoke-share-token';
 import { shareSession } from './share-session';
@@ -26,6 +30,14 @@ const services: readonly Service[] = [
       shareSession: shareSession(context),
       revokeShareToken: revokeShareToken(context),
       listShareTokens: listShareTokens(context),
+    }),
+  },
+  {
+    definition: SessionReadService,
+    implement: (context) => ({
+      getSession: getSession(context),
+      listSessionRows: listSessionRows(context),
+      listSessions: listSessions(context),
     }),
   },
 ];

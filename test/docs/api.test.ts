@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import { seedDemo } from '../../src/admin/demo-data';
 import { newId } from '../../src/db/ids';
 import { SessionImportService } from '../../src/gen/sessionimport/v1/session_import';
+import { SessionReadService } from '../../src/gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
 import { shellWithGrpcurl, type Shell } from '../support/grpcurl';
 import { startHarness, type Harness } from '../support/service';
@@ -27,7 +28,7 @@ const examples: readonly Example[] = [
 }));
 
 /** Every method of the contract. */
-const methods = [SessionShareService, SessionImportService]
+const methods = [SessionShareService, SessionImportService, SessionReadService]
   .flatMap((service) => Object.values<{ readonly path: string }>({ ...service }))
   .map(({ path: name }) => name.replace('/sessionimport.v1.', ''));
 
@@ -87,6 +88,12 @@ const learn: Readonly<Record<string, (answer: never) => Record<string, string>>>
   'SessionShare/ShareSession': ({ shareToken }: { shareToken: string }) => ({
     SHARE_TOKEN: shareToken,
   }),
+  'SessionImport/ImportSession': ({ session }: { session: { sessionId: string } }) => ({
+    SESSION_ID: session.sessionId,
+  }),
+  'SessionRead/GetSession': ({ more }: { more: { pageToken: string }[] }) => ({
+    ROWS_PAGE_TOKEN: more[0]?.pageToken ?? '',
+  }),
 };
 
 /**
@@ -115,7 +122,7 @@ function expectLike(actual: unknown, shown: unknown, where: string): void {
 function formOf(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   return value
-    .replace(/^eyJ.*/, '<token>')
+    .replace(/^(eyJ|Wy).*/, '<token>')
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/, '<time>')
     .replace(/[\w-]{43}$/, '<secret>');

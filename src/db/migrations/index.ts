@@ -10,6 +10,8 @@ import * as createSessionImports from './007-create-session-imports';
 import * as recordGateways from './008-record-gateways';
 import * as rememberRequests from './009-remember-requests';
 import * as recordShareTokens from './010-record-share-tokens';
+import * as listUserSessions from './012-list-user-sessions';
+import * as listBusinessSessions from './014-list-business-sessions';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -29,6 +31,8 @@ const all: readonly NamedMigration[] = [
   { file: '008-record-gateways', migration: recordGateways },
   { file: '009-remember-requests', migration: rememberRequests },
   { file: '010-record-share-tokens', migration: recordShareTokens },
+  { file: '012-list-user-sessions', migration: listUserSessions },
+  { file: '014-list-business-sessions', migration: listBusinessSessions },
 ];
 
 /**

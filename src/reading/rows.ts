@@ -1,0 +1,75 @@
+import { toBinary, type SessionId } from '../db/ids';
+import type { Statement } from '../db/query';
+import { kindSchemas, type Relation } from '../import/relations';
+import type { SessionKind } from '../import/session';
+
+/** A row of a relation, by the names of its columns. */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** Where a row stands in its relation, within its session: the values of its {@link keyColumns}. */
+export type RowKey = readonly number[];
+
+/** Some rows of a relation that follow each other. */
+export interface RowRange {
+  /** Begins with the first row behind this one; undefined: with the first of all. */
+  readonly after: RowKey | undefined;
+  /** The most rows. */
+  readonly limit: number;
+}
+
+/** A relation whose rows stand below those of another. */
+export interface ChildRelation {
+  readonly parent: string;
+  /** The column that names the parent's row by its ordinal. */
+  readonly parentOrdinal: string;
+}
+
+/** The relations that stand below others. */
+export const childRelations: ReadonlyMap<string, ChildRelation> = new Map([
+  ['aml_hits', { parent: 'aml_screenings', parentOrdinal: 'screening_ordinal' }],
+  ['key_people', { parent: 'key_people_checks', parentOrdinal: 'check_ordinal' }],
+]);
+
+/** The columns that order the rows of a relation within a session: its primary key, less the session. */
+export function keyColumns(relation: string): readonly string[] {
+  const child = childRelations.get(relation);
+  return child ? [child.parentOrdinal, 'ordinal'] : ['ordinal'];
+}
+
+/** Where a row stands. */
+export function keyOf(relation: string, row: Row): RowKey {
+  return keyColumns(relation).map((column) => row[column] as number);
+}
+
+/** The relations of a kind of session, by name, parents before children. */
+export function relationsOf(kind: SessionKind): readonly Relation[] {
+  return kindSchemas[kind].relations;
+}
+
+/** The statement that reads rows of a relation of a session, in order. */
+export function selectRows(
+  { name, table }: Relation,
+  sessionId: SessionId,
+  { after, limit }: RowRange,
+): Statement {
+  const columns = keyColumns(name);
+  const behind = after === undefined ? undefined : isBehind(columns, after);
+  return {
+    sql: `SELECT * FROM ?? FORCE INDEX (PRIMARY)
+          WHERE session_id = ? ${behind ? `AND (${behind.sql})` : ''}
+          ORDER BY session_id, ${columns.join(', ')} LIMIT ?`,
+    bindings: [table, toBinary(sessionId), ...(behind?.bindings ?? []), limit],
+  };
+}
+
+/** That a key is greater than another, in a form that MySQL turns into a range of the index. */
+function isBehind(
+  [first = '', second]: readonly string[],
+  [a = 0, b = 0]: RowKey,
+): { readonly sql: string; readonly bindings: readonly number[] } {
+  if (second === undefined) return { sql: `${first} > ?`, bindings: [a] };
+  return {
+    sql: `${first} >= ? AND (${first} > ? OR ${second} > ?)`,
+    bindings: [a, a, b],
+  };
+}

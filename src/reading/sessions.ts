@@ -1,0 +1,196 @@
+import type { Knex } from 'knex';
+import {
+  fromBinary,
+  toBinary,
+  type ApplicationId,
+  type SessionId,
+  type WorkflowId,
+} from '../db/ids';
+import { read, readTogether, type Binding } from '../db/query';
+import { kindSchemas } from '../import/relations';
+import { sessionKinds, type SessionKind, type SessionStatus } from '../import/session';
+import { relationsOf, selectRows, type Row, type RowRange } from './rows';
+
+/** A session, as far as it is shown in a list. */
+export interface SessionSummary {
+  readonly kind: SessionKind;
+  readonly sessionId: SessionId;
+  readonly sessionNumber: number;
+  readonly status: SessionStatus;
+  readonly workflowId: WorkflowId;
+  readonly vendorData: string | null;
+  /** Null: it is no copy. */
+  readonly sharedFrom: {
+    readonly sessionId: SessionId;
+    readonly applicationId: ApplicationId;
+  } | null;
+  readonly createdAt: Date;
+}
+
+/** A session with everything that its own row says. */
+export interface SessionDetails extends SessionSummary {
+  /** The secret part of its URL. */
+  readonly sessionToken: string;
+  readonly updatedAt: Date;
+  readonly workflowVersion: number;
+  readonly language: string | null;
+  readonly callback: string | null;
+  /** JSON, as text; null: there is none. */
+  readonly features: string | null;
+  readonly expectedDetails: string | null;
+  readonly contactDetails: string | null;
+  readonly metadata: string | null;
+}
+
+/** The columns of {@link SummaryRow}. */
+export const summaryColumns = `id, session_number, status, workflow_id, vendor_data,
+  shared_from_session_id, shared_from_application_id, created_at`;
+
+/** A row of a sessions table, as far as a list shows it. */
+export interface SummaryRow {
+  readonly kind: SessionKind;
+  readonly id: Buffer;
+  readonly session_number: number;
+  readonly status: SessionStatus;
+  readonly workflow_id: Buffer;
+  readonly vendor_data: Buffer | null;
+  readonly shared_from_session_id: Buffer | null;
+  readonly shared_from_application_id: Buffer | null;
+  readonly created_at: Date;
+}
+
+interface DetailsRow extends SummaryRow {
+  readonly session_token: string;
+  readonly updated_at: Date;
+  readonly workflow_version: number;
+  readonly language: string | null;
+  readonly callback: string | null;
+  readonly features: string | null;
+  readonly expected_details: string | null;
+  readonly contact_details: string | null;
+  readonly metadata: string | null;
+}
+
+/** Makes a summary of a row. */
+export function summaryOf(row: SummaryRow): SessionSummary {
+  const { shared_from_session_id: session, shared_from_application_id: application } = row;
+  return {
+    kind: row.kind,
+    sessionId: fromBinary(row.id),
+    sessionNumber: row.session_number,
+    status: row.status,
+    workflowId: fromBinary(row.workflow_id),
+    vendorData: row.vendor_data?.toString('utf8') ?? null,
+    sharedFrom:
+      session && application
+        ? { sessionId: fromBinary(session), applicationId: fromBinary(application) }
+        : null,
+    createdAt: row.created_at,
+  };
+}
+
+/**
+ * Finds a session of an application. For another application's, it takes the same path as for an id
+ * that nobody has.
+ */
+async function findSession(
+  db: Knex,
+  applicationId: ApplicationId,
+  id: SessionId,
+): Promise<SessionDetails | undefined> {
+  const selects = sessionKinds.map(
+    (kind) =>
+      `SELECT '${kind}' AS kind, ${summaryColumns}, session_token, updated_at, workflow_version,
+         language, callback, features, expected_details, contact_details, metadata
+       FROM ?? WHERE id = ? AND application_id = ?`,
+  );
+  const found = await readTogether<DetailsRow[]>(
+    db,
+    sessionKinds.map((kind, index) => ({
+      sql: selects[index] ?? '',
+      bindings: [kindSchemas[kind].sessions, toBinary(id), toBinary(applicationId)] as Binding[],
+    })),
+  );
+  const [row] = found.flat();
+  return (
+    row && {
+      ...summaryOf(row),
+      sessionToken: row.session_token,
+      updatedAt: row.updated_at,
+      workflowVersion: row.workflow_version,
+      language: row.language,
+      callback: row.callback,
+      features: row.features,
+      expectedDetails: row.expected_details,
+      contactDetails: row.contact_details,
+      metadata: row.metadata,
+    }
+  );
+}
+
+/** A session with rows of its relations, all as they were at one moment. */
+export interface SessionReading {
+  readonly session: SessionDetails;
+  /** By relation, in order. */
+  readonly rows: ReadonlyMap<string, readonly Row[]>;
+}
+
+/**
+ * Reads a session of an application, and the first rows of each of its relations.
+ *
+ * @param db a database that was opened with `together` and `texts`.
+ * @param limit the most rows of each relation.
+ * @returns undefined if the application has no such session.
+ */
+export async function readSession(
+  db: Knex,
+  applicationId: ApplicationId,
+  id: SessionId,
+  limit: number,
+): Promise<SessionReading | undefined> {
+  return atOneMoment(db, async (trx) => {
+    const session = await findSession(trx, applicationId, id);
+    if (!session) return undefined;
+    const relations = relationsOf(session.kind);
+    const rows = await readTogether<Row[]>(
+      trx,
+      relations.map((relation) => selectRows(relation, id, { after: undefined, limit })),
+    );
+    const byRelation = relations.map(({ name }, index) => [name, rows[index] ?? []] as const);
+    return { session, rows: new Map(byRelation) };
+  });
+}
+
+/** Some rows of one relation, and the kind of session that they belong to. */
+export interface RowsReading {
+  readonly kind: SessionKind;
+  /** Undefined: sessions of that kind have no such relation. */
+  readonly rows: readonly Row[] | undefined;
+}
+
+/**
+ * Reads rows of one relation of a session of an application.
+ *
+ * @returns undefined if the application has no such session.
+ */
+export async function readRows(
+  db: Knex,
+  applicationId: ApplicationId,
+  id: SessionId,
+  name: string,
+  range: RowRange,
+): Promise<RowsReading | undefined> {
+  return atOneMoment(db, async (trx) => {
+    const session = await findSession(trx, applicationId, id);
+    if (!session) return undefined;
+    const relation = relationsOf(session.kind).find((each) => each.name === name);
+    if (!relation) return { kind: session.kind, rows: undefined };
+    const { sql, bindings } = selectRows(relation, id, range);
+    return { kind: session.kind, rows: await read<Row>(trx, sql, bindings) };
+  });
+}
+
+/** Lets all that is read be of one moment, without a lock (MySQL 8.4 manual, section 17.7.2.3). */
+function atOneMoment<T>(db: Knex, work: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
+  return db.transaction(work, { isolationLevel: 'repeatable read' });
+}

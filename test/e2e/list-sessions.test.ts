@@ -1,0 +1,216 @@
+import { expect } from 'chai';
+import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
+import {
+  SessionKind as WireKind,
+  SessionStatus as WireStatus,
+  type Session,
+} from '../../src/gen/sessionimport/v1/session_import';
+import {
+  ListSessionsRequest,
+  SessionReadService,
+} from '../../src/gen/sessionimport/v1/session_read';
+import type { SessionKind } from '../../src/import/session';
+import { sessionOf } from '../support/client';
+import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { startHarness, type Harness } from '../support/service';
+
+describe('ListSessions', () => {
+  let harness: Harness;
+  before(async () => {
+    harness = await startHarness();
+  });
+  after(() => harness.stop());
+
+  const list = ({ apiKey }: Tenant, request: Partial<ListSessionsRequest> = {}) =>
+    harness.client.call(
+      SessionReadService.listSessions,
+      apiKey,
+      ListSessionsRequest.fromPartial(request),
+    );
+
+  /** All pages of a list, and how many there were. */
+  const all = async (
+    tenant: Tenant,
+    request: Partial<ListSessionsRequest>,
+  ): Promise<{ sessions: Session[]; pages: number }> => {
+    const sessions: Session[] = [];
+    let pages = 0;
+    let pageToken = '';
+    do {
+      const page = await list(tenant, { ...request, pageToken });
+      sessions.push(...page.sessions);
+      pageToken = page.nextPageToken;
+      pages++;
+    } while (pageToken !== '');
+    return { sessions, pages };
+  };
+
+  const idsOf = ({ sessions }: { readonly sessions: readonly Session[] }): string[] =>
+    sessions.map(({ sessionId }) => sessionId);
+
+  const importInto = async (
+    to: Tenant,
+    kind: SessionKind,
+    original: SessionId,
+    more: object = {},
+  ): Promise<Session> => {
+    const { signer, source, client } = harness;
+    const shareToken = await signer.share(source, to, kind, original);
+    const workflowId = to.workflows[kind];
+    return sessionOf(await client.import(to.apiKey, { shareToken, workflowId, ...more }));
+  };
+
+  it('shows sessions of both kinds, newest first, as the import has told of them but for the URL', async () => {
+    const { db, source } = harness;
+    const tenant = await createTenant(db);
+    const told: Session[] = [];
+    for (const kind of ['user', 'business', 'user'] as const) {
+      const original = await createSession(db, source, kind);
+      told.unshift(await importInto(tenant, kind, original, { vendorData: `a ${kind}` }));
+    }
+    const { sessions, nextPageToken } = await list(tenant);
+    expect(sessions).to.deep.equal(told.map((session) => ({ ...session, sessionUrl: '' })));
+    expect(nextPageToken).to.equal('');
+  });
+
+  it('gives pages over both kinds, each session once, also those of one moment', async () => {
+    const { db } = harness;
+    const tenant = await createTenant(db);
+    const moments = [
+      '2026-01-02 03:04:05.000001',
+      '2026-01-02 03:04:05.000001',
+      '2026-01-02 03:04:05.000002',
+      '2026-01-02 03:04:05.000999',
+      '2026-01-02 03:04:05.001000',
+    ];
+    const expected: { id: string; moment: string }[] = [];
+    for (const moment of [...moments, ...moments]) {
+      for (const kind of ['user', 'business'] as const) {
+        const id = await createSession(db, tenant, kind, { created_at: moment });
+        expected.push({ id, moment });
+      }
+    }
+    expected.sort((a, b) => (a.moment + a.id < b.moment + b.id ? 1 : -1));
+    for (const pageSize of [1, 3, 7, 20, 500]) {
+      const { sessions, pages } = await all(tenant, { pageSize });
+      expect(idsOf({ sessions })).to.deep.equal(expected.map(({ id }) => id));
+      expect(pages).to.equal(Math.ceil(expected.length / pageSize));
+    }
+  });
+
+  it('chooses by kind, status, vendor, origin and time, and by all of them together', async () => {
+    const { db, source } = harness;
+    const tenant = await createTenant(db);
+    const originals = {
+      user: await createSession(db, source, 'user', { status: 'Declined' }),
+      business: await createSession(db, source, 'business'),
+    };
+    const user = await importInto(tenant, 'user', originals.user, {
+      vendorData: 'Ana',
+      trustReview: true,
+    });
+    const business = await importInto(tenant, 'business', originals.business, {
+      vendorData: 'Ana',
+    });
+    const old = await createSession(db, tenant, 'user', {
+      created_at: new Date('2020-02-02T00:00:00Z'),
+      status: 'In Progress',
+    });
+    const found = async (request: Partial<ListSessionsRequest>): Promise<string[]> =>
+      idsOf(await all(tenant, request));
+    const ids = { user: user.sessionId, business: business.sessionId };
+
+    expect(await found({})).to.deep.equal([ids.business, ids.user, old]);
+    expect(await found({ sessionKind: WireKind.SESSION_KIND_USER })).to.deep.equal([ids.user, old]);
+    expect(await found({ sessionKind: WireKind.SESSION_KIND_BUSINESS })).to.deep.equal([
+      ids.business,
+    ]);
+    const { SESSION_STATUS_DECLINED, SESSION_STATUS_IN_PROGRESS } = WireStatus;
+    expect(await found({ statuses: [SESSION_STATUS_DECLINED] })).to.deep.equal([ids.user]);
+    expect(
+      await found({ statuses: [SESSION_STATUS_IN_PROGRESS, SESSION_STATUS_DECLINED] }),
+    ).to.deep.equal([ids.user, old]);
+    expect(await found({ vendorData: 'Ana' })).to.deep.equal([ids.business, ids.user]);
+    for (const vendorData of ['ana', 'Ana ', 'Aná']) {
+      expect(await found({ vendorData })).to.deep.equal([]);
+    }
+    expect(await found({ sharedFromSession: originals.business })).to.deep.equal([ids.business]);
+    expect(await found({ sharedFromSession: newId() })).to.deep.equal([]);
+    const sharedFromApplication = source.applicationId;
+    expect(await found({ sharedFromApplication })).to.deep.equal([ids.business, ids.user]);
+    expect(await found({ sharedFromApplication: newId() })).to.deep.equal([]);
+    const moment = new Date('2020-02-02T00:00:00Z');
+    expect(await found({ createdUntil: moment })).to.deep.equal([]);
+    expect(await found({ createdUntil: new Date(moment.getTime() + 1) })).to.deep.equal([old]);
+    expect(await found({ createdSince: moment })).to.deep.equal([ids.business, ids.user, old]);
+    expect(await found({ createdSince: new Date(moment.getTime() + 1) })).to.deep.equal([
+      ids.business,
+      ids.user,
+    ]);
+    const everything = {
+      sessionKind: WireKind.SESSION_KIND_USER,
+      statuses: [SESSION_STATUS_DECLINED],
+      vendorData: 'Ana',
+      sharedFromSession: originals.user,
+      sharedFromApplication,
+      createdSince: moment,
+      createdUntil: new Date(Date.now() + 60_000),
+    };
+    expect(await found(everything)).to.deep.equal([ids.user]);
+    for (const other of [
+      { sessionKind: WireKind.SESSION_KIND_BUSINESS },
+      { statuses: [SESSION_STATUS_IN_PROGRESS] },
+      { vendorData: 'Bob' },
+      { sharedFromSession: originals.business },
+      { sharedFromApplication: tenant.applicationId },
+      { createdSince: everything.createdUntil },
+    ]) {
+      expect(await found({ ...everything, ...other })).to.deep.equal([]);
+    }
+  });
+
+  it('shows nobody the sessions of another application', async () => {
+    const { db } = harness;
+    const [tenant, other] = [await createTenant(db), await createTenant(db)];
+    const id = await createSession(db, tenant, 'user');
+    expect(idsOf(await list(tenant))).to.deep.equal([id]);
+    expect(idsOf(await list(other))).to.deep.equal([]);
+    expect(idsOf(await list(other, { sharedFromSession: id }))).to.deep.equal([]);
+  });
+
+  it('does not walk through all sessions for the few that are wanted', async () => {
+    const { db } = harness;
+    const tenant = await createTenant(db);
+    const seldom: string[] = [];
+    for (const status of ['Abandoned', 'Approved', 'Abandoned'] as const) {
+      const id = await createSession(db, tenant, 'user', { status });
+      if (status === 'Abandoned') seldom.unshift(id);
+      await copyOften(harness, id);
+    }
+    const request = { statuses: [WireStatus.SESSION_STATUS_ABANDONED], pageSize: 5 };
+    const first = await list(tenant, request);
+    expect(seldom).to.have.length(2);
+    expect(idsOf(first)).to.have.length.below(2);
+    expect(first.nextPageToken).not.to.equal('');
+    const { sessions, pages } = await all(tenant, request);
+    expect(idsOf({ sessions })).to.deep.equal(seldom);
+    expect(pages).to.be.within(2, 5);
+    expect(idsOf(await all(tenant, { pageSize: 500 }))).to.have.length(3 + 3 * 4_096);
+  });
+});
+
+/** Adds 4,096 sessions like one, but expired. */
+async function copyOften({ db }: Harness, id: SessionId): Promise<void> {
+  const four = '(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3)';
+  const joined = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => `${four} ${name}`).join(' JOIN ');
+  const place = 'a.n + 4 * (b.n + 4 * (c.n + 4 * (d.n + 4 * (e.n + 4 * f.n))))';
+  await db.raw(
+    `INSERT INTO user_sessions (id, application_id, session_number, session_token, status,
+       workflow_id, workflow_version, created_at, updated_at)
+     SELECT UNHEX(REPLACE(UUID(), '-', '')), s.application_id, s.session_number * 100000 + ${place},
+       CONCAT(LEFT(s.session_token, 40), '-', ${place}), 'Expired', s.workflow_id,
+       s.workflow_version, s.created_at, s.updated_at
+     FROM user_sessions s JOIN ${joined} WHERE s.id = ?`,
+    [toBinary(toId(id))],
+  );
+}
