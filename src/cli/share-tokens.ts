@@ -75,8 +75,13 @@ export function shareTokenCommand() {
           wholeNumberArgument(1, longestLifetime),
           3600,
         )
+        .option(
+          '--include-linked-sessions',
+          'for a business session: share those of its key people with it',
+        )
         .option('--json', 'print JSON')
-        .action(async ({ key, session: sessionId, for: forApplicationId, ttl, json }) => {
+        .action(async ({ key, session: sessionId, for: forApplicationId, ttl, ...options }) => {
+          const { includeLinkedSessions = false, json } = options;
           const privateJwk = await readPrivateKey(key);
           const session = await withDatabase(async (db) => {
             await requireApplication(db, forApplicationId);
@@ -85,6 +90,9 @@ export function shareTokenCommand() {
           if (!session) throw new Error(`there is no session ${sessionId}`);
           if (session.applicationId === forApplicationId) {
             throw new Error('the session is of that application: it can not share with itself');
+          }
+          if (includeLinkedSessions && session.kind !== 'business') {
+            throw new Error('only a business session has linked sessions');
           }
           const signsFor = privateJwk.application_id;
           if (signsFor !== undefined && signsFor !== session.applicationId) {
@@ -98,6 +106,7 @@ export function shareTokenCommand() {
             fromApplicationId: session.applicationId,
             forApplicationId,
             lifetime: ttl,
+            includeLinkedSessions,
           });
           printFacts(
             {
@@ -105,6 +114,7 @@ export function shareTokenCommand() {
               session_kind: session.kind,
               from_application_id: session.applicationId,
               for_application_id: forApplicationId,
+              linked_sessions: includeLinkedSessions,
               expires_in_seconds: ttl,
             },
             { json },

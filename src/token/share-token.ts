@@ -14,6 +14,8 @@ export interface VerifiedShareToken {
   readonly sessionId: SessionId;
   readonly fromApplicationId: ApplicationId;
   readonly forApplicationId: ApplicationId;
+  /** Whether the sessions of the key people of a business session are shared with it. */
+  readonly linkedSessions: boolean;
   readonly trace: TokenTrace;
 }
 

@@ -48,6 +48,8 @@ export interface Share {
   readonly lifetime: number;
   /** Undefined: now. Tokens count whole seconds. */
   readonly issuedAt?: Date;
+  /** Whether the sessions of the key people of a business session are shared with it; undefined: no. */
+  readonly includeLinkedSessions?: boolean;
 }
 
 /** Signs a share token for a session. */
@@ -60,6 +62,7 @@ export async function signShareToken(privateJwk: JWK, share: Share): Promise<str
     session_kind: share.kind,
     from_application_id: share.fromApplicationId,
     for_application_id: share.forApplicationId,
+    ...(share.includeLinkedSessions ? { linked_sessions: true } : {}),
     jti: share.id ?? newId<ShareTokenId>(),
   })
     .setProtectedHeader({ alg, kid, typ: 'JWT' })

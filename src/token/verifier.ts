@@ -32,6 +32,9 @@ const claimsSchema = z.object({
     .default('user'),
   iat: numericDate('iat'),
   exp: numericDate('exp'),
+  // One token names one session. Those of its key people are other sessions, with more about people:
+  // they are shared only if it says so.
+  linked_sessions: z.boolean('claim linked_sessions must be true or false').default(false),
   jti: z
     .string('claim jti must be a string')
     .max(255, 'claim jti has over 255 characters')
@@ -69,6 +72,7 @@ export class ShareTokenVerifier {
       sessionId: claims.session_id,
       fromApplicationId: claims.from_application_id,
       forApplicationId: claims.for_application_id,
+      linkedSessions: claims.linked_sessions,
       trace: {
         digest: createHash('sha256').update(signedPart).digest(),
         keyId: key.kid,

@@ -147,14 +147,15 @@ describe('the command line', () => {
     await json(
       ...['signing-key', 'generate', '--out', key, '--jwks', jwks, '--application', importing],
     );
-    const sign = (target: string) =>
+    const sign = (target: string, ...options: string[]) =>
       failure(
         { DATABASE_URL: url },
         ...['share-token', 'sign', '--key', key, '--session', seeded['user_session_id'] ?? ''],
-        ...['--for', target],
+        ...['--for', target, ...options],
       );
     expect(await sign(seeded['source_application_id'] ?? '')).to.include('share with itself');
     expect(await sign(importing)).to.include('signs for another application');
+    expect(await sign(importing, '--include-linked-sessions')).to.include('only a business session');
   });
 
   it('says that a database is not up to date, and what to do', async () => {

@@ -213,6 +213,7 @@ describe('a share token', () => {
       iat: [null, '1', true, '', {}, [], -1],
       exp: [null, '9999999999', true, '', {}, [], 1e300],
       jti: [null, 1, true, {}, [], 'x'.repeat(256)],
+      linked_sessions: [null, 0, 1, '', 'true', {}, [], [true]],
     };
     for (const [claim, values] of Object.entries(wrongValues)) {
       it(`with a wrong ${claim}`, async () => {
@@ -220,7 +221,7 @@ describe('a share token', () => {
           await expectRefused(await signRaw({ ...claims(), [claim]: value }));
         }
       });
-      if (claim === 'session_kind' || claim === 'jti') continue;
+      if (['session_kind', 'jti', 'linked_sessions'].includes(claim)) continue;
       it(`without ${claim}`, async () => {
         await expectRefused(await signRaw({ ...claims(), [claim]: undefined }));
       });
