@@ -34,6 +34,7 @@ export type Problem =
   | { readonly reason: 'SHARE_TOKEN_INVALID'; readonly why: string }
   | { readonly reason: 'SHARE_TOKEN_EXPIRED'; readonly expiredAt: Date }
   | { readonly reason: 'SHARE_TOKEN_NOT_FOR_APPLICATION'; readonly applicationId: ApplicationId }
+  | { readonly reason: 'LINKED_SESSIONS_NOT_SHARED'; readonly sourceSessionId: SessionId }
   | {
       readonly reason: 'SESSION_ALREADY_IMPORTED';
       readonly sessionId: SessionId;

@@ -49,6 +49,7 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
   SHARE_TOKEN_INVALID: { reason: 'SHARE_TOKEN_INVALID', why: 'it is not a JWT' },
   SHARE_TOKEN_EXPIRED: { reason: 'SHARE_TOKEN_EXPIRED', expiredAt: new Date(0) },
   SHARE_TOKEN_NOT_FOR_APPLICATION: { reason: 'SHARE_TOKEN_NOT_FOR_APPLICATION', applicationId },
+  LINKED_SESSIONS_NOT_SHARED: { reason: 'LINKED_SESSIONS_NOT_SHARED', sourceSessionId: sessionId },
   SESSION_ALREADY_IMPORTED: {
     reason: 'SESSION_ALREADY_IMPORTED',
     sessionId,

@@ -4,6 +4,7 @@ export {
   ErrorReason,
   ImportSessionRequest,
   ImportSessionResponse,
+  LinkedSession,
   Session,
   SessionImportClient,
   SessionKind,

@@ -95,9 +95,10 @@ async function enter(trx: Transaction, claims: readonly Claim[]): Promise<number
     call.request.trustReview,
     call.request.actor.apiKeyId && toBinary(call.request.actor.apiKeyId),
     call.request.actor.gateway,
-    call.request.token.digest,
-    call.request.token.keyId,
-    call.request.token.id,
+    call.request.grounds.token?.digest ?? null,
+    call.request.grounds.token?.keyId ?? null,
+    call.request.grounds.token?.id ?? null,
+    call.request.grounds.linkedTo && toBinary(call.request.grounds.linkedTo),
     call.createdAt,
     kept.request_id,
     kept.request_digest,
@@ -108,7 +109,7 @@ async function enter(trx: Transaction, claims: readonly Claim[]): Promise<number
     `INSERT IGNORE INTO session_imports
        (application_id, source_session_id, source_application_id, session_kind, source_status,
         session_id, trust_review, api_key_id, gateway, token_digest, token_key_id, token_id,
-        created_at, request_id, request_digest, answer)
+        linked_to_session_id, created_at, request_id, request_digest, answer)
      VALUES ?`,
     [entries],
   );

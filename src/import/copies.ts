@@ -2,9 +2,9 @@ import { Overtaken } from '../db/errors';
 import { toBinary, type VendorEntityId } from '../db/ids';
 import { writeTogether, type Binding, type Statement } from '../db/query';
 import type { ClonePlan } from './clone-plan';
-import type { AdmittedImport, PlannedImport, Transaction } from './planned-import';
+import type { AdmittedImport, LinkedImport, Transaction } from './planned-import';
 import { carriedColumns, freshColumns, type FreshColumn, type KindSchema } from './relations';
-import type { ClonedRows, ImportedSession, SessionStatus } from './session';
+import type { CopiedSession, ImportedSession, LinkedSession, SessionStatus } from './session';
 import type { VendorEntities } from './vendor-entities';
 
 /** The status that a copy starts with. */
@@ -12,29 +12,31 @@ export function statusOfCopy({ request, source }: AdmittedImport): SessionStatus
   return request.trustReview ? source.status : 'In Review';
 }
 
-/** The session that a call makes: all of it is known before it is made. */
+/** The session that a call makes, with those it takes along: all of it is known before it is made. */
 export function sessionOf(call: AdmittedImport): ImportedSession {
-  return importedSession(call, statusOfCopy(call), call.source.rows.relations);
+  return { ...copyOf(call), linkedSessions: call.linked.map(linkedSessionOf) };
 }
 
-/** What is told of a copy. */
-export function importedSession(
-  { request, sessionId, sessionNumber, sessionToken, createdAt }: PlannedImport,
-  status: SessionStatus,
-  clonedRows: readonly ClonedRows[],
-): ImportedSession {
+function linkedSessionOf(linked: LinkedImport): LinkedSession {
+  return linked.type === 'to copy'
+    ? { ...copyOf(linked.call), importedBefore: false }
+    : { ...linked.copy, clonedRows: [], importedBefore: true };
+}
+
+function copyOf(call: AdmittedImport): CopiedSession {
+  const { request, sessionId, sessionNumber, sessionToken, createdAt, source } = call;
   return {
     sessionId,
     sessionNumber,
     sessionToken,
     kind: request.kind,
-    status,
+    status: statusOfCopy(call),
     workflowId: request.workflowId,
     vendorData: request.vendorData,
     sourceSessionId: request.sourceSessionId,
     sourceApplicationId: request.sourceApplicationId,
     createdAt,
-    clonedRows,
+    clonedRows: source.rows.relations,
   };
 }
 
@@ -164,6 +166,8 @@ function appendImportLogs(schema: KindSchema, calls: readonly AdmittedImport[]):
           shared_from_application: call.request.sourceApplicationId,
           original_status: call.source.status,
           trust_review: call.request.trustReview,
+          // A session that came by itself is linked to none: the entry is what it always was.
+          linked_to_session: call.request.grounds.linkedTo ?? undefined,
         }),
         call.createdAt,
       ]),

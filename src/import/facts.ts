@@ -58,7 +58,12 @@ export interface LedgerEntry {
 /** The ledger's primary key, as text whose order is that of the key. */
 export type LedgerKey = `${ApplicationId}/${SessionId}`;
 
-export function ledgerKey({ request }: PlannedImport): LedgerKey {
+/** Whatever asks for the import of a session. */
+interface Asking {
+  readonly request: Pick<ImportRequest, 'applicationId' | 'sourceSessionId'>;
+}
+
+export function ledgerKey({ request }: Asking): LedgerKey {
   return `${request.applicationId}/${request.sourceSessionId}`;
 }
 
@@ -94,7 +99,8 @@ function mayHaveBeenDone(call: PlannedImport, facts: Facts): boolean {
   return call.request.remembered !== null && judge(call, facts).type === 'refused';
 }
 
-type LedgerRow = KeptRow &
+/** A row of {@link selectLedger}. */
+export type LedgerRow = KeptRow &
   Readonly<Record<'application_id' | 'source_session_id' | 'session_id', Buffer>>;
 
 /** Reads whose claims stand in the ledger, among the sessions that the calls are about. */
@@ -106,7 +112,8 @@ export async function readLedger(
   return ledgerOf(await read<LedgerRow>(trx, sql, bindings));
 }
 
-function selectLedger(calls: readonly PlannedImport[]): Statement {
+/** The statement that reads the ledger's entries for the sessions that the calls are about. */
+export function selectLedger(calls: readonly Asking[]): Statement {
   const keys = calls.map(({ request }) => [
     toBinary(request.applicationId),
     toBinary(request.sourceSessionId),
@@ -119,7 +126,8 @@ function selectLedger(calls: readonly PlannedImport[]): Statement {
   };
 }
 
-function ledgerOf(rows: readonly LedgerRow[]): ReadonlyMap<LedgerKey, LedgerEntry> {
+/** What {@link selectLedger} has found. */
+export function ledgerOf(rows: readonly LedgerRow[]): ReadonlyMap<LedgerKey, LedgerEntry> {
   return new Map(
     rows.map((row) => [
       `${fromBinary<ApplicationId>(row.application_id)}/${fromBinary<SessionId>(row.source_session_id)}`,
@@ -136,7 +144,8 @@ interface WorkflowRow {
 }
 
 function selectWorkflows(calls: readonly PlannedImport[]): Statement {
-  const ids = new Set(calls.map(({ request }) => request.workflowId));
+  const named = calls.flatMap(({ request }) => [request.workflowId, request.linkedWorkflowId]);
+  const ids = new Set(named.filter((id) => id !== null));
   return {
     sql: 'SELECT id, application_id, kind, version FROM workflows WHERE id IN (?)',
     bindings: [[...ids].map(toBinary)],
@@ -152,39 +161,58 @@ function workflowsOf(rows: readonly WorkflowRow[]): ReadonlyMap<WorkflowId, Work
   );
 }
 
-interface SourceRow {
+/** A row of the first of {@link selectSources}. */
+export interface SourceRow {
   readonly id: Buffer;
   readonly application_id: Buffer;
   readonly status: SessionStatus;
 }
 
-/**
- * Share-locks the source sessions, in key order, until the transaction ends, and reads the workflows
- * and how many rows there are to copy.
- *
- * Whoever changes a session's relations holds its row exclusively; so what is counted and copied
- * afterwards is one version of the session, although READ COMMITTED gives every statement a new
- * snapshot.
- */
+/** Locks the source sessions until the transaction ends, and reads the workflows. */
 async function lockSources(
   trx: Transaction,
   plan: ClonePlan,
   calls: readonly PlannedImport[],
 ): Promise<Pick<Facts, 'sources' | 'workflows' | 'revoked'>> {
   if (calls.length === 0) return { sources: new Map(), workflows: new Map(), revoked: new Set() };
-  const ids = inKeyOrder(
-    [...new Set(calls.map(({ request }) => request.sourceSessionId))],
-    (id) => id,
-  );
-  const [locked, workflows, counted, revoked] = await readTogether<
-    [SourceRow, WorkflowRow, RowCountRow, RevokedRow]
+  const ids = calls.map(({ request }) => request.sourceSessionId);
+  const [locked, counted, workflows, revoked] = await readTogether<
+    [SourceRow, RowCountRow, WorkflowRow, RevokedRow]
   >(trx, [
-    selectAndLock(plan.schema, ids),
+    ...selectSources(plan, ids),
     selectWorkflows(calls),
-    selectRowCounts(plan, ids),
     // Behind the locks: whoever takes a token back holds the session while doing so.
     selectRevoked(calls),
   ]);
+  return {
+    sources: sourcesOf(plan, locked, counted),
+    workflows: workflowsOf(workflows),
+    revoked: revokedOf(revoked),
+  };
+}
+
+/**
+ * The statements that share-lock source sessions, in key order, until the transaction ends, and count
+ * how many rows there are to copy.
+ *
+ * Whoever changes a session's relations holds its row exclusively; so what is counted and copied
+ * afterwards is one version of the session, although READ COMMITTED gives every statement a new
+ * snapshot.
+ */
+export function selectSources(
+  plan: ClonePlan,
+  wanted: readonly SessionId[],
+): readonly [Statement, Statement] {
+  const ids = inKeyOrder([...new Set(wanted)], (id) => id);
+  return [selectAndLock(plan.schema, ids), selectRowCounts(plan, ids)];
+}
+
+/** What {@link selectSources} has found, by session. */
+export function sourcesOf(
+  plan: ClonePlan,
+  locked: readonly SourceRow[],
+  counted: readonly RowCountRow[],
+): ReadonlyMap<SessionId, Source> {
   const counts = rowCounts(plan, counted);
   const sources = new Map<SessionId, Source>();
   for (const { id: bytes, application_id: applicationId, status } of locked) {
@@ -192,7 +220,7 @@ async function lockSources(
     const rows = counts.get(id);
     if (rows) sources.set(id, { applicationId: fromBinary(applicationId), status, rows });
   }
-  return { sources, workflows: workflowsOf(workflows), revoked: revokedOf(revoked) };
+  return sources;
 }
 
 type RevokedRow = Readonly<Record<'id' | 'application_id', Buffer>>;
@@ -216,8 +244,9 @@ function revokedOf(rows: readonly RevokedRow[]): ReadonlySet<RevocationKey> {
 }
 
 /** The id under which a call's token is recorded, if this service has made it. */
-function shareTokenId({ token }: ImportRequest): ShareTokenId | undefined {
-  return token.id !== null && isUuid(token.id) ? toId(token.id) : undefined;
+function shareTokenId({ grounds }: ImportRequest): ShareTokenId | undefined {
+  const id = grounds.token?.id ?? null;
+  return id !== null && isUuid(id) ? toId(id) : undefined;
 }
 
 function selectAndLock(schema: KindSchema, ids: readonly SessionId[]): Statement {
@@ -232,7 +261,13 @@ function selectAndLock(schema: KindSchema, ids: readonly SessionId[]): Statement
 
 /** What the facts say of a call. */
 export type Verdict =
-  | { readonly type: 'admitted'; readonly source: Source; readonly workflow: Workflow }
+  | {
+      readonly type: 'admitted';
+      readonly source: Source;
+      readonly workflow: Workflow;
+      /** For the sessions of key people; null: they stay behind. */
+      readonly linkedWorkflow: Workflow | null;
+    }
   | { readonly type: 'refused'; readonly problem: Problem }
   /** An earlier try of this very call was committed; only its answer got lost. */
   | { readonly type: 'done before' }
@@ -242,7 +277,7 @@ export type Verdict =
 /** Judges a call by the order of `ErrorReason`: the first condition that applies refuses it. */
 export function judge(call: PlannedImport, facts: Facts): Verdict {
   const { request, sessionId } = call;
-  const { sourceSessionId, sourceApplicationId, workflowId, kind } = request;
+  const { sourceSessionId, sourceApplicationId, workflowId, linkedWorkflowId, kind } = request;
 
   const existing = facts.ledger.get(ledgerKey(call));
   if (existing?.sessionId === sessionId && !request.remembered) return { type: 'done before' };
@@ -270,16 +305,23 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   if (workflow?.applicationId !== request.applicationId) {
     return refused({ reason: 'WORKFLOW_NOT_FOUND', workflowId });
   }
-  if (workflow.kind !== kind) {
-    const workflowKind = workflow.kind;
-    return refused({
-      reason: 'WORKFLOW_KIND_MISMATCH',
-      workflowId,
-      workflowKind,
-      sessionKind: kind,
-    });
+  const linkedWorkflow = linkedWorkflowId === null ? null : facts.workflows.get(linkedWorkflowId);
+  if (linkedWorkflowId !== null && linkedWorkflow?.applicationId !== request.applicationId) {
+    return refused({ reason: 'WORKFLOW_NOT_FOUND', workflowId: linkedWorkflowId });
   }
-  return { type: 'admitted', source, workflow };
+  if (workflow.kind !== kind) return refused(kindMismatch(workflowId, workflow, kind));
+  if (linkedWorkflowId !== null && linkedWorkflow && linkedWorkflow.kind !== 'user') {
+    return refused(kindMismatch(linkedWorkflowId, linkedWorkflow, 'user'));
+  }
+  return { type: 'admitted', source, workflow, linkedWorkflow: linkedWorkflow ?? null };
+}
+
+function kindMismatch(
+  workflowId: WorkflowId,
+  { kind: workflowKind }: Workflow,
+  sessionKind: SessionKind,
+): Problem {
+  return { reason: 'WORKFLOW_KIND_MISMATCH', workflowId, workflowKind, sessionKind };
 }
 
 /** Judges a call whose session has been imported. */

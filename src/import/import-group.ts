@@ -1,13 +1,19 @@
-import { fromBinary, toBinary, type SessionId } from '../db/ids';
-import { readTogether } from '../db/query';
+import type { SessionId } from '../db/ids';
 import { ServiceError, type Problem } from '../errors';
 import { claimSessions } from './claims';
 import type { ClonePlan } from './clone-plan';
-import { importedSession, sessionOf, writeCopies } from './copies';
+import { sessionOf, writeCopies } from './copies';
 import { gatherFacts, judge, judgeImported, ledgerKey, type Facts, type LedgerKey } from './facts';
+import {
+  claimLinkedSessions,
+  copyLinkedSessions,
+  findLinkedSessions,
+  readBackLinked,
+} from './linked-sessions';
 import type { AdmittedImport, PlannedImport, Transaction } from './planned-import';
-import { rowCounts, selectRowCounts, type RowCountRow } from './row-counts';
-import type { ClonedRows, ImportedSession, KeptAnswer, SessionStatus } from './session';
+import { readBack } from './read-back';
+import type { ImportedSession, KeptAnswer, SessionKind } from './session';
+import type { SessionNumbers } from './session-numbers';
 import { planVendorEntities } from './vendor-entities';
 
 /** How many rows a group copies at most, and how many a session of it may have. */
@@ -35,6 +41,13 @@ export type Outcome =
 /** How each call of a group ended, by the id that its copy has or would have had. */
 export type Outcomes = Map<SessionId, Outcome>;
 
+/** What groups work with, whatever they import. */
+export interface Tools {
+  readonly plans: Readonly<Record<SessionKind, ClonePlan>>;
+  /** For sessions that are not known before the group runs. */
+  readonly numbers: SessionNumbers;
+}
+
 /**
  * Imports a group: calls of one kind, in one transaction, each settled by itself. This is the only
  * way in which a session is imported, alone or with others.
@@ -42,14 +55,18 @@ export type Outcomes = Map<SessionId, Outcome>;
  * The number of round trips depends neither on the number of calls nor on the number of rows.
  *
  * @param trx a transaction at READ COMMITTED. The outcomes hold once it is committed.
+ * @param calls of which one that takes linked sessions along is the only one.
  * @param limits what there is room for; other calls are postponed.
  */
 export async function importGroup(
   trx: Transaction,
-  plan: ClonePlan,
+  tools: Tools,
+  kind: SessionKind,
   calls: readonly PlannedImport[],
   limits: RowLimits,
 ): Promise<Outcomes> {
+  const { plans, numbers } = tools;
+  const plan = plans[kind];
   const outcomes: Outcomes = new Map();
   const admitted: AdmittedImport[] = [];
   const doneBefore: PlannedImport[] = [];
@@ -61,8 +78,11 @@ export async function importGroup(
     else if (verdict.type === 'answered before') outcomes.set(call.sessionId, verdict);
     else if (verdict.type === 'done before') doneBefore.push(call);
     else {
-      const { source, workflow } = verdict;
-      const checked: AdmittedImport = { ...call, source, workflow };
+      const { source, workflow, linkedWorkflow } = verdict;
+      const linked = linkedWorkflow
+        ? await findLinkedSessions(trx, plans.user, call, linkedWorkflow, numbers)
+        : [];
+      const checked: AdmittedImport = { ...call, source, workflow, linked };
       if (!call.request.validateOnly) admitted.push(checked);
       else outcomes.set(call.sessionId, { type: 'validated', session: sessionOf(checked) });
     }
@@ -71,8 +91,8 @@ export async function importGroup(
   for (const { call, rows } of postponed) {
     outcomes.set(call.sessionId, { type: 'postponed', rows });
   }
-  if (fitting.length > 0) await makeCopies(trx, plan, fitting, facts, outcomes);
-  if (doneBefore.length > 0) await readBackCopies(trx, plan, doneBefore, outcomes);
+  if (fitting.length > 0) await makeCopies(trx, tools, kind, fitting, facts, outcomes);
+  if (doneBefore.length > 0) await readBackCopies(trx, tools, kind, doneBefore, outcomes);
   return outcomes;
 }
 
@@ -107,7 +127,8 @@ function fitInto(
 /** Claims the sessions, and copies those that were won. */
 async function makeCopies(
   trx: Transaction,
-  plan: ClonePlan,
+  { plans }: Tools,
+  kind: SessionKind,
   calls: readonly AdmittedImport[],
   facts: Facts,
   outcomes: Outcomes,
@@ -120,9 +141,13 @@ async function makeCopies(
   for (const call of reused) outcomes.set(call.sessionId, failed({ reason: 'REQUEST_ID_REUSED' }));
   if (won.length === 0) return;
 
-  const entities = planVendorEntities(plan.schema, won, facts.vendorEntities);
-  await writeCopies(trx, plan, won, entities);
-  for (const call of won) {
+  const claimed: AdmittedImport[] = [];
+  for (const call of won) claimed.push(await claimLinkedSessions(trx, plans.user, call));
+  const plan = plans[kind];
+  const entities = planVendorEntities(plan.schema, claimed, facts.vendorEntities);
+  await writeCopies(trx, plan, claimed, entities);
+  for (const call of claimed) {
+    await copyLinkedSessions(trx, plans.user, call);
     outcomes.set(call.sessionId, { type: 'imported', session: sessionOf(call) });
   }
 }
@@ -130,45 +155,23 @@ async function makeCopies(
 /** Answers the calls that an earlier try has carried out, from what it left behind. */
 async function readBackCopies(
   trx: Transaction,
-  plan: ClonePlan,
+  { plans }: Tools,
+  kind: SessionKind,
   calls: readonly PlannedImport[],
   outcomes: Outcomes,
 ): Promise<void> {
   const ids = calls.map(({ sessionId }) => sessionId);
-  const [sessions, counted] = await readTogether<
-    [{ readonly id: Buffer; readonly status: SessionStatus }, RowCountRow]
-  >(trx, [
-    {
-      sql: 'SELECT id, status FROM ?? WHERE id IN (?)',
-      bindings: [plan.schema.sessions, ids.map(toBinary)],
-    },
-    selectRowCounts(plan, ids),
-  ]);
-  const statuses = new Map(sessions.map(({ id, status }) => [fromBinary<SessionId>(id), status]));
-  const counts = rowCounts(plan, counted);
-
+  const copies = await readBack(trx, plans[kind], ids);
   for (const call of calls) {
-    const status = statuses.get(call.sessionId);
-    const rows = counts.get(call.sessionId)?.relations;
+    const copy = copies.get(call.sessionId);
     // Without its session, the copy has been deleted in the moment since: it was imported, once.
-    outcomes.set(
-      call.sessionId,
-      status === undefined || rows === undefined
-        ? alreadyImported(call, call.sessionId)
-        : {
-            type: 'imported',
-            session: importedSession(call, status, withoutImportLog(plan, rows)),
-          },
-    );
+    if (!copy) {
+      outcomes.set(call.sessionId, alreadyImported(call, call.sessionId));
+      continue;
+    }
+    const linkedSessions = await readBackLinked(trx, plans.user, call);
+    outcomes.set(call.sessionId, { type: 'imported', session: { ...copy, linkedSessions } });
   }
-}
-
-/** The log entry that an import appends is not one that it cloned. */
-function withoutImportLog(plan: ClonePlan, rows: readonly ClonedRows[]): readonly ClonedRows[] {
-  const logs = plan.relations.find(({ table }) => table === plan.schema.logs)?.name;
-  return rows.map((entry) =>
-    entry.relation === logs ? { ...entry, rows: Math.max(0, entry.rows - 1) } : entry,
-  );
 }
 
 function alreadyImported({ request }: PlannedImport, existing: SessionId): Outcome {

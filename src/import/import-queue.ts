@@ -86,7 +86,10 @@ export class ImportQueue {
 /** How much each session changes what is known of their sizes. */
 const smoothing = 1 / 64;
 
-/** The calls of one kind: in one lane the large sessions, in the other all that are not known to be. */
+/**
+ * The calls of one kind: in one lane the large sessions, and those that take others along; in the other
+ * all that are not known to be.
+ */
 class KindQueue {
   private readonly usual: Lane;
   private readonly large: Lane;
@@ -149,7 +152,10 @@ class KindQueue {
         resolve: ending(resolve),
         reject: ending(reject),
       };
-      this.usual.add(call);
+      // How many rows come along is known only when its group runs, and they are of two kinds: so it
+      // goes alone.
+      const alone = request.linkedWorkflowId !== null;
+      (alone ? this.large : this.usual).add(call);
     });
   }
 

@@ -6,7 +6,7 @@ import { read } from '../db/query';
 import { retrying, triesOfGroup, usualTries } from '../db/retrying';
 import { ServiceError, toServiceError } from '../errors';
 import { planClone, SchemaMismatch, type ClonePlan } from './clone-plan';
-import { planImport, type PlannedImport } from './planned-import';
+import { noNumber, planImport, type PlannedImport } from './planned-import';
 import { importGroup, type Outcome, type Outcomes, type RowLimits } from './import-group';
 import type { ImportObserver } from './observer';
 import { kindSchemas } from './relations';
@@ -16,18 +16,18 @@ import { SessionNumbers } from './session-numbers';
 /** How long a group that has failed may be taken apart, in milliseconds; the rest is refused. */
 const patience = 10_000;
 
-/** What a session that is not made has for a number: none is used up for it. */
-const noNumber = 0;
-
 /** What holds for a group however often it is tried, and whatever parts it is taken into. */
 interface Work {
-  readonly plan: ClonePlan;
+  readonly kind: SessionKind;
   readonly limits: RowLimits;
   /** When there is no more time to take it apart. */
   readonly until: number;
 }
 
-/** Connections that one running group uses at most: two while it is taken apart. */
+/**
+ * Connections that one running group uses at most: two while it is taken apart, or while it leases
+ * numbers for sessions that it has just found.
+ */
 export const connectionsPerGroup = 2;
 
 /**
@@ -81,7 +81,7 @@ export class Importer {
       return typeof number === 'number' ? planImport(request, number) : failed(number);
     });
     const calls = planned.filter((call) => !('type' in call)) as PlannedImport[];
-    const work = { plan: this.plans[kind], limits, until: performance.now() + patience };
+    const work = { kind, limits, until: performance.now() + patience };
     const outcomes = await this.settle(work, calls);
     return planned.map((call) => {
       if ('type' in call) return call;
@@ -108,7 +108,7 @@ export class Importer {
       }
       if (failure !== 'lock wait') return this.settleApart(work, calls, error);
 
-      const locked = await this.lockedSources(work.plan, calls);
+      const locked = await this.lockedSources(this.plans[work.kind], calls);
       const stuck = calls.filter(({ request }) => locked.has(request.sourceSessionId));
       if (stuck.length === 0) return this.settleApart(work, calls, error);
       const others = calls.filter(({ request }) => !locked.has(request.sourceSessionId));
@@ -160,15 +160,16 @@ export class Importer {
   }
 
   private async tryGroup(
-    { plan, limits }: Work,
+    { kind, limits }: Work,
     calls: readonly PlannedImport[],
   ): Promise<Outcomes> {
+    const { plans, numbers } = this;
     // When a connection is lost, Knex reports that it could not roll back, and not why it had to.
     let cause: unknown;
     try {
       return await this.db.transaction(async (trx) => {
         try {
-          const outcomes = await importGroup(trx, plan, calls, limits);
+          const outcomes = await importGroup(trx, { plans, numbers }, kind, calls, limits);
           for (const call of calls) call.mayBeCommitted = true;
           return outcomes;
         } catch (error) {

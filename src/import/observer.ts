@@ -22,6 +22,8 @@ export interface ImportEnding {
   /** `imported`, `validated`, `answered_again`, or why not: a reason of the error table, or a code of gRPC. */
   readonly result: string;
   readonly clonedRows: readonly ClonedRows[];
+  /** Rows cloned for the user sessions that came along with a business session. */
+  readonly linkedRows: readonly ClonedRows[];
 }
 
 /** For when nobody watches. */

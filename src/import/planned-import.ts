@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
 import { newId, type SessionId, type VendorEntityId } from '../db/ids';
 import type { Source, Workflow } from './facts';
-import type { ImportRequest } from './session';
+import type { CopiedSession, ImportRequest } from './session';
 
 /** The transaction that a group runs in. */
 export type Transaction = Knex.Transaction;
@@ -20,6 +20,8 @@ export interface PlannedImport {
   /** The id of the vendor entity, should it have to be made. */
   readonly vendorEntityId: VendorEntityId;
   readonly createdAt: Date;
+  /** The imports of linked sessions, by what they copy: decided when a try first meets the session. */
+  readonly linkedPlans: Map<SessionId, PlannedImport>;
   /** An earlier try reached COMMIT, and how that ended is not known. */
   mayBeCommitted: boolean;
 }
@@ -28,7 +30,18 @@ export interface PlannedImport {
 export interface AdmittedImport extends PlannedImport {
   readonly source: Source;
   readonly workflow: Workflow;
+  /** The sessions of key people that it takes along. */
+  readonly linked: readonly LinkedImport[];
 }
+
+/** The session of a key person, which a call takes along. */
+export type LinkedImport =
+  | { readonly type: 'to copy'; readonly call: AdmittedImport }
+  /** The application has a copy already, and that one is taken. */
+  | { readonly type: 'imported before'; readonly copy: CopiedSession };
+
+/** What a session that is not made has for a number: none is used up for it. */
+export const noNumber = 0;
 
 /** The unguessable part of a session's URL: 256 random bits. */
 const sessionTokenBytes = 32;
@@ -47,6 +60,7 @@ export function planImport(request: ImportRequest, sessionNumber: number): Plann
     sessionToken: newSessionToken(),
     vendorEntityId: newId(),
     createdAt: new Date(),
+    linkedPlans: new Map(),
     mayBeCommitted: false,
   };
 }

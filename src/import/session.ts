@@ -32,7 +32,13 @@ export type Actor =
   /** By the name in the gateway's certificate that is trusted. */
   | { readonly apiKeyId: null; readonly gateway: string };
 
-/** One call to import one session: who asks, for what, on which token's strength. */
+/** What lets an import be made: a share token, or another import that takes it along. */
+export type Grounds =
+  | { readonly token: TokenTrace; readonly linkedTo: null }
+  /** By the copy of the business session whose key person the session is of. */
+  | { readonly token: null; readonly linkedTo: SessionId };
+
+/** One import of one session: who asks, for what, on which strength. */
 export interface ImportRequest {
   readonly kind: SessionKind;
   /** The importing application. */
@@ -41,9 +47,13 @@ export interface ImportRequest {
   readonly actor: Actor;
   readonly sourceApplicationId: ApplicationId;
   readonly sourceSessionId: SessionId;
-  /** What identifies the share token afterwards; never the token itself. */
-  readonly token: TokenTrace;
+  readonly grounds: Grounds;
   readonly workflowId: WorkflowId;
+  /**
+   * The workflow for the sessions of the key people of a business session, which are imported with it;
+   * null: they stay behind.
+   */
+  readonly linkedWorkflowId: WorkflowId | null;
   /** The importing application's name for the person or company; null: none. */
   readonly vendorData: string | null;
   /** True: the copy keeps the original's status. False: it is In Review. */
@@ -70,7 +80,7 @@ export interface KeptAnswer {
   readonly own: boolean;
 }
 
-/** What the ledger keeps of a share token. */
+/** What the ledger keeps of a share token: it identifies the token, and is never the token itself. */
 export interface TokenTrace {
   /** SHA-256 of the token's signed part. */
   readonly digest: Buffer;
@@ -80,8 +90,8 @@ export interface TokenTrace {
   readonly id: string | null;
 }
 
-/** A session that an import has made. */
-export interface ImportedSession {
+/** A session that is a copy of another application's. */
+export interface CopiedSession {
   readonly sessionId: SessionId;
   readonly sessionNumber: number;
   /** The secret part of the session's URL. */
@@ -95,6 +105,18 @@ export interface ImportedSession {
   readonly createdAt: Date;
   /** Rows cloned, by relation, parents before children. */
   readonly clonedRows: readonly ClonedRows[];
+}
+
+/** The copy that a key person of a business session points at. */
+export interface LinkedSession extends CopiedSession {
+  /** The application had it already: nothing was cloned. */
+  readonly importedBefore: boolean;
+}
+
+/** A session that an import has made. */
+export interface ImportedSession extends CopiedSession {
+  /** The copies that its key people point at, in their order. */
+  readonly linkedSessions: readonly LinkedSession[];
 }
 
 export interface ClonedRows {

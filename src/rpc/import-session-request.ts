@@ -14,6 +14,8 @@ interface ParsedImportSessionRequest {
   /** What makes the request known again; null: it has no id. */
   readonly identity: RequestIdentity | null;
   readonly validateOnly: boolean;
+  /** Where the sessions of key people are filed; null: they stay behind. */
+  readonly linkedWorkflowId: WorkflowId | null;
 }
 
 const longestShareToken = 8192;
@@ -27,6 +29,15 @@ const schema = z.object({
   request_id: optionalId<RequestId>(),
 });
 
+/** What a field must be that is needed in one case, and means nothing in the other. */
+type Linked = z.ZodType<WorkflowId | undefined>;
+
+const needed: Linked = requiredId<WorkflowId>();
+const meaningless: Linked = z.undefined('has no effect without include_linked_sessions');
+
+const withLinkedSessions = schema.extend({ linked_workflow_id: needed });
+const withoutLinkedSessions = schema.extend({ linked_workflow_id: meaningless });
+
 /**
  * Checks the form of a request.
  *
@@ -35,11 +46,13 @@ const schema = z.object({
 export function parseImportSessionRequest(
   request: ImportSessionRequest,
 ): ParsedImportSessionRequest {
-  const fields = checkRequest(schema, {
+  const linked = request.includeLinkedSessions ?? false;
+  const fields = checkRequest(linked ? withLinkedSessions : withoutLinkedSessions, {
     share_token: request.shareToken,
     workflow_id: request.workflowId,
     vendor_data: request.vendorData,
     request_id: request.requestId,
+    linked_workflow_id: linked ? (request.linkedWorkflowId ?? '') : request.linkedWorkflowId,
   });
   return {
     shareToken: fields.share_token,
@@ -49,6 +62,7 @@ export function parseImportSessionRequest(
     identity:
       fields.request_id === undefined ? null : { id: fields.request_id, digest: digestOf(request) },
     validateOnly: request.validateOnly ?? false,
+    linkedWorkflowId: fields.linked_workflow_id ?? null,
   };
 }
 
@@ -58,9 +72,20 @@ function digestOf({
   trustReview,
   workflowId,
   vendorData,
+  includeLinkedSessions,
+  linkedWorkflowId,
 }: ImportSessionRequest): Buffer {
-  // An id is the same in whatever case it is written.
-  const asked = { shareToken, trustReview, workflowId: workflowId.toLowerCase(), vendorData };
+  const asked = {
+    shareToken,
+    trustReview,
+    // An id is the same in whatever case it is written.
+    workflowId: workflowId.toLowerCase(),
+    vendorData,
+    // Not asking and asking for nothing are the same, and so are the digests that were kept before one
+    // could ask.
+    includeLinkedSessions: includeLinkedSessions === true ? true : undefined,
+    linkedWorkflowId: linkedWorkflowId?.toLowerCase(),
+  };
   const bytes = ImportSessionRequest.encode(ImportSessionRequest.fromPartial(asked)).finish();
   return createHash('sha256').update(bytes).digest();
 }

@@ -29,6 +29,7 @@ export function importSession(
       trusted: undefined,
       result: 'imported',
       clonedRows: [],
+      linkedRows: [],
     };
     onEnd((ended) => {
       const result = ended === 'OK' ? known.result : ended;
@@ -53,6 +54,8 @@ export function importSession(
       shared_from_application: token.fromApplicationId,
     });
     requireSharedWith(caller, token);
+    const linkedWorkflowId = token.kind === 'business' ? request.linkedWorkflowId : null;
+    if (linkedWorkflowId !== null) requireLinkedSessions(token);
 
     const respond = (session: ImportedSession): ImportSessionResponse =>
       importSessionResponse(session, context.sessionBaseUrl);
@@ -63,8 +66,9 @@ export function importSession(
         actor: caller.actor,
         sourceApplicationId: token.fromApplicationId,
         sourceSessionId: token.sessionId,
-        token: token.trace,
+        grounds: { token: token.trace, linkedTo: null },
         workflowId: request.workflowId,
+        linkedWorkflowId,
         vendorData: request.vendorData,
         trustReview: request.trustReview,
         remembered: identity && { ...identity, encode: (session) => encode(respond(session)) },
@@ -81,11 +85,12 @@ export function importSession(
     if (validateOnly) {
       known.result = 'validated';
       call.note({ validated: true });
-      return validatedResponse(answer);
+      return validatedResponse(answer, context.sessionBaseUrl);
     }
-    known.clonedRows = answer.clonedRows;
-    call.note({ session_id: answer.sessionId });
-    return respond(answer);
+    const response = respond(answer);
+    noteCopies(call, response);
+    countRows(known, response);
+    return response;
   });
 }
 
@@ -96,14 +101,27 @@ function answerAgain(
   { answer, own }: KeptAnswer,
 ): ImportSessionResponse {
   const response = ImportSessionResponse.decode(answer);
-  call.note({ session_id: response.session?.sessionId ?? '' });
+  noteCopies(call, response);
   if (own) {
-    known.clonedRows = response.clonedRelations;
+    countRows(known, response);
   } else {
     known.result = 'answered_again';
     call.note({ answered_again: true });
   }
   return response;
+}
+
+function noteCopies(
+  call: Call<ImportSessionRequest>,
+  { session, linkedSessions }: ImportSessionResponse,
+): void {
+  call.note({ session_id: session?.sessionId ?? '' });
+  if (linkedSessions.length > 0) call.note({ linked_sessions: linkedSessions.length });
+}
+
+function countRows(known: Known, { clonedRelations, linkedSessions }: ImportSessionResponse): void {
+  known.clonedRows = clonedRelations;
+  known.linkedRows = linkedSessions.flatMap((linked) => linked.clonedRelations);
 }
 
 function encode(response: ImportSessionResponse): Buffer {
@@ -113,5 +131,12 @@ function encode(response: ImportSessionResponse): Buffer {
 function requireSharedWith({ applicationId }: Caller, token: VerifiedShareToken): void {
   if (token.forApplicationId !== applicationId) {
     throw new ServiceError({ reason: 'SHARE_TOKEN_NOT_FOR_APPLICATION', applicationId });
+  }
+}
+
+/** The sessions behind key people hold far more about them than the company's own: nothing is implied. */
+function requireLinkedSessions({ linkedSessions, sessionId }: VerifiedShareToken): void {
+  if (!linkedSessions) {
+    throw new ServiceError({ reason: 'LINKED_SESSIONS_NOT_SHARED', sourceSessionId: sessionId });
   }
 }

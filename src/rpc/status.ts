@@ -93,6 +93,12 @@ const answers: Answers = {
     message: 'The share token is for another application than the one that calls.',
     metadata: { application_id: applicationId },
   }),
+  LINKED_SESSIONS_NOT_SHARED: ({ sourceSessionId }) => ({
+    code: status.PERMISSION_DENIED,
+    message:
+      'The share token is for the business session alone, and not for the sessions of its key people. Ask the source application for one that includes them, or import without include_linked_sessions.',
+    metadata: { shared_from_session: sourceSessionId },
+  }),
   SESSION_ALREADY_IMPORTED: ({ sessionId, sourceSessionId }) => ({
     code: status.PERMISSION_DENIED,
     message: `The session was imported before, as ${sessionId}. It can be imported once.`,

@@ -4,7 +4,7 @@ import type { PoolUse } from '../db/connection';
 import type { DatabaseFailure } from '../db/errors';
 import type { QueueLength } from '../import/import-queue';
 import type { ImportEnding, ImportObserver } from '../import/observer';
-import type { SessionKind } from '../import/session';
+import type { ClonedRows, SessionKind } from '../import/session';
 
 /** Seconds, from the quickest refusal to the longest deadline that callers are likely to have. */
 const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -231,11 +231,16 @@ export class Metrics implements ImportObserver {
     this.retries.inc({ failure: failure.replace(' ', '_') });
   }
 
-  callEnded({ kind, trusted, result, clonedRows }: ImportEnding): void {
+  callEnded({ kind, trusted, result, clonedRows, linkedRows }: ImportEnding): void {
     const trust = trusted === undefined ? 'unknown' : trusted ? 'trusted' : 'untrusted';
     this.imports.inc({ kind: kind ?? 'unknown', trust, result });
-    for (const { relation, rows } of clonedRows) {
-      if (rows > 0 && kind) this.clonedRows.inc({ kind, relation }, rows);
+    if (kind) this.countRows(kind, clonedRows);
+    this.countRows('user', linkedRows);
+  }
+
+  private countRows(kind: SessionKind, cloned: readonly ClonedRows[]): void {
+    for (const { relation, rows } of cloned) {
+      if (rows > 0) this.clonedRows.inc({ kind, relation }, rows);
     }
   }
 

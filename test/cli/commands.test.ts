@@ -34,10 +34,10 @@ describe('the command line', () => {
     const seeded = await json('seed');
     const target = await json('application', 'create', '--name', 'Fabrikam');
     const application = target['application_id'] ?? '';
-    const workflow = await json(
-      ...['workflow', 'create', '--application', application],
-      ...['--kind', 'business', '--name', 'KYB'],
-    );
+    const workflowOf = (kind: string) =>
+      json('workflow', 'create', '--application', application, '--kind', kind, '--name', kind);
+    const workflow = await workflowOf('business');
+    const linkedWorkflow = await workflowOf('user');
     const key = await json('api-key', 'create', '--application', application, '--days', '30');
     const signingKey = path.join(folder, 'signing-key.json');
     const jwks = path.join(folder, 'jwks.json');
@@ -45,8 +45,9 @@ describe('the command line', () => {
     const token = await json(
       ...['share-token', 'sign', '--key', signingKey, '--for', application],
       ...['--session', seeded['business_session_id'] ?? '', '--ttl', '60'],
+      '--include-linked-sessions',
     );
-    expect(token).to.include({ session_kind: 'business' });
+    expect(token).to.include({ session_kind: 'business', linked_sessions: true });
 
     const service = await ServiceProcess.serve({
       DATABASE_URL: url,
@@ -57,12 +58,17 @@ describe('the command line', () => {
     const answer = await client.import(key['api_key'] ?? '', {
       shareToken: token['share_token'] ?? '',
       workflowId: workflow['workflow_id'] ?? '',
+      includeLinkedSessions: true,
+      linkedWorkflowId: linkedWorkflow['workflow_id'] ?? '',
     });
     expect(sessionOf(answer).sharedFromSession).to.equal(seeded['business_session_id']);
     expect(sessionOf(answer).sessionUrl).to.match(
       /^https:\/\/verify\.example\.com\/session\/[^/]+$/,
     );
     expect(rowsOf(answer)['key_people']).to.be.greaterThan(3);
+    expect(answer.linkedSessions.map(({ session }) => session?.sharedFromSession)).to.deep.equal([
+      seeded['user_session_id'],
+    ]);
     expect(await json('api-key', 'revoke', key['api_key_id'] ?? '')).to.include({ revoked: true });
     client.close();
     expect(await service.stop()).to.equal(0);
@@ -155,7 +161,9 @@ describe('the command line', () => {
       );
     expect(await sign(seeded['source_application_id'] ?? '')).to.include('share with itself');
     expect(await sign(importing)).to.include('signs for another application');
-    expect(await sign(importing, '--include-linked-sessions')).to.include('only a business session');
+    expect(await sign(importing, '--include-linked-sessions')).to.include(
+      'only a business session',
+    );
   });
 
   it('says that a database is not up to date, and what to do', async () => {

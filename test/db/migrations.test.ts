@@ -34,6 +34,76 @@ describe('the migrations', () => {
     expect(await schemaOf(db)).to.equal(states[steps]);
   }).timeout(120_000);
 
+  it('leave an older program a ledger that it can live with, of sessions that came along too', async () => {
+    await db.migrate.latest();
+    const id = (byte: number) => Buffer.alloc(16, byte);
+    const entry = (byte: number) => ({
+      application_id: id(1),
+      source_session_id: id(byte),
+      source_application_id: id(2),
+      session_kind: 'user',
+      source_status: 'Approved',
+      session_id: id(byte + 100),
+      trust_review: false,
+      api_key_id: id(3),
+      created_at: new Date(),
+    });
+    const linked = { linked_to_session_id: id(4) };
+    await db('session_imports').insert([
+      { ...entry(10), ...linked },
+      { ...entry(11), ...linked },
+    ]);
+    // The migration that let them be, and those that came after it.
+    for (let done = await newest(); done >= '013'; done = await newest()) await db.migrate.down();
+    const digests = await read<{ token_digest: Buffer }>(
+      db,
+      'SELECT token_digest FROM session_imports ORDER BY source_session_id',
+      [],
+    );
+    expect(digests.map(({ token_digest: digest }) => digest)).to.deep.equal(
+      [10, 11].map((byte) => Buffer.concat([id(byte), Buffer.alloc(16)])),
+    );
+    const old = { ...entry(10), session_id: id(9), token_digest: Buffer.alloc(32, 5) };
+    expect(await refusal(old)).to.equal('ER_DUP_ENTRY');
+    expect(await refusal({ ...entry(12), token_digest: null })).to.equal('ER_BAD_NULL_ERROR');
+    await db.migrate.latest();
+    await db('session_imports').insert({ ...entry(12), ...linked });
+  }).timeout(120_000);
+
+  async function newest(): Promise<string> {
+    const [row] = await read<{ name: string }>(
+      db,
+      'SELECT name FROM knex_migrations ORDER BY id DESC LIMIT 1',
+      [],
+    );
+    return row?.name ?? '';
+  }
+
+  async function refusal(entry: object): Promise<unknown> {
+    return db('session_imports')
+      .insert(entry)
+      .then(
+        () => undefined,
+        (error: unknown) => (error as { code: unknown }).code,
+      );
+  }
+
+  it('change the ledger for linked sessions without copying it', async () => {
+    let changes: string[] = [];
+    db.on('query', ({ sql }: { sql: string }) => {
+      if (sql.startsWith('ALTER TABLE session_imports')) changes.push(sql);
+    });
+    do {
+      changes = [];
+      await db.migrate.up();
+    } while (!(await newest()).startsWith('013'));
+    expect(changes).to.have.length(1);
+    const [up] = changes;
+    await db.migrate.down();
+    // The server refuses what it can't do so.
+    await db.raw(`${up ?? ''}, ALGORITHM = INPLACE, LOCK = NONE`);
+  }).timeout(120_000);
+
   it('run with the plain knex command, and agree with those of the program', async () => {
     const knex = (...args: string[]) =>
       run(path.join(root, 'node_modules', '.bin', 'knex'), args, {

@@ -149,7 +149,11 @@ describe('when the connection to MySQL is killed', () => {
         );
         expect(killed.size).to.be.at.least(1);
         for (const [index, { original }] of shared.entries()) {
-          const response = responses[index] ?? { session: undefined, clonedRelations: [] };
+          const response = responses[index] ?? {
+            session: undefined,
+            clonedRelations: [],
+            linkedSessions: [],
+          };
           await expectOneWholeCopy(kind, original, response);
         }
       }
@@ -210,7 +214,11 @@ describe('when the connection to MySQL is killed', () => {
               (copied[relation.table]?.length ?? 0) - (relation.name === 'logs' ? 1 : 0),
             ]),
           );
-          const response = responses[index] ?? { session: undefined, clonedRelations: [] };
+          const response = responses[index] ?? {
+            session: undefined,
+            clonedRelations: [],
+            linkedSessions: [],
+          };
           expect(rowsOf(response), table).to.deep.equal(counts);
           const expected = relations.map((relation) => rows?.[relation.table]?.length);
           expect(Object.values(counts), table).to.deep.equal(expected);
@@ -326,7 +334,11 @@ describe('when the connection to MySQL is killed', () => {
     );
     expect(lost).to.equal(3);
     for (const [index, { original }] of shared.entries()) {
-      const response = responses[index] ?? { session: undefined, clonedRelations: [] };
+      const response = responses[index] ?? {
+        session: undefined,
+        clonedRelations: [],
+        linkedSessions: [],
+      };
       await expectOneWholeCopy('user', original, response);
     }
     const again = await endings(

@@ -9,7 +9,7 @@ export async function up(knex: Knex): Promise<void> {
     `ALTER TABLE session_imports
        ADD COLUMN request_id BINARY(16),
        ADD COLUMN request_digest BINARY(32),
-       ADD COLUMN answer BLOB,
+       ADD COLUMN answer MEDIUMBLOB,
        ADD UNIQUE KEY session_imports_application_id_request_id_unique (application_id, request_id)`,
   );
 }

@@ -11,6 +11,7 @@ import * as recordGateways from './008-record-gateways';
 import * as rememberRequests from './009-remember-requests';
 import * as recordShareTokens from './010-record-share-tokens';
 import * as listUserSessions from './012-list-user-sessions';
+import * as linkSessions from './013-link-sessions';
 import * as listBusinessSessions from './014-list-business-sessions';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
@@ -32,6 +33,7 @@ const all: readonly NamedMigration[] = [
   { file: '009-remember-requests', migration: rememberRequests },
   { file: '010-record-share-tokens', migration: recordShareTokens },
   { file: '012-list-user-sessions', migration: listUserSessions },
+  { file: '013-link-sessions', migration: linkSessions },
   { file: '014-list-business-sessions', migration: listBusinessSessions },
 ];
 
