@@ -4,6 +4,7 @@ import {
   RevokeShareTokenRequest,
   SessionImportClient,
   SessionShareClient,
+  ShareSessionRequest,
   type ImportSessionResponse,
   type ListShareTokensResponse,
   type RevokeShareTokenResponse,
@@ -28,7 +29,7 @@ export class DemoClients {
     by: DemoApplication,
     { applicationId: forApplicationId }: DemoApplication,
   ): Promise<ShareSessionResponse> {
-    const request = { sessionId, forApplicationId, ttl: undefined };
+    const request = ShareSessionRequest.fromPartial({ sessionId, forApplicationId });
     return asked((done) => this.shares.shareSession(request, keyOf(by), done));
   }
 

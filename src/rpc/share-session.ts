@@ -64,6 +64,7 @@ export function shareSession(
     const { kind } = await requireShareable(context, applicationId, sessionId);
     await requireRecipient(context, forApplicationId);
 
+    const linkedSessions = kind === 'business' && call.request.includeLinkedSessions;
     const createdAt = wholeSeconds(context.clock());
     const share: ShareRecord = {
       id: newId<ShareTokenId>(),
@@ -71,6 +72,7 @@ export function shareSession(
       sessionId,
       kind,
       forApplicationId,
+      linkedSessions,
       actor,
       createdAt,
       expiresAt: new Date(createdAt.getTime() + request.ttl * 1_000),
@@ -81,6 +83,7 @@ export function shareSession(
       kind,
       fromApplicationId: applicationId,
       forApplicationId,
+      includeLinkedSessions: linkedSessions,
       lifetime: request.ttl,
       issuedAt: createdAt,
     });

@@ -15,6 +15,7 @@ export function wireShare(share: ListedShare): ShareToken {
     redeemedAt: share.redeemedAt ?? undefined,
     revokedAt: share.revokedAt ?? undefined,
     sharedBy: wireActor(share.actor),
+    includesLinkedSessions: share.linkedSessions,
   };
 }
 

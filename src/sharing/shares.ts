@@ -19,6 +19,8 @@ export interface ShareRecord {
   readonly sessionId: SessionId;
   readonly kind: SessionKind;
   readonly forApplicationId: ApplicationId;
+  /** Whether the sessions behind key people are shared with it. */
+  readonly linkedSessions: boolean;
   /** Who shared, on behalf of the source application. */
   readonly actor: Actor;
   readonly createdAt: Date;
@@ -74,8 +76,8 @@ export async function recordShare(db: Knex, share: ShareRecord): Promise<void> {
   await write(
     db,
     `INSERT IGNORE INTO share_tokens
-       (id, application_id, session_id, session_kind, for_application_id, api_key_id, gateway,
-        created_at, expires_at)
+       (id, application_id, session_id, session_kind, for_application_id, linked_sessions, api_key_id,
+        gateway, created_at, expires_at)
      VALUES (?)`,
     [
       [
@@ -84,6 +86,7 @@ export async function recordShare(db: Knex, share: ShareRecord): Promise<void> {
         toBinary(share.sessionId),
         share.kind,
         toBinary(share.forApplicationId),
+        share.linkedSessions,
         share.actor.apiKeyId && toBinary(share.actor.apiKeyId),
         share.actor.gateway,
         share.createdAt,
@@ -99,6 +102,7 @@ type ListedRow = Readonly<
     Record<'redeemed_at' | 'revoked_at', Date | null>
 > & {
   readonly session_kind: SessionKind;
+  readonly linked_sessions: number;
   readonly api_key_id: Buffer | null;
   readonly gateway: string | null;
 };
@@ -120,7 +124,7 @@ export async function listShares(
 ): Promise<ListedShare[]> {
   const rows = await read<ListedRow>(
     db,
-    `SELECT t.id, t.session_kind, t.for_application_id, t.api_key_id, t.gateway, t.created_at,
+    `SELECT t.id, t.session_kind, t.for_application_id, t.linked_sessions, t.api_key_id, t.gateway, t.created_at,
             t.expires_at, t.revoked_at, i.created_at AS redeemed_at
      FROM share_tokens t LEFT JOIN session_imports i ON ${redeemed}
      WHERE t.session_id = ? AND t.application_id = ? ${page.after === undefined ? '' : 'AND t.id < ?'}
@@ -138,6 +142,7 @@ export async function listShares(
     sessionId,
     kind: row.session_kind,
     forApplicationId: fromBinary(row.for_application_id),
+    linkedSessions: row.linked_sessions === 1,
     actor: actorOf(row),
     createdAt: row.created_at,
     expiresAt: row.expires_at,

@@ -299,7 +299,12 @@ async function shareAndTakeBack(
   target: Tenant,
   sessionId: SessionId,
 ): Promise<string> {
-  const request = { sessionId, forApplicationId: target.applicationId, ttl: undefined };
+  const request = {
+    sessionId,
+    forApplicationId: target.applicationId,
+    ttl: undefined,
+    includeLinkedSessions: false,
+  };
   const { shareToken } = await client.call(SessionShareService.shareSession, apiKey, request);
   const { details } = await client.call(SessionShareService.shareSession, apiKey, request);
   await client.call(SessionShareService.revokeShareToken, apiKey, {

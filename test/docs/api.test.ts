@@ -7,7 +7,6 @@ import { newId } from '../../src/db/ids';
 import { SessionImportService } from '../../src/gen/sessionimport/v1/session_import';
 import { SessionReadService } from '../../src/gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
-import { signShareToken } from '../../src/token/signing';
 import { shellWithGrpcurl, type Shell } from '../support/grpcurl';
 import { startHarness, type Harness } from '../support/service';
 
@@ -64,28 +63,17 @@ describe('docs/api.md', () => {
 });
 
 /** What the examples take from those who try them, from the demo's data. */
-async function variablesOf({
-  db,
-  server,
-  client,
-  signer,
-}: Harness): Promise<Record<string, string>> {
+async function variablesOf({ db, server, client }: Harness): Promise<Record<string, string>> {
   const { source, importing } = await seedDemo(db);
-  const share = (sessionId: string) =>
+  const share = (sessionId: string, includeLinkedSessions: boolean) =>
     client.call(SessionShareService.shareSession, source.apiKey, {
       sessionId,
       forApplicationId: importing.applicationId,
       ttl: undefined,
+      includeLinkedSessions,
     });
-  const other = await share(source.businessSessionId);
-  const businessShareToken = await signShareToken(signer.privateJwk, {
-    sessionId: source.businessSessionId,
-    kind: 'business',
-    fromApplicationId: source.applicationId,
-    forApplicationId: importing.applicationId,
-    lifetime: 600,
-    includeLinkedSessions: true,
-  });
+  const other = await share(source.businessSessionId, false);
+  const business = await share(source.businessSessionId, true);
   return {
     ADDRESS: `127.0.0.1:${server.port}`,
     SOURCE_API_KEY: source.apiKey,
@@ -93,7 +81,7 @@ async function variablesOf({
     APPLICATION_ID: importing.applicationId,
     OTHER_SHARE_TOKEN_ID: other.details?.shareTokenId ?? '',
     API_KEY: importing.apiKey,
-    BUSINESS_SHARE_TOKEN: businessShareToken,
+    BUSINESS_SHARE_TOKEN: business.shareToken,
     WORKFLOW_ID: importing.userWorkflowId,
     BUSINESS_WORKFLOW_ID: importing.businessWorkflowId,
     REQUEST_ID: newId(),

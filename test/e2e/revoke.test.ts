@@ -31,7 +31,12 @@ describe('RevokeShareToken', () => {
   after(() => harness.stop());
 
   const share = async (sessionId: string, to: Tenant = harness.target): Promise<Shared> => {
-    const request = { sessionId, forApplicationId: to.applicationId, ttl: undefined };
+    const request = {
+      sessionId,
+      forApplicationId: to.applicationId,
+      ttl: undefined,
+      includeLinkedSessions: false,
+    };
     const { client, source } = harness;
     const { shareToken, details } = await client.call(shareSession, source.apiKey, request);
     return { token: shareToken, id: details?.shareTokenId ?? '' };

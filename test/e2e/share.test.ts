@@ -15,6 +15,7 @@ import {
 import { sessionKinds, type SessionStatus } from '../../src/import/session';
 import { generateSigningKey } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
+import { createCompany } from '../support/companies';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { eventually } from '../support/helpers';
 import { select } from '../support/rows';
@@ -65,6 +66,40 @@ describe('ShareSession', () => {
     });
   }
 
+  it('includes the sessions behind key people where that is asked for, and not otherwise', async () => {
+    const { db, source, target, client } = harness;
+    const person = await createSession(db, source, 'user');
+    const company = await createCompany(db, source, [person]);
+    const forApplicationId = target.applicationId;
+    const include = { includeLinkedSessions: true };
+    const importing = (shareToken: string) =>
+      client.import(target.apiKey, {
+        shareToken,
+        workflowId: target.workflows.business,
+        linkedWorkflowId: target.workflows.user,
+        ...include,
+      });
+
+    const alone = await share({ sessionId: company, forApplicationId });
+    expect(alone.details?.includesLinkedSessions).to.equal(false);
+    expect((await failureOf(importing(alone.shareToken))).reason).to.equal(
+      'LINKED_SESSIONS_NOT_SHARED',
+    );
+    const together = await share({ sessionId: company, forApplicationId, ...include });
+    expect(together.details?.includesLinkedSessions).to.equal(true);
+    const { linkedSessions } = await importing(together.shareToken);
+    expect(linkedSessions.map(({ session }) => session?.sharedFromSession)).to.deep.equal([person]);
+    const { shareTokens } = await client.call(
+      listShareTokens,
+      source.apiKey,
+      ListShareTokensRequest.fromPartial({ sessionId: company }),
+    );
+    expect(shareTokens.map((each) => each.includesLinkedSessions)).to.deep.equal([true, false]);
+    // A person has no key people.
+    const { details } = await share({ sessionId: person, forApplicationId, ...include });
+    expect(details?.includesLinkedSessions).to.equal(false);
+  });
+
   it('gives a token one hour, or what is asked for, from one minute to a day', async () => {
     const { db, source, target } = harness;
     const sessionId = await createSession(db, source, 'user');
@@ -104,6 +139,7 @@ describe('ShareSession', () => {
       sessionId,
       forApplicationId: target.applicationId,
       ttl: undefined,
+      includeLinkedSessions: false,
     });
     expect(details?.sharedBy).to.deep.equal({ $case: 'apiKeyId', value: id });
     const [row] = await select('SELECT * FROM share_tokens WHERE session_id = ?', [
@@ -245,7 +281,12 @@ describe('ListShareTokens', () => {
   after(() => harness.stop());
 
   const share = async (sessionId: SessionId, to: Tenant): Promise<ShareToken> => {
-    const request = { sessionId, forApplicationId: to.applicationId, ttl: undefined };
+    const request = {
+      sessionId,
+      forApplicationId: to.applicationId,
+      ttl: undefined,
+      includeLinkedSessions: false,
+    };
     const { client, source } = harness;
     const { details } = await client.call(shareSession, source.apiKey, request);
     if (!details) throw new Error('the answer says nothing of the token');
@@ -266,6 +307,7 @@ describe('ListShareTokens', () => {
       sessionId,
       forApplicationId: target.applicationId,
       ttl: undefined,
+      includeLinkedSessions: false,
     });
     const second = await share(sessionId, target);
     const third = await share(sessionId, other);
@@ -347,6 +389,7 @@ describe('the key that signs share tokens', () => {
       sessionId: await createSession(db, source, 'user'),
       forApplicationId: target.applicationId,
       ttl: undefined,
+      includeLinkedSessions: false,
     });
     return decodeProtectedHeader(shareToken).kid;
   };

@@ -12,6 +12,7 @@ export async function up(knex: Knex): Promise<void> {
     uuid(table, 'session_id').notNullable();
     table.enu('session_kind', sessionKinds).notNullable();
     uuid(table, 'for_application_id').notNullable();
+    table.boolean('linked_sessions').notNullable();
     uuid(table, 'api_key_id');
     table.string('gateway', 255);
     moment(table, 'created_at').notNullable();
