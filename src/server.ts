@@ -10,6 +10,7 @@ import { groupsAtOnce, ImportQueue, type RunGroup } from './import/import-queue'
 import { KeptAnswers } from './import/kept-answers';
 import { unobserved } from './import/observer';
 import { sessionKinds } from './import/session';
+import { Refusals } from './provenance/refusals';
 import { CertificateFiles } from './rpc/certificates';
 import { createGrpcServer, listen } from './rpc/grpc-server';
 import { HealthMonitor } from './rpc/health';
@@ -135,6 +136,7 @@ export class SessionImportServer {
         clock,
         keptAnswers: new KeptAnswers(lookUps, observer),
         imports,
+        refusals: new Refusals(calls, observer, log),
         sessionBaseUrl: config.sessionBaseUrl,
         running,
         observer,

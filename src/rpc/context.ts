@@ -3,6 +3,7 @@ import type { Database } from '../db/connection';
 import type { ImportQueue } from '../import/import-queue';
 import type { KeptAnswers } from '../import/kept-answers';
 import type { ImportObserver } from '../import/observer';
+import type { Refusals } from '../provenance/refusals';
 import type { Logger } from '../telemetry/logger';
 import type { ShareTokenSigner } from '../token/signer';
 import type { Clock, ShareTokenVerifier } from '../token/verifier';
@@ -21,6 +22,7 @@ export interface Context {
   readonly clock: Clock;
   readonly keptAnswers: KeptAnswers;
   readonly imports: ImportQueue;
+  readonly refusals: Refusals;
   /** What a session's URL starts with, without a slash at the end. */
   readonly sessionBaseUrl: string;
   readonly running: RunningCalls;

@@ -10,10 +10,11 @@ import type { ImportEnding } from '../import/observer';
 import type { ImportedSession, KeptAnswer } from '../import/session';
 import { inSpan } from '../telemetry/tracing';
 import type { VerifiedShareToken } from '../token/share-token';
-import { authorize } from './authorize';
+import { admit, identify } from './authorize';
 import type { Context } from './context';
 import { parseImportSessionRequest } from './import-session-request';
 import { importSessionResponse, validatedResponse } from './import-session-response';
+import { recordingRefusals, type AttemptHandler } from './recording-refusals';
 import { tenths, unary, type Call } from './unary';
 
 /** What is known of a call when it ends; a good one ends as `result` says. */
@@ -23,7 +24,7 @@ type Known = { -readonly [Fact in keyof ImportEnding]: ImportEnding[Fact] };
 export function importSession(
   context: Context,
 ): handleUnaryCall<ImportSessionRequest, ImportSessionResponse> {
-  return unary(SessionImportService.importSession, context, async (call, onEnd) => {
+  const handle: AttemptHandler<ImportSessionResponse> = async (call, onEnd, attempt) => {
     const known: Known = {
       kind: undefined,
       trusted: undefined,
@@ -36,7 +37,9 @@ export function importSession(
       context.observer.callEnded({ ...known, result });
     });
 
-    const caller = await authorize(call, context, 'write:sessions');
+    const caller = await identify(call, context);
+    attempt.caller = caller;
+    admit(caller, context, 'write:sessions');
 
     const request = parseImportSessionRequest(call.request);
     const { identity, validateOnly } = request;
@@ -47,6 +50,7 @@ export function importSession(
     const token = await inSpan('verify the share token', () =>
       context.shareTokens.verify(request.shareToken),
     );
+    attempt.token = token;
     known.kind = token.kind;
     call.note({
       session_kind: token.kind,
@@ -91,7 +95,8 @@ export function importSession(
     noteCopies(call, response);
     countRows(known, response);
     return response;
-  });
+  };
+  return unary(SessionImportService.importSession, context, recordingRefusals(context, handle));
 }
 
 /** Gives the answer that the same request got before: in another call, or in a try whose answer was lost. */

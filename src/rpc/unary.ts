@@ -35,19 +35,23 @@ interface Method {
 /** How a call ended: `OK`, a reason of the error table, or a code of gRPC if there is none. */
 type Ended = (result: string) => void;
 
+/** Does the work of a call. It may set how it wants to be told of the end, whatever that is. */
+export type Handler<Request, Response> = (
+  call: Call<Request>,
+  onEnd: (ended: Ended) => void,
+) => Promise<Response>;
+
 /** The metadata of the answer that names the request, and finds its log line. */
 const requestIdKey = 'x-request-id';
 
 /**
  * Makes a gRPC handler of a plain async function: gives the call an id and a span, turns what it
  * throws into a status with details, and writes one log line.
- *
- * @param handle does the work. It may set how it wants to be told of the end, whatever that is.
  */
 export function unary<Request, Response>(
   { path }: Method,
   { log, running }: Context,
-  handle: (call: Call<Request>, onEnd: (ended: Ended) => void) => Promise<Response>,
+  handle: Handler<Request, Response>,
 ): handleUnaryCall<Request, Response> {
   const [, service = '', method = ''] = path.split('/');
   return (call, callback) => {

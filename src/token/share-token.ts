@@ -1,15 +1,14 @@
 import type { ApplicationId, SessionId } from '../db/ids';
+import { ServiceError } from '../errors';
 import type { SessionKind, TokenTrace } from '../import/session';
 
 declare const verified: unique symbol;
 
 /**
- * What a share token says, once its signature and every claim have been verified. Only
- * `ShareTokenVerifier` makes one, so having one proves that its source application shared the
- * session with `forApplicationId`.
+ * What a share token says whose signature and every claim are good, so that it is known to come from
+ * its source application. It may have expired.
  */
-export interface VerifiedShareToken {
-  readonly [verified]: true;
+export interface GenuineShareToken {
   readonly kind: SessionKind;
   readonly sessionId: SessionId;
   readonly fromApplicationId: ApplicationId;
@@ -17,6 +16,24 @@ export interface VerifiedShareToken {
   /** Whether the sessions of the key people of a business session are shared with it. */
   readonly linkedSessions: boolean;
   readonly trace: TokenTrace;
+}
+
+/**
+ * A share token that is genuine and has not expired. Only `ShareTokenVerifier` makes one, so having
+ * one proves that its source application shared the session with `forApplicationId`.
+ */
+export interface VerifiedShareToken extends GenuineShareToken {
+  readonly [verified]: true;
+}
+
+/** A token was good once. What it says is known all the same, for the record. */
+export class ExpiredShareToken extends ServiceError {
+  constructor(
+    expiredAt: Date,
+    readonly token: GenuineShareToken,
+  ) {
+    super({ reason: 'SHARE_TOKEN_EXPIRED', expiredAt });
+  }
 }
 
 /** The longest time that a share token may be valid, in seconds. */

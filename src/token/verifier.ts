@@ -6,7 +6,12 @@ import { ServiceError } from '../errors';
 import { sessionKinds } from '../import/session';
 import type { VerificationKey } from './key-set';
 import type { Keys } from './keys';
-import { longestLifetime, type VerifiedShareToken } from './share-token';
+import {
+  ExpiredShareToken,
+  longestLifetime,
+  type GenuineShareToken,
+  type VerifiedShareToken,
+} from './share-token';
 
 /** Tells the time; tests have another. */
 export type Clock = () => Date;
@@ -56,8 +61,7 @@ export class ShareTokenVerifier {
    * Verifies a token: its form, its signature by a key that may sign for its source application, its
    * claims, and that it has not expired. Whom it is for is the caller's to compare.
    *
-   * @throws ServiceError with SHARE_TOKEN_INVALID or SHARE_TOKEN_EXPIRED; a token that is both, is
-   * invalid.
+   * @throws ServiceError with SHARE_TOKEN_INVALID; ExpiredShareToken. A token that is both, is invalid.
    */
   async verify(token: string): Promise<VerifiedShareToken> {
     const signedPart = requireOneSpelling(token);
@@ -65,9 +69,7 @@ export class ShareTokenVerifier {
     const now = this.clock();
     const payload = await verifySignature(token, key, now, this.leeway);
     const claims = checkClaims(payload, key, now, this.leeway);
-    const expiredAt = new Date(claims.exp * 1000);
-    if (expiredAt <= now) throw new ServiceError({ reason: 'SHARE_TOKEN_EXPIRED', expiredAt });
-    return {
+    const genuine: GenuineShareToken = {
       kind: claims.session_kind,
       sessionId: claims.session_id,
       fromApplicationId: claims.from_application_id,
@@ -78,7 +80,10 @@ export class ShareTokenVerifier {
         keyId: key.kid,
         id: claims.jti ?? null,
       },
-    } as VerifiedShareToken;
+    };
+    const expiredAt = new Date(claims.exp * 1000);
+    if (expiredAt <= now) throw new ExpiredShareToken(expiredAt, genuine);
+    return genuine as VerifiedShareToken;
   }
 
   /** The key decides the algorithm, and not the token (RFC 8725, section 3.1). */

@@ -389,7 +389,7 @@ describe('a call is refused', () => {
     }
   });
 
-  it('without a trace in the database', async () => {
+  it('without an import, or what one makes, in the database', async () => {
     const { db, target } = harness;
     const { request, sessionId } = await goodRequest();
     const workflowId = newId();

@@ -12,7 +12,8 @@ import * as rememberRequests from './009-remember-requests';
 import * as recordShareTokens from './010-record-share-tokens';
 import * as listUserSessions from './012-list-user-sessions';
 import * as linkSessions from './013-link-sessions';
-import * as listBusinessSessions from './014-list-business-sessions';
+import * as recordRefusals from './014-record-refusals';
+import * as listBusinessSessions from './015-list-business-sessions';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -34,7 +35,8 @@ const all: readonly NamedMigration[] = [
   { file: '010-record-share-tokens', migration: recordShareTokens },
   { file: '012-list-user-sessions', migration: listUserSessions },
   { file: '013-link-sessions', migration: linkSessions },
-  { file: '014-list-business-sessions', migration: listBusinessSessions },
+  { file: '014-record-refusals', migration: recordRefusals },
+  { file: '015-list-business-sessions', migration: listBusinessSessions },
 ];
 
 /**

@@ -1,0 +1,318 @@
+import { expect } from 'chai';
+import { createApiKey } from '../../src/admin/accounts';
+import { fromBinary, newId, toBinary, type ApplicationId } from '../../src/db/ids';
+import type { SessionStatus } from '../../src/import/session';
+import { generateSigningKey, signShareToken } from '../../src/token/signing';
+import { endings, failureOf } from '../support/client';
+import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { eventually, pause } from '../support/helpers';
+import { select, type Row } from '../support/rows';
+import { startHarness, startProxiedHarness, type Harness } from '../support/service';
+
+/** Whether some text or bytes are among the values of a row. */
+function holds(row: Row, secret: string): boolean {
+  return Object.values(row).some((value) =>
+    Buffer.isBuffer(value) ? value.includes(secret) : String(value).includes(secret),
+  );
+}
+
+const refusalsOf = ({ applicationId }: { readonly applicationId: ApplicationId }) =>
+  select('SELECT * FROM import_refusals WHERE application_id = ? ORDER BY created_at, id', [
+    toBinary(applicationId),
+  ]);
+
+const idIn = (bytes: unknown) => (Buffer.isBuffer(bytes) ? fromBinary(bytes) : bytes);
+
+describe('a refused import', () => {
+  let harness: Harness;
+  let target: Tenant;
+  let ahead = 0;
+  before(async () => {
+    harness = await startHarness({ clock: () => new Date(Date.now() + ahead) });
+  });
+  beforeEach(async () => {
+    target = await createTenant(harness.db);
+  });
+  afterEach(() => {
+    ahead = 0;
+  });
+  after(() => harness.stop());
+
+  async function offer(status: SessionStatus = 'Approved') {
+    const { db, source, signer } = harness;
+    const original = await createSession(db, source, 'user', { status });
+    const shareToken = await signer.share(source, target, 'user', original);
+    return { original, request: { shareToken, workflowId: target.workflows.user } };
+  }
+
+  /** Makes a call that is to be refused, and returns the one refusal that is recorded. */
+  async function refusalOf(reason: string, request: object, apiKey = target.apiKey): Promise<Row> {
+    const before = await refusalsOf(target);
+    expect((await failureOf(harness.client.import(apiKey, request))).reason).to.equal(reason);
+    const refusals = await refusalsOf(target);
+    expect(refusals).to.have.length(before.length + 1);
+    const refusal = refusals.at(-1) ?? {};
+    expect(refusal['reason']).to.equal(reason);
+    return refusal;
+  }
+
+  /** What is recorded of a token: nothing, or what it says. */
+  async function expectToken(refusal: Row, token: string | undefined): Promise<void> {
+    const [payload, trace] = token === undefined ? [undefined, null] : [payloadOf(token), token];
+    expect(refusal['session_kind']).to.equal(payload?.['session_kind'] ?? null);
+    expect(idIn(refusal['source_session_id'])).to.equal(payload?.['session_id'] ?? null);
+    expect(idIn(refusal['source_application_id'])).to.equal(
+      payload?.['from_application_id'] ?? null,
+    );
+    expect(refusal['token_id']).to.equal(payload?.['jti'] ?? null);
+    expect(refusal['token_key_id']).to.equal(trace && harness.signer.privateJwk.kid);
+    const [digest] = await select(
+      "SELECT UNHEX(SHA2(SUBSTRING_INDEX(?, '.', 2), 256)) AS expected",
+      [token ?? ''],
+    );
+    expect(refusal['token_digest']).to.deep.equal(trace && digest?.['expected']);
+  }
+
+  it('for a missing privilege is recorded with its key', async () => {
+    const { id, apiKey } = await createApiKey(harness.db, {
+      applicationId: target.applicationId,
+      name: 'powerless',
+      privileges: [],
+      expiresAt: null,
+    });
+    const { request } = await offer();
+    const refusal = await refusalOf('PRIVILEGE_MISSING', request, apiKey);
+    expect(idIn(refusal['api_key_id'])).to.equal(id);
+    expect(refusal['gateway']).to.equal(null);
+    await expectToken(refusal, undefined);
+  });
+
+  it('for its form is recorded, without anything of the request', async () => {
+    await expectToken(await refusalOf('INVALID_REQUEST', { workflowId: 'mine' }), undefined);
+  });
+
+  it('for a request id that is taken is recorded', async () => {
+    const [first, second] = [await offer(), await offer()];
+    const requestId = newId();
+    await harness.client.import(target.apiKey, { ...first.request, requestId });
+    await expectToken(
+      await refusalOf('REQUEST_ID_REUSED', { ...second.request, requestId }),
+      undefined,
+    );
+  });
+
+  it('for a forged token is recorded, without anything that the token says', async () => {
+    const { original, request } = await offer();
+    const forger = await generateSigningKey({
+      algorithm: 'EdDSA',
+      kid: harness.signer.privateJwk.kid,
+      applicationId: undefined,
+    });
+    const shareToken = await signShareToken(forger.privateJwk, {
+      sessionId: original,
+      kind: 'user',
+      fromApplicationId: harness.source.applicationId,
+      forApplicationId: target.applicationId,
+      lifetime: 60,
+    });
+    const refusal = await refusalOf('SHARE_TOKEN_INVALID', { ...request, shareToken });
+    await expectToken(refusal, undefined);
+  });
+
+  it('for a token that has expired is recorded, with what the token says', async () => {
+    const { request } = await offer();
+    ahead = 3_600_000;
+    await expectToken(await refusalOf('SHARE_TOKEN_EXPIRED', request), request.shareToken);
+  });
+
+  it('for a token of another application is recorded for the caller, and not for the other', async () => {
+    const { db, source, signer } = harness;
+    const other = await createTenant(db);
+    const original = await createSession(db, source, 'user');
+    const shareToken = await signer.share(source, other, 'user', original);
+    const request = { shareToken, workflowId: target.workflows.user };
+    await expectToken(await refusalOf('SHARE_TOKEN_NOT_FOR_APPLICATION', request), shareToken);
+    expect(await refusalsOf(other)).to.deep.equal([]);
+  });
+
+  it('for an import that was made before is recorded', async () => {
+    const { request } = await offer();
+    await harness.client.import(target.apiKey, request);
+    expect(await refusalsOf(target)).to.deep.equal([]);
+    await expectToken(await refusalOf('SESSION_ALREADY_IMPORTED', request), request.shareToken);
+  });
+
+  it('for the source session is recorded', async () => {
+    const unfinished = await offer('In Progress');
+    await expectToken(
+      await refusalOf('SOURCE_SESSION_NOT_FINISHED', unfinished.request),
+      unfinished.request.shareToken,
+    );
+    const gone = await offer();
+    await harness
+      .db('user_sessions')
+      .where({ id: toBinary(gone.original) })
+      .delete();
+    await expectToken(
+      await refusalOf('SOURCE_SESSION_NOT_FOUND', gone.request),
+      gone.request.shareToken,
+    );
+  });
+
+  it('for its workflow is recorded', async () => {
+    const { request } = await offer();
+    const unknown = { ...request, workflowId: newId() };
+    await expectToken(await refusalOf('WORKFLOW_NOT_FOUND', unknown), request.shareToken);
+    const wrong = { ...request, workflowId: target.workflows.business };
+    await expectToken(await refusalOf('WORKFLOW_KIND_MISMATCH', wrong), request.shareToken);
+  });
+
+  it('leaves nothing secret or personal in its record', async () => {
+    const { request } = await offer('Declined');
+    const vendorData = 'Ana María Núñez';
+    await failureOf(
+      harness.client.import(target.apiKey, { ...request, vendorData, workflowId: newId() }),
+    );
+    await failureOf(harness.client.import(target.apiKey, { ...request, workflowId: vendorData }));
+    const refusals = await refusalsOf(target);
+    expect(refusals).to.have.length(2);
+    const secrets = [target.apiKey, vendorData, 'María', ...request.shareToken.split('.')];
+    for (const refusal of refusals) {
+      expect(secrets.filter((secret) => holds(refusal, secret))).to.deep.equal([]);
+    }
+  });
+
+  it('that was only to be validated is not recorded, whatever is wrong', async () => {
+    const { request } = await offer('In Progress');
+    const validate = (more: object) =>
+      failureOf(harness.client.import(target.apiKey, { ...request, ...more, validateOnly: true }));
+    expect((await validate({})).reason).to.equal('SOURCE_SESSION_NOT_FINISHED');
+    expect((await validate({ workflowId: 'mine' })).reason).to.equal('INVALID_REQUEST');
+    expect((await validate({ shareToken: 'nonsense' })).reason).to.equal('SHARE_TOKEN_INVALID');
+    expect(await refusalsOf(target)).to.deep.equal([]);
+  });
+
+  it('is recorded when its caller is told, also of 200 at once', async () => {
+    const { request } = await offer('Abandoned');
+    const calls = Array.from({ length: 200 }, () => harness.client.import(target.apiKey, request));
+    expect(new Set(await endings(calls))).to.deep.equal(new Set(['SOURCE_SESSION_NOT_FINISHED']));
+    expect(await refusalsOf(target)).to.have.length(200);
+  });
+});
+
+describe('a call to import that nothing was decided about is not recorded', () => {
+  it('if nobody knows who called', async () => {
+    const harness = await startHarness();
+    const all = () => select('SELECT COUNT(*) AS refusals FROM import_refusals');
+    const before = await all();
+    expect(await endings([harness.client.import('sik_unknown', {})])).to.deep.equal([
+      'API_KEY_INVALID',
+    ]);
+    expect(await all()).to.deep.equal(before);
+    await harness.stop();
+  });
+
+  it('if it comes too often', async () => {
+    const harness = await startHarness({
+      environment: { RATE_LIMIT: '1', RATE_LIMIT_BURST: '1' },
+    });
+    const { client, target } = harness;
+    const calls = [client.import(target.apiKey, {}), client.import(target.apiKey, {})];
+    expect(new Set(await endings(calls))).to.deep.equal(
+      new Set(['INVALID_REQUEST', 'RATE_LIMITED']),
+    );
+    const reasons = (await refusalsOf(target)).map(({ reason }) => reason);
+    expect(reasons).to.deep.equal(['INVALID_REQUEST']);
+    await harness.stop();
+  });
+
+  it('if the service or the database had no room for it, or failed, or the caller went away', async () => {
+    const harness = await startProxiedHarness({
+      DATABASE_LOCK_WAIT: '1',
+      IMPORT_WORKERS: '1',
+      IMPORT_QUEUE_LIMIT: '2',
+    });
+    const { db, source, target, signer, client, proxy } = harness;
+    const original = await createSession(db, source, 'user');
+    const request = {
+      shareToken: await signer.share(source, target, 'user', original),
+      workflowId: target.workflows.user,
+    };
+    const call = (options = {}) => client.import(target.apiKey, request, options);
+
+    const abort = new AbortController();
+    const queued = await db.transaction(async (writer) => {
+      await writer('user_sessions')
+        .where({ id: toBinary(original) })
+        .forUpdate();
+      const first = call();
+      await pause(200);
+      const second = call({ signal: abort.signal });
+      await pause(200);
+      const calls = endings([first, second, ...Array.from({ length: 5 }, () => call())]);
+      await pause(200);
+      abort.abort();
+      return await calls;
+    });
+    expect(new Set(queued)).to.deep.equal(new Set(['CONFLICT', 'CANCELLED', 'OVERLOADED']));
+
+    proxy.intercept = (statement) => {
+      if (statement.sql.startsWith('BEGIN')) statement.cut();
+    };
+    expect(await endings([call()])).to.deep.equal(['DATABASE_UNAVAILABLE']);
+    proxy.intercept = undefined;
+
+    await db.schema.renameTable('user_reviews', 'user_reviews_away');
+    expect(await endings([call()])).to.deep.equal(['INTERNAL']);
+    await db.schema.renameTable('user_reviews_away', 'user_reviews');
+
+    expect(await refusalsOf(target)).to.deep.equal([]);
+    await harness.stop();
+  });
+});
+
+describe('a refused import that can not be recorded', () => {
+  it('is refused all the same, and the log says so, once', async () => {
+    const harness = await startProxiedHarness();
+    const { client, target, proxy, logLines } = harness;
+    const refused = () => endings([client.import(target.apiKey, { shareToken: 'nonsense' })]);
+    expect(await refused()).to.deep.equal(['INVALID_REQUEST']);
+    const complaints = () =>
+      logLines.filter((line) => line.includes('could not record refused imports'));
+
+    proxy.intercept = (statement) => {
+      if (statement.sql.includes('import_refusals')) statement.cut();
+    };
+    for (let time = 0; time < 3; time++) {
+      expect(await refused()).to.deep.equal(['INVALID_REQUEST']);
+    }
+    expect(complaints()).to.have.length(1);
+    expect(JSON.parse(complaints()[0] ?? '')).to.deep.include({ level: 'error', refusals: 1 });
+    expect(await refusalsOf(target)).to.have.length(1);
+
+    proxy.intercept = undefined;
+    expect(await refused()).to.deep.equal(['INVALID_REQUEST']);
+    expect(await refusalsOf(target)).to.have.length(2);
+    await harness.stop();
+  });
+
+  it('is recorded once, if only the answer of the database got lost', async () => {
+    const harness = await startProxiedHarness();
+    const { client, target, proxy } = harness;
+    let lost = 0;
+    proxy.intercept = async (statement) => {
+      if (!statement.sql.includes('import_refusals') || lost++ > 0) return;
+      await statement.answered();
+      statement.cut();
+    };
+    expect(await endings([client.import(target.apiKey, {})])).to.deep.equal(['INVALID_REQUEST']);
+    await eventually(() => lost > 1);
+    expect(await refusalsOf(target)).to.have.length(1);
+    await harness.stop();
+  });
+});
+
+function payloadOf(token: string): Record<string, unknown> {
+  const [, payload = ''] = token.split('.');
+  return JSON.parse(Buffer.from(payload, 'base64url').toString()) as Record<string, unknown>;
+}
