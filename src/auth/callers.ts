@@ -13,6 +13,7 @@ export const privileges = [
   'write:session-shares',
   'read:session-shares',
   'read:sessions',
+  'read:session-imports',
 ] as const;
 export type Privilege = (typeof privileges)[number];
 

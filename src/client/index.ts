@@ -32,5 +32,16 @@ export {
   ShareSessionResponse,
   ShareToken,
 } from '../gen/sessionimport/v1/session_share';
+export {
+  GetProvenanceRequest,
+  GetProvenanceResponse,
+  ImportDirection,
+  ImportOutcome,
+  ImportRecord,
+  ListImportsRequest,
+  ListImportsResponse,
+  ProvenanceStep,
+  SessionTraceClient,
+} from '../gen/sessionimport/v1/session_trace';
 export { errorDetails, type ErrorDetails, type KnownReason } from './error-details';
 export { serviceConfig } from './service-config';

@@ -2,9 +2,12 @@ import type { Server, ServiceDefinition, UntypedServiceImplementation } from '@g
 import { SessionImportService } from '../gen/sessionimport/v1/session_import';
 import { SessionReadService } from '../gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../gen/sessionimport/v1/session_share';
+import { SessionTraceService } from '../gen/sessionimport/v1/session_trace';
 import type { Context } from './context';
+import { getProvenance } from './get-provenance';
 import { getSession } from './get-session';
 import { importSession } from './import-session';
+import { listImports } from './list-imports';
 import { listSessionRows } from './list-session-rows';
 import { listSessions } from './list-sessions';
 import { listShareTokens } from './list-share-tokens';
@@ -38,6 +41,13 @@ const services: readonly Service[] = [
       getSession: getSession(context),
       listSessionRows: listSessionRows(context),
       listSessions: listSessions(context),
+    }),
+  },
+  {
+    definition: SessionTraceService,
+    implement: (context) => ({
+      listImports: listImports(context),
+      getProvenance: getProvenance(context),
     }),
   },
 ];

@@ -6,6 +6,26 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** Half a surrogate pair: no UTF-8 text decodes to it, so it marks a field that was not UTF-8. */
 const notUtf8 = '\ud800';
 
+/** The last whole number that JavaScript can tell from its neighbours. */
+const largest = BigInt(Number.MAX_SAFE_INTEGER);
+
+/**
+ * Reads what is wrong in a request as something else that is wrong, for the check of the request to
+ * refuse: generated code would end the call at a number that is too large, and name no field.
+ */
+class RequestReader extends BinaryReader {
+  constructor(bytes: Uint8Array) {
+    super(bytes, decode);
+  }
+
+  /** The seconds of a time, for example. No time has as many as the largest. */
+  override int64(): bigint {
+    const value = BigInt(super.int64());
+    if (value > largest) return largest;
+    return value < -largest ? -largest : value;
+  }
+}
+
 /** Whether a text field of a request was UTF-8, where {@link strictUtf8} has read it. */
 export function isUtf8(text: string): boolean {
   return text.isWellFormed();
@@ -23,7 +43,7 @@ export function strictUtf8(service: ServiceDefinition): ServiceDefinition {
     Object.entries(service).map(([name, method]) => {
       const requestDeserialize = (bytes: Buffer): unknown =>
         // What is generated hands its argument to a decoder, which takes a reader as well as bytes.
-        method.requestDeserialize(new BinaryReader(bytes, decode) as unknown as Buffer);
+        method.requestDeserialize(new RequestReader(bytes) as unknown as Buffer);
       return [name, { ...method, requestDeserialize }];
     }),
   );

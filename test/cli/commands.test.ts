@@ -39,6 +39,8 @@ describe('the command line', () => {
     const workflow = await workflowOf('business');
     const linkedWorkflow = await workflowOf('user');
     const key = await json('api-key', 'create', '--application', application, '--days', '30');
+    // No more than what most keys are for.
+    expect(key).to.deep.include({ privileges: ['write:sessions'] });
     const signingKey = path.join(folder, 'signing-key.json');
     const jwks = path.join(folder, 'jwks.json');
     await json('signing-key', 'generate', '--out', signingKey, '--jwks', jwks);

@@ -4,6 +4,10 @@ import { z } from 'zod';
 import { fromBinary, toBinary, type SessionId } from '../../src/db/ids';
 import { ErrorReason } from '../../src/gen/sessionimport/v1/session_import';
 import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
+import {
+  ListImportsRequest,
+  SessionTraceService,
+} from '../../src/gen/sessionimport/v1/session_trace';
 import { CertificateAuthority } from '../support/certificates';
 import { failureOf, sessionOf, type TestClient } from '../support/client';
 import { addLogs, createSession, type Tenant } from '../support/fixtures';
@@ -276,6 +280,9 @@ async function callInManyWays({ db, source, target, signer, client }: Harness): 
     const { sessionId } = sessionOf(await client.import(target.apiKey, request));
     await failureOf(client.import(target.apiKey, request));
     await failureOf(client.import('sik_of_nobody', request));
+    const all = ListImportsRequest.fromPartial({});
+    await client.call(SessionTraceService.listImports, target.apiKey, all);
+    await client.call(SessionTraceService.getProvenance, target.apiKey, { sessionId });
     const key = await db<{ id: Buffer }>('api_keys')
       .where('application_id', toBinary(target.applicationId))
       .first('id');

@@ -7,6 +7,9 @@ import { newId } from '../../src/db/ids';
 import { SessionImportService } from '../../src/gen/sessionimport/v1/session_import';
 import { SessionReadService } from '../../src/gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
+import { SessionTraceService } from '../../src/gen/sessionimport/v1/session_trace';
+import { signShareToken } from '../../src/token/signing';
+import { failureOf } from '../support/client';
 import { shellWithGrpcurl, type Shell } from '../support/grpcurl';
 import { startHarness, type Harness } from '../support/service';
 
@@ -28,7 +31,7 @@ const examples: readonly Example[] = [
 }));
 
 /** Every method of the contract. */
-const methods = [SessionShareService, SessionImportService, SessionReadService]
+const methods = [SessionShareService, SessionImportService, SessionReadService, SessionTraceService]
   .flatMap((service) => Object.values<{ readonly path: string }>({ ...service }))
   .map(({ path: name }) => name.replace('/sessionimport.v1.', ''));
 
@@ -63,7 +66,12 @@ describe('docs/api.md', () => {
 });
 
 /** What the examples take from those who try them, from the demo's data. */
-async function variablesOf({ db, server, client }: Harness): Promise<Record<string, string>> {
+async function variablesOf({
+  db,
+  server,
+  client,
+  signer,
+}: Harness): Promise<Record<string, string>> {
   const { source, importing } = await seedDemo(db);
   const share = (sessionId: string, includeLinkedSessions: boolean) =>
     client.call(SessionShareService.shareSession, source.apiKey, {
@@ -72,6 +80,19 @@ async function variablesOf({ db, server, client }: Harness): Promise<Record<stri
       ttl: undefined,
       includeLinkedSessions,
     });
+  // So that there is a refused attempt to list.
+  await failureOf(
+    client.import(importing.apiKey, {
+      shareToken: await signShareToken(signer.privateJwk, {
+        sessionId: source.userSessionId,
+        kind: 'user',
+        fromApplicationId: source.applicationId,
+        forApplicationId: newId(),
+        lifetime: 600,
+      }),
+      workflowId: importing.userWorkflowId,
+    }),
+  );
   const other = await share(source.businessSessionId, false);
   const business = await share(source.businessSessionId, true);
   return {
@@ -130,5 +151,6 @@ function formOf(value: unknown): unknown {
     .replace(/^(eyJ|Wy).*/, '<token>')
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/, '<time>')
+    .replace(/^[0-9a-f]{16}$/, '<kid>')
     .replace(/[\w-]{43}$/, '<secret>');
 }

@@ -4,6 +4,10 @@ import { Metadata } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { peerNames } from '../../src/auth/peer-names';
 import { newId, toBinary } from '../../src/db/ids';
+import {
+  ListImportsRequest,
+  SessionTraceService,
+} from '../../src/gen/sessionimport/v1/session_trace';
 import { CertificateAuthority, type Identity } from '../support/certificates';
 import { failureOf, sessionOf, type Failure, type TestClient } from '../support/client';
 import { createSession, type Tenant } from '../support/fixtures';
@@ -91,6 +95,13 @@ describe('a gateway', () => {
       expect(entry).to.deep.equal({
         application_id: toBinary(target.applicationId),
         api_key_id: null,
+        gateway: identity,
+      });
+      const all = ListImportsRequest.fromPartial({});
+      const listed = await gateway.call(SessionTraceService.listImports, target.apiKey, all);
+      expect(listed.imports[0]).to.include({
+        sessionId: session.sessionId,
+        apiKeyId: undefined,
         gateway: identity,
       });
       const line = logLines.find((text) => text.includes(session.sessionId)) ?? '{}';

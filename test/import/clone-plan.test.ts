@@ -45,6 +45,7 @@ describe('the check of the relations at the start', () => {
     const service = ServiceProcess.run(['serve'], {
       DATABASE_URL: url,
       GRPC_ADDRESS: '127.0.0.1:0',
+      METRICS_ADDRESS: '127.0.0.1:0',
       SHARE_TOKEN_JWKS: signer.jwks,
       SESSION_BASE_URL: 'https://verify.example.com/session',
     });

@@ -10,6 +10,7 @@ import * as createSessionImports from './007-create-session-imports';
 import * as recordGateways from './008-record-gateways';
 import * as rememberRequests from './009-remember-requests';
 import * as recordShareTokens from './010-record-share-tokens';
+import * as traceImports from './011-trace-imports';
 import * as listUserSessions from './012-list-user-sessions';
 import * as linkSessions from './013-link-sessions';
 import * as recordRefusals from './014-record-refusals';
@@ -33,6 +34,7 @@ const all: readonly NamedMigration[] = [
   { file: '008-record-gateways', migration: recordGateways },
   { file: '009-remember-requests', migration: rememberRequests },
   { file: '010-record-share-tokens', migration: recordShareTokens },
+  { file: '011-trace-imports', migration: traceImports },
   { file: '012-list-user-sessions', migration: listUserSessions },
   { file: '013-link-sessions', migration: linkSessions },
   { file: '014-record-refusals', migration: recordRefusals },

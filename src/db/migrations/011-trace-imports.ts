@@ -1,0 +1,22 @@
+import type { Knex } from 'knex';
+
+/**
+ * The ledger by time: for the application that imported, and for the one whose sessions were imported.
+ * InnoDB adds the primary key to each, so that what was imported in one microsecond has an order as
+ * well, and a page is read as it lies there.
+ */
+export async function up(knex: Knex): Promise<void> {
+  await knex.raw(
+    `ALTER TABLE session_imports
+       ADD KEY session_imports_application_id_created_at (application_id, created_at),
+       ADD KEY session_imports_source_application_id_created_at (source_application_id, created_at)`,
+  );
+}
+
+export async function down(knex: Knex): Promise<void> {
+  await knex.raw(
+    `ALTER TABLE session_imports
+       DROP KEY session_imports_source_application_id_created_at,
+       DROP KEY session_imports_application_id_created_at`,
+  );
+}

@@ -1,0 +1,94 @@
+import { z } from 'zod';
+import type { ApplicationId } from '../db/ids';
+import { SessionKind as WireKind } from '../gen/sessionimport/v1/session_import';
+import {
+  ImportDirection,
+  ImportOutcome,
+  type ListImportsRequest,
+} from '../gen/sessionimport/v1/session_trace';
+import { sessionKinds } from '../import/session';
+import type { ImportFilter, Outcome } from '../provenance/imports';
+import { checkRequest, knownValue, optionalId } from './request';
+import { wireKinds } from './wire';
+
+/** A request whose fields are known to be well-formed. */
+interface ParsedListImportsRequest {
+  readonly direction: 'incoming' | 'outgoing';
+  /** Undefined: both. */
+  readonly outcome: Outcome | undefined;
+  readonly filter: ImportFilter;
+}
+
+const outcomes: Readonly<Record<number, Outcome>> = {
+  [ImportOutcome.IMPORT_OUTCOME_IMPORTED]: 'imported',
+  [ImportOutcome.IMPORT_OUTCOME_REFUSED]: 'refused',
+};
+
+/** The times of protobuf, which are those that MySQL can compare with. */
+const time = z
+  .date('must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z')
+  .min(new Date('0001-01-01T00:00:00Z'), 'must not be before the year 1')
+  .max(new Date('9999-12-31T23:59:59.999Z'), 'must not be after the year 9999')
+  .optional();
+
+const schema = z.object({
+  direction: knownValue([
+    ImportDirection.IMPORT_DIRECTION_UNSPECIFIED,
+    ImportDirection.IMPORT_DIRECTION_INCOMING,
+    ImportDirection.IMPORT_DIRECTION_OUTGOING,
+  ]),
+  outcome: knownValue([
+    ImportOutcome.IMPORT_OUTCOME_UNSPECIFIED,
+    ImportOutcome.IMPORT_OUTCOME_IMPORTED,
+    ImportOutcome.IMPORT_OUTCOME_REFUSED,
+  ]),
+  session_kind: knownValue([WireKind.SESSION_KIND_UNSPECIFIED, ...Object.values(wireKinds)]),
+  other_application_id: optionalId<ApplicationId>(),
+  since: time,
+  until: time,
+});
+
+/** What can't be said of one field alone. */
+function schemaFor(request: ListImportsRequest) {
+  const { since } = request;
+  const othersRefusals =
+    isOutgoing(request) && request.outcome === ImportOutcome.IMPORT_OUTCOME_REFUSED;
+  const { outcome, until } = schema.shape;
+  return schema.extend({
+    outcome: outcome.refine(
+      () => !othersRefusals,
+      'must not be IMPORT_OUTCOME_REFUSED with IMPORT_DIRECTION_OUTGOING: what others were refused is theirs to know',
+    ),
+    until: until.refine((end) => !(since && end) || since < end, 'must be after since'),
+  });
+}
+
+/**
+ * Checks the form of a request, less its page.
+ *
+ * @throws ServiceError with INVALID_REQUEST, naming every field that is wrong.
+ */
+export function parseListImportsRequest(request: ListImportsRequest): ParsedListImportsRequest {
+  const fields = checkRequest(schemaFor(request), {
+    direction: request.direction,
+    outcome: request.outcome,
+    session_kind: request.sessionKind,
+    other_application_id: request.otherApplicationId,
+    since: request.since,
+    until: request.until,
+  });
+  return {
+    direction: isOutgoing(request) ? 'outgoing' : 'incoming',
+    outcome: outcomes[fields.outcome],
+    filter: {
+      kind: sessionKinds.find((kind) => wireKinds[kind] === request.sessionKind),
+      otherApplicationId: fields.other_application_id,
+      since: fields.since,
+      until: fields.until,
+    },
+  };
+}
+
+function isOutgoing({ direction }: ListImportsRequest): boolean {
+  return direction === ImportDirection.IMPORT_DIRECTION_OUTGOING;
+}
