@@ -173,6 +173,7 @@ describe('the command line', () => {
       DATABASE_URL: await createEmptyDatabase(),
       SHARE_TOKEN_JWKS: path.join(folder, 'jwks.json'),
       SESSION_BASE_URL: 'https://verify.example.com/session',
+      METRICS_ADDRESS: '127.0.0.1:0',
     };
     expect(await failure(environment, 'serve')).to.include('run "session-import migrate"');
     expect(await failure(environment, 'seed')).to.include('run "session-import migrate"');

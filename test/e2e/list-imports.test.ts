@@ -141,6 +141,7 @@ describe('the list of imports', () => {
           shareTokenId: jtiOf(request.shareToken),
           signingKeyId: harness.signer.privateJwk.kid,
           reason: undefined,
+          linkedToSession: undefined,
         },
       ]);
     });
@@ -164,6 +165,7 @@ describe('the list of imports', () => {
           shareTokenId: jtiOf(request.shareToken),
           signingKeyId: harness.signer.privateJwk.kid,
           reason: undefined,
+          linkedToSession: undefined,
         },
       ]);
     });
