@@ -8,7 +8,7 @@ import {
 } from '../gen/sessionimport/v1/session_trace';
 import { sessionKinds } from '../import/session';
 import type { ImportFilter, Outcome } from '../provenance/imports';
-import { checkRequest, knownValue, optionalId } from './request';
+import { checkRequest, knownValue, moment, optionalId } from './request';
 import { wireKinds } from './wire';
 
 /** A request whose fields are known to be well-formed. */
@@ -24,13 +24,6 @@ const outcomes: Readonly<Record<number, Outcome>> = {
   [ImportOutcome.IMPORT_OUTCOME_REFUSED]: 'refused',
 };
 
-/** The times of protobuf, which are those that MySQL can compare with. */
-const time = z
-  .date('must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z')
-  .min(new Date('0001-01-01T00:00:00Z'), 'must not be before the year 1')
-  .max(new Date('9999-12-31T23:59:59.999Z'), 'must not be after the year 9999')
-  .optional();
-
 const schema = z.object({
   direction: knownValue([
     ImportDirection.IMPORT_DIRECTION_UNSPECIFIED,
@@ -44,8 +37,8 @@ const schema = z.object({
   ]),
   session_kind: knownValue([WireKind.SESSION_KIND_UNSPECIFIED, ...Object.values(wireKinds)]),
   other_application_id: optionalId<ApplicationId>(),
-  since: time,
-  until: time,
+  since: moment.optional(),
+  until: moment.optional(),
 });
 
 /** What can't be said of one field alone. */

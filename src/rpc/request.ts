@@ -26,11 +26,11 @@ export const optionalId = <T extends Id<string>>() =>
 export const knownValue = (values: readonly number[]) =>
   z.number().refine((value) => values.includes(value), 'must be a value of its enum');
 
-/** A moment that the database can hold. */
+/** A time of protobuf, which is one that MySQL can compare with. */
 export const moment = z
-  .date('must be a time')
-  .min(new Date('1970-01-01T00:00:00Z'), 'must not be before 1970')
-  .max(new Date('9999-12-31T23:59:59Z'), 'must not be after the year 9999');
+  .date('must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z')
+  .min(new Date('0001-01-01T00:00:00Z'), 'must not be before the year 1')
+  .max(new Date('9999-12-31T23:59:59.999Z'), 'must not be after the year 9999');
 
 const longestVendorData = 255;
 

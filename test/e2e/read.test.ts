@@ -380,7 +380,7 @@ describe('reading back', () => {
         vendorData: '',
         sharedFromSession: 'x',
         sharedFromApplication: '',
-        createdSince: new Date(-1),
+        createdSince: new Date(8.64e15),
       }),
     ).to.deep.equal([
       'vendor_data',
