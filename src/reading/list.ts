@@ -17,7 +17,10 @@ export interface SessionFilter {
   readonly createdUntil: Date | undefined;
 }
 
-/** Where a page ends: when the session was made, to the microsecond, and its id. */
+/**
+ * Where a page ends: when the session was made, to the microsecond and in UTC, as
+ * `2026-01-31T23:59:59.123456`, and its id.
+ */
 export type SessionPlace = readonly [createdAt: string, id: SessionId];
 
 /** A page of sessions, newest first. */
@@ -36,7 +39,7 @@ const lookedAt = 5_000;
 type PlacedRow = SummaryRow & { readonly place: string };
 
 /** A moment as text whose order is that of time. */
-const placeSql = "DATE_FORMAT(s.created_at, '%Y-%m-%d %H:%i:%s.%f')";
+const placeSql = "DATE_FORMAT(s.created_at, '%Y-%m-%dT%H:%i:%s.%f')";
 
 /**
  * Lists sessions of an application, newest first.

@@ -35,7 +35,7 @@ const schema = z.object({
 
 /** A page ends with a session: when it was made, and its id. */
 const cursor: z.ZodType<SessionPlace> = z.tuple([
-  z.string().regex(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}$/),
+  z.iso.datetime({ precision: 6, local: true }),
   z
     .string()
     .refine(isUuid)

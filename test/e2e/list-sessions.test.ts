@@ -10,7 +10,7 @@ import {
   SessionReadService,
 } from '../../src/gen/sessionimport/v1/session_read';
 import type { SessionKind } from '../../src/import/session';
-import { sessionOf } from '../support/client';
+import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { startHarness, type Harness } from '../support/service';
 
@@ -196,6 +196,36 @@ describe('ListSessions', () => {
     expect(idsOf({ sessions })).to.deep.equal(seldom);
     expect(pages).to.be.within(2, 5);
     expect(idsOf(await all(tenant, { pageSize: 500 }))).to.have.length(3 + 3 * 4_096);
+  });
+
+  it('refuses page tokens that somebody has changed', async () => {
+    const { db } = harness;
+    const tenant = await createTenant(db);
+    for (let i = 0; i < 2; i++) await createSession(db, tenant, 'user');
+    const { nextPageToken } = await list(tenant, { pageSize: 1 });
+    const [digest, [at, id]] = JSON.parse(Buffer.from(nextPageToken, 'base64url').toString()) as [
+      string,
+      [string, string],
+    ];
+    const forged = (place: unknown): string =>
+      Buffer.from(JSON.stringify([digest, place])).toString('base64url');
+    expect(forged([at, id])).to.equal(nextPageToken);
+    for (const place of [
+      ['2026-13-01T00:00:00.000000', id],
+      ['2026-02-30T00:00:00.000000', id],
+      ['0000-00-00T00:00:00.000000', id],
+      ['2026-01-01T24:00:00.000000', id],
+      [at.slice(0, -3), id],
+      [at, 'x'],
+      [at],
+      at,
+    ]) {
+      const failure = await failureOf(list(tenant, { pageSize: 1, pageToken: forged(place) }));
+      expect(failure, String(place)).to.include({ reason: 'INVALID_REQUEST' });
+      expect(failure.badRequest?.fieldViolations.map(({ field }) => field)).to.deep.equal([
+        'page_token',
+      ]);
+    }
   });
 });
 
