@@ -3,6 +3,7 @@ import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../db/
 import { readTogether, type Binding, type Statement } from '../db/query';
 import { kindSchemas, type KindSchema } from '../import/relations';
 import type { SessionKind, SessionStatus } from '../import/session';
+import { atOneMoment } from './at-one-moment';
 import { summaryColumns, summaryOf, type SessionSummary, type SummaryRow } from './sessions';
 
 /** Which sessions are wanted: everything that is given must hold. */
@@ -53,9 +54,12 @@ export async function listSessions(
   page: { readonly after: SessionPlace | undefined; readonly size: number },
 ): Promise<SessionPage> {
   const parts = filter.kinds.map((kind) => part(kindSchemas[kind], applicationId, filter, page));
-  const results = await readTogether<PlacedRow[]>(
-    db,
-    parts.flatMap(({ rows, horizon }) => [rows, horizon]),
+  // Between two moments a session could be deleted, and the horizon be one that was not looked at.
+  const results = await atOneMoment(db, (trx) =>
+    readTogether<PlacedRow[]>(
+      trx,
+      parts.flatMap(({ rows, horizon }) => [rows, horizon]),
+    ),
   );
   const found = results
     .filter((_, index) => index % 2 === 0)

@@ -9,6 +9,7 @@ import {
 import { read, readTogether, type Binding } from '../db/query';
 import { kindSchemas } from '../import/relations';
 import { sessionKinds, type SessionKind, type SessionStatus } from '../import/session';
+import { atOneMoment } from './at-one-moment';
 import { relationsOf, selectRows, type Row, type RowRange } from './rows';
 
 /** A session, as far as it is shown in a list. */
@@ -188,9 +189,4 @@ export async function readRows(
     const { sql, bindings } = selectRows(relation, id, range);
     return { kind: session.kind, rows: await read<Row>(trx, sql, bindings) };
   });
-}
-
-/** Lets all that is read be of one moment, without a lock (MySQL 8.4 manual, section 17.7.2.3). */
-function atOneMoment<T>(db: Knex, work: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
-  return db.transaction(work, { isolationLevel: 'repeatable read' });
 }

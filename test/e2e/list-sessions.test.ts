@@ -198,6 +198,34 @@ describe('ListSessions', () => {
     expect(idsOf(await all(tenant, { pageSize: 500 }))).to.have.length(3 + 3 * 4_096);
   });
 
+  it('passes over no session because others are deleted meanwhile', async () => {
+    const { db } = harness;
+    const tenant = await createTenant(db);
+    const made = { created_at: '2026-01-01 00:00:00', status: 'Abandoned' } as const;
+    const wanted: SessionId[] = [];
+    for (let i = 0; i < 60; i++) wanted.push(await createSession(db, tenant, 'user', made));
+    const unwanted = { status: 'Expired' } as const;
+    for (let i = 0; i < 2; i++)
+      await copyOften(harness, await createSession(db, tenant, 'user', unwanted));
+    const others = db('user_sessions').where({
+      application_id: toBinary(tenant.applicationId),
+      status: 'Expired',
+    });
+    // Just as many as are looked at for one page: each that goes brings a wanted one into sight.
+    await others
+      .clone()
+      .limit(2 * 4_097 - 5_000)
+      .delete();
+    const deleted = (async () => {
+      for (let i = 0; i < 50; i++) await others.clone().limit(1).delete();
+    })();
+    const request = { statuses: [WireStatus.SESSION_STATUS_ABANDONED], pageSize: 500 };
+    for (let round = 0; round < 5; round++) {
+      expect(idsOf(await all(tenant, request))).to.have.members(wanted);
+    }
+    await deleted;
+  });
+
   it('refuses page tokens that somebody has changed', async () => {
     const { db } = harness;
     const tenant = await createTenant(db);
