@@ -11,6 +11,7 @@ import { KeptAnswers } from './import/kept-answers';
 import { unobserved } from './import/observer';
 import { sessionKinds } from './import/session';
 import { Refusals } from './provenance/refusals';
+import { SessionReader } from './reading/sessions';
 import { CertificateFiles } from './rpc/certificates';
 import { createGrpcServer, listen } from './rpc/grpc-server';
 import { HealthMonitor } from './rpc/health';
@@ -104,6 +105,7 @@ export class SessionImportServer {
       });
       const observer = metrics ?? unobserved;
       const importer = await Importer.create(db, observer);
+      const sessions = await SessionReader.create(calls);
       const keys = opened(await Keys.open(keySource(config.shareTokenJwks), log));
       const shareTokens = new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew);
       const signer =
@@ -137,6 +139,7 @@ export class SessionImportServer {
         keptAnswers: new KeptAnswers(lookUps, observer),
         imports,
         refusals: new Refusals(calls, observer, log),
+        sessions,
         sessionBaseUrl: config.sessionBaseUrl,
         running,
         observer,

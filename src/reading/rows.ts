@@ -15,6 +15,18 @@ export interface RowRange {
   readonly after: RowKey | undefined;
   /** The most rows. */
   readonly limit: number;
+  /**
+   * Ends with the row whose large values fill this up, whatever that row's own size: so that large rows
+   * do not fill the memory of the service.
+   */
+  readonly bytes: number;
+}
+
+/** The rows of a {@link RowRange}. */
+export interface RangeRows {
+  readonly rows: readonly Row[];
+  /** Whether there would be more, but for their size. */
+  readonly more: boolean;
 }
 
 /** A relation whose rows stand below those of another. */
@@ -46,20 +58,59 @@ export function relationsOf(kind: SessionKind): readonly Relation[] {
   return kindSchemas[kind].relations;
 }
 
-/** The statement that reads rows of a relation of a session, in order. */
+/**
+ * The statement that reads rows of a relation of a session, in order. MySQL adds up the sizes of the
+ * large values, so that only the rows that there is room for cross over.
+ *
+ * @param large the relation's columns that can be large.
+ * @returns what {@link rangeRows} takes.
+ */
 export function selectRows(
   { name, table }: Relation,
+  large: readonly string[],
   sessionId: SessionId,
-  { after, limit }: RowRange,
+  { after, limit, bytes }: RowRange,
 ): Statement {
   const columns = keyColumns(name);
+  const key = columns.join(', ');
   const behind = after === undefined ? undefined : isBehind(columns, after);
+  const size = large.map(() => 'COALESCE(LENGTH(??), 0)').join(' + ') || '0';
   return {
-    sql: `SELECT * FROM ?? FORCE INDEX (PRIMARY)
-          WHERE session_id = ? ${behind ? `AND (${behind.sql})` : ''}
-          ORDER BY session_id, ${columns.join(', ')} LIMIT ?`,
-    bindings: [table, toBinary(sessionId), ...(behind?.bindings ?? []), limit],
+    sql: `SELECT r.*, k.rows_found
+          FROM (
+            SELECT ${key}, SUM(size) OVER (ORDER BY ${key}) - size AS size_before,
+              COUNT(*) OVER () AS rows_found
+            FROM (
+              SELECT ${key}, ${size} AS size FROM ?? FORCE INDEX (PRIMARY)
+              WHERE session_id = ? ${behind ? `AND (${behind.sql})` : ''}
+              ORDER BY session_id, ${key} LIMIT ?
+            ) s
+          ) k
+          STRAIGHT_JOIN ?? r FORCE INDEX (PRIMARY)
+            ON r.session_id = ? AND ${columns.map((column) => `r.${column} = k.${column}`).join(' AND ')}
+          WHERE k.size_before < ?
+          ORDER BY ${columns.map((column) => `k.${column}`).join(', ')}`,
+    bindings: [
+      ...large,
+      table,
+      toBinary(sessionId),
+      ...(behind?.bindings ?? []),
+      limit,
+      table,
+      toBinary(sessionId),
+      bytes,
+    ],
   };
+}
+
+/** What a statement of {@link selectRows} has read. */
+export function rangeRows(read: readonly Row[]): RangeRows {
+  let found = 0;
+  const rows = read.map(({ rows_found: inRange, ...row }) => {
+    found = Number(inRange);
+    return row;
+  });
+  return { rows, more: rows.length < found };
 }
 
 /** That a key is greater than another, in a form that MySQL turns into a range of the index. */

@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import type { Database } from '../db/connection';
 import {
   fromBinary,
   toBinary,
@@ -6,11 +7,19 @@ import {
   type SessionId,
   type WorkflowId,
 } from '../db/ids';
-import { read, readTogether, type Binding } from '../db/query';
-import { kindSchemas } from '../import/relations';
+import { read, readTogether, type Binding, type Statement } from '../db/query';
+import { kindSchemas, type Relation } from '../import/relations';
 import { sessionKinds, type SessionKind, type SessionStatus } from '../import/session';
 import { atOneMoment } from './at-one-moment';
-import { relationsOf, selectRows, type Row, type RowRange } from './rows';
+import { readLargeColumns, type LargeColumns } from './large-columns';
+import {
+  rangeRows,
+  relationsOf,
+  selectRows,
+  type RangeRows,
+  type Row,
+  type RowRange,
+} from './rows';
 
 /** A session, as far as it is shown in a list. */
 export interface SessionSummary {
@@ -133,60 +142,75 @@ async function findSession(
 export interface SessionReading {
   readonly session: SessionDetails;
   /** By relation, in order. */
-  readonly rows: ReadonlyMap<string, readonly Row[]>;
-}
-
-/**
- * Reads a session of an application, and the first rows of each of its relations.
- *
- * @param db a database that was opened with `together` and `texts`.
- * @param limit the most rows of each relation.
- * @returns undefined if the application has no such session.
- */
-export async function readSession(
-  db: Knex,
-  applicationId: ApplicationId,
-  id: SessionId,
-  limit: number,
-): Promise<SessionReading | undefined> {
-  return atOneMoment(db, async (trx) => {
-    const session = await findSession(trx, applicationId, id);
-    if (!session) return undefined;
-    const relations = relationsOf(session.kind);
-    const rows = await readTogether<Row[]>(
-      trx,
-      relations.map((relation) => selectRows(relation, id, { after: undefined, limit })),
-    );
-    const byRelation = relations.map(({ name }, index) => [name, rows[index] ?? []] as const);
-    return { session, rows: new Map(byRelation) };
-  });
+  readonly rows: ReadonlyMap<string, RangeRows>;
 }
 
 /** Some rows of one relation, and the kind of session that they belong to. */
 export interface RowsReading {
   readonly kind: SessionKind;
   /** Undefined: sessions of that kind have no such relation. */
-  readonly rows: readonly Row[] | undefined;
+  readonly rows: RangeRows | undefined;
 }
 
-/**
- * Reads rows of one relation of a session of an application.
- *
- * @returns undefined if the application has no such session.
- */
-export async function readRows(
-  db: Knex,
-  applicationId: ApplicationId,
-  id: SessionId,
-  name: string,
-  range: RowRange,
-): Promise<RowsReading | undefined> {
-  return atOneMoment(db, async (trx) => {
-    const session = await findSession(trx, applicationId, id);
-    if (!session) return undefined;
-    const relation = relationsOf(session.kind).find((each) => each.name === name);
-    if (!relation) return { kind: session.kind, rows: undefined };
-    const { sql, bindings } = selectRows(relation, id, range);
-    return { kind: session.kind, rows: await read<Row>(trx, sql, bindings) };
-  });
+/** Reads sessions with what belongs to them, from a database opened with `together` and `texts`. */
+export class SessionReader {
+  private constructor(private readonly largeColumns: LargeColumns) {}
+
+  /** Looks at the database's catalogue. */
+  static async create(db: Database): Promise<SessionReader> {
+    return new SessionReader(await readLargeColumns(db));
+  }
+
+  /**
+   * Reads a session of an application, and the first rows of each of its relations.
+   *
+   * @param room what there is room for, of each relation.
+   * @returns undefined if the application has no such session.
+   */
+  async readSession(
+    db: Database,
+    applicationId: ApplicationId,
+    id: SessionId,
+    room: Omit<RowRange, 'after'>,
+  ): Promise<SessionReading | undefined> {
+    return atOneMoment(db, async (trx) => {
+      const session = await findSession(trx, applicationId, id);
+      if (!session) return undefined;
+      const relations = relationsOf(session.kind);
+      const found = await readTogether<Row[]>(
+        trx,
+        relations.map((relation) => this.select(relation, id, { ...room, after: undefined })),
+      );
+      const byRelation = relations.map(
+        ({ name }, index) => [name, rangeRows(found[index] ?? [])] as const,
+      );
+      return { session, rows: new Map(byRelation) };
+    });
+  }
+
+  /**
+   * Reads rows of one relation of a session of an application.
+   *
+   * @returns undefined if the application has no such session.
+   */
+  async readRows(
+    db: Database,
+    applicationId: ApplicationId,
+    id: SessionId,
+    name: string,
+    range: RowRange,
+  ): Promise<RowsReading | undefined> {
+    return atOneMoment(db, async (trx) => {
+      const session = await findSession(trx, applicationId, id);
+      if (!session) return undefined;
+      const relation = relationsOf(session.kind).find((each) => each.name === name);
+      if (!relation) return { kind: session.kind, rows: undefined };
+      const { sql, bindings } = this.select(relation, id, range);
+      return { kind: session.kind, rows: rangeRows(await read<Row>(trx, sql, bindings)) };
+    });
+  }
+
+  private select(relation: Relation, id: SessionId, range: RowRange): Statement {
+    return selectRows(relation, this.largeColumns.get(relation.table) ?? [], id, range);
+  }
 }

@@ -4,6 +4,7 @@ import type { ImportQueue } from '../import/import-queue';
 import type { KeptAnswers } from '../import/kept-answers';
 import type { ImportObserver } from '../import/observer';
 import type { Refusals } from '../provenance/refusals';
+import type { SessionReader } from '../reading/sessions';
 import type { Logger } from '../telemetry/logger';
 import type { ShareTokenSigner } from '../token/signer';
 import type { Clock, ShareTokenVerifier } from '../token/verifier';
@@ -23,6 +24,7 @@ export interface Context {
   readonly keptAnswers: KeptAnswers;
   readonly imports: ImportQueue;
   readonly refusals: Refusals;
+  readonly sessions: SessionReader;
   /** What a session's URL starts with, without a slash at the end. */
   readonly sessionBaseUrl: string;
   readonly running: RunningCalls;

@@ -8,7 +8,7 @@ import {
   type GetSessionResponse,
 } from '../gen/sessionimport/v1/session_read';
 import { childRelations, type Row, type RowKey } from '../reading/rows';
-import { readSession, type SessionReading } from '../reading/sessions';
+import type { SessionReading } from '../reading/sessions';
 import { authorize } from './authorize';
 import type { Context } from './context';
 import { onDatabase } from './on-database';
@@ -33,7 +33,10 @@ export function getSession(
     const { session_id: sessionId } = checkRequest(schema, { session_id: call.request.sessionId });
     const limit = pageSizeOf(call.request.relationPageSize, 'relation_page_size');
     const reading = await onDatabase(context, (db) =>
-      readSession(db, applicationId, sessionId, limit + 1),
+      context.sessions.readSession(db, applicationId, sessionId, {
+        limit: limit + 1,
+        bytes: bytesOfRelation,
+      }),
     );
     if (!reading) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
 

@@ -9,7 +9,6 @@ import {
 } from '../gen/sessionimport/v1/session_read';
 import { sessionKinds } from '../import/session';
 import { relationsOf } from '../reading/rows';
-import { readRows } from '../reading/sessions';
 import { authorize } from './authorize';
 import type { Context } from './context';
 import { onDatabase } from './on-database';
@@ -43,7 +42,11 @@ export function listSessionRows(
     const pages = rowPages(applicationId, sessionId, relation);
     const { size, after } = pages.read(call.request);
     const reading = await onDatabase(context, (db) =>
-      readRows(db, applicationId, sessionId, relation, { after, limit: size + 1 }),
+      context.sessions.readRows(db, applicationId, sessionId, relation, {
+        after,
+        limit: size + 1,
+        bytes: bytesOfPage,
+      }),
     );
     if (!reading) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
     const { kind, rows } = reading;

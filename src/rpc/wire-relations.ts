@@ -1,7 +1,7 @@
 import { fromBinary } from '../db/ids';
 import { BusinessRelations, UserRelations } from '../gen/sessionimport/v1/session_relations';
 import type { SessionKind } from '../import/session';
-import { childRelations, keyOf, type Row, type RowKey } from '../reading/rows';
+import { childRelations, keyOf, type RangeRows, type Row, type RowKey } from '../reading/rows';
 
 /** The relations of a session, as the contract writes them. */
 export type WireRelations =
@@ -78,14 +78,11 @@ const beforeAll = -1;
 /**
  * Cuts rows of a relation to what there is room for.
  *
- * @param rows in order, as the database has them; one more than there is room for, if there are more.
+ * @param found the rows, in order, as the database has them: one more than there is room for, unless
+ * there are no more or they are too large.
  */
-export function cut(
-  kind: SessionKind,
-  relation: string,
-  rows: readonly Row[],
-  room: Room,
-): CutRows {
+export function cut(kind: SessionKind, relation: string, found: RangeRows, room: Room): CutRows {
+  const { rows, more } = found;
   const shown: Row[] = [];
   let bytes = 0;
   for (const row of rows.slice(0, room.rows).map(jsonRow)) {
@@ -93,7 +90,7 @@ export function cut(
     if (bytes > room.bytes && !(room.always && shown.length === 0)) break;
     shown.push(row);
   }
-  if (shown.length === rows.length) return { shown, end: undefined };
+  if (shown.length === rows.length && !more) return { shown, end: undefined };
   return { shown, end: endOf(relation, shown) };
 }
 

@@ -277,6 +277,28 @@ describe('reading back', () => {
     expect(ordinals).to.deep.equal(Array.from({ length: 40 }, (_, ordinal) => ordinal));
   });
 
+  it('takes no more from the database than it shows, however much there is', async () => {
+    const { db, source } = harness;
+    const id = await createSession(db, source, 'user');
+    await addLogs(db, 'user', id, 60);
+    const additional_data = JSON.stringify({ text: 'x'.repeat(1_000_000) });
+    await db('user_logs')
+      .where({ session_id: toBinary(id) })
+      .update({ additional_data });
+    const sent = async (): Promise<number> => {
+      const [row] = await select("SHOW GLOBAL STATUS LIKE 'Bytes_sent'", []);
+      return Number(row?.['Value']);
+    };
+    for (const { call, most } of [
+      { call: () => get(id, source), most: 2_000_000 },
+      { call: () => rowsPage(source, { sessionId: id, relation: 'logs' }), most: 4_000_000 },
+    ]) {
+      const before = await sent();
+      await call();
+      expect((await sent()) - before).to.be.within(1_000_000, most);
+    }
+  });
+
   it('is of one moment: a writer that changes everything is never seen half-way', async () => {
     const { db, source } = harness;
     const id = await createSession(db, source, 'user', { language: '0' });
