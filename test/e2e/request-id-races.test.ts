@@ -79,6 +79,8 @@ describe('requests with ids that meet', () => {
   const right = [
     ['OK', 'REQUEST_ID_REUSED', 'OK'],
     ['REQUEST_ID_REUSED', 'OK', 'SESSION_ALREADY_IMPORTED'],
+    // The third one's look-up was answered before the second one's.
+    ['OK', 'SESSION_ALREADY_IMPORTED', 'OK'],
   ];
 
   it('in one group are refused for their own id alone', async () => {
@@ -92,10 +94,7 @@ describe('requests with ids that meet', () => {
     await start(1);
     const [one, two] = await crossed();
     const nameless = without<Partial<ImportSessionRequest>>(two, 'requestId');
-    // Without an id there is one look-up less to do, and so a turn before the others.
-    expect([...right, ['OK', 'SESSION_ALREADY_IMPORTED', 'OK']]).to.deep.include(
-      await together([one, two, nameless]),
-    );
+    expect(right).to.deep.include(await together([one, two, nameless]));
   });
 
   it('in one group get one answer if they are the same, and are told if they are not', async () => {
