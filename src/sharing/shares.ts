@@ -7,7 +7,7 @@ import {
   type SessionId,
   type ShareTokenId,
 } from '../db/ids';
-import { read, write, type Binding } from '../db/query';
+import { read, write, writeTogether, type Binding, type Statement } from '../db/query';
 import { kindSchemas } from '../import/relations';
 import { sessionKinds, type Actor, type SessionKind, type SessionStatus } from '../import/session';
 
@@ -176,7 +176,7 @@ export async function sharedSession(
 
 /** What came of taking share tokens back. */
 export interface Revocation {
-  /** How many were taken back, less those that had been before. */
+  /** How many became useless by it: those that had neither expired nor been taken back before. */
   readonly revoked: number;
   /** How many of those that were meant had been redeemed. */
   readonly redeemed: number;
@@ -188,6 +188,7 @@ export interface Revocation {
  * Holds the session's row exclusively: whoever imports it has locked it before looking whether the token
  * was taken back. So an import has ended before this begins, or it sees what was done here.
  *
+ * @param db a database that was opened with `together`.
  * @param shareTokenId undefined: all of them.
  */
 export async function revokeShares(
@@ -208,18 +209,26 @@ export async function revokeShares(
       kindSchemas[shared.kind].sessions,
       toBinary(shared.sessionId),
     ]);
-    const { affectedRows: revoked } = await write(
-      trx,
-      `UPDATE share_tokens t SET t.revoked_at = ?, t.revoked_by_api_key_id = ?, t.revoked_by_gateway = ?
-       WHERE ${which} AND t.revoked_at IS NULL`,
-      [by.at, by.actor.apiKeyId && toBinary(by.actor.apiKeyId), by.actor.gateway, ...bindings],
-    );
+    const revoke = (life: '>' | '<='): Statement => ({
+      sql: `UPDATE share_tokens t
+            SET t.revoked_at = ?, t.revoked_by_api_key_id = ?, t.revoked_by_gateway = ?
+            WHERE ${which} AND t.revoked_at IS NULL AND t.expires_at ${life} ?`,
+      bindings: [
+        by.at,
+        by.actor.apiKeyId && toBinary(by.actor.apiKeyId),
+        by.actor.gateway,
+        ...bindings,
+        by.at,
+      ],
+    });
+    // Expired ones as well, uncounted: an import that found one good may not have come to its locks yet.
+    const [taken] = await writeTogether(trx, [revoke('>'), revoke('<=')]);
     const [counted] = await read<{ readonly redeemed: number }>(
       trx,
       `SELECT COUNT(*) AS redeemed FROM share_tokens t JOIN session_imports i ON ${redeemed}
        WHERE ${which}`,
       bindings,
     );
-    return { revoked, redeemed: counted?.redeemed ?? 0 };
+    return { revoked: taken?.affectedRows ?? 0, redeemed: counted?.redeemed ?? 0 };
   });
 }

@@ -5,6 +5,7 @@ import { newId, toBinary, type SessionId } from '../../src/db/ids';
 import {
   ListShareTokensRequest,
   SessionShareService,
+  ShareSessionRequest,
   type RevokeShareTokenRequest,
   type RevokeShareTokenResponse,
   type ShareToken,
@@ -111,6 +112,35 @@ describe('RevokeShareToken', () => {
     expect(await revokeAll(sessionId)).to.deep.equal({ revoked: 1, redeemed: 0 });
     expect(await revokeAll(sessionId)).to.deep.equal({ revoked: 0, redeemed: 0 });
     expect((await listed(sessionId)).at(-1)?.revokedAt).to.deep.equal(revokedAt);
+  });
+
+  it('takes expired tokens back as well, and does not count them', async () => {
+    let ahead = 0;
+    const later = await startHarness({ clock: () => new Date(Date.now() + ahead) });
+    const { db, source, target, client } = later;
+    const sessionId = await createSession(db, source, 'user');
+    const forApplicationId = target.applicationId;
+    for (const seconds of [60, 120]) {
+      const request = ShareSessionRequest.fromPartial({
+        sessionId,
+        forApplicationId,
+        ttl: { seconds, nanos: 0 },
+      });
+      await client.call(shareSession, source.apiKey, request);
+    }
+    ahead = 90_000;
+    const request = { target: { $case: 'sessionId', value: sessionId } } as const;
+    expect(await client.call(revokeShareToken, source.apiKey, request)).to.deep.equal({
+      revoked: 1,
+      redeemed: 0,
+    });
+    const { shareTokens } = await client.call(
+      listShareTokens,
+      source.apiKey,
+      ListShareTokensRequest.fromPartial({ sessionId }),
+    );
+    expect(shareTokens.map(({ revokedAt }) => revokedAt !== undefined)).to.deep.equal([true, true]);
+    await later.stop();
   });
 
   it('leaves a copy that was made before, says that there is one, and an import again is told so', async () => {
