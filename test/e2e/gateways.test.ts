@@ -5,6 +5,11 @@ import { expect } from 'chai';
 import { peerNames } from '../../src/auth/peer-names';
 import { newId, toBinary } from '../../src/db/ids';
 import {
+  ListShareTokensRequest,
+  SessionShareService,
+  ShareSessionRequest,
+} from '../../src/gen/sessionimport/v1/session_share';
+import {
   ListImportsRequest,
   SessionTraceService,
 } from '../../src/gen/sessionimport/v1/session_trace';
@@ -111,6 +116,44 @@ describe('a gateway', () => {
       });
     });
   }
+
+  it('shares, and takes back, for the application it names, and the record says so', async () => {
+    const { db, source, target } = harness;
+    const gateway = await named([{ type: 'url', value: byUri.slice('URI:'.length) }]);
+    const metadata = new Metadata();
+    metadata.set('x-application-id', source.applicationId);
+    const sessionId = await createSession(db, source, 'user');
+    const request = { sessionId, forApplicationId: target.applicationId };
+    const { details } = await gateway.call(
+      SessionShareService.shareSession,
+      metadata,
+      ShareSessionRequest.fromPartial(request),
+    );
+    expect(details?.sharedBy).to.deep.equal({ $case: 'gateway', value: byUri });
+    await gateway.call(SessionShareService.revokeShareToken, metadata, {
+      target: { $case: 'sessionId', value: sessionId },
+    });
+    const recorded = await select(
+      `SELECT application_id, api_key_id, gateway, revoked_by_api_key_id, revoked_by_gateway
+       FROM share_tokens WHERE session_id = ?`,
+      [toBinary(sessionId)],
+    );
+    expect(recorded).to.deep.equal([
+      {
+        application_id: toBinary(source.applicationId),
+        api_key_id: null,
+        gateway: byUri,
+        revoked_by_api_key_id: null,
+        revoked_by_gateway: byUri,
+      },
+    ]);
+    const { shareTokens } = await gateway.call(
+      SessionShareService.listShareTokens,
+      metadata,
+      ListShareTokensRequest.fromPartial({ sessionId }),
+    );
+    expect(shareTokens[0]?.sharedBy).to.deep.equal({ $case: 'gateway', value: byUri });
+  });
 
   it('still can not redeem a token that is for another application', async () => {
     const { source, target } = harness;

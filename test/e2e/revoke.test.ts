@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { SignJWT, importJWK } from 'jose';
 import { createApiKey } from '../../src/admin/accounts';
-import { newId, toBinary, type SessionId } from '../../src/db/ids';
+import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
 import {
   ListShareTokensRequest,
   SessionShareService,
@@ -13,7 +13,7 @@ import {
 import { sessionKinds } from '../../src/import/session';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
-import { pause } from '../support/helpers';
+import { eventually, pause } from '../support/helpers';
 import { select } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
@@ -100,6 +100,29 @@ describe('RevokeShareToken', () => {
       expect(await importBy(spared.token)).to.have.property('session');
     });
   }
+
+  it('holds for each of several imports of one session by its own token', async () => {
+    const { db, source, target } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const tenants = [target, ...(await Promise.all([1, 2, 3].map(() => createTenant(db))))];
+    const tokens: Shared[] = [];
+    for (const tenant of tenants) tokens.push(await share(sessionId, tenant));
+    for (const index of [0, 2]) await revokeOne(tokens[index]?.id ?? '');
+    const endings = await Promise.all(
+      tenants.map((tenant, index) =>
+        importBy(tokens[index]?.token ?? '', {}, tenant).then(
+          () => 'imported',
+          async (error: unknown) => (await failureOf(Promise.reject(error as Error))).reason,
+        ),
+      ),
+    );
+    expect(endings).to.deep.equal([
+      'SHARE_TOKEN_REVOKED',
+      'imported',
+      'SHARE_TOKEN_REVOKED',
+      'imported',
+    ]);
+  });
 
   it('does no harm when it is asked for again, and counts what was new', async () => {
     const { db, source } = harness;
@@ -201,6 +224,29 @@ describe('RevokeShareToken', () => {
     expect(ended).to.equal(false);
     await importing.commit();
     expect(await revoking).to.deep.equal({ revoked: 1, redeemed: 0 });
+  });
+
+  it('is seen by an import that waited for it', async () => {
+    const { db, source } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const { id, token } = await share(sessionId);
+    const revoking = await db.transaction();
+    await revoking('user_sessions')
+      .where({ id: toBinary(sessionId) })
+      .forUpdate();
+    const importing = failureOf(importBy(token));
+    await eventually(async () => {
+      const waiting = await select(
+        `SELECT 1 FROM information_schema.processlist
+         WHERE info LIKE 'SELECT id, application_id, status FROM%'`,
+      );
+      return waiting.length > 0;
+    });
+    await revoking('share_tokens')
+      .where({ id: toBinary(toId(id)) })
+      .update({ revoked_at: new Date() });
+    await revoking.commit();
+    expect((await importing).reason).to.equal('SHARE_TOKEN_REVOKED');
   });
 
   it('records by whom, and works for a session that was deleted since', async () => {

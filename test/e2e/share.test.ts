@@ -152,6 +152,59 @@ describe('ShareSession', () => {
     }
   });
 
+  it('gives no token out before the share is recorded', async () => {
+    const { db, source, target } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const connection = await db.transaction();
+    await connection.raw('LOCK TABLES share_tokens WRITE');
+    let ended = false;
+    const sharing = share({ sessionId, forApplicationId: target.applicationId }).finally(() => {
+      ended = true;
+    });
+    try {
+      // The call has come to the record, and waits there.
+      await eventually(async () => {
+        const waiting = await select(
+          `SELECT 1 FROM information_schema.processlist
+           WHERE info LIKE 'INSERT IGNORE INTO share_tokens%'`,
+        );
+        return waiting.length > 0;
+      });
+      expect(ended).to.equal(false);
+    } finally {
+      await connection.raw('UNLOCK TABLES');
+      await connection.commit();
+    }
+    const { details } = await sharing;
+    const recorded = await select('SELECT id FROM share_tokens WHERE session_id = ?', [
+      toBinary(sessionId),
+    ]);
+    expect(recorded).to.deep.equal([{ id: toBinary(toId(details?.shareTokenId ?? '')) }]);
+  });
+
+  it('answers with the first reason of several', async () => {
+    const { db, source, client } = harness;
+    const unconfigured = await startHarness({ environment: { SHARE_TOKEN_SIGNING_KEY: '' } });
+    const reasonOf = async (request: object, caller = client) => {
+      const call = caller.call(
+        shareSession,
+        source.apiKey,
+        ShareSessionRequest.fromPartial(request),
+      );
+      return (await failureOf(call)).reason;
+    };
+    const unfinished = await createSession(db, source, 'user', { status: 'In Progress' });
+    const forApplicationId = newId();
+    const nobodys = { sessionId: newId(), forApplicationId };
+    expect(await reasonOf({}, unconfigured.client)).to.equal('INVALID_REQUEST');
+    expect(await reasonOf(nobodys, unconfigured.client)).to.equal('SHARING_NOT_CONFIGURED');
+    expect(await reasonOf(nobodys)).to.equal('SESSION_NOT_FOUND');
+    expect(await reasonOf({ sessionId: unfinished, forApplicationId })).to.equal(
+      'SESSION_NOT_FINISHED',
+    );
+    await unconfigured.stop();
+  });
+
   it('names every field that is wrong', async () => {
     const { source } = harness;
     const violations = async (request: Partial<ShareSessionRequest>) => {
@@ -411,17 +464,28 @@ describe('the key that signs share tokens', () => {
       kid: undefined,
       applicationId: undefined,
     });
-    await replace(signer.signingKey, JSON.stringify(stranger.privateJwk));
-    await eventually(() => complaints().length > 0);
-    expect(await kidOf(harness)).to.equal(old);
-    await replace(signer.signingKey, '{ nonsense');
-    expect(await kidOf(harness)).to.equal(old);
-    expect(JSON.stringify(complaints())).not.to.include(stranger.privateJwk.d);
-
+    const bound = await signer.addKey({
+      algorithm: 'EdDSA',
+      applicationId: harness.source.applicationId,
+    });
+    const wrong = [JSON.stringify(stranger.privateJwk), JSON.stringify(bound), '{ nonsense'];
+    let current = old;
     for (const algorithm of ['ES256', 'RS256', 'PS256', 'HS256', 'EdDSA'] as const) {
+      const content = wrong.pop();
+      if (content !== undefined) {
+        const before = complaints().length;
+        await replace(signer.signingKey, content);
+        await eventually(() => complaints().length > before);
+        expect(await kidOf(harness)).to.equal(current);
+      }
       const next = await signer.addKey({ algorithm });
       await replace(signer.signingKey, JSON.stringify(next));
       await eventually(async () => (await kidOf(harness)) === next.kid);
+      current = next.kid;
+    }
+    expect(wrong).to.deep.equal([]);
+    for (const { d } of [stranger.privateJwk, bound]) {
+      expect(harness.logLines.join('')).not.to.include(d);
     }
     await harness.stop();
   });

@@ -81,14 +81,18 @@ export class TestClient {
     });
   }
 
-  /** Calls any method of any service. */
+  /**
+   * Calls any method of any service.
+   *
+   * @param caller an API key, or metadata of any kind.
+   */
   call<Request, Response>(
     { path, requestSerialize, responseDeserialize }: Method<Request, Response>,
-    apiKey: string | null,
+    caller: string | Metadata | null,
     request: Request,
   ): Promise<Response> {
-    const metadata = new Metadata();
-    if (apiKey !== null) metadata.set('x-api-key', apiKey);
+    const metadata = caller instanceof Metadata ? caller : new Metadata();
+    if (typeof caller === 'string') metadata.set('x-api-key', caller);
     return new Promise((resolve, reject) => {
       this.stub.makeUnaryRequest(
         path,
