@@ -127,6 +127,15 @@ describe('the Kubernetes manifests', () => {
     expectAccepted(environment, (file) => contentOf(deployment, file));
   });
 
+  it('can do without the key that signs, and have it where config.env would look for it', () => {
+    const [, file] =
+      /^# SHARE_TOKEN_SIGNING_KEY=(.+)$/m.exec(textOf(path.join(folder, 'config.env'))) ?? [];
+    expect(JSON.parse(contentOf(deployment, file ?? ''))).to.include.keys('alg', 'kid', 'd');
+    const volumes = deployment.spec?.template.spec?.volumes ?? [];
+    const optional = volumes.filter(({ secret }) => secret?.optional === true);
+    expect(optional.map(({ name }) => name)).to.deep.equal(['signing']);
+  });
+
   it('give the migration an environment that the service accepts, were it the service', () => {
     const others = {
       SHARE_TOKEN_JWKS: 'x',
