@@ -97,8 +97,13 @@ function part(
   range.add('s.application_id = ?', toBinary(applicationId));
   if (after) {
     const [createdAt, id] = after;
-    range.add('s.created_at <= ?', createdAt);
-    range.add('(s.created_at < ? OR s.id < ?)', createdAt, toBinary(id));
+    // In the form that MySQL turns into ranges of the index: see isBehind in rows.ts.
+    range.add(
+      '(s.created_at < ? OR (s.created_at = ? AND s.id < ?))',
+      createdAt,
+      createdAt,
+      toBinary(id),
+    );
   }
   if (filter.createdSince) range.add('s.created_at >= ?', filter.createdSince);
   if (filter.createdUntil) range.add('s.created_at < ?', filter.createdUntil);

@@ -113,14 +113,17 @@ export function rangeRows(read: readonly Row[]): RangeRows {
   return { rows, more: rows.length < found };
 }
 
-/** That a key is greater than another, in a form that MySQL turns into a range of the index. */
+/**
+ * That a key is greater than another, in a form that MySQL turns into ranges of the index that begin
+ * right behind it. With `a >= ? AND (a > ? OR b > ?)`, each page would read all those before it.
+ */
 function isBehind(
   [first = '', second]: readonly string[],
   [a = 0, b = 0]: RowKey,
 ): { readonly sql: string; readonly bindings: readonly number[] } {
   if (second === undefined) return { sql: `${first} > ?`, bindings: [a] };
   return {
-    sql: `${first} >= ? AND (${first} > ? OR ${second} > ?)`,
+    sql: `${first} > ? OR (${first} = ? AND ${second} > ?)`,
     bindings: [a, a, b],
   };
 }

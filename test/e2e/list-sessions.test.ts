@@ -12,6 +12,7 @@ import {
 import type { SessionKind } from '../../src/import/session';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { counting } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
 describe('ListSessions', () => {
@@ -196,6 +197,24 @@ describe('ListSessions', () => {
     expect(idsOf({ sessions })).to.deep.equal(seldom);
     expect(pages).to.be.within(2, 5);
     expect(idsOf(await all(tenant, { pageSize: 500 }))).to.have.length(3 + 3 * 4_096);
+  });
+
+  it('reads no page again for those behind it, also among sessions of one moment', async () => {
+    const { db } = harness;
+    const tenant = await createTenant(db);
+    await copyOften(harness, await createSession(db, tenant, 'user'));
+    const costs: number[] = [];
+    const seen: string[] = [];
+    let pageToken = '';
+    do {
+      const page = await counting(() => list(tenant, { pageSize: 200, pageToken }));
+      costs.push(page.rows);
+      seen.push(...idsOf(page.result));
+      pageToken = page.result.nextPageToken;
+    } while (pageToken !== '');
+    expect(costs).to.have.length(Math.ceil(4_097 / 200));
+    expect(new Set(seen)).to.have.length(4_097);
+    expect(Math.max(...costs)).to.be.below(3 * 200);
   });
 
   it('passes over no session because others are deleted meanwhile', async () => {

@@ -17,7 +17,7 @@ import { failureOf, sessionOf } from '../support/client';
 import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
 import { without } from '../support/helpers';
 import { anyRelations, insertRelations } from '../support/random-session';
-import { relationRows, select, type Row } from '../support/rows';
+import { counting, relationRows, select, type Row } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 import {
   expectedRows,
@@ -297,6 +297,22 @@ describe('reading back', () => {
       await call();
       expect((await sent()) - before).to.be.within(1_000_000, most);
     }
+  });
+
+  it('reads no page of rows again for those behind it', async () => {
+    const { db, source } = harness;
+    const id = await createSession(db, source, 'user');
+    await insertHits(harness, 'user', id, [1_500, 500]);
+    const costs: number[] = [];
+    let pageToken = '';
+    do {
+      const request = { sessionId: id, relation: 'aml_hits', pageSize: 100, pageToken };
+      const page = await counting(() => rowsPage(source, request));
+      costs.push(page.rows);
+      pageToken = page.result.nextPageToken;
+    } while (pageToken !== '');
+    expect(costs).to.have.length(20);
+    expect(Math.max(...costs)).to.be.below(300);
   });
 
   it('is of one moment: a writer that changes everything is never seen half-way', async () => {

@@ -37,6 +37,21 @@ export async function select(sql: string, values: readonly unknown[] = []): Prom
   return rows;
 }
 
+/** Does work, and counts the steps through indexes that MySQL takes for it, forwards or backwards. */
+export async function counting<T>(
+  work: () => Promise<T>,
+): Promise<{ readonly result: T; readonly rows: number }> {
+  const steps = async (): Promise<number> => {
+    const counts = await select(
+      "SHOW GLOBAL STATUS WHERE Variable_name IN ('Handler_read_next', 'Handler_read_prev')",
+    );
+    return counts.reduce((sum, { Value: count }) => sum + Number(count), 0);
+  };
+  const before = await steps();
+  const result = await work();
+  return { result, rows: (await steps()) - before };
+}
+
 /** Everything that belongs to a session, less the column that says so. */
 export async function relationRows(kind: SessionKind, id: SessionId): Promise<Rows> {
   const rows: Record<string, readonly Row[]> = {};
