@@ -37,7 +37,13 @@ export interface SessionPage {
  */
 const lookedAt = 5_000;
 
-type PlacedRow = SummaryRow & { readonly place: string };
+/** A row, as far as it says where it stands. */
+interface Placed {
+  readonly id: Buffer;
+  readonly place: string;
+}
+
+type PlacedRow = SummaryRow & Placed;
 
 /** A moment as text whose order is that of time. */
 const placeSql = "DATE_FORMAT(s.created_at, '%Y-%m-%dT%H:%i:%s.%f')";
@@ -56,23 +62,17 @@ export async function listSessions(
   const parts = filter.kinds.map((kind) => part(kindSchemas[kind], applicationId, filter, page));
   // Between two moments a session could be deleted, and the horizon be one that was not looked at.
   const results = await atOneMoment(db, (trx) =>
-    readTogether<PlacedRow[]>(
-      trx,
-      parts.flatMap(({ rows, horizon }) => [rows, horizon]),
-    ),
+    readTogether<Placed[]>(trx, [
+      ...parts.map(({ rows }) => rows),
+      ...parts.flatMap(({ horizon }) => horizon),
+    ]),
   );
-  const found = results
-    .filter((_, index) => index % 2 === 0)
+  const found = (results.slice(0, parts.length) as PlacedRow[][])
     .flat()
     .map((row) => ({ row, place: placeOf(row) }))
     .sort((a, b) => comparePlaces(b.place, a.place));
   // The kind whose look ended first: what the other has behind that, comes with a later page.
-  const horizon = results
-    .filter((_, index) => index % 2 === 1)
-    .flat()
-    .map(placeOf)
-    .sort(comparePlaces)
-    .at(-1);
+  const horizon = results.slice(parts.length).flat().map(placeOf).sort(comparePlaces).at(-1);
   const certain = horizon ? found.filter(({ place }) => comparePlaces(place, horizon) >= 0) : found;
   const shown = certain.slice(0, page.size);
   return {
@@ -84,7 +84,8 @@ export async function listSessions(
 /** What one kind contributes: the rows that fit, and how far they were looked for if not to the end. */
 interface Part {
   readonly rows: Statement;
-  readonly horizon: Statement;
+  /** Empty: they are looked for to the end. */
+  readonly horizon: readonly Statement[];
 }
 
 function part(
@@ -93,8 +94,7 @@ function part(
   filter: SessionFilter,
   { after, size }: { readonly after: SessionPlace | undefined; readonly size: number },
 ): Part {
-  const range = new Conditions();
-  range.add('s.application_id = ?', toBinary(applicationId));
+  const range = rangeOf(schema, applicationId, filter.vendorData);
   if (after) {
     const [createdAt, id] = after;
     // In the form that MySQL turns into ranges of the index: see isBehind in rows.ts.
@@ -113,60 +113,72 @@ function part(
   if (filter.sharedFromApplication !== undefined) {
     wanted.add('s.shared_from_application_id = ?', toBinary(filter.sharedFromApplication));
   }
-  const narrow = new Conditions();
-  if (filter.sharedFromSession !== undefined) {
-    narrow.add('s.shared_from_session_id = ?', toBinary(filter.sharedFromSession));
-  }
-  if (filter.vendorData !== undefined) {
-    narrow.add(
-      's.vendor_entity_id = (SELECT v.id FROM ?? v WHERE v.application_id = ? AND v.vendor_data = ?)',
-      schema.vendorEntities,
-      toBinary(applicationId),
-      Buffer.from(filter.vendorData, 'utf8'),
-    );
-  }
 
   const columns = summaryColumns.replace(/\w+/g, 's.$&');
   const select = `SELECT '${schema.kind}' AS kind, ${columns}, ${placeSql} AS place`;
-  const newestFirst = 'ORDER BY s.created_at DESC, s.id DESC';
-  if (narrow.isEmpty()) {
-    const looked = wanted.isEmpty() ? size + 1 : lookedAt;
+  const owned = new Conditions();
+  owned.add('s.application_id = ?', toBinary(applicationId));
+  if (filter.sharedFromSession !== undefined) {
+    // One at most: an application has one copy of a session.
+    owned.add('s.shared_from_session_id = ?', toBinary(filter.sharedFromSession));
     return {
       rows: {
-        sql: `${select}
-              FROM (SELECT s.id FROM ?? s WHERE ${range.sql} ${newestFirst} LIMIT ?) k
-              STRAIGHT_JOIN ?? s FORCE INDEX (PRIMARY) ON s.id = k.id
-              WHERE ${wanted.sql} ${newestFirst} LIMIT ?`,
-        bindings: [
-          schema.sessions,
-          ...range.bindings,
-          looked,
-          schema.sessions,
-          ...wanted.bindings,
-          size + 1,
-        ],
+        sql: `${select} FROM ?? s WHERE ${owned.sql} AND ${range.sql} AND ${wanted.sql}`,
+        bindings: [schema.sessions, ...owned.bindings, ...range.bindings, ...wanted.bindings],
       },
-      horizon: {
-        sql: `${select} FROM ?? s WHERE ${range.sql} ${newestFirst} LIMIT 1 OFFSET ?`,
-        bindings: [schema.sessions, ...range.bindings, looked - 1],
-      },
+      horizon: [],
     };
   }
-  // An index leads to the few that there are.
+  const looked = wanted.isEmpty() ? size + 1 : lookedAt;
+  const newestFirst = 'ORDER BY s.created_at DESC, s.id DESC';
+  // An index alone answers this, so it is the one that MySQL takes; the sessions are looked up behind it.
+  const walked = `FROM ?? s WHERE ${range.sql} ${newestFirst}`;
   return {
     rows: {
-      sql: `${select} FROM ?? s
-            WHERE ${range.sql} AND ${wanted.sql} AND ${narrow.sql} ${newestFirst} LIMIT ?`,
+      sql: `${select}
+            FROM (SELECT s.id ${walked} LIMIT ?) k
+            STRAIGHT_JOIN ?? s FORCE INDEX (PRIMARY) ON s.id = k.id
+            WHERE ${owned.sql} AND ${wanted.sql} ${newestFirst} LIMIT ?`,
       bindings: [
         schema.sessions,
         ...range.bindings,
+        looked,
+        schema.sessions,
+        ...owned.bindings,
         ...wanted.bindings,
-        ...narrow.bindings,
         size + 1,
       ],
     },
-    horizon: { sql: `${select} FROM ?? s WHERE FALSE`, bindings: [schema.sessions] },
+    horizon: [
+      {
+        sql: `SELECT s.id, ${placeSql} AS place ${walked} LIMIT 1 OFFSET ?`,
+        bindings: [schema.sessions, ...range.bindings, looked - 1],
+      },
+    ],
   };
+}
+
+/**
+ * An application's sessions, or those of one of its vendor entities: each begins an index that goes on
+ * with the time.
+ */
+function rangeOf(
+  { vendorEntities }: KindSchema,
+  applicationId: ApplicationId,
+  vendorData: string | undefined,
+): Conditions {
+  const range = new Conditions();
+  if (vendorData === undefined) {
+    range.add('s.application_id = ?', toBinary(applicationId));
+  } else {
+    range.add(
+      's.vendor_entity_id = (SELECT v.id FROM ?? v WHERE v.application_id = ? AND v.vendor_data = ?)',
+      vendorEntities,
+      toBinary(applicationId),
+      Buffer.from(vendorData, 'utf8'),
+    );
+  }
+  return range;
 }
 
 /** Conditions that all must hold, with what is bound to them. */
@@ -188,7 +200,7 @@ class Conditions {
   }
 }
 
-function placeOf(row: PlacedRow): SessionPlace {
+function placeOf(row: Placed): SessionPlace {
   return [row.place, fromBinary<SessionId>(row.id)];
 }
 

@@ -199,6 +199,67 @@ describe('ListSessions', () => {
     expect(idsOf(await all(tenant, { pageSize: 500 }))).to.have.length(3 + 3 * 4_096);
   });
 
+  it('walks through the sessions of a vendor alone, when that is asked for', async () => {
+    const { db } = harness;
+    const tenant = await createTenant(db);
+    const old = new Date('2020-01-01T00:00:00Z');
+    const vendor = await createVendor(harness, tenant, 'Ana');
+    const first = await createSession(db, tenant, 'user', { ...vendor, created_at: old });
+    await copyOften(harness, first);
+    const seldom = await createSession(db, tenant, 'user', {
+      ...(await createVendor(harness, tenant, 'Bob')),
+      created_at: old,
+    });
+    for (let i = 0; i < 3; i++) await copyOften(harness, await createSession(db, tenant, 'user'));
+    // So that MySQL knows how many there are, and that it could find many of the vendor soon.
+    await db.raw('ANALYZE TABLE user_sessions');
+
+    const { SESSION_STATUS_APPROVED } = WireStatus;
+    for (const { request, found } of [
+      { request: { vendorData: 'Ana', pageSize: 10 }, found: 10 },
+      { request: { vendorData: 'Bob', pageSize: 10 }, found: 1 },
+      { request: { vendorData: 'nobody', pageSize: 10 }, found: 0 },
+      { request: { vendorData: 'Ana', createdUntil: old, pageSize: 10 }, found: 0 },
+    ]) {
+      const { result, rows } = await counting(() => list(tenant, request));
+      expect(idsOf(result)).to.have.length(found);
+      expect(rows).to.be.below(500);
+    }
+    const request = { vendorData: 'Ana', statuses: [SESSION_STATUS_APPROVED], pageSize: 10 };
+    const { result, rows } = await counting(() => list(tenant, request));
+    expect(result.nextPageToken).to.equal('');
+    expect(idsOf(result)).to.deep.equal([first]);
+    expect(rows).to.be.below(3 * 4_097);
+    expect(idsOf(await all(tenant, { vendorData: 'Bob' }))).to.deep.equal([seldom]);
+    expect(new Set(idsOf(await all(tenant, { vendorData: 'Ana', pageSize: 500 })))).to.have.length(
+      4_097,
+    );
+  });
+
+  it('does not even walk through all sessions of one vendor for the few that are wanted', async () => {
+    const { db } = harness;
+    const tenant = await createTenant(db);
+    const vendor = await createVendor(harness, tenant, 'Ana');
+    const seldom: string[] = [];
+    for (const status of ['Abandoned', 'Approved'] as const) {
+      const id = await createSession(db, tenant, 'user', { ...vendor, status });
+      if (status === 'Abandoned') seldom.push(id);
+      await copyOften(harness, id);
+    }
+    const request = {
+      vendorData: 'Ana',
+      statuses: [WireStatus.SESSION_STATUS_ABANDONED],
+      sessionKind: WireKind.SESSION_KIND_USER,
+      pageSize: 5,
+    };
+    const first = await list(tenant, request);
+    expect(idsOf(first)).to.deep.equal([]);
+    expect(first.nextPageToken).not.to.equal('');
+    const { sessions, pages } = await all(tenant, request);
+    expect(idsOf({ sessions })).to.deep.equal(seldom);
+    expect(pages).to.equal(2);
+  });
+
   it('reads no page again for those behind it, also among sessions of one moment', async () => {
     const { db } = harness;
     const tenant = await createTenant(db);
@@ -276,6 +337,18 @@ describe('ListSessions', () => {
   });
 });
 
+/** Adds a vendor user; returns what a session of it says. */
+async function createVendor({ db }: Harness, { applicationId }: Tenant, name: string) {
+  const [id, vendor_data] = [toBinary(newId()), Buffer.from(name)];
+  await db('vendor_users').insert({
+    id,
+    application_id: toBinary(applicationId),
+    vendor_data,
+    created_at: new Date(),
+  });
+  return { vendor_entity_id: id, vendor_data };
+}
+
 /** Adds 4,096 sessions like one, but expired. */
 async function copyOften({ db }: Harness, id: SessionId): Promise<void> {
   const four = '(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3)';
@@ -283,10 +356,10 @@ async function copyOften({ db }: Harness, id: SessionId): Promise<void> {
   const place = 'a.n + 4 * (b.n + 4 * (c.n + 4 * (d.n + 4 * (e.n + 4 * f.n))))';
   await db.raw(
     `INSERT INTO user_sessions (id, application_id, session_number, session_token, status,
-       workflow_id, workflow_version, created_at, updated_at)
+       workflow_id, workflow_version, vendor_entity_id, vendor_data, created_at, updated_at)
      SELECT UNHEX(REPLACE(UUID(), '-', '')), s.application_id, s.session_number * 100000 + ${place},
        CONCAT(LEFT(s.session_token, 40), '-', ${place}), 'Expired', s.workflow_id,
-       s.workflow_version, s.created_at, s.updated_at
+       s.workflow_version, s.vendor_entity_id, s.vendor_data, s.created_at, s.updated_at
      FROM user_sessions s JOIN ${joined} WHERE s.id = ?`,
     [toBinary(toId(id))],
   );

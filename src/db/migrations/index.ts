@@ -15,6 +15,8 @@ import * as listUserSessions from './012-list-user-sessions';
 import * as linkSessions from './013-link-sessions';
 import * as recordRefusals from './014-record-refusals';
 import * as listBusinessSessions from './015-list-business-sessions';
+import * as listVendorUserSessions from './016-list-vendor-user-sessions';
+import * as listVendorBusinessSessions from './017-list-vendor-business-sessions';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -39,6 +41,8 @@ const all: readonly NamedMigration[] = [
   { file: '013-link-sessions', migration: linkSessions },
   { file: '014-record-refusals', migration: recordRefusals },
   { file: '015-list-business-sessions', migration: listBusinessSessions },
+  { file: '016-list-vendor-user-sessions', migration: listVendorUserSessions },
+  { file: '017-list-vendor-business-sessions', migration: listVendorBusinessSessions },
 ];
 
 /**
