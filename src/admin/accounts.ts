@@ -1,7 +1,6 @@
-import { hashApiKey, newApiKey, type Privilege } from '../auth/callers';
+import { applicationExists, hashApiKey, newApiKey, type Privilege } from '../auth/callers';
 import type { Database } from '../db/connection';
 import { newId, toBinary, type ApiKeyId, type ApplicationId, type WorkflowId } from '../db/ids';
-import { read } from '../db/query';
 import type { SessionKind } from '../import/session';
 
 /** Registers an application: a tenant of the platform. */
@@ -14,8 +13,7 @@ export async function createApplication(db: Database, name: string): Promise<App
 
 /** @throws Error if there is no such application: a clearer one than a broken foreign key. */
 export async function requireApplication(db: Database, id: ApplicationId): Promise<void> {
-  const [known] = await read(db, 'SELECT id FROM applications WHERE id = ?', [toBinary(id)]);
-  if (!known) throw new Error(`there is no application ${id}`);
+  if (!(await applicationExists(db, id))) throw new Error(`there is no application ${id}`);
 }
 
 /**

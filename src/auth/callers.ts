@@ -56,6 +56,12 @@ export function hashApiKey(apiKey: string): Buffer {
   return createHash('sha256').update(apiKey, 'utf8').digest();
 }
 
+/** Whether there is an application of an id. */
+export async function applicationExists(db: Database, id: ApplicationId): Promise<boolean> {
+  const found = await read(db, 'SELECT 1 FROM applications WHERE id = ?', [toBinary(id)]);
+  return found.length > 0;
+}
+
 /** Finds out who calls: by API key, or by what a trusted gateway says. */
 export class Callers {
   /** Keys by their hash in hexadecimal. Concurrent look-ups of one key share one query. */
@@ -138,8 +144,7 @@ export class Callers {
   }
 
   private async findApplication(id: ApplicationId): Promise<true | undefined> {
-    const found = await read(this.db, 'SELECT 1 FROM applications WHERE id = ?', [toBinary(id)]);
-    return found.length > 0 || undefined;
+    return (await applicationExists(this.db, id)) || undefined;
   }
 }
 

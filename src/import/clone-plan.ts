@@ -1,3 +1,4 @@
+import { readColumns } from '../db/catalogue';
 import type { Database } from '../db/connection';
 import { read } from '../db/query';
 import { carriedColumns, freshColumns, leftBehindColumns } from './relations';
@@ -37,7 +38,7 @@ export class SchemaMismatch extends Error {
  * before its parent, or if the session has a column of which nobody has said whether a copy takes it.
  */
 export async function planClone(db: Database, schema: KindSchema): Promise<ClonePlan> {
-  const [references, columns] = await Promise.all([readForeignKeys(db), readColumns(db)]);
+  const [references, columns] = await Promise.all([readForeignKeys(db), readColumns(db, isStored)]);
   const problems = [
     ...relationProblems(schema, references),
     ...sessionColumnProblems(schema, columns.get(schema.sessions) ?? []),
@@ -142,6 +143,9 @@ function countSql(db: Database, { sessions, relations }: KindSchema): string {
     WHERE s.id IN (?)`;
 }
 
+/** What is true of a column that the database does not compute by itself. */
+const isStored = "COALESCE(GENERATION_EXPRESSION, '') = ''";
+
 interface Reference {
   readonly child: string;
   readonly parent: string;
@@ -155,27 +159,4 @@ async function readForeignKeys(db: Database): Promise<readonly Reference[]> {
      WHERE CONSTRAINT_SCHEMA = DATABASE()`,
     [],
   );
-}
-
-/** The columns of every table, in order, less those that the database computes by itself. */
-async function readColumns(db: Database): Promise<ReadonlyMap<string, readonly string[]>> {
-  interface Row {
-    readonly table_name: string;
-    readonly column_name: string;
-  }
-  const rows = await read<Row>(
-    db,
-    `SELECT TABLE_NAME AS table_name, COLUMN_NAME AS column_name
-     FROM information_schema.COLUMNS
-     WHERE TABLE_SCHEMA = DATABASE() AND COALESCE(GENERATION_EXPRESSION, '') = ''
-     ORDER BY TABLE_NAME, ORDINAL_POSITION`,
-    [],
-  );
-  const columns = new Map<string, string[]>();
-  for (const { table_name: table, column_name: column } of rows) {
-    const known = columns.get(table);
-    if (known) known.push(column);
-    else columns.set(table, [column]);
-  }
-  return columns;
 }

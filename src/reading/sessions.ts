@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { readColumns, type ColumnsByTable } from '../db/catalogue';
 import type { Database } from '../db/connection';
 import {
   fromBinary,
@@ -7,11 +8,10 @@ import {
   type SessionId,
   type WorkflowId,
 } from '../db/ids';
-import { read, readTogether, type Binding, type Statement } from '../db/query';
+import { read, readTogether, type Statement } from '../db/query';
 import { kindSchemas, type Relation } from '../import/relations';
 import { sessionKinds, type SessionKind, type SessionStatus } from '../import/session';
 import { atOneMoment } from './at-one-moment';
-import { readLargeColumns, type LargeColumns } from './large-columns';
 import {
   rangeRows,
   relationsOf,
@@ -108,17 +108,13 @@ async function findSession(
   applicationId: ApplicationId,
   id: SessionId,
 ): Promise<SessionDetails | undefined> {
-  const selects = sessionKinds.map(
-    (kind) =>
-      `SELECT '${kind}' AS kind, ${summaryColumns}, session_token, updated_at, workflow_version,
-         language, callback, features, expected_details, contact_details, metadata
-       FROM ?? WHERE id = ? AND application_id = ?`,
-  );
   const found = await readTogether<DetailsRow[]>(
     db,
-    sessionKinds.map((kind, index) => ({
-      sql: selects[index] ?? '',
-      bindings: [kindSchemas[kind].sessions, toBinary(id), toBinary(applicationId)] as Binding[],
+    sessionKinds.map((kind) => ({
+      sql: `SELECT '${kind}' AS kind, ${summaryColumns}, session_token, updated_at, workflow_version,
+              language, callback, features, expected_details, contact_details, metadata
+            FROM ?? WHERE id = ? AND application_id = ?`,
+      bindings: [kindSchemas[kind].sessions, toBinary(id), toBinary(applicationId)],
     })),
   );
   const [row] = found.flat();
@@ -152,13 +148,16 @@ export interface RowsReading {
   readonly rows: RangeRows | undefined;
 }
 
+/** What is true of a column whose values can be large. To MariaDB, JSON is a long text. */
+const isLarge = "DATA_TYPE IN ('json', 'text', 'mediumtext', 'longtext')";
+
 /** Reads sessions with what belongs to them, from a database opened with `together` and `texts`. */
 export class SessionReader {
-  private constructor(private readonly largeColumns: LargeColumns) {}
+  private constructor(private readonly largeColumns: ColumnsByTable) {}
 
-  /** Looks at the database's catalogue. */
+  /** Looks into the database's catalogue for columns that can be large: once, when the service starts. */
   static async create(db: Database): Promise<SessionReader> {
-    return new SessionReader(await readLargeColumns(db));
+    return new SessionReader(await readColumns(db, isLarge));
   }
 
   /**

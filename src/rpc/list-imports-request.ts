@@ -1,15 +1,13 @@
 import { z } from 'zod';
 import type { ApplicationId } from '../db/ids';
-import { SessionKind as WireKind } from '../gen/sessionimport/v1/session_import';
 import {
   ImportDirection,
   ImportOutcome,
   type ListImportsRequest,
 } from '../gen/sessionimport/v1/session_trace';
-import { sessionKinds } from '../import/session';
 import type { ImportFilter, Outcome } from '../provenance/imports';
 import { checkRequest, knownValue, moment, optionalId } from './request';
-import { wireKinds } from './wire';
+import { wantedKind, wantedKinds } from './wire';
 
 /** A request whose fields are known to be well-formed. */
 interface ParsedListImportsRequest {
@@ -35,7 +33,7 @@ const schema = z.object({
     ImportOutcome.IMPORT_OUTCOME_IMPORTED,
     ImportOutcome.IMPORT_OUTCOME_REFUSED,
   ]),
-  session_kind: knownValue([WireKind.SESSION_KIND_UNSPECIFIED, ...Object.values(wireKinds)]),
+  session_kind: knownValue(wantedKinds),
   other_application_id: optionalId<ApplicationId>(),
   since: moment.optional(),
   until: moment.optional(),
@@ -74,7 +72,7 @@ export function parseListImportsRequest(request: ListImportsRequest): ParsedList
     direction: isOutgoing(request) ? 'outgoing' : 'incoming',
     outcome: outcomes[fields.outcome],
     filter: {
-      kind: sessionKinds.find((kind) => wireKinds[kind] === request.sessionKind),
+      kind: wantedKind(fields.session_kind),
       otherApplicationId: fields.other_application_id,
       since: fields.since,
       until: fields.until,

@@ -1,7 +1,6 @@
 import type { handleUnaryCall } from '@grpc/grpc-js';
 import { z } from 'zod';
 import { isUuid, toId, type ApplicationId, type SessionId } from '../db/ids';
-import { SessionKind as WireKind } from '../gen/sessionimport/v1/session_import';
 import {
   SessionReadService,
   type ListSessionsRequest,
@@ -15,16 +14,11 @@ import { onDatabase } from './on-database';
 import { Pages } from './paging';
 import { checkRequest, knownValue, moment, optionalId, vendorData } from './request';
 import { unary } from './unary';
-import { wireKinds, wireStatuses } from './wire';
+import { wantedKind, wantedKinds, wireStatuses } from './wire';
 import { wireSummary } from './wire-session';
 
-/** The values of a request that ask for a kind, or for any. */
-function anyOr(...kinds: readonly WireKind[]): readonly number[] {
-  return [WireKind.SESSION_KIND_UNSPECIFIED, ...kinds];
-}
-
 const schema = z.object({
-  session_kind: knownValue(anyOr(...Object.values(wireKinds))),
+  session_kind: knownValue(wantedKinds),
   statuses: z.array(knownValue(Object.values(wireStatuses))),
   vendor_data: vendorData.optional(),
   shared_from_session: optionalId<SessionId>(),
@@ -69,9 +63,10 @@ function parseFilter(request: ListSessionsRequest): SessionFilter {
     created_since: request.createdSince,
     created_until: request.createdUntil,
   });
+  const kind = wantedKind(fields.session_kind);
   const statuses = Object.keys(wireStatuses) as SessionStatus[];
   return {
-    kinds: sessionKinds.filter((kind) => anyOr(wireKinds[kind]).includes(fields.session_kind)),
+    kinds: kind === undefined ? sessionKinds : [kind],
     statuses: statuses.filter((status) => fields.statuses.includes(wireStatuses[status])),
     vendorData: fields.vendor_data,
     sharedFromSession: fields.shared_from_session,

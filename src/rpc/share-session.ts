@@ -1,5 +1,6 @@
 import type { handleUnaryCall } from '@grpc/grpc-js';
 import { z } from 'zod';
+import { applicationExists } from '../auth/callers';
 import { newId, type ApplicationId, type SessionId, type ShareTokenId } from '../db/ids';
 import { ServiceError } from '../errors';
 import {
@@ -8,13 +9,7 @@ import {
   type ShareSessionResponse,
 } from '../gen/sessionimport/v1/session_share';
 import { finishedStatuses } from '../import/session';
-import {
-  applicationExists,
-  findOwnSession,
-  recordShare,
-  type OwnSession,
-  type ShareRecord,
-} from '../sharing/shares';
+import { findOwnSession, recordShare, type OwnSession, type ShareRecord } from '../sharing/shares';
 import { longestLifetime } from '../token/share-token';
 import { authorize } from './authorize';
 import type { Context } from './context';

@@ -38,7 +38,7 @@ export function wireRelations(
 }
 
 /** A row whose values are as protobuf's JSON has them. */
-export function jsonRow(row: Row): Row {
+function jsonRow(row: Row): Row {
   return Object.fromEntries(
     Object.entries(row).map(([column, value]) => [column, jsonValue(column, value)]),
   );
@@ -78,14 +78,19 @@ const beforeAll = -1;
 /**
  * Cuts rows of a relation to what there is room for.
  *
- * @param found the rows, in order, as the database has them: one more than there is room for, unless
- * there are no more or they are too large.
+ * Takes rows in order, as the database has them: one more than there is room for, unless there are no
+ * more or they are too large.
  */
-export function cut(kind: SessionKind, relation: string, found: RangeRows, room: Room): CutRows {
-  const { rows, more } = found;
+export function cut(
+  kind: SessionKind,
+  relation: string,
+  { rows, more }: RangeRows,
+  room: Room,
+): CutRows {
   const shown: Row[] = [];
   let bytes = 0;
-  for (const row of rows.slice(0, room.rows).map(jsonRow)) {
+  for (const found of rows.slice(0, room.rows)) {
+    const row = jsonRow(found);
     bytes += sizeOf(kind, relation, row);
     if (bytes > room.bytes && !(room.always && shown.length === 0)) break;
     shown.push(row);

@@ -2,13 +2,24 @@ import {
   SessionKind as WireKind,
   SessionStatus as WireStatus,
 } from '../gen/sessionimport/v1/session_import';
-import type { SessionKind, SessionStatus } from '../import/session';
+import { sessionKinds, type SessionKind, type SessionStatus } from '../import/session';
 
 /** The kinds of sessions, as the contract writes them. */
 export const wireKinds: Readonly<Record<SessionKind, WireKind>> = {
   user: WireKind.SESSION_KIND_USER,
   business: WireKind.SESSION_KIND_BUSINESS,
 };
+
+/** What a request can say of the kind of session that it wants: unspecified is any. */
+export const wantedKinds: readonly WireKind[] = [
+  WireKind.SESSION_KIND_UNSPECIFIED,
+  ...Object.values(wireKinds),
+];
+
+/** The kind that a request wants; undefined: any. */
+export function wantedKind(wanted: number): SessionKind | undefined {
+  return sessionKinds.find((kind) => (wireKinds[kind] as number) === wanted);
+}
 
 /** The statuses of sessions, as the contract writes them. */
 export const wireStatuses: Readonly<Record<SessionStatus, WireStatus>> = {

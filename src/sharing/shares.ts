@@ -65,12 +65,6 @@ export async function findOwnSession(
   return session;
 }
 
-/** Whether there is an application of an id. */
-export async function applicationExists(db: Knex, id: ApplicationId): Promise<boolean> {
-  const found = await read(db, 'SELECT 1 FROM applications WHERE id = ?', [toBinary(id)]);
-  return found.length > 0;
-}
-
 /** Records a share token. To be repeated without harm: its id is its own. */
 export async function recordShare(db: Knex, share: ShareRecord): Promise<void> {
   await write(
