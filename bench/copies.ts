@@ -1,9 +1,9 @@
 import type { Database } from '../src/db/connection';
-import { newId, toBinary, type SessionId, type VendorEntityId } from '../src/db/ids';
+import { newId, toBinary, type SessionId, type VendorEntityId } from '../src/model/ids';
 import { read, write, type Binding, type Statement } from '../src/db/query';
 import { newSessionToken } from '../src/import/planned-import';
-import { carriedColumns, kindSchemas, type Relation } from '../src/import/relations';
-import type { SessionKind } from '../src/import/session';
+import { carriedColumns, kindSchemas, type Relation } from '../src/model/relations';
+import type { SessionKind } from '../src/model/session';
 import type { Import, World } from './world';
 
 /** Sessions are made by so many in a transaction. */

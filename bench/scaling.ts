@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../src/db/connection';
-import { toBinary, type SessionId } from '../src/db/ids';
+import { toBinary, type SessionId } from '../src/model/ids';
 import { read, write } from '../src/db/query';
-import { kindSchemas } from '../src/import/relations';
+import { kindSchemas } from '../src/model/relations';
 import { rate, summarise, type Bench, type Round } from './bench';
 import { addRows, multiply, rowsOf } from './copies';
 import { residentMemory } from './processes';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../src/db/connection';
-import type { SessionId } from '../src/db/ids';
+import type { SessionId } from '../src/model/ids';
 import { summarise, type Bench, type Measurement, type Round } from './bench';
 import { addRows, multiply } from './copies';
 import type { Load } from './driver';

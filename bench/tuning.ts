@@ -1,6 +1,6 @@
 import { jwtVerify } from 'jose';
 import type { Database } from '../src/db/connection';
-import { newId } from '../src/db/ids';
+import { newId } from '../src/model/ids';
 import { parseKeySet } from '../src/token/key-set';
 import { algorithms, type Algorithm } from '../src/token/share-token';
 import { generateSigningKey, signShareToken } from '../src/token/signing';

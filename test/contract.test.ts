@@ -11,11 +11,11 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import { expect } from 'chai';
 import { variables } from '../src/config';
-import type { Problem } from '../src/errors';
+import type { Problem } from '../src/model/problems';
 import { ErrorReason } from '../src/gen/sessionimport/v1/session_import';
-import { kindSchemas } from '../src/import/relations';
-import { problemStatus } from '../src/rpc/status';
-import type { ApplicationId, SessionId, ShareTokenId, WorkflowId } from '../src/db/ids';
+import { kindSchemas } from '../src/model/relations';
+import { problemStatus } from '../src/rpc/call/status';
+import type { ApplicationId, SessionId, ShareTokenId, WorkflowId } from '../src/model/ids';
 import { failureOf } from './support/client';
 import { createSession } from './support/fixtures';
 import { startHarness, type Harness } from './support/service';

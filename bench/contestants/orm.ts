@@ -1,8 +1,8 @@
 import type { Database } from '../../src/db/connection';
-import { newId, toBinary } from '../../src/db/ids';
+import { newId, toBinary } from '../../src/model/ids';
 import { newSessionToken } from '../../src/import/planned-import';
-import { carriedColumns, kindSchemas } from '../../src/import/relations';
-import { finishedStatuses, type SessionStatus } from '../../src/import/session';
+import { carriedColumns, kindSchemas } from '../../src/model/relations';
+import { finishedStatuses, type SessionStatus } from '../../src/model/session';
 import { digestOf } from '../copies';
 import type { Import } from '../world';
 

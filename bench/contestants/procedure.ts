@@ -1,9 +1,9 @@
 import type { Database } from '../../src/db/connection';
-import { newId, toBinary } from '../../src/db/ids';
+import { newId, toBinary } from '../../src/model/ids';
 import { write } from '../../src/db/query';
 import { newSessionToken } from '../../src/import/planned-import';
-import { carriedColumns, kindSchemas } from '../../src/import/relations';
-import { sessionKinds, type SessionKind } from '../../src/import/session';
+import { carriedColumns, kindSchemas } from '../../src/model/relations';
+import { sessionKinds, type SessionKind } from '../../src/model/session';
 import { clonedColumns, digestOf } from '../copies';
 import type { Import } from '../world';
 

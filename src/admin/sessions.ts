@@ -1,8 +1,8 @@
 import type { Database } from '../db/connection';
-import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../db/ids';
+import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../model/ids';
 import { read } from '../db/query';
-import { kindSchemas } from '../import/relations';
-import { sessionKinds, type SessionKind } from '../import/session';
+import { kindSchemas } from '../model/relations';
+import { sessionKinds, type SessionKind } from '../model/session';
 
 /** Finds out whose session an id is, and of which kind. */
 export async function findSession(

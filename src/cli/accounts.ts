@@ -1,8 +1,8 @@
 import { Argument, Command, Option } from '@commander-js/extra-typings';
-import { createApiKey, createApplication, createWorkflow, revokeApiKey } from '../admin/accounts';
-import { privileges, type Privilege } from '../auth/callers';
-import type { ApiKeyId, ApplicationId } from '../db/ids';
-import { sessionKinds } from '../import/session';
+import { createApiKey, createApplication, createWorkflow, revokeApiKey } from '../store/accounts';
+import { privileges, type Privilege } from '../rpc/call/callers';
+import type { ApiKeyId, ApplicationId } from '../model/ids';
+import { sessionKinds } from '../model/session';
 import { idArgument, nameArgument, wholeNumberArgument } from './arguments';
 import { withDatabase } from './database';
 import { printFacts } from './output';

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import { isUuid, toId, type Id } from '../db/ids';
+import { isUuid, toId, type Id } from '../model/ids';
 
 /** Reads an id given on the command line. */
 export function idArgument<T extends Id<string>>(text: string): T {

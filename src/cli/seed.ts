@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import { seedDemo } from '../admin/demo-data';
+import { seedDemo } from '../demo';
 import { withDatabase } from './database';
 import { printFacts } from './output';
 

@@ -1,8 +1,8 @@
 import { Command } from '@commander-js/extra-typings';
 import { readConfig, variables } from '../config';
 import { SessionImportServer } from '../server';
-import { createLogger } from '../telemetry/logger';
-import { startTracing } from '../telemetry/tracing';
+import { createLogger } from '../telemetry/log';
+import { startTracing } from '../telemetry/spans';
 
 /** Variables that the OpenTelemetry SDK reads by itself. */
 const openTelemetry = `  OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_EXPORTER, OTEL_TRACES_SAMPLER, …

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import { Command, Option } from '@commander-js/extra-typings';
-import { requireApplication } from '../admin/accounts';
+import { requireApplication } from '../store/accounts';
 import { findSession } from '../admin/sessions';
-import type { ApplicationId, SessionId } from '../db/ids';
+import type { ApplicationId, SessionId } from '../model/ids';
 import { extendKeySet, readPrivateKey, writePrivateKey } from '../token/key-files';
 import { algorithms, longestLifetime } from '../token/share-token';
 import { generateSigningKey, signShareToken } from '../token/signing';

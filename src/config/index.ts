@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { DatabaseOptions } from '../db/connection';
 import type { DatabaseTls } from '../db/tls';
-import type { QueueOptions } from '../import/import-queue';
-import type { LogOptions } from '../telemetry/logger';
+import type { QueueOptions } from '../import/queue';
+import type { LogOptions } from '../telemetry/log';
 import { variables, type Values, type Variable, type VariableName } from './variables';
 
 export { variables };

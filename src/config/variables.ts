@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { z } from 'zod';
-import { logFormats, logLevels } from '../telemetry/logger';
+import { logFormats, logLevels } from '../telemetry/log';
 import { databaseTlsModes } from '../db/tls';
 
 /** One environment variable: how to read it, and how to explain it. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { certificatesIn } from '../pem';
+import { certificatesIn } from '../files/pem';
 
 /** How much of MySQL's certificate is checked; `off`: the connection is plain text. */
 export const databaseTlsModes = ['off', 'verify-ca', 'verify-full'] as const;

@@ -1,5 +1,5 @@
 import MySql2Client from 'knex/lib/dialects/mysql2';
-import { inStatementSpan } from '../telemetry/tracing';
+import { inStatementSpan } from '../telemetry/spans';
 
 /** What Knex is about to send. */
 interface Statement {

@@ -1,9 +1,9 @@
 import { Overtaken } from '../db/errors';
-import { toBinary } from '../db/ids';
+import { toBinary } from '../model/ids';
 import { write } from '../db/query';
 import { sessionOf } from './copies';
 import { ledgerKey, readLedger, type LedgerEntry, type LedgerKey } from './facts';
-import type { KeptRow } from './kept-answers';
+import type { KeptRow } from './idempotency';
 import { inKeyOrder, type AdmittedImport, type Transaction } from './planned-import';
 
 export interface Claims {

@@ -1,11 +1,21 @@
 import { Overtaken } from '../db/errors';
-import { toBinary, type VendorEntityId } from '../db/ids';
+import { toBinary, type VendorEntityId } from '../model/ids';
 import { writeTogether, type Binding, type Statement } from '../db/query';
-import type { ClonePlan } from './clone-plan';
+import type { ClonePlan } from '../store/clone-plan';
 import type { AdmittedImport, LinkedImport, Transaction } from './planned-import';
-import { carriedColumns, freshColumns, type FreshColumn, type KindSchema } from './relations';
-import type { CopiedSession, ImportedSession, LinkedSession, SessionStatus } from './session';
-import type { VendorEntities } from './vendor-entities';
+import {
+  carriedColumns,
+  freshColumns,
+  type FreshColumn,
+  type KindSchema,
+} from '../model/relations';
+import type {
+  CopiedSession,
+  ImportedSession,
+  LinkedSession,
+  SessionStatus,
+} from '../model/session';
+import type { VendorEntities } from '../store/vendor-entities';
 
 /** The status that a copy starts with. */
 export function statusOfCopy({ request, source }: AdmittedImport): SessionStatus {

@@ -1,25 +1,31 @@
-import { fromBinary, isUuid, toBinary, toId } from '../db/ids';
-import type { ApplicationId, SessionId, ShareTokenId, VendorEntityId, WorkflowId } from '../db/ids';
+import { fromBinary, isUuid, toBinary, toId } from '../model/ids';
+import type {
+  ApplicationId,
+  SessionId,
+  ShareTokenId,
+  VendorEntityId,
+  WorkflowId,
+} from '../model/ids';
 import { read, readTogether, type Statement } from '../db/query';
-import type { Problem } from '../errors';
-import type { ClonePlan } from './clone-plan';
+import type { Problem } from '../model/problems';
+import type { ClonePlan } from '../store/clone-plan';
 import { inKeyOrder, type PlannedImport, type Transaction } from './planned-import';
-import type { KindSchema } from './relations';
-import { rowCounts, selectRowCounts, type RowCountRow, type RowCounts } from './row-counts';
-import { recall, type KeptRow } from './kept-answers';
+import type { KindSchema } from '../model/relations';
+import { rowCounts, selectRowCounts, type RowCountRow, type RowCounts } from '../store/row-counts';
+import { recall, type KeptRow } from './idempotency';
 import {
   finishedStatuses,
   type ImportRequest,
   type KeptAnswer,
   type SessionKind,
   type SessionStatus,
-} from './session';
+} from '../model/session';
 import {
   selectVendorEntities,
   vendorEntities,
   type EntityKey,
   type VendorEntityRow,
-} from './vendor-entities';
+} from '../store/vendor-entities';
 
 /** What the database says about the calls of a group. */
 export interface Facts {

@@ -1,17 +1,17 @@
 import type { Database } from '../db/connection';
 import { databaseFailure } from '../db/errors';
-import { fromBinary, toBinary, type SessionId } from '../db/ids';
+import { fromBinary, toBinary, type SessionId } from '../model/ids';
 import { pendingMigrations } from '../db/migrations';
 import { read } from '../db/query';
-import { retrying, triesOfGroup, usualTries } from '../db/retrying';
-import { ServiceError, toServiceError } from '../errors';
-import { planClone, SchemaMismatch, type ClonePlan } from './clone-plan';
+import { retrying, triesOfGroup, usualTries } from '../db/retry';
+import { ServiceError, toServiceError } from '../model/problems';
+import { planClone, SchemaMismatch, type ClonePlan } from '../store/clone-plan';
 import { noNumber, planImport, type PlannedImport } from './planned-import';
-import { importGroup, type Outcome, type Outcomes, type RowLimits } from './import-group';
+import { importGroup, type Outcome, type Outcomes, type RowLimits } from './group';
 import type { ImportObserver } from './observer';
-import { kindSchemas } from './relations';
-import type { ImportRequest, SessionKind } from './session';
-import { SessionNumbers } from './session-numbers';
+import { kindSchemas } from '../model/relations';
+import type { ImportRequest, SessionKind } from '../model/session';
+import { SessionNumbers } from './number-leases';
 
 /** How long a group that has failed may be taken apart, in milliseconds; the rest is refused. */
 const patience = 10_000;

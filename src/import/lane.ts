@@ -1,7 +1,7 @@
-import type { ApplicationId } from '../db/ids';
-import type { Waiting } from '../telemetry/tracing';
+import type { ApplicationId } from '../model/ids';
+import type { Waiting } from '../telemetry/spans';
 import { FairLine } from './fair-line';
-import type { ImportedSession, ImportRequest, KeptAnswer } from './session';
+import type { ImportedSession, ImportRequest, KeptAnswer } from '../model/session';
 
 /** Whoever waits for an import. */
 export interface Waiter {

@@ -1,7 +1,7 @@
-import { fromBinary, toBinary, type SessionId } from '../db/ids';
+import { fromBinary, toBinary, type SessionId } from '../model/ids';
 import { read, readTogether, write } from '../db/query';
 import { claimSessions } from './claims';
-import type { ClonePlan } from './clone-plan';
+import type { ClonePlan } from '../store/clone-plan';
 import { sessionOf, writeCopies } from './copies';
 import {
   ledgerKey,
@@ -22,10 +22,10 @@ import {
   type Transaction,
 } from './planned-import';
 import { readBack } from './read-back';
-import type { RowCountRow } from './row-counts';
-import { finishedStatuses, type ImportRequest, type LinkedSession } from './session';
-import type { SessionNumbers } from './session-numbers';
-import { planVendorEntities } from './vendor-entities';
+import type { RowCountRow } from '../store/row-counts';
+import { finishedStatuses, type ImportRequest, type LinkedSession } from '../model/session';
+import type { SessionNumbers } from './number-leases';
+import { planVendorEntities } from '../store/vendor-entities';
 
 /**
  * Finds the sessions behind the key people of a business session, and locks those that may come along:

@@ -1,5 +1,5 @@
 import type { DatabaseFailure } from '../db/errors';
-import type { ClonedRows, SessionKind } from './session';
+import type { ClonedRows, SessionKind } from '../model/session';
 
 /** Is told what imports go through, by those who carry them out. */
 export interface ImportObserver {

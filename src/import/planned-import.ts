@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
-import { newId, type SessionId, type VendorEntityId } from '../db/ids';
+import { newId, type SessionId, type VendorEntityId } from '../model/ids';
 import type { Source, Workflow } from './facts';
-import type { CopiedSession, ImportRequest } from './session';
+import type { CopiedSession, ImportRequest } from '../model/session';
 
 /** The transaction that a group runs in. */
 export type Transaction = Knex.Transaction;

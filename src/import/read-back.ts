@@ -4,12 +4,12 @@ import {
   type ApplicationId,
   type SessionId,
   type WorkflowId,
-} from '../db/ids';
+} from '../model/ids';
 import { readTogether } from '../db/query';
-import type { ClonePlan } from './clone-plan';
+import type { ClonePlan } from '../store/clone-plan';
 import type { Transaction } from './planned-import';
-import { rowCounts, selectRowCounts, type RowCountRow } from './row-counts';
-import type { ClonedRows, CopiedSession, SessionStatus } from './session';
+import { rowCounts, selectRowCounts, type RowCountRow } from '../store/row-counts';
+import type { ClonedRows, CopiedSession, SessionStatus } from '../model/session';
 
 interface CopyRow {
   readonly id: Buffer;

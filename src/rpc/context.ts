@@ -1,15 +1,15 @@
-import type { Callers } from '../auth/callers';
+import type { Callers } from './call/callers';
 import type { Database } from '../db/connection';
-import type { ImportQueue } from '../import/import-queue';
-import type { KeptAnswers } from '../import/kept-answers';
+import type { ImportQueue } from '../import/queue';
+import type { KeptAnswers } from '../import/idempotency';
 import type { ImportObserver } from '../import/observer';
-import type { Refusals } from '../provenance/refusals';
-import type { SessionReader } from '../reading/sessions';
-import type { Logger } from '../telemetry/logger';
+import type { Refusals } from '../import/refusals';
+import type { SessionReader } from '../store/sessions';
+import type { Logger } from '../telemetry/log';
 import type { ShareTokenSigner } from '../token/signer';
 import type { Clock, ShareTokenVerifier } from '../token/verifier';
-import type { RateLimiter } from './rate-limiter';
-import type { RunningCalls } from './running-calls';
+import type { RateLimiter } from './call/rate-limiter';
+import type { RunningCalls } from './call/running-calls';
 
 /** What every RPC works with. */
 export interface Context {

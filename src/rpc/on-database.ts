@@ -1,5 +1,5 @@
 import type { Database } from '../db/connection';
-import { retrying, usualTries } from '../db/retrying';
+import { retrying, usualTries } from '../db/retry';
 import type { Context } from './context';
 
 /** Does a call's work on the database, and does it again as long as its failure is worth it. */

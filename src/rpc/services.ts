@@ -4,16 +4,16 @@ import { SessionReadService } from '../gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../gen/sessionimport/v1/session_share';
 import { SessionTraceService } from '../gen/sessionimport/v1/session_trace';
 import type { Context } from './context';
-import { getProvenance } from './get-provenance';
-import { getSession } from './get-session';
-import { importSession } from './import-session';
-import { listImports } from './list-imports';
-import { listSessionRows } from './list-session-rows';
-import { listSessions } from './list-sessions';
-import { listShareTokens } from './list-share-tokens';
-import { revokeShareToken } from './revoke-share-token';
-import { shareSession } from './share-session';
-import { strictUtf8 } from './strict-utf8';
+import { getProvenance } from './trace/get-provenance';
+import { getSession } from './read/get-session';
+import { importSession } from './import/import-session';
+import { listImports } from './trace/list-imports';
+import { listSessionRows } from './read/list-session-rows';
+import { listSessions } from './read/list-sessions';
+import { listShareTokens } from './share/list-share-tokens';
+import { revokeShareToken } from './share/revoke-share-token';
+import { shareSession } from './share/share-session';
+import { strictUtf8 } from './server/strict-utf8';
 
 /** A service of the contract, and what carries out its methods. */
 interface Service {

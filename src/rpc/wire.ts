@@ -2,7 +2,7 @@ import {
   SessionKind as WireKind,
   SessionStatus as WireStatus,
 } from '../gen/sessionimport/v1/session_import';
-import { sessionKinds, type SessionKind, type SessionStatus } from '../import/session';
+import { sessionKinds, type SessionKind, type SessionStatus } from '../model/session';
 
 /** The kinds of sessions, as the contract writes them. */
 export const wireKinds: Readonly<Record<SessionKind, WireKind>> = {

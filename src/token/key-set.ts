@@ -1,6 +1,6 @@
 import { importJWK, type CryptoKey, type JWK } from 'jose';
 import { z } from 'zod';
-import { isUuid, toId, type ApplicationId } from '../db/ids';
+import { isUuid, toId, type ApplicationId } from '../model/ids';
 import { algorithms, type Algorithm } from './share-token';
 
 /** A key that share tokens may be signed with. */

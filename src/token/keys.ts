@@ -1,5 +1,5 @@
-import type { Logger } from '../telemetry/logger';
-import { Reminder } from '../telemetry/reminder';
+import type { Logger } from '../telemetry/log';
+import { Reminder } from '../telemetry/log-throttle';
 import { KeySetError, type KeySet, type VerificationKey } from './key-set';
 import type { KeySource } from './key-source';
 

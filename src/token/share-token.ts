@@ -1,6 +1,6 @@
-import type { ApplicationId, SessionId } from '../db/ids';
-import { ServiceError } from '../errors';
-import type { SessionKind, TokenTrace } from '../import/session';
+import type { ApplicationId, SessionId } from '../model/ids';
+import { ServiceError } from '../model/problems';
+import type { SessionKind, TokenTrace } from '../model/session';
 
 declare const verified: unique symbol;
 

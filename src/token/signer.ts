@@ -1,8 +1,8 @@
 import type { JWK } from 'jose';
-import { newId, type ApplicationId, type SessionId } from '../db/ids';
-import { ServiceError } from '../errors';
-import type { Logger } from '../telemetry/logger';
-import { Reminder } from '../telemetry/reminder';
+import { newId, type ApplicationId, type SessionId } from '../model/ids';
+import { ServiceError } from '../model/problems';
+import type { Logger } from '../telemetry/log';
+import { Reminder } from '../telemetry/log-throttle';
 import { readPrivateKey } from './key-files';
 import { signShareToken, type Share } from './signing';
 import type { Clock, ShareTokenVerifier } from './verifier';

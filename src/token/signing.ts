@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { exportJWK, generateKeyPair, generateSecret, importJWK, SignJWT, type JWK } from 'jose';
-import { newId, type ApplicationId, type SessionId, type ShareTokenId } from '../db/ids';
-import type { SessionKind } from '../import/session';
+import { newId, type ApplicationId, type SessionId, type ShareTokenId } from '../model/ids';
+import type { SessionKind } from '../model/session';
 import { publicHalf } from './key-set';
 import type { Algorithm } from './share-token';
 

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose';
 import { z } from 'zod';
-import { isUuid, toId, type ApplicationId, type Id, type SessionId } from '../db/ids';
-import { ServiceError } from '../errors';
-import { sessionKinds } from '../import/session';
+import { isUuid, toId, type ApplicationId, type Id, type SessionId } from '../model/ids';
+import { ServiceError } from '../model/problems';
+import { sessionKinds } from '../model/session';
 import type { VerificationKey } from './key-set';
 import type { Keys } from './keys';
 import {

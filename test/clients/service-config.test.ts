@@ -2,7 +2,7 @@ import { promisify } from 'node:util';
 import { Server, ServerCredentials, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { serviceConfig } from '../../src/client';
-import { toBinary, type SessionId, type WorkflowId } from '../../src/db/ids';
+import { toBinary, type SessionId, type WorkflowId } from '../../src/model/ids';
 import {
   ImportSessionResponse,
   SessionImportService,

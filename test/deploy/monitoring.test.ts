@@ -1,7 +1,7 @@
 import { parser } from '@prometheus-io/lezer-promql';
 import { expect } from 'chai';
 import { z } from 'zod';
-import { fromBinary, toBinary, type SessionId } from '../../src/db/ids';
+import { fromBinary, toBinary, type SessionId } from '../../src/model/ids';
 import { ErrorReason } from '../../src/gen/sessionimport/v1/session_import';
 import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
 import {

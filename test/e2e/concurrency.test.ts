@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { toBinary, type SessionId } from '../../src/db/ids';
-import { kindSchemas } from '../../src/import/relations';
-import { sessionKinds, type SessionKind } from '../../src/import/session';
+import { toBinary, type SessionId } from '../../src/model/ids';
+import { kindSchemas } from '../../src/model/relations';
+import { sessionKinds, type SessionKind } from '../../src/model/session';
 import { endings, rowsOf, sessionOf } from '../support/client';
 import { addLogs, createSession, createTenant } from '../support/fixtures';
 import { select } from '../support/rows';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { toBinary, toId, type SessionId } from '../../src/db/ids';
+import { toBinary, toId, type SessionId } from '../../src/model/ids';
 import type { Database } from '../../src/db/connection';
 import { sessionOf } from '../support/client';
 import { createSession, createTenant } from '../support/fixtures';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { toBinary, toId, type SessionId } from '../../src/db/ids';
-import { carriedColumns, kindSchemas } from '../../src/import/relations';
-import { sessionKinds, type SessionKind } from '../../src/import/session';
+import { toBinary, toId, type SessionId } from '../../src/model/ids';
+import { carriedColumns, kindSchemas } from '../../src/model/relations';
+import { sessionKinds, type SessionKind } from '../../src/model/session';
 import {
   SessionKind as WireKind,
   SessionStatus,

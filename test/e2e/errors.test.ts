@@ -1,8 +1,8 @@
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { createApiKey, revokeApiKey } from '../../src/admin/accounts';
-import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
-import { sessionKinds, type SessionKind, type SessionStatus } from '../../src/import/session';
+import { createApiKey, revokeApiKey } from '../../src/store/accounts';
+import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
+import { sessionKinds, type SessionKind, type SessionStatus } from '../../src/model/session';
 import {
   ImportSessionRequest,
   SessionStatus as WireStatus,

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { X509Certificate } from 'node:crypto';
 import { Metadata } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { peerNames } from '../../src/auth/peer-names';
-import { newId, toBinary } from '../../src/db/ids';
+import { peerNames } from '../../src/rpc/call/peer-names';
+import { newId, toBinary } from '../../src/model/ids';
 import {
   ListShareTokensRequest,
   SessionShareService,

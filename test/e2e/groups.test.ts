@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import { createApiKey } from '../../src/admin/accounts';
-import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
+import { createApiKey } from '../../src/store/accounts';
+import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { signShareToken } from '../../src/token/signing';
 import { endings, rowsOf, sessionOf } from '../support/client';
 import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { v4 as uuid } from 'uuid';
-import { fromBinary, toBinary, toId, type SessionId } from '../../src/db/ids';
+import { fromBinary, toBinary, toId, type SessionId } from '../../src/model/ids';
 import type {
   ImportSessionRequest,
   ImportSessionResponse,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { v4 as uuid } from 'uuid';
-import { newId, toBinary, toId, type SessionId, type WorkflowId } from '../../src/db/ids';
+import { newId, toBinary, toId, type SessionId, type WorkflowId } from '../../src/model/ids';
 import {
   ImportSessionResponse,
   SessionKind as WireKind,
@@ -10,7 +10,7 @@ import {
   type ImportSessionRequest,
   type LinkedSession,
 } from '../../src/gen/sessionimport/v1/session_import';
-import { kindSchemas } from '../../src/import/relations';
+import { kindSchemas } from '../../src/model/relations';
 import { failureOf, rowsOf, sessionOf } from '../support/client';
 import {
   copiesIn,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
-import { createApiKey } from '../../src/admin/accounts';
+import { createApiKey } from '../../src/store/accounts';
 import {
   newId,
   toBinary,
@@ -8,7 +8,7 @@ import {
   type ApplicationId,
   type Id,
   type SessionId,
-} from '../../src/db/ids';
+} from '../../src/model/ids';
 import {
   SessionKind as WireKind,
   SessionStatus as WireStatus,
@@ -21,7 +21,7 @@ import {
   type ImportRecord,
   type ListImportsResponse,
 } from '../../src/gen/sessionimport/v1/session_trace';
-import { sessionKinds, type SessionKind } from '../../src/import/session';
+import { sessionKinds, type SessionKind } from '../../src/model/session';
 import { wireKinds } from '../../src/rpc/wire';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';

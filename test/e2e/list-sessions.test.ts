@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
+import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import {
   SessionKind as WireKind,
   SessionStatus as WireStatus,
@@ -9,7 +9,7 @@ import {
   ListSessionsRequest,
   SessionReadService,
 } from '../../src/gen/sessionimport/v1/session_read';
-import type { SessionKind } from '../../src/import/session';
+import type { SessionKind } from '../../src/model/session';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { counting } from '../support/rows';

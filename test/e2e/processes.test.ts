@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { toBinary } from '../../src/db/ids';
+import { toBinary } from '../../src/model/ids';
 import { endings, failureOf, TestClient } from '../support/client';
 import { createSession } from '../support/fixtures';
 import { pause } from '../support/helpers';

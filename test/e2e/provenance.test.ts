@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
-import { createApiKey } from '../../src/admin/accounts';
-import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
+import { createApiKey } from '../../src/store/accounts';
+import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { SessionStatus as WireStatus } from '../../src/gen/sessionimport/v1/session_import';
 import {
   ImportOutcome,
   ImportRecord,
   SessionTraceService,
 } from '../../src/gen/sessionimport/v1/session_trace';
-import { sessionKinds, type SessionKind } from '../../src/import/session';
+import { sessionKinds, type SessionKind } from '../../src/model/session';
 import { wireKinds } from '../../src/rpc/wire';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { createApiKey } from '../../src/admin/accounts';
-import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
+import { createApiKey } from '../../src/store/accounts';
+import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { SessionKind as WireKind } from '../../src/gen/sessionimport/v1/session_import';
 import {
   GetSessionRequest,
@@ -11,8 +11,8 @@ import {
   ListSessionsRequest,
   SessionReadService,
 } from '../../src/gen/sessionimport/v1/session_read';
-import { kindSchemas } from '../../src/import/relations';
-import { sessionKinds, type SessionKind } from '../../src/import/session';
+import { kindSchemas } from '../../src/model/relations';
+import { sessionKinds, type SessionKind } from '../../src/model/session';
 import { failureOf, sessionOf } from '../support/client';
 import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
 import { without } from '../support/helpers';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { createApiKey } from '../../src/admin/accounts';
-import { fromBinary, newId, toBinary, type ApplicationId } from '../../src/db/ids';
-import type { SessionStatus } from '../../src/import/session';
+import { createApiKey } from '../../src/store/accounts';
+import { fromBinary, newId, toBinary, type ApplicationId } from '../../src/model/ids';
+import type { SessionStatus } from '../../src/model/session';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';
 import { endings, failureOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';

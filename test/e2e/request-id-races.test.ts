@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { v4 as uuid } from 'uuid';
-import { toBinary, type SessionId } from '../../src/db/ids';
+import { toBinary, type SessionId } from '../../src/model/ids';
 import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
 import { endings, sessionOf } from '../support/client';
 import { addLogs, createSession } from '../support/fixtures';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { SignJWT, importJWK } from 'jose';
-import { createApiKey } from '../../src/admin/accounts';
-import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
+import { createApiKey } from '../../src/store/accounts';
+import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import {
   ListShareTokensRequest,
   SessionShareService,
@@ -10,7 +10,7 @@ import {
   type RevokeShareTokenResponse,
   type ShareToken,
 } from '../../src/gen/sessionimport/v1/session_share';
-import { sessionKinds } from '../../src/import/session';
+import { sessionKinds } from '../../src/model/session';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { eventually, pause } from '../support/helpers';

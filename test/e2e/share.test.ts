@@ -1,9 +1,9 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
-import { createApiKey } from '../../src/admin/accounts';
-import type { Privilege } from '../../src/auth/callers';
-import { newId, toBinary, toId, type SessionId } from '../../src/db/ids';
+import { createApiKey } from '../../src/store/accounts';
+import type { Privilege } from '../../src/rpc/call/callers';
+import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { SessionKind as WireKind } from '../../src/gen/sessionimport/v1/session_import';
 import {
   ListShareTokensRequest,
@@ -12,7 +12,7 @@ import {
   type ListShareTokensResponse,
   type ShareToken,
 } from '../../src/gen/sessionimport/v1/session_share';
-import { sessionKinds, type SessionStatus } from '../../src/import/session';
+import { sessionKinds, type SessionStatus } from '../../src/model/session';
 import { generateSigningKey } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
 import { createCompany } from '../support/companies';

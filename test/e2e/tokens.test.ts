@@ -2,7 +2,7 @@ import { createHmac, createPublicKey } from 'node:crypto';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { importJWK, SignJWT, UnsecuredJWT, type JWK, type JWTPayload } from 'jose';
-import { toBinary, type SessionId } from '../../src/db/ids';
+import { toBinary, type SessionId } from '../../src/model/ids';
 import { SessionKind as WireKind } from '../../src/gen/sessionimport/v1/session_import';
 import { algorithms } from '../../src/token/share-token';
 import { generateSigningKey } from '../../src/token/signing';

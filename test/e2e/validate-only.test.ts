@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { seedDemo } from '../../src/admin/demo-data';
-import { toBinary } from '../../src/db/ids';
+import { seedDemo } from '../../src/demo';
+import { toBinary } from '../../src/model/ids';
 import { SessionStatus } from '../../src/gen/sessionimport/v1/session_import';
-import { sessionKinds } from '../../src/import/session';
+import { sessionKinds } from '../../src/model/session';
 import { failureOf, rowsOf, sessionOf, TestClient } from '../support/client';
 import { addLogs, createSession, createSigner } from '../support/fixtures';
 import { scrape, sumOf } from '../support/metrics';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { toBinary, toId } from '../../src/db/ids';
-import { kindSchemas } from '../../src/import/relations';
-import { sessionKinds } from '../../src/import/session';
+import { toBinary, toId } from '../../src/model/ids';
+import { kindSchemas } from '../../src/model/relations';
+import { sessionKinds } from '../../src/model/session';
 import { sessionOf } from '../support/client';
 import { createSession, createTenant } from '../support/fixtures';
 import { select, sessionRow } from '../support/rows';

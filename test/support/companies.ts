@@ -1,4 +1,4 @@
-import { toBinary, type SessionId } from '../../src/db/ids';
+import { toBinary, type SessionId } from '../../src/model/ids';
 import type { Database } from '../../src/db/connection';
 import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
 import { signShareToken } from '../../src/token/signing';

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { JWK } from 'jose';
-import { createApiKey, createApplication, createWorkflow } from '../../src/admin/accounts';
-import { privileges } from '../../src/auth/callers';
+import { createApiKey, createApplication, createWorkflow } from '../../src/store/accounts';
+import { privileges } from '../../src/rpc/call/callers';
 import type { Database } from '../../src/db/connection';
 import {
   newId,
@@ -11,11 +11,11 @@ import {
   type ApplicationId,
   type SessionId,
   type WorkflowId,
-} from '../../src/db/ids';
-import { kindSchemas } from '../../src/import/relations';
-import type { SessionKind, SessionStatus } from '../../src/import/session';
+} from '../../src/model/ids';
+import { kindSchemas } from '../../src/model/relations';
+import type { SessionKind, SessionStatus } from '../../src/model/session';
 import { newSessionToken } from '../../src/import/planned-import';
-import { leaseBlocks } from '../../src/import/session-numbers';
+import { leaseBlocks } from '../../src/import/number-leases';
 import { extendKeySet, writePrivateKey } from '../../src/token/key-files';
 import type { Algorithm } from '../../src/token/share-token';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
-import { toBinary, type SessionId } from '../../src/db/ids';
+import { toBinary, type SessionId } from '../../src/model/ids';
 import type { Database } from '../../src/db/connection';
-import { kindSchemas } from '../../src/import/relations';
-import type { SessionKind } from '../../src/import/session';
+import { kindSchemas } from '../../src/model/relations';
+import type { SessionKind } from '../../src/model/session';
 import { select, type Row } from './rows';
 
 interface Column {

@@ -1,7 +1,7 @@
 import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise';
-import { toBinary, type SessionId } from '../../src/db/ids';
-import { kindSchemas } from '../../src/import/relations';
-import type { SessionKind } from '../../src/import/session';
+import { toBinary, type SessionId } from '../../src/model/ids';
+import { kindSchemas } from '../../src/model/relations';
+import type { SessionKind } from '../../src/model/session';
 import { without } from './helpers';
 import { databaseUrl } from './mysql';
 

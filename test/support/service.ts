@@ -1,7 +1,7 @@
 import { readConfig } from '../../src/config';
 import type { Database } from '../../src/db/connection';
 import { SessionImportServer } from '../../src/server';
-import { createLogger, type LogLevel } from '../../src/telemetry/logger';
+import { createLogger, type LogLevel } from '../../src/telemetry/log';
 import type { Clock } from '../../src/token/verifier';
 import { TestClient } from './client';
 import { createSigner, createTenant, type Signer, type Tenant } from './fixtures';

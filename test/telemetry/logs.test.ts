@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { seedDemo } from '../../src/admin/demo-data';
-import type { SessionId } from '../../src/db/ids';
-import type { SessionKind } from '../../src/import/session';
+import { seedDemo } from '../../src/demo';
+import type { SessionId } from '../../src/model/ids';
+import type { SessionKind } from '../../src/model/session';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';
 import { endings } from '../support/client';
 import { createSession } from '../support/fixtures';

@@ -1,6 +1,6 @@
 import { rename } from 'node:fs/promises';
 import { expect } from 'chai';
-import { toBinary } from '../../src/db/ids';
+import { toBinary } from '../../src/model/ids';
 import { endings, failureOf, rowsOf } from '../support/client';
 import { CertificateAuthority } from '../support/certificates';
 import { addLogs, createSession } from '../support/fixtures';

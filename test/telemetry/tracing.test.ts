@@ -1,6 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { toBinary } from '../../src/db/ids';
+import { toBinary } from '../../src/model/ids';
 import { failureOf, sessionOf, TestClient } from '../support/client';
 import { createSession } from '../support/fixtures';
 import { eventually, pause } from '../support/helpers';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { JWK } from 'jose';
-import { createLogger } from '../../src/telemetry/logger';
+import { createLogger } from '../../src/telemetry/log';
 import { keySource } from '../../src/token/key-source';
 import { Keys } from '../../src/token/keys';
 import type { Algorithm } from '../../src/token/share-token';

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 
 /**
- * The ten statuses of a session, as they are stored. Not those of `import/session.ts`, although they
+ * The ten statuses of a session, as they are stored. Not those of `model/session.ts`, although they
  * are the same: a migration stays as it was released.
  */
 export const sessionStatuses = [

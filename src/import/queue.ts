@@ -1,0 +1,261 @@
+import type { ApplicationId } from '../model/ids';
+import { CallAbandoned, ServiceError } from '../model/problems';
+import { beginWaiting, inGroupSpan } from '../telemetry/spans';
+import { unlimited, type Outcome, type RowLimits } from './group';
+import { Lane, type Call, type Waiter } from './lane';
+import type { ImportObserver } from './observer';
+import type { ImportedSession, ImportRequest, KeptAnswer, SessionKind } from '../model/session';
+
+/** How much runs and waits at once, for each kind of session. */
+export interface QueueOptions {
+  /** Groups that run at the same time, besides one for large sessions. */
+  readonly workers: number;
+  /** Calls in a group, at most. */
+  readonly groupSize: number;
+  /** Rows that a group copies, at most. A session with more than half of that is a large one. */
+  readonly groupRows: number;
+  /** Calls that wait, at most; more are refused. */
+  readonly limit: number;
+}
+
+/** How many calls of a kind wait in one of its lanes. */
+export interface QueueLength {
+  readonly kind: SessionKind;
+  readonly lane: 'usual' | 'large';
+  readonly calls: number;
+}
+
+/** Groups of one large session each that run at the same time, besides those of the other sessions. */
+const workersForLargeSessions = 1;
+
+/** How many groups of one kind may run at the same time. */
+export function groupsAtOnce({ workers }: QueueOptions): number {
+  return workers + workersForLargeSessions;
+}
+
+/** What runs a group: settles or postpones every call, in order, and never rejects. */
+export type RunGroup = (
+  kind: SessionKind,
+  requests: readonly ImportRequest[],
+  limits: RowLimits,
+) => Promise<readonly Outcome[]>;
+
+/**
+ * Turns concurrent calls into groups. A worker that becomes free takes all that waits, up to a
+ * group's size, and waits for nothing: an idle service imports a single call at once, and a busy one
+ * has large groups because calls gather while the groups before them run.
+ *
+ * ```text
+ *   submit → waiting → (a worker is free) → running → settled
+ *              │  ↑                            │
+ *              │  └─────────── postponed ←─────┘ its group has no room for so many rows
+ *              ├─ given up by its caller: removed, nothing is written
+ *              └─ refused: too many wait, and its application has most of them
+ * ```
+ *
+ * Applications take turns, so that one with many calls does not hold up the others. Each kind has
+ * lanes of its own, since a group never mixes them.
+ */
+export class ImportQueue {
+  private readonly kinds: Readonly<Record<SessionKind, KindQueue>>;
+
+  constructor(run: RunGroup, options: QueueOptions, observer: ImportObserver) {
+    const queue = (kind: SessionKind) => new KindQueue(kind, run, options, observer);
+    this.kinds = { user: queue('user'), business: queue('business') };
+  }
+
+  /**
+   * Imports one session, or only checks whether that could be done, in a group with whoever is waiting
+   * too.
+   *
+   * @returns the session; or what the same request was answered before.
+   * @param waiter gives the call up while it waits; once its group has started, that has no effect.
+   * @throws ServiceError with what went wrong; OVERLOADED if too many calls wait already.
+   * @throws CallAbandoned if the signal came before the import began.
+   */
+  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportedSession | KeptAnswer> {
+    return this.kinds[request.kind].submit(request, waiter);
+  }
+
+  /** How many calls wait, by kind and lane. */
+  lengths(): QueueLength[] {
+    return Object.values(this.kinds).flatMap((queue) => queue.lengths());
+  }
+}
+
+/** How much each session changes what is known of their sizes. */
+const smoothing = 1 / 64;
+
+/**
+ * The calls of one kind: in one lane the large sessions, and those that take others along; in the other
+ * all that are not known to be.
+ */
+class KindQueue {
+  private readonly usual: Lane;
+  private readonly large: Lane;
+  private readonly limits: RowLimits;
+  /** What a session has of which nothing is known. */
+  private typicalRows = 0;
+
+  constructor(
+    private readonly kind: SessionKind,
+    private readonly run: RunGroup,
+    private readonly options: QueueOptions,
+    private readonly observer: ImportObserver,
+  ) {
+    this.limits = { group: options.groupRows, session: options.groupRows / 2 };
+    this.usual = new Lane((calls) => this.runUsual(calls), {
+      ...options,
+      rowsOf: ({ rows }) => rows ?? this.typicalRows,
+    });
+    this.large = new Lane((calls) => this.runLarge(calls), {
+      workers: workersForLargeSessions,
+      groupSize: 1,
+      groupRows: Number.POSITIVE_INFINITY,
+      rowsOf: ({ rows }) => rows ?? 0,
+    });
+  }
+
+  lengths(): QueueLength[] {
+    return [
+      { kind: this.kind, lane: 'usual', calls: this.usual.length },
+      { kind: this.kind, lane: 'large', calls: this.large.length },
+    ];
+  }
+
+  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportedSession | KeptAnswer> {
+    const { signal } = waiter;
+    if (signal.aborted) throw new CallAbandoned();
+    if (this.usual.length + this.large.length >= this.options.limit) {
+      const overloaded = new ServiceError({ reason: 'OVERLOADED' });
+      const other = this.makeRoomFor(request.applicationId);
+      if (!other) throw overloaded;
+      other.reject(overloaded);
+    }
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => {
+        if (this.usual.remove(call) || this.large.remove(call)) reject(new CallAbandoned());
+      };
+      const ending = <T>(end: (value: T) => void) => {
+        return (value: T): void => {
+          signal.removeEventListener('abort', giveUp);
+          end(value);
+        };
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      const call: Call = {
+        request,
+        waiter,
+        waiting: beginWaiting(),
+        waitedMs: 0,
+        rows: undefined,
+        resolve: ending(resolve),
+        reject: ending(reject),
+      };
+      // How many rows come along is known only when its group runs, and they are of two kinds: so it
+      // goes alone.
+      const alone = request.linkedWorkflowId !== null;
+      (alone ? this.large : this.usual).add(call);
+    });
+  }
+
+  /** Room for a call, at the cost of the newest one of whoever has most, if that is two more or above. */
+  private makeRoomFor(applicationId: ApplicationId): Call | undefined {
+    const waiting = new Map<ApplicationId, number>();
+    for (const lane of [this.usual, this.large]) {
+      for (const [owner, calls] of lane.lengths()) {
+        waiting.set(owner, (waiting.get(owner) ?? 0) + calls);
+      }
+    }
+    let most = { owner: applicationId, calls: (waiting.get(applicationId) ?? 0) + 1 };
+    for (const [owner, calls] of waiting) if (calls > most.calls) most = { owner, calls };
+    if (most.owner === applicationId) return undefined;
+    return this.usual.pop(most.owner) ?? this.large.pop(most.owner);
+  }
+
+  private async runUsual(calls: readonly Call[]): Promise<void> {
+    const outcomes = await this.runGroup(calls, this.limits);
+    this.learn(outcomes);
+    const postponed: Call[] = [];
+    for (const [index, call] of calls.entries()) {
+      const outcome = outcomes[index];
+      if (outcome?.type !== 'postponed') continue;
+      call.rows = outcome.rows;
+      call.waiting = { ...call.waiting, since: performance.now() };
+      if (call.waiter.signal.aborted) call.reject(new CallAbandoned());
+      else if (call.rows > this.limits.session) this.large.add(call);
+      else postponed.push(call);
+    }
+    this.usual.putBack(postponed);
+  }
+
+  private async runLarge(calls: readonly Call[]): Promise<void> {
+    await this.runGroup(calls, unlimited);
+  }
+
+  /** Runs a group, and answers the calls that it has settled. */
+  private async runGroup(calls: readonly Call[], limits: RowLimits): Promise<readonly Outcome[]> {
+    const { kind, observer } = this;
+    const startedAt = performance.now();
+    for (const call of calls) {
+      const waitedMs = startedAt - call.waiting.since;
+      call.waitedMs += waitedMs;
+      observer.waited(kind, waitedMs / 1_000);
+      call.waiter.begun?.({ calls: calls.length, waitedMs: call.waitedMs });
+    }
+    const requests = calls.map(({ request }) => request);
+    const outcomes = await inGroupSpan(
+      { 'session_import.kind': kind, 'session_import.calls': calls.length },
+      calls.map(({ waiting }) => waiting),
+      () => this.run(kind, requests, limits),
+    );
+    const seconds = (performance.now() - startedAt) / 1_000;
+    observer.groupEnded(kind, { calls: calls.length, seconds });
+    for (const [index, call] of calls.entries()) {
+      const outcome = outcomes[index];
+      if (outcome) settle(call, outcome);
+      else call.reject(new ServiceError({ reason: 'INTERNAL' }));
+    }
+    return outcomes;
+  }
+
+  /** Remembers how many rows sessions had of late, so that groups rarely turn out too large. */
+  private learn(outcomes: readonly Outcome[]): void {
+    for (const outcome of outcomes) {
+      const rows = rowsOf(outcome);
+      if (rows === undefined || rows > this.limits.session) continue;
+      this.typicalRows += (rows - this.typicalRows) * smoothing;
+    }
+  }
+}
+
+/** Answers a call; one that is postponed has to wait for its answer. */
+function settle(call: Call, outcome: Outcome): void {
+  switch (outcome.type) {
+    case 'imported':
+    case 'validated':
+      call.resolve(outcome.session);
+      return;
+    case 'answered before':
+      call.resolve(outcome.kept);
+      return;
+    case 'failed':
+      call.reject(outcome.error);
+      return;
+    case 'postponed':
+      return;
+  }
+}
+
+function rowsOf(outcome: Outcome): number | undefined {
+  switch (outcome.type) {
+    case 'imported':
+    case 'validated':
+      return outcome.session.clonedRows.reduce((sum, { rows }) => sum + rows, 0);
+    case 'postponed':
+      return outcome.rows;
+    case 'answered before':
+    case 'failed':
+      return undefined;
+  }
+}

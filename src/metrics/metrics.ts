@@ -1,0 +1,270 @@
+import { status } from '@grpc/grpc-js';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { PoolUse } from '../db/connection';
+import type { DatabaseFailure } from '../db/errors';
+import type { QueueLength } from '../import/queue';
+import type { ImportEnding, ImportObserver } from '../import/observer';
+import type { ClonedRows, SessionKind } from '../model/session';
+
+/** Seconds, from the quickest refusal to the longest deadline that callers are likely to have. */
+const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+const groupSizeBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
+
+/** A gRPC method, by the labels that dashboards of every language's servers share. */
+export interface RpcLabels {
+  readonly grpc_type: 'unary' | 'client_stream' | 'server_stream' | 'bidi_stream';
+  readonly grpc_service: string;
+  readonly grpc_method: string;
+}
+
+const rpcLabels = ['grpc_type', 'grpc_service', 'grpc_method'] as const;
+
+/** A pool of database connections, as far as it is watched. */
+export interface WatchedPool {
+  /** What the pool is for: a label. */
+  readonly name: string;
+  readonly limit: number;
+  readonly use: () => PoolUse;
+}
+
+/** What is looked at whenever the metrics are read. */
+export interface Watched {
+  readonly pools: readonly WatchedPool[];
+  /** How many calls wait, by kind and lane. */
+  readonly queue: () => readonly QueueLength[];
+  readonly queueLimit: number;
+  readonly keySet: () => { readonly keys: number; readonly ageSeconds: number };
+  /** When the server's certificate expires; undefined: it has none. */
+  readonly certificateExpiry: () => Date | undefined;
+}
+
+/**
+ * Everything that the service tells Prometheus. One object per service: nothing is global, so that
+ * several services can run in one process.
+ */
+export class Metrics implements ImportObserver {
+  private readonly registry = new Registry();
+  private readonly registers = [this.registry];
+
+  private readonly rpcStarted = new Counter({
+    name: 'grpc_server_started_total',
+    help: 'RPCs that were begun.',
+    labelNames: rpcLabels,
+    registers: this.registers,
+  });
+  private readonly rpcHandled = new Counter({
+    name: 'grpc_server_handled_total',
+    help: 'RPCs that have ended, by their status code.',
+    labelNames: [...rpcLabels, 'grpc_code'],
+    registers: this.registers,
+  });
+  private readonly rpcReceived = new Counter({
+    name: 'grpc_server_msg_received_total',
+    help: 'Messages that clients have sent.',
+    labelNames: rpcLabels,
+    registers: this.registers,
+  });
+  private readonly rpcSent = new Counter({
+    name: 'grpc_server_msg_sent_total',
+    help: 'Messages that were sent to clients.',
+    labelNames: rpcLabels,
+    registers: this.registers,
+  });
+  private readonly rpcSeconds = new Histogram({
+    name: 'grpc_server_handling_seconds',
+    help: 'How long RPCs took, in seconds.',
+    labelNames: rpcLabels,
+    buckets: secondsBuckets,
+    registers: this.registers,
+  });
+  private readonly imports = new Counter({
+    name: 'session_import_imports_total',
+    help: 'Calls to import a session, by kind, trust in the review, and result: imported, or the reason of the refusal.',
+    labelNames: ['kind', 'trust', 'result'],
+    registers: this.registers,
+  });
+  private readonly clonedRows = new Counter({
+    name: 'session_import_cloned_rows_total',
+    help: 'Rows that were cloned, by relation.',
+    labelNames: ['kind', 'relation'],
+    registers: this.registers,
+  });
+  private readonly groupCalls = new Histogram({
+    name: 'session_import_group_calls',
+    help: 'How many calls shared a group.',
+    labelNames: ['kind'],
+    buckets: groupSizeBuckets,
+    registers: this.registers,
+  });
+  private readonly groupSeconds = new Histogram({
+    name: 'session_import_group_seconds',
+    help: 'How long groups took, with their retries, in seconds.',
+    labelNames: ['kind'],
+    buckets: secondsBuckets,
+    registers: this.registers,
+  });
+  private readonly waitSeconds = new Histogram({
+    name: 'session_import_queue_wait_seconds',
+    help: 'How long calls waited for a group to start, in seconds; once for each group, if one had no room.',
+    labelNames: ['kind'],
+    buckets: secondsBuckets,
+    registers: this.registers,
+  });
+  private readonly retries = new Counter({
+    name: 'session_import_retries_total',
+    help: 'Transactions that were tried again, by what had failed: conflict, lock_wait, unreachable.',
+    labelNames: ['failure'],
+    registers: this.registers,
+  });
+
+  /** @param isReady whether the service takes calls: told from the start on. */
+  constructor(version: string, isReady: () => boolean) {
+    collectDefaultMetrics({ register: this.registry });
+    const build = { version, node: process.versions.node };
+    this.gauge('build_info', 'Always 1; which version runs, on which Node.js.', ['version', 'node'])
+      .labels(build)
+      .set(1);
+    const ready = this.gauge('ready', 'Whether the service takes calls: 1 or 0.', [], () => {
+      ready.set(isReady() ? 1 : 0);
+    });
+    // Alerts on the rate of something need the zero that comes before the first time.
+    for (const failure of ['conflict', 'lock_wait', 'unreachable'])
+      this.retries.inc({ failure }, 0);
+  }
+
+  /** What is sent when Prometheus asks, and its content type. */
+  async expose(): Promise<{ readonly contentType: string; readonly text: string }> {
+    return { contentType: this.registry.contentType, text: await this.registry.metrics() };
+  }
+
+  /** What the running service consists of. */
+  watch({ pools, queue, queueLimit, keySet, certificateExpiry }: Watched): void {
+    const connections = this.gauge(
+      'database_connections',
+      'Connections to the database, by pool and state: used, idle.',
+      ['pool', 'state'],
+      () => {
+        for (const { name: pool, use } of pools) {
+          const { used, idle } = use();
+          connections.set({ pool, state: 'used' }, used);
+          connections.set({ pool, state: 'idle' }, idle);
+        }
+      },
+    );
+    const limits = this.gauge(
+      'database_connections_limit',
+      'The most connections that a pool makes.',
+      ['pool'],
+    );
+    for (const { name: pool, limit } of pools) limits.set({ pool }, limit);
+    const waiters = this.gauge(
+      'database_connection_waiters',
+      'Those who wait for a connection of a pool.',
+      ['pool'],
+      () => {
+        for (const { name: pool, use } of pools) waiters.set({ pool }, use().waiters);
+      },
+    );
+    const waiting = this.gauge(
+      'queue_calls',
+      'Calls that wait for a group, by kind and lane: usual, large.',
+      ['kind', 'lane'],
+      () => {
+        for (const { kind, lane, calls } of queue()) waiting.set({ kind, lane }, calls);
+      },
+    );
+    this.gauge('queue_limit', 'The most calls that wait, for each kind.', []).set(queueLimit);
+    const age = this.gauge(
+      'key_set_age_seconds',
+      'How long ago the keys for share tokens were last read, in seconds.',
+      [],
+      () => {
+        age.set(keySet().ageSeconds);
+      },
+    );
+    const keys = this.gauge('key_set_keys', 'Keys for share tokens that are in use.', [], () => {
+      keys.set(keySet().keys);
+    });
+    if (certificateExpiry()) {
+      const expiry = this.gauge(
+        'certificate_expiry_timestamp_seconds',
+        "When the server's certificate expires, in seconds since 1970.",
+        [],
+        () => {
+          expiry.set((certificateExpiry()?.getTime() ?? 0) / 1_000);
+        },
+      );
+    }
+  }
+
+  rpcBegun(labels: RpcLabels): void {
+    this.rpcStarted.inc({ ...labels });
+  }
+
+  messageReceived(labels: RpcLabels): void {
+    this.rpcReceived.inc({ ...labels });
+  }
+
+  messageSent(labels: RpcLabels): void {
+    this.rpcSent.inc({ ...labels });
+  }
+
+  rpcEnded(labels: RpcLabels, code: status, seconds: number): void {
+    this.rpcHandled.inc({ ...labels, grpc_code: codeName(code) });
+    this.rpcSeconds.observe({ ...labels }, seconds);
+  }
+
+  waited(kind: SessionKind, seconds: number): void {
+    this.waitSeconds.observe({ kind }, seconds);
+  }
+
+  groupEnded(
+    kind: SessionKind,
+    { calls, seconds }: { readonly calls: number; readonly seconds: number },
+  ): void {
+    this.groupCalls.observe({ kind }, calls);
+    this.groupSeconds.observe({ kind }, seconds);
+  }
+
+  retried(failure: DatabaseFailure): void {
+    this.retries.inc({ failure: failure.replace(' ', '_') });
+  }
+
+  callEnded({ kind, trusted, result, clonedRows, linkedRows }: ImportEnding): void {
+    const trust = trusted === undefined ? 'unknown' : trusted ? 'trusted' : 'untrusted';
+    this.imports.inc({ kind: kind ?? 'unknown', trust, result });
+    if (kind) this.countRows(kind, clonedRows);
+    this.countRows('user', linkedRows);
+  }
+
+  private countRows(kind: SessionKind, cloned: readonly ClonedRows[]): void {
+    for (const { relation, rows } of cloned) {
+      if (rows > 0) this.clonedRows.inc({ kind, relation }, rows);
+    }
+  }
+
+  private gauge<Label extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[],
+    collect?: () => void,
+  ): Gauge<Label> {
+    return new Gauge({
+      name: `session_import_${name}`,
+      help,
+      labelNames,
+      registers: this.registers,
+      ...(collect ? { collect } : {}),
+    });
+  }
+}
+
+/** A code as the metrics of servers in Go spell it, which dashboards expect: `PermissionDenied`. */
+function codeName(code: status): string {
+  if (code === status.OK) return 'OK';
+  if (code === status.CANCELLED) return 'Canceled';
+  return status[code]
+    .toLowerCase()
+    .replace(/(?:^|_)(\w)/g, (_, letter: string) => letter.toUpperCase());
+}

@@ -1,0 +1,113 @@
+import { databaseFailure } from '../db/errors';
+import type { ApplicationId, SessionId, ShareTokenId, WorkflowId } from './ids';
+import type { SessionKind, SessionStatus } from './session';
+
+/** What is wrong with one field of a request. */
+export interface FieldViolation {
+  /** The field's name in the proto file. */
+  readonly field: string;
+  /** What it must be. */
+  readonly description: string;
+}
+
+/**
+ * Everything that a call can fail with, and the facts of each failure. Facts are ids and statuses:
+ * never a secret, and never what the caller or a verified person wrote.
+ *
+ * The reasons are those of `ErrorReason` in the proto file, in the same order; which gRPC status
+ * each becomes is decided in `rpc/call/status.ts` alone.
+ */
+export type Problem =
+  | { readonly reason: 'CREDENTIALS_AMBIGUOUS' }
+  | { readonly reason: 'API_KEY_INVALID' }
+  | { readonly reason: 'GATEWAY_NOT_TRUSTED' }
+  | { readonly reason: 'APPLICATION_NOT_FOUND' }
+  | { readonly reason: 'PRIVILEGE_MISSING'; readonly privilege: string }
+  | {
+      readonly reason: 'RATE_LIMITED';
+      /** When there is room for another call, in milliseconds from now. */
+      readonly retryAfter: number;
+    }
+  | { readonly reason: 'INVALID_REQUEST'; readonly violations: readonly FieldViolation[] }
+  | { readonly reason: 'SHARING_NOT_CONFIGURED' }
+  | { readonly reason: 'REQUEST_ID_REUSED' }
+  | { readonly reason: 'SHARE_TOKEN_INVALID'; readonly why: string }
+  | { readonly reason: 'SHARE_TOKEN_EXPIRED'; readonly expiredAt: Date }
+  | { readonly reason: 'SHARE_TOKEN_NOT_FOR_APPLICATION'; readonly applicationId: ApplicationId }
+  | { readonly reason: 'LINKED_SESSIONS_NOT_SHARED'; readonly sourceSessionId: SessionId }
+  | {
+      readonly reason: 'SESSION_ALREADY_IMPORTED';
+      readonly sessionId: SessionId;
+      readonly sourceSessionId: SessionId;
+    }
+  | { readonly reason: 'SHARE_TOKEN_REVOKED'; readonly shareTokenId: ShareTokenId }
+  | {
+      readonly reason: 'SOURCE_SESSION_NOT_FOUND';
+      readonly kind: SessionKind;
+      readonly sourceSessionId: SessionId;
+      readonly sourceApplicationId: ApplicationId;
+    }
+  | {
+      readonly reason: 'SOURCE_SESSION_NOT_FINISHED';
+      readonly sourceSessionId: SessionId;
+      readonly status: SessionStatus;
+    }
+  | { readonly reason: 'WORKFLOW_NOT_FOUND'; readonly workflowId: WorkflowId }
+  | {
+      readonly reason: 'WORKFLOW_KIND_MISMATCH';
+      readonly workflowId: WorkflowId;
+      readonly workflowKind: SessionKind;
+      readonly sessionKind: SessionKind;
+    }
+  | { readonly reason: 'SESSION_NOT_FOUND'; readonly sessionId: SessionId }
+  | {
+      readonly reason: 'SESSION_NOT_FINISHED';
+      readonly sessionId: SessionId;
+      readonly status: SessionStatus;
+    }
+  | { readonly reason: 'RECIPIENT_NOT_FOUND'; readonly applicationId: ApplicationId }
+  | { readonly reason: 'SHARE_TOKEN_NOT_FOUND'; readonly shareTokenId: ShareTokenId }
+  | { readonly reason: 'OVERLOADED' }
+  | { readonly reason: 'CONFLICT' }
+  | { readonly reason: 'DATABASE_UNAVAILABLE' }
+  | { readonly reason: 'INTERNAL' };
+
+export type Reason = Problem['reason'];
+
+/**
+ * The one error that the service's own code throws on purpose: a problem that the caller is told.
+ *
+ * @example
+ * ```ts
+ * throw new ServiceError({ reason: 'PRIVILEGE_MISSING', privilege: 'write:sessions' });
+ * ```
+ */
+export class ServiceError extends Error {
+  override readonly name = 'ServiceError';
+
+  constructor(
+    readonly problem: Problem,
+    options?: ErrorOptions,
+  ) {
+    super(problem.reason, options);
+  }
+}
+
+/** The call was cancelled, or its deadline passed, before its work began. Nothing was written. */
+export class CallAbandoned extends Error {
+  override readonly name = 'CallAbandoned';
+}
+
+/** What the caller is told of an error, whoever threw it; the error itself stays as the cause. */
+export function toServiceError(error: unknown): ServiceError {
+  if (error instanceof ServiceError) return error;
+  switch (databaseFailure(error)) {
+    case 'conflict':
+    case 'lock wait':
+      return new ServiceError({ reason: 'CONFLICT' }, { cause: error });
+    case 'unreachable':
+      return new ServiceError({ reason: 'DATABASE_UNAVAILABLE' }, { cause: error });
+    case 'other':
+      return new ServiceError({ reason: 'INTERNAL' }, { cause: error });
+  }
+}

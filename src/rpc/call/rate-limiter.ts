@@ -1,0 +1,43 @@
+import { TokenBucket } from 'limiter';
+import { LRUCache } from 'lru-cache';
+import type { RateLimit } from '../../config';
+import type { ApplicationId } from '../../model/ids';
+import { ServiceError } from '../../model/problems';
+
+/** Applications whose buckets are kept; whoever drops out has been quiet, and starts with a full one. */
+const bucketsKept = 10_000;
+
+/** A token bucket for each application: what one of them asks for does not count for the others. */
+export class RateLimiter {
+  private readonly buckets = new LRUCache<ApplicationId, TokenBucket>({ max: bucketsKept });
+
+  /** @param limit undefined: nothing is limited. */
+  constructor(private readonly limit: RateLimit | undefined) {}
+
+  /**
+   * Takes a token for a call of an application.
+   *
+   * @throws ServiceError with RATE_LIMITED if there is none; it says when there will be one.
+   */
+  admit(applicationId: ApplicationId): void {
+    if (!this.limit) return;
+    let bucket = this.buckets.get(applicationId);
+    if (!bucket) {
+      bucket = fullBucket(this.limit);
+      this.buckets.set(applicationId, bucket);
+    }
+    if (!bucket.tryRemoveTokens(1)) {
+      throw new ServiceError({ reason: 'RATE_LIMITED', retryAfter: bucket.getWaitTime(1) });
+    }
+  }
+}
+
+function fullBucket({ perSecond, burst }: RateLimit): TokenBucket {
+  const bucket = new TokenBucket({
+    bucketSize: burst,
+    tokensPerInterval: perSecond,
+    interval: 'second',
+  });
+  bucket.content = burst;
+  return bucket;
+}

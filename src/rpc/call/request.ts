@@ -1,0 +1,68 @@
+import { z } from 'zod';
+import { isUuid, toId, type Id } from '../../model/ids';
+import { ServiceError } from '../../model/problems';
+import { isUtf8 } from '../server/strict-utf8';
+
+/** A text field of a request. */
+export const text = z.string().refine(isUtf8, 'must be UTF-8');
+
+/** A field that names something by its UUID, and has to be there. */
+export const requiredId = <T extends Id<string>>() =>
+  z
+    .string()
+    .min(1, 'is required')
+    .refine(isUuid, 'must be a UUID')
+    .transform((id) => toId<T>(id));
+
+/** A field that names something by its UUID, and may be left out. */
+export const optionalId = <T extends Id<string>>() =>
+  z
+    .string()
+    .refine(isUuid, 'must be a UUID when present')
+    .transform((id) => toId<T>(id))
+    .optional();
+
+/** A field that holds one of an enum's values, and not one that a newer client may know. */
+export const knownValue = (values: readonly number[]) =>
+  z.number().refine((value) => values.includes(value), 'must be a value of its enum');
+
+/** A time of protobuf, which is one that MySQL can compare with. */
+export const moment = z
+  .date('must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z')
+  .min(new Date('0001-01-01T00:00:00Z'), 'must not be before the year 1')
+  .max(new Date('9999-12-31T23:59:59.999Z'), 'must not be after the year 9999');
+
+const longestVendorData = 255;
+
+/** An application's own name for a person or company: compared byte for byte, never empty. */
+export const vendorData = text
+  .min(1, 'must not be empty when present; leave it out if there is none')
+  .refine(
+    // Characters, and not the UTF-16 units that a JavaScript string counts.
+    (name) => name.length <= longestVendorData || Array.from(name).length <= longestVendorData,
+    `must have at most ${longestVendorData} characters`,
+  );
+
+/**
+ * Checks the form of a request.
+ *
+ * @param fields the request's fields by their names in the proto file, so that a violation names what
+ * the caller wrote.
+ * @throws ServiceError with INVALID_REQUEST, naming every field that is wrong.
+ */
+export function checkRequest<T>(schema: z.ZodType<T>, fields: object): T {
+  const parsed = schema.safeParse(fields);
+  if (parsed.success) return parsed.data;
+  const first = new Map<string, string>();
+  for (const { path, message } of parsed.error.issues) {
+    const field = path.join('.');
+    if (!first.has(field)) first.set(field, message);
+  }
+  const violations = [...first].map(([field, description]) => ({ field, description }));
+  throw new ServiceError({ reason: 'INVALID_REQUEST', violations });
+}
+
+/** The error of a request with one field that is wrong in a way that no schema says. */
+export function invalidField(field: string, description: string): ServiceError {
+  return new ServiceError({ reason: 'INVALID_REQUEST', violations: [{ field, description }] });
+}

@@ -1,0 +1,233 @@
+import { Metadata, status, type StatusObject } from '@grpc/grpc-js';
+import type { Any } from '../../gen/google/protobuf/any';
+import { BadRequest, ErrorInfo, ResourceInfo, RetryInfo } from '../../gen/google/rpc/error_details';
+import { Status } from '../../gen/google/rpc/status';
+import type { Problem, Reason } from '../../model/problems';
+
+/** The domain of every `google.rpc.ErrorInfo` of this service. */
+const errorDomain = 'session-import';
+
+/** Where clients of every language look for error details. */
+const detailsKey = 'grpc-status-details-bin';
+
+/** How one problem is told to the caller. */
+interface Answer {
+  readonly code: status;
+  /** For people: what is wrong, and what to do. */
+  readonly message: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly details?: readonly Any[];
+}
+
+type Answers = {
+  readonly [R in Reason]: (problem: Extract<Problem, { reason: R }>, requestId: string) => Answer;
+};
+
+/** The one place where problems become gRPC statuses: the error table of the README, as code. */
+const answers: Answers = {
+  CREDENTIALS_AMBIGUOUS: () => ({
+    code: status.INVALID_ARGUMENT,
+    message:
+      'Send either x-api-key or, as a trusted gateway, x-application-id: with both, it is not clear who calls.',
+  }),
+  API_KEY_INVALID: () => ({
+    code: status.UNAUTHENTICATED,
+    message:
+      'Send a valid API key in the metadata x-api-key: it is missing, unknown, revoked or expired.',
+  }),
+  GATEWAY_NOT_TRUSTED: () => ({
+    code: status.PERMISSION_DENIED,
+    message:
+      'Only a trusted gateway may name the application it acts for in x-application-id, and the certificate of this connection names none. Send x-api-key instead, or have the gateway listed.',
+  }),
+  APPLICATION_NOT_FOUND: () => ({
+    code: status.NOT_FOUND,
+    message: 'Name one application that exists in x-application-id, by its UUID.',
+  }),
+  PRIVILEGE_MISSING: ({ privilege }) => ({
+    code: status.PERMISSION_DENIED,
+    message: `The API key lacks the privilege ${privilege}; use a key that has it.`,
+    metadata: { privilege },
+  }),
+  RATE_LIMITED: ({ retryAfter: milliseconds }) => ({
+    code: status.RESOURCE_EXHAUSTED,
+    message:
+      'Your application calls more often than it may. Try again later, with a growing pause.',
+    details: [retryAfter(milliseconds)],
+  }),
+  INVALID_REQUEST: ({ violations }) => ({
+    code: status.INVALID_ARGUMENT,
+    message: `The request is malformed: ${violations.map(({ field, description }) => `${field} ${description}`).join('; ')}.`,
+    details: [
+      pack('google.rpc.BadRequest', BadRequest, {
+        fieldViolations: violations.map(({ field, description }) => ({
+          field,
+          description,
+          reason: '',
+          localizedMessage: undefined,
+        })),
+      }),
+    ],
+  }),
+  SHARING_NOT_CONFIGURED: () => ({
+    code: status.UNIMPLEMENTED,
+    message:
+      'This service has no key to sign share tokens with. Have it configured (SHARE_TOKEN_SIGNING_KEY), or have tokens signed elsewhere.',
+  }),
+  REQUEST_ID_REUSED: () => ({
+    code: status.INVALID_ARGUMENT,
+    message:
+      'The request_id stands for another request, which has made an import. Make up a new one for each import.',
+  }),
+  SHARE_TOKEN_INVALID: ({ why }) => ({
+    code: status.UNAUTHENTICATED,
+    message: `The share token is invalid: ${why}. Ask the source application for a new one.`,
+  }),
+  SHARE_TOKEN_EXPIRED: ({ expiredAt }) => ({
+    code: status.UNAUTHENTICATED,
+    message: 'The share token has expired. Ask the source application for a new one.',
+    metadata: { expired_at: expiredAt.toISOString() },
+  }),
+  SHARE_TOKEN_NOT_FOR_APPLICATION: ({ applicationId }) => ({
+    code: status.PERMISSION_DENIED,
+    message: 'The share token is for another application than the one that calls.',
+    metadata: { application_id: applicationId },
+  }),
+  LINKED_SESSIONS_NOT_SHARED: ({ sourceSessionId }) => ({
+    code: status.PERMISSION_DENIED,
+    message:
+      'The share token is for the business session alone, and not for the sessions of its key people. Ask the source application for one that includes them, or import without include_linked_sessions.',
+    metadata: { shared_from_session: sourceSessionId },
+  }),
+  SESSION_ALREADY_IMPORTED: ({ sessionId, sourceSessionId }) => ({
+    code: status.PERMISSION_DENIED,
+    message: `The session was imported before, as ${sessionId}. It can be imported once.`,
+    metadata: { session_id: sessionId, shared_from_session: sourceSessionId },
+  }),
+  SHARE_TOKEN_REVOKED: ({ shareTokenId }) => ({
+    code: status.PERMISSION_DENIED,
+    message:
+      'The source application has taken the share token back. Ask it whether it means to share the session.',
+    metadata: { share_token_id: shareTokenId },
+  }),
+  SOURCE_SESSION_NOT_FOUND: ({ kind, sourceSessionId, sourceApplicationId }) => ({
+    code: status.NOT_FOUND,
+    message: `The source application has no ${kind} session ${sourceSessionId} (any more).`,
+    metadata: {
+      shared_from_session: sourceSessionId,
+      shared_from_application: sourceApplicationId,
+      session_kind: kind,
+    },
+    details: [
+      resource(
+        `session-import/${kind}-session`,
+        sourceSessionId,
+        `applications/${sourceApplicationId}`,
+      ),
+    ],
+  }),
+  SOURCE_SESSION_NOT_FINISHED: ({ sourceSessionId, status: sessionStatus }) => ({
+    code: status.FAILED_PRECONDITION,
+    message: `The source session is ${sessionStatus}. Only a session that is Approved, Declined, In Review or Kyc Expired can be imported.`,
+    metadata: { shared_from_session: sourceSessionId, status: sessionStatus },
+  }),
+  WORKFLOW_NOT_FOUND: ({ workflowId }) => ({
+    code: status.NOT_FOUND,
+    message: `Your application has no workflow ${workflowId}.`,
+    metadata: { workflow_id: workflowId },
+    details: [resource('session-import/workflow', workflowId, '')],
+  }),
+  WORKFLOW_KIND_MISMATCH: ({ workflowId, workflowKind, sessionKind }) => ({
+    code: status.FAILED_PRECONDITION,
+    message: `Workflow ${workflowId} is for ${workflowKind} sessions, and this is a ${sessionKind} session. Name a workflow of the session's kind.`,
+    metadata: {
+      workflow_id: workflowId,
+      workflow_kind: workflowKind,
+      session_kind: sessionKind,
+    },
+  }),
+  SESSION_NOT_FOUND: ({ sessionId }) => ({
+    code: status.NOT_FOUND,
+    message: `Your application has no session ${sessionId}.`,
+    metadata: { session_id: sessionId },
+    details: [resource('session-import/session', sessionId, '')],
+  }),
+  SESSION_NOT_FINISHED: ({ sessionId, status: sessionStatus }) => ({
+    code: status.FAILED_PRECONDITION,
+    message: `The session is ${sessionStatus}. Only a session that is Approved, Declined, In Review or Kyc Expired can be shared.`,
+    metadata: { session_id: sessionId, status: sessionStatus },
+  }),
+  RECIPIENT_NOT_FOUND: ({ applicationId }) => ({
+    code: status.NOT_FOUND,
+    message: `There is no application ${applicationId} to share with.`,
+    metadata: { for_application_id: applicationId },
+    details: [resource('session-import/application', applicationId, '')],
+  }),
+  SHARE_TOKEN_NOT_FOUND: ({ shareTokenId }) => ({
+    code: status.NOT_FOUND,
+    message: `Your application has made no share token ${shareTokenId}. Tokens that were signed elsewhere can not be taken back.`,
+    metadata: { share_token_id: shareTokenId },
+    details: [resource('session-import/share-token', shareTokenId, '')],
+  }),
+  OVERLOADED: () => ({
+    code: status.RESOURCE_EXHAUSTED,
+    message: 'Too much work is queued. Try again later, with a growing pause.',
+    details: [retryAfter(1_000)],
+  }),
+  CONFLICT: () => ({
+    code: status.ABORTED,
+    message: 'The call kept losing against other transactions. Nothing was written; try again.',
+    details: [retryAfter(500)],
+  }),
+  DATABASE_UNAVAILABLE: () => ({
+    code: status.UNAVAILABLE,
+    message:
+      'The database is out of reach. Try again later, with a growing pause; an import that was done after all will be answered with SESSION_ALREADY_IMPORTED.',
+    details: [retryAfter(1_000)],
+  }),
+  INTERNAL: (_problem, requestId) => ({
+    code: status.INTERNAL,
+    message: `Something went wrong inside the service. Report request ${requestId}.`,
+    metadata: { request_id: requestId },
+  }),
+};
+
+/** The gRPC status of a problem, with its details in the trailer `grpc-status-details-bin`. */
+export function problemStatus(problem: Problem, requestId: string): StatusObject {
+  const tell = answers[problem.reason] as (problem: Problem, requestId: string) => Answer;
+  const { code, message, metadata = {}, details = [] } = tell(problem, requestId);
+  const info = { reason: problem.reason, domain: errorDomain, metadata: { ...metadata } };
+  const trailer = new Metadata();
+  const full = {
+    code,
+    message,
+    details: [pack('google.rpc.ErrorInfo', ErrorInfo, info), ...details],
+  };
+  trailer.set(detailsKey, Buffer.from(Status.encode(full).finish()));
+  return { code, details: message, metadata: trailer };
+}
+
+function resource(resourceType: string, resourceName: string, owner: string): Any {
+  const info = { resourceType, resourceName, owner, description: '' };
+  return pack('google.rpc.ResourceInfo', ResourceInfo, info);
+}
+
+/** Tells when to try again, in milliseconds from now. */
+function retryAfter(milliseconds: number): Any {
+  const retryDelay = {
+    seconds: Math.floor(milliseconds / 1_000),
+    nanos: (milliseconds % 1_000) * 1_000_000,
+  };
+  return pack('google.rpc.RetryInfo', RetryInfo, { retryDelay });
+}
+
+function pack<T>(
+  name: string,
+  type: { encode(message: T): { finish(): Uint8Array } },
+  message: T,
+): Any {
+  return {
+    typeUrl: `type.googleapis.com/${name}`,
+    value: Buffer.from(type.encode(message).finish()),
+  };
+}

@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { RequestId, WorkflowId } from '../../model/ids';
+import { ImportSessionRequest } from '../../gen/sessionimport/v1/session_import';
+import type { RequestIdentity } from '../../import/idempotency';
+import { checkRequest, optionalId, requiredId, text, vendorData } from '../call/request';
+
+/** A request whose fields are known to be well-formed. */
+interface ParsedImportSessionRequest {
+  readonly shareToken: string;
+  readonly trustReview: boolean;
+  readonly workflowId: WorkflowId;
+  readonly vendorData: string | null;
+  /** What makes the request known again; null: it has no id. */
+  readonly identity: RequestIdentity | null;
+  readonly validateOnly: boolean;
+  /** Where the sessions of key people are filed; null: they stay behind. */
+  readonly linkedWorkflowId: WorkflowId | null;
+}
+
+const longestShareToken = 8192;
+
+const schema = z.object({
+  share_token: text
+    .min(1, 'is required')
+    .max(longestShareToken, `must have at most ${longestShareToken} characters`),
+  workflow_id: requiredId<WorkflowId>(),
+  vendor_data: vendorData.optional(),
+  request_id: optionalId<RequestId>(),
+});
+
+/** What a field must be that is needed in one case, and means nothing in the other. */
+type Linked = z.ZodType<WorkflowId | undefined>;
+
+const needed: Linked = requiredId<WorkflowId>();
+const meaningless: Linked = z.undefined('has no effect without include_linked_sessions');
+
+const withLinkedSessions = schema.extend({ linked_workflow_id: needed });
+const withoutLinkedSessions = schema.extend({ linked_workflow_id: meaningless });
+
+/**
+ * Checks the form of a request.
+ *
+ * @throws ServiceError with INVALID_REQUEST, naming every field that is wrong.
+ */
+export function parseImportSessionRequest(
+  request: ImportSessionRequest,
+): ParsedImportSessionRequest {
+  const linked = request.includeLinkedSessions ?? false;
+  const fields = checkRequest(linked ? withLinkedSessions : withoutLinkedSessions, {
+    share_token: request.shareToken,
+    workflow_id: request.workflowId,
+    vendor_data: request.vendorData,
+    request_id: request.requestId,
+    linked_workflow_id: linked ? (request.linkedWorkflowId ?? '') : request.linkedWorkflowId,
+  });
+  return {
+    shareToken: fields.share_token,
+    trustReview: request.trustReview,
+    workflowId: fields.workflow_id,
+    vendorData: fields.vendor_data ?? null,
+    identity:
+      fields.request_id === undefined ? null : { id: fields.request_id, digest: digestOf(request) },
+    validateOnly: request.validateOnly ?? false,
+    linkedWorkflowId: fields.linked_workflow_id ?? null,
+  };
+}
+
+/** SHA-256 of what a request asks for, whatever id it has, and whether it asks in earnest. */
+function digestOf({
+  shareToken,
+  trustReview,
+  workflowId,
+  vendorData,
+  includeLinkedSessions,
+  linkedWorkflowId,
+}: ImportSessionRequest): Buffer {
+  const asked = {
+    shareToken,
+    trustReview,
+    // An id is the same in whatever case it is written.
+    workflowId: workflowId.toLowerCase(),
+    vendorData,
+    // Not asking and asking for nothing are the same, and so are the digests that were kept before one
+    // could ask.
+    includeLinkedSessions: includeLinkedSessions === true ? true : undefined,
+    linkedWorkflowId: linkedWorkflowId?.toLowerCase(),
+  };
+  const bytes = ImportSessionRequest.encode(ImportSessionRequest.fromPartial(asked)).finish();
+  return createHash('sha256').update(bytes).digest();
+}

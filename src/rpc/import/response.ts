@@ -1,0 +1,63 @@
+import type {
+  ClonedRelation,
+  ImportSessionResponse,
+  LinkedSession as WireLinkedSession,
+  Session,
+} from '../../gen/sessionimport/v1/session_import';
+import type { CopiedSession, ImportedSession } from '../../model/session';
+import { wireKinds, wireStatuses } from '../wire';
+
+/** The answer of a call that only checks: less what is made by importing (AIP-163). */
+export function validatedResponse(
+  session: ImportedSession,
+  sessionBaseUrl: string,
+): ImportSessionResponse {
+  const answer = importSessionResponse(session, sessionBaseUrl);
+  return {
+    ...answer,
+    session: notMade(answer.session),
+    linkedSessions: answer.linkedSessions.map((linked) =>
+      linked.importedBefore ? linked : { ...linked, session: notMade(linked.session) },
+    ),
+  };
+}
+
+function notMade(session: Session | undefined): Session | undefined {
+  const made = { sessionId: '', sessionNumber: 0, sessionUrl: '', createdAt: undefined };
+  return session && { ...session, ...made };
+}
+
+/** The answer that tells of an imported session. */
+export function importSessionResponse(
+  session: ImportedSession,
+  sessionBaseUrl: string,
+): ImportSessionResponse {
+  return {
+    session: wireSession(session, sessionBaseUrl),
+    clonedRelations: clonedRelations(session),
+    linkedSessions: session.linkedSessions.map((linked): WireLinkedSession => ({
+      session: wireSession(linked, sessionBaseUrl),
+      clonedRelations: clonedRelations(linked),
+      importedBefore: linked.importedBefore,
+    })),
+  };
+}
+
+function wireSession(session: CopiedSession, sessionBaseUrl: string): Session {
+  return {
+    sessionId: session.sessionId,
+    sessionNumber: session.sessionNumber,
+    sessionUrl: `${sessionBaseUrl}/${session.sessionToken}`,
+    sessionKind: wireKinds[session.kind],
+    status: wireStatuses[session.status],
+    workflowId: session.workflowId,
+    vendorData: session.vendorData ?? undefined,
+    sharedFromSession: session.sourceSessionId,
+    sharedFromApplication: session.sourceApplicationId,
+    createdAt: session.createdAt,
+  };
+}
+
+function clonedRelations({ clonedRows }: CopiedSession): ClonedRelation[] {
+  return clonedRows.map(({ relation, rows }) => ({ relation, rows }));
+}

@@ -1,0 +1,169 @@
+import { createPrivateKey } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
+import { experimental, type ServerCredentials } from '@grpc/grpc-js';
+import type { TlsConfig } from '../../config';
+import { certificatesIn } from '../../files/pem';
+import type { Logger } from '../../telemetry/log';
+import { Reminder } from '../../telemetry/log-throttle';
+
+type IdentityListener = experimental.IdentityCertificateUpdateListener;
+type CaListener = experimental.CaCertificateUpdateListener;
+
+/** How often the files are looked at, in milliseconds. */
+const interval = 1_000;
+
+/**
+ * How long a TLS ticket may stand for the certificate that its client has shown, in milliseconds: on
+ * resumption, nobody looks whether that has expired. Servers that are told anew forget their tickets.
+ */
+const ticketLife = 60_000;
+
+/** What is in the files. */
+interface Contents {
+  readonly certificate: Buffer;
+  readonly privateKey: Buffer;
+  readonly clientCa: Buffer | undefined;
+}
+
+/** What was in the files, and is known to fit together. */
+interface Certificates extends Contents {
+  readonly expiry: Date;
+}
+
+/**
+ * The certificates that the gRPC server shows and trusts, kept up to date: their files are read again
+ * at intervals, and new connections get what was read last. Files that do not fit together, or that are
+ * just being replaced, change nothing: the last good ones stay.
+ */
+export class CertificateFiles implements experimental.CertificateProvider {
+  private readonly timer: NodeJS.Timeout;
+  private readonly identityListeners = new Set<IdentityListener>();
+  private readonly caListeners = new Set<CaListener>();
+  private readonly reminder = new Reminder();
+  private toldAt = performance.now();
+
+  private constructor(
+    private readonly files: TlsConfig,
+    private readonly log: Logger,
+    private current: Certificates,
+  ) {
+    this.timer = setInterval(() => void this.refresh(), interval).unref();
+  }
+
+  /**
+   * Reads the files for the first time.
+   *
+   * @throws Error if one of them can't be used; it says which and why.
+   */
+  static async open(files: TlsConfig, log: Logger): Promise<CertificateFiles> {
+    try {
+      return new CertificateFiles(files, log, check(await read(files)));
+    } catch (error) {
+      const why = (error as Error).message;
+      throw new Error(`the certificates for gRPC can't be used: ${why}`, { cause: error });
+    }
+  }
+
+  /** What a gRPC server listens with. */
+  credentials(): ServerCredentials {
+    const { clientCa, clientCertificate } = this.files;
+    // The server's own identity comes first, whatever grpc-js calls the parameter; a server without
+    // the second does not ask clients for certificates.
+    return experimental.createCertificateProviderServerCredentials(
+      this,
+      clientCa === undefined ? null : this,
+      clientCa !== undefined && clientCertificate === 'required',
+    );
+  }
+
+  /** When the server's own certificate expires. */
+  get expiry(): Date {
+    return this.current.expiry;
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  addIdentityCertificateListener(listener: IdentityListener): void {
+    this.identityListeners.add(listener);
+    // Not at once: the server is still adding its listeners.
+    process.nextTick(listener, this.current);
+  }
+
+  removeIdentityCertificateListener(listener: IdentityListener): void {
+    this.identityListeners.delete(listener);
+  }
+
+  addCaCertificateListener(listener: CaListener): void {
+    this.caListeners.add(listener);
+    process.nextTick(() => {
+      this.tellCa(listener);
+    });
+  }
+
+  removeCaCertificateListener(listener: CaListener): void {
+    this.caListeners.delete(listener);
+  }
+
+  private tellCa(listener: CaListener): void {
+    const { clientCa } = this.current;
+    if (clientCa) listener({ caCertificate: clientCa });
+  }
+
+  private async refresh(): Promise<void> {
+    try {
+      const found = await read(this.files);
+      const changed = !same(found, this.current);
+      if (changed) this.current = check(found);
+      this.reminder.reset();
+      if (!changed && performance.now() - this.toldAt < ticketLife) return;
+      this.toldAt = performance.now();
+      for (const listener of this.caListeners) this.tellCa(listener);
+      for (const listener of this.identityListeners) listener(this.current);
+      if (!changed) return;
+      this.log.info({ expires: this.expiry }, 'the certificates for gRPC have changed');
+    } catch (error) {
+      if (!this.reminder.isDue()) return;
+      const why = (error as Error).message;
+      this.log.error({ why }, 'could not read the certificates for gRPC; the old ones stay in use');
+    }
+  }
+}
+
+async function read(files: TlsConfig): Promise<Contents> {
+  return {
+    certificate: await readFile(files.certificate),
+    privateKey: await readFile(files.privateKey),
+    clientCa: files.clientCa === undefined ? undefined : await readFile(files.clientCa),
+  };
+}
+
+/** @throws Error if a file holds something else than it should, or does not fit the others. */
+function check({ certificate, privateKey, clientCa }: Contents): Certificates {
+  const [own] = parse('GRPC_TLS_CERT', () => certificatesIn(certificate.toString()));
+  const key = parse('GRPC_TLS_KEY', () => createPrivateKey(privateKey));
+  if (!own.checkPrivateKey(key)) throw new Error('GRPC_TLS_KEY is not the key of GRPC_TLS_CERT');
+  if (clientCa) parse('GRPC_TLS_CLIENT_CA', () => certificatesIn(clientCa.toString()));
+  // What the server will do with them, so that it can't fail there.
+  createSecureContext({ cert: certificate, key: privateKey, ca: clientCa });
+  return { certificate, privateKey, clientCa, expiry: new Date(own.validTo) };
+}
+
+function parse<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch {
+    // Not the parser's own message: the file may be a key.
+    throw new Error(`${name} is not what it must be, in PEM`);
+  }
+}
+
+function same(a: Contents, b: Contents): boolean {
+  return (
+    a.certificate.equals(b.certificate) &&
+    a.privateKey.equals(b.privateKey) &&
+    (a.clientCa === b.clientCa || Boolean(b.clientCa && a.clientCa?.equals(b.clientCa)))
+  );
+}

@@ -1,0 +1,58 @@
+import { Server, ServerCredentials, type ServerInterceptor } from '@grpc/grpc-js';
+import type { GrpcConfig } from '../../config';
+import type { Metrics } from '../../metrics/metrics';
+import { countingRpcs, limitingRequestTime } from './interceptors';
+
+/** The largest request that is read, in bytes: a share token and a few short fields. */
+const largestRequest = 64 * 1024;
+
+/** How much of the time that a client may be silent it then has to give a sign of life. */
+const keepaliveShare = 1 / 3;
+
+/** How long calls on a connection that has grown too old may take to end, in milliseconds. */
+const connectionAgeGrace = 60_000;
+
+/**
+ * Makes a gRPC server that puts up with what the configuration says, and no more. (Metadata is limited
+ * by Node.js, to 64 KiB a call.)
+ *
+ * @param metrics counts every RPC; undefined: nobody counts.
+ */
+export function createGrpcServer(config: GrpcConfig, metrics: Metrics | undefined): Server {
+  const interceptors: ServerInterceptor[] = [limitingRequestTime(config.requestTimeout)];
+  // First, so that it sees how the others end a call.
+  if (metrics) interceptors.unshift(countingRpcs(metrics));
+  return new Server({
+    interceptors,
+    'grpc.max_receive_message_length': largestRequest,
+    'grpc.max_concurrent_streams': config.maxConcurrentStreams,
+    'grpc.keepalive_time_ms': config.keepalive * 1_000,
+    'grpc.keepalive_timeout_ms': config.keepalive * 1_000 * keepaliveShare,
+    ...(config.maxConnectionAge === 0
+      ? {}
+      : {
+          'grpc.max_connection_age_ms': config.maxConnectionAge * 1_000,
+          'grpc.max_connection_age_grace_ms': connectionAgeGrace,
+        }),
+  });
+}
+
+/**
+ * Starts to listen.
+ *
+ * @param credentials undefined: plain text.
+ * @returns the port.
+ * @throws Error if the address can't be listened on.
+ */
+export function listen(
+  server: Server,
+  address: string,
+  credentials: ServerCredentials | undefined,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, credentials ?? ServerCredentials.createInsecure(), (error, port) => {
+      if (error) reject(new Error(`can not listen on GRPC_ADDRESS ${address}: ${error.message}`));
+      else resolve(port);
+    });
+  });
+}

@@ -1,0 +1,76 @@
+import type { Server } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+import type { Database } from '../../db/connection';
+
+/** How often the database is asked whether it answers, in milliseconds. */
+const interval = 1_000;
+
+/** How long its answer may take, in milliseconds. */
+const patience = 2_000;
+
+/** The name under which the process says that it runs, whatever else is the matter. */
+const liveness = 'liveness';
+
+/**
+ * Whether the service is ready: the database answers and takes writes, and nobody has told it to stop.
+ * Told to the world by the standard health service (grpc.health.v1), Watch included.
+ */
+export class HealthMonitor {
+  private readonly health = new HealthImplementation({ [liveness]: 'SERVING' });
+  private reported: boolean | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private stopped = false;
+  /** The names under which it says whether it takes calls; the empty one is the server as a whole. */
+  private readonly readiness: readonly string[];
+
+  /** @param services the gRPC services that are ready when the server is. */
+  constructor(
+    private readonly db: Database,
+    services: readonly string[],
+  ) {
+    this.readiness = ['', 'readiness', ...services];
+    this.report(false);
+  }
+
+  get ready(): boolean {
+    return this.reported === true;
+  }
+
+  addToServer(server: Server): void {
+    this.health.addToServer(server);
+  }
+
+  /** Looks for the first time, and from then on at intervals. */
+  async start(): Promise<void> {
+    this.report(await this.databaseAnswers());
+    if (this.stopped) return;
+    this.timer = setTimeout(() => void this.start(), interval).unref();
+  }
+
+  /** Reports NOT_SERVING from now on: the service is about to go. */
+  stop(): void {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    this.report(false);
+  }
+
+  /** Sets the status where it has changed: everybody who watches it is told. */
+  private report(answers: boolean): void {
+    const ready = answers && !this.stopped;
+    if (ready === this.reported) return;
+    this.reported = ready;
+    for (const name of this.readiness)
+      this.health.setStatus(name, ready ? 'SERVING' : 'NOT_SERVING');
+  }
+
+  private async databaseAnswers(): Promise<boolean> {
+    try {
+      const question = 'SELECT @@global.read_only AS read_only';
+      const [rows] = (await this.db.raw(question).timeout(patience)) as [{ read_only: unknown }[]];
+      // A number in MySQL, and a word where it is a list of choices.
+      return rows.some(({ read_only: value }) => value === 0 || value === 'OFF');
+    } catch {
+      return false;
+    }
+  }
+}

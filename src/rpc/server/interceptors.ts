@@ -1,0 +1,104 @@
+import {
+  ServerInterceptingCall,
+  ServerListenerBuilder,
+  status,
+  type ServerInterceptor,
+  type ServerMethodDefinition,
+} from '@grpc/grpc-js';
+import type { Metrics, RpcLabels } from '../../metrics/metrics';
+
+/** Counts and times every RPC of every service, also those that end before they reach their handler. */
+export function countingRpcs(metrics: Metrics): ServerInterceptor {
+  return (method, call) => {
+    const labels = labelsOf(method);
+    const startedAt = performance.now();
+    metrics.rpcBegun(labels);
+    let ended = false;
+    const end = (code: status): void => {
+      if (ended) return;
+      ended = true;
+      metrics.rpcEnded(labels, code, (performance.now() - startedAt) / 1_000);
+    };
+    // Here, and not in the interceptor below: statuses that grpc-js sends by itself (a request that is
+    // too large, or can't be read, or is late) come to no interceptor.
+    const send = call.sendStatus.bind(call);
+    call.sendStatus = (sent) => {
+      end(sent.code);
+      send(sent);
+    };
+    return new ServerInterceptingCall(call, {
+      start: (next) => {
+        next(
+          new ServerListenerBuilder()
+            .withOnReceiveMessage((message, proceed) => {
+              metrics.messageReceived(labels);
+              proceed(message);
+            })
+            .withOnCancel(() => {
+              end(status.CANCELLED);
+            })
+            .build(),
+        );
+      },
+      sendMessage: (message, next) => {
+        metrics.messageSent(labels);
+        next(message);
+      },
+    });
+  };
+}
+
+/** Ends calls whose request does not come in time: without a deadline, one would stay open for ever. */
+export function limitingRequestTime(seconds: number): ServerInterceptor {
+  return (method, call) => {
+    if (method.requestStream) return new ServerInterceptingCall(call);
+    let timer: NodeJS.Timeout | undefined;
+    const arrived = (): void => {
+      clearTimeout(timer);
+    };
+    return new ServerInterceptingCall(call, {
+      start: (next) => {
+        timer = setTimeout(() => {
+          call.sendStatus({
+            code: status.DEADLINE_EXCEEDED,
+            details: `The request did not arrive within ${seconds} s. Nothing was written.`,
+          });
+        }, seconds * 1_000);
+        next(
+          new ServerListenerBuilder()
+            .withOnReceiveHalfClose((proceed) => {
+              arrived();
+              proceed();
+            })
+            .withOnCancel(arrived)
+            .build(),
+        );
+      },
+      sendStatus: (sent, next) => {
+        arrived();
+        next(sent);
+      },
+    });
+  };
+}
+
+/** Labels by path: there are as many as the server has methods. */
+const known = new Map<string, RpcLabels>();
+
+function labelsOf(method: ServerMethodDefinition<unknown, unknown>): RpcLabels {
+  let labels = known.get(method.path);
+  if (!labels) {
+    const [, service = '', name = ''] = method.path.split('/');
+    labels = { grpc_type: typeOf(method), grpc_service: service, grpc_method: name };
+    known.set(method.path, labels);
+  }
+  return labels;
+}
+
+function typeOf({
+  requestStream,
+  responseStream,
+}: ServerMethodDefinition<unknown, unknown>): RpcLabels['grpc_type'] {
+  if (requestStream) return responseStream ? 'bidi_stream' : 'client_stream';
+  return responseStream ? 'server_stream' : 'unary';
+}

@@ -1,0 +1,30 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import type { PackageDefinition } from '@grpc/proto-loader';
+import { ReflectionService } from '@grpc/reflection';
+
+/** What buf has compiled: the contract, the health service and the standard error details. */
+const descriptors = path.join(__dirname, '..', '..', 'gen', 'descriptors');
+
+/**
+ * Server reflection: lets grpcurl and its like call the service without the proto file, and show
+ * error details unpacked.
+ *
+ * The descriptors are those that a compiler has made: the ones that proto-loader would make of the
+ * proto files name no imports (grpc/grpc-node#2595), and strict clients refuse them.
+ */
+export function reflectionService(): ReflectionService {
+  const compiled = readdirSync(descriptors).map((file) => [file, readCompiled(file)] as const);
+  return new ReflectionService(Object.fromEntries(compiled));
+}
+
+/** A compiled file and its imports, in the shape of which the reflection service reads one member. */
+function readCompiled(file: string): PackageDefinition[string] {
+  const set = fromBinary(FileDescriptorSetSchema, readFileSync(path.join(descriptors, file)));
+  const fileDescriptorProtos = set.file.map((descriptor) =>
+    Buffer.from(toBinary(FileDescriptorProtoSchema, descriptor)),
+  );
+  return { fileDescriptorProtos } as unknown as PackageDefinition[string];
+}

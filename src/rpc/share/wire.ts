@@ -1,0 +1,26 @@
+import type { ShareToken } from '../../gen/sessionimport/v1/session_share';
+import type { Actor } from '../../model/session';
+import type { ListedShare } from '../../store/share-tokens';
+import { wireKinds } from '../wire';
+
+/** A recorded share token, as the contract writes it. */
+export function wireShare(share: ListedShare): ShareToken {
+  return {
+    shareTokenId: share.id,
+    sessionId: share.sessionId,
+    sessionKind: wireKinds[share.kind],
+    forApplicationId: share.forApplicationId,
+    createdAt: share.createdAt,
+    expiresAt: share.expiresAt,
+    redeemedAt: share.redeemedAt ?? undefined,
+    revokedAt: share.revokedAt ?? undefined,
+    sharedBy: wireActor(share.actor),
+    includesLinkedSessions: share.linkedSessions,
+  };
+}
+
+function wireActor(actor: Actor): ShareToken['sharedBy'] {
+  return actor.apiKeyId === null
+    ? { $case: 'gateway', value: actor.gateway }
+    : { $case: 'apiKeyId', value: actor.apiKeyId };
+}

@@ -1,0 +1,68 @@
+import { expect } from 'chai';
+import type { Database } from '../../src/db/connection';
+import { newId, toBinary } from '../../src/model/ids';
+import { SessionNumbers } from '../../src/import/number-leases';
+import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { databaseUrl, open } from '../support/mysql';
+
+describe('session numbers', () => {
+  let db: Database;
+  let tenant: Tenant;
+  before(() => {
+    db = open(databaseUrl());
+  });
+  beforeEach(async () => {
+    tenant = await createTenant(db);
+  });
+  after(() => db.destroy());
+
+  it('are given out once, to however many ask at the same time, in several processes', async () => {
+    const other = await createTenant(db);
+    const { applicationId } = tenant;
+    const processes = [new SessionNumbers(db), new SessionNumbers(db)];
+    const taken: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      const answers = await Promise.all(
+        processes.flatMap((numbers) =>
+          [1, 30, 70].map((count) =>
+            numbers.take([
+              ...Array.from({ length: count }, () => applicationId),
+              other.applicationId,
+            ]),
+          ),
+        ),
+      );
+      taken.push(...answers.flatMap((numbers) => numbers.slice(0, -1) as number[]));
+    }
+    expect(taken).to.have.length(5 * 2 * 101);
+    for (const number of taken) expect(number).to.be.a('number').greaterThan(0);
+    expect(new Set(taken)).to.have.length(taken.length);
+  });
+
+  it('grow from call to call, also after several were leased at once', async () => {
+    const numbers = new SessionNumbers(db);
+    const { applicationId } = tenant;
+    await Promise.all(Array.from({ length: 5 }, () => numbers.take([applicationId])));
+    let last = 0;
+    for (let call = 0; call < 200; call++) {
+      const [number] = await numbers.take([applicationId]);
+      expect(number).to.be.greaterThan(last);
+      last = number as number;
+    }
+  });
+
+  it('start above those in use, if an application has no counter yet', async () => {
+    await createSession(db, tenant, 'business', { session_number: 4711 });
+    await db('session_counters')
+      .where({ application_id: toBinary(tenant.applicationId) })
+      .delete();
+    const [number] = await new SessionNumbers(db).take([tenant.applicationId]);
+    expect(number).to.equal(4712);
+  });
+
+  it('that can not be had for one application, are had for the others', async () => {
+    const [missing, number] = await new SessionNumbers(db).take([newId(), tenant.applicationId]);
+    expect(missing).to.be.instanceOf(Error);
+    expect(number).to.be.a('number');
+  });
+});

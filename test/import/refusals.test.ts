@@ -1,0 +1,72 @@
+import { expect } from 'chai';
+import type { Database } from '../../src/db/connection';
+import { newId, toBinary, type ApplicationId } from '../../src/model/ids';
+import { unobserved } from '../../src/import/observer';
+import { Refusals, type Refusal } from '../../src/import/refusals';
+import { createLogger } from '../../src/telemetry/log';
+import { databaseUrl, open } from '../support/mysql';
+
+describe('refusals', () => {
+  let db: Database;
+  let refusals: Refusals;
+  let applicationId: ApplicationId;
+  /** The rows that each statement has inserted. */
+  let inserted: number[];
+  let running: number;
+  let mostRunning: number;
+  const logLines: string[] = [];
+
+  beforeEach(() => {
+    db = open(databaseUrl());
+    applicationId = newId();
+    inserted = [];
+    running = mostRunning = 0;
+    db.on('query', () => {
+      mostRunning = Math.max(mostRunning, ++running);
+    });
+    db.on('query-response', ([{ affectedRows }]: [{ affectedRows: number }]) => {
+      running--;
+      inserted.push(affectedRows);
+    });
+    const log = createLogger(
+      { level: 'debug', format: 'json' },
+      { write: (line) => logLines.push(line) },
+    );
+    refusals = new Refusals(db, unobserved, log);
+  });
+  afterEach(() => db.destroy());
+
+  const refusal = (): Refusal => ({
+    applicationId,
+    actor: { apiKeyId: newId(), gateway: null },
+    reason: 'SHARE_TOKEN_INVALID',
+    token: undefined,
+  });
+
+  const recorded = async (): Promise<number> => {
+    const [row] = (await db('import_refusals')
+      .where({ application_id: toBinary(applicationId) })
+      .count({ rows: '*' })) as [{ rows: number }];
+    return row.rows;
+  };
+
+  it('that come together are recorded by one statement after another, all that wait by one', async () => {
+    await Promise.all(Array.from({ length: 200 }, () => refusals.record(refusal())));
+    expect(inserted).to.deep.equal([1, 199]);
+    expect(mostRunning).to.equal(1);
+    expect(await recorded()).to.equal(200);
+  });
+
+  it('are recorded in statements of a bounded size, however many wait', async () => {
+    await Promise.all(Array.from({ length: 1_200 }, () => refusals.record(refusal())));
+    expect(inserted).to.deep.equal([1, 500, 500, 199]);
+    expect(await recorded()).to.equal(1_200);
+  });
+
+  it('are recorded when the promise is kept', async () => {
+    for (let count = 1; count <= 3; count++) {
+      await refusals.record(refusal());
+      expect(await recorded()).to.equal(count);
+    }
+  });
+});
