@@ -6,7 +6,7 @@ import { cpuSeconds } from './processes';
 import type { RunningService } from './service';
 import { median, quantile } from './statistics';
 import type { Job, Report } from './worker';
-import type { Import, World } from './world';
+import type { Import, World } from './subjects';
 
 /** What was measured of one contestant under one load, over all rounds. */
 export interface Measurement {

@@ -1,10 +1,11 @@
-import type { Database } from '../src/db/connection';
+import type { Database } from '../src/db/database';
 import { newId, toBinary, type SessionId, type VendorEntityId } from '../src/model/ids';
-import { read, write, type Binding, type Statement } from '../src/db/query';
-import { newSessionToken } from '../src/import/planned-import';
-import { carriedColumns, kindSchemas, type Relation } from '../src/model/relations';
+import { read, select, write, type Binding, type Statement } from '../src/db/query';
+import { newSessionToken } from '../src/model/session-token';
+import { carriedColumns } from '../src/store/sessions/copies';
+import { kindSchemas, type Relation } from '../src/model/relations';
 import type { SessionKind } from '../src/model/session';
-import type { Import, World } from './world';
+import type { Import, World } from './subjects';
 
 /** Sessions are made by so many in a transaction. */
 const batch = 1_000;
@@ -44,10 +45,12 @@ export async function multiply(
   count: number,
 ): Promise<SessionId[]> {
   const { sessions } = kindSchemas[kind];
-  const [last] = await read<{ highest: number }>(
+  const [last] = await read(
     db,
-    'SELECT MAX(session_number) AS highest FROM ?? WHERE application_id = ?',
-    [sessions, toBinary(world.source)],
+    select<{ highest: number }>(
+      'SELECT MAX(session_number) AS highest FROM ?? WHERE application_id = ?',
+      [sessions, toBinary(world.source)],
+    ),
   );
   const first = (last?.highest ?? 0) + 1;
   const rest = ['status', 'workflow_version', ...carriedColumns, 'created_at', 'updated_at'];
@@ -94,14 +97,13 @@ export async function addRows(
   if (count < 1) return;
   const columns = await columnsOf(db, table);
   const values = columns.map((column) => (column === 'ordinal' ? '? + numbers.n' : `r.${column}`));
-  await write(
-    db,
-    `INSERT INTO ${table} (${columns.join(', ')})
+  await write(db, {
+    sql: `INSERT INTO ${table} (${columns.join(', ')})
      WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?)
      SELECT /*+ SET_VAR(cte_max_recursion_depth = 100000) */ ${values.join(', ')}
      FROM numbers STRAIGHT_JOIN (SELECT * FROM ${table} WHERE session_id = ? ORDER BY ordinal LIMIT 1) r`,
-    [count, firstAdded, toBinary(session)],
-  );
+    bindings: [count, firstAdded, toBinary(session)],
+  });
 }
 
 /**
@@ -207,21 +209,25 @@ export async function rowsOf(db: Database, kind: SessionKind, id: SessionId): Pr
   const counts = kindSchemas[kind].relations.map(
     ({ table }) => `(SELECT COUNT(*) FROM ${table} WHERE session_id = ?)`,
   );
-  const [row] = await read<{ total: number }>(
+  const [row] = await read(
     db,
-    `SELECT ${counts.join(' + ')} AS total`,
-    counts.map(() => toBinary(id)),
+    select<{ total: number }>(
+      `SELECT ${counts.join(' + ')} AS total`,
+      counts.map(() => toBinary(id)),
+    ),
   );
   return row?.total ?? 0;
 }
 
 /** The columns of a table, in order. */
 async function columnsOf(db: Database, table: string): Promise<string[]> {
-  const rows = await read<{ name: string }>(
+  const rows = await read(
     db,
-    `SELECT COLUMN_NAME AS name FROM information_schema.COLUMNS
+    select<{ name: string }>(
+      `SELECT COLUMN_NAME AS name FROM information_schema.COLUMNS
      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION`,
-    [table],
+      [table],
+    ),
   );
   return rows.map(({ name }) => name);
 }
@@ -231,11 +237,14 @@ type CopyRow = Partial<Record<(typeof copiesColumns)[number], Binding>>;
 async function fillCopies(db: Database, rows: readonly CopyRow[]): Promise<void> {
   await db.raw(`TRUNCATE TABLE ${copies}`);
   const values = rows.map((row) => copiesColumns.map((column) => row[column] ?? null));
-  await write(db, `INSERT INTO ${copies} (${copiesColumns.join(', ')}) VALUES ?`, [values]);
+  await write(db, {
+    sql: `INSERT INTO ${copies} (${copiesColumns.join(', ')}) VALUES ?`,
+    bindings: [values],
+  });
 }
 
 async function inOneTransaction(db: Database, statements: readonly Statement[]): Promise<void> {
   await db.transaction(async (trx) => {
-    for (const { sql, bindings } of statements) await write(trx, sql, bindings);
+    for (const statement of statements) await write(trx, statement);
   });
 }

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { arch, cpus, platform, totalmem } from 'node:os';
 import path from 'node:path';
-import type { Database } from '../src/db/connection';
-import { read } from '../src/db/query';
+import type { Database } from '../src/db/database';
+import { read, select } from '../src/db/query';
 
 /** What a production server would be given, too: nothing else differs from MySQL's defaults. */
 export const mysqldArguments = [
@@ -33,10 +33,12 @@ export interface Environment {
 }
 
 export async function describeEnvironment(db: Database): Promise<Environment> {
-  const rows = await read<{ Variable_name: string; Value: string }>(
+  const rows = await read(
     db,
-    'SHOW GLOBAL VARIABLES WHERE Variable_name IN (?)',
-    [settings],
+    select<{ Variable_name: string; Value: string }>(
+      'SHOW GLOBAL VARIABLES WHERE Variable_name IN (?)',
+      [settings],
+    ),
   );
   const processors = cpus();
   const gigabytes = Math.round(totalmem() / 2 ** 30);

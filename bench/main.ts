@@ -7,7 +7,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createConnection } from 'mysql2/promise';
 import { startMysql } from '../scripts/mysql/server';
-import { openDatabase, type Database } from '../src/db/connection';
+import { openDatabase } from '../src/db/connection';
+import type { Database } from '../src/db/database';
 import { Bench, rate } from './bench';
 import { drawChart } from './chart';
 import { createProcedures } from './contestants/procedure';
@@ -19,7 +20,8 @@ import { startService, type RunningService } from './service';
 import { businessContest, contest, openLoop } from './throughput';
 import { watchedAndUnwatched } from './watching';
 import { compareAlgorithms, tune } from './tuning';
-import { createWorld, type World } from './world';
+import { createWorld } from './world';
+import type { World } from './subjects';
 
 const results = path.join(__dirname, 'results');
 

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import type { Database } from '../src/db/connection';
-import { read } from '../src/db/query';
+import type { Database } from '../src/db/database';
+import { read, select } from '../src/db/query';
 
 /** Clock ticks a second, in which Linux counts what a process has used (proc(5)). */
 const ticks = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
@@ -21,6 +21,6 @@ export function residentMemory(pid: number): number {
 
 /** The process of a server that runs on this machine. */
 export async function mysqlPid(db: Database): Promise<number> {
-  const [row] = await read<{ file: string }>(db, 'SELECT @@pid_file AS file', []);
+  const [row] = await read(db, select<{ file: string }>('SELECT @@pid_file AS file', []));
   return Number(readFileSync(row?.file ?? '', 'utf8'));
 }

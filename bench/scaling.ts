@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Database } from '../src/db/connection';
+import type { Database } from '../src/db/database';
 import { toBinary, type SessionId } from '../src/model/ids';
-import { read, write } from '../src/db/query';
+import { read, select, write } from '../src/db/query';
 import { kindSchemas } from '../src/model/relations';
 import { rate, summarise, type Bench, type Round } from './bench';
 import { addRows, multiply, rowsOf } from './copies';
 import { residentMemory } from './processes';
 import { startService, type RunningService } from './service';
 import { median } from './statistics';
-import { createImporting, createWorld, Supply, type World } from './world';
+import { createImporting, createWorld, Supply } from './world';
+import type { World } from './subjects';
 
 /** What importing a session of some size takes. */
 export interface RowScaling {
@@ -59,18 +60,25 @@ async function sessionOf(db: Database, world: World, rows: number): Promise<Sess
   const kept = new Set(['user_aml_screenings', 'user_aml_hits', 'user_logs']);
   for (const { table } of kindSchemas.user.relations.toReversed()) {
     const first = kept.has(table) ? 'ordinal > 0' : 'TRUE';
-    await write(db, `DELETE FROM ${table} WHERE session_id = ? AND ${first}`, [toBinary(id)]);
+    await write(db, {
+      sql: `DELETE FROM ${table} WHERE session_id = ? AND ${first}`,
+      bindings: [toBinary(id)],
+    });
   }
-  await write(db, 'DELETE FROM user_aml_hits WHERE session_id = ? AND screening_ordinal > 0', [
-    toBinary(id),
-  ]);
+  await write(db, {
+    sql: 'DELETE FROM user_aml_hits WHERE session_id = ? AND screening_ordinal > 0',
+    bindings: [toBinary(id)],
+  });
   await addRows(db, 'user_aml_hits', id, rows / 2 - 2);
   await addRows(db, 'user_logs', id, rows / 2 - 1);
   return id;
 }
 
 async function statementsUntilNow(db: Database): Promise<number> {
-  const [row] = await read<{ Value: string }>(db, "SHOW GLOBAL STATUS LIKE 'Questions'", []);
+  const [row] = await read(
+    db,
+    select<{ Value: string }>("SHOW GLOBAL STATUS LIKE 'Questions'", []),
+  );
   return Number(row?.Value);
 }
 

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../scripts/free-port';
 import { atExit, removeFolder } from '../scripts/mysql/cleanup';
 import { boundToThisProcess } from '../scripts/mysql/processes';
-import type { World } from './world';
+import type { World } from './subjects';
 
 const program = path.join(__dirname, '..', 'dist', 'main.js');
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Database } from '../src/db/connection';
+import type { Database } from '../src/db/database';
 import type { SessionId } from '../src/model/ids';
 import { summarise, type Bench, type Measurement, type Round } from './bench';
 import { addRows, multiply } from './copies';
@@ -7,7 +7,8 @@ import type { Load } from './driver';
 import type { RunningService } from './service';
 import { median } from './statistics';
 import type { Job } from './worker';
-import { createImporting, Supply, type World } from './world';
+import { createImporting, Supply } from './world';
+import type { World } from './subjects';
 
 /** Who takes part: with how many imports a round, and how they come. */
 interface Entry {

@@ -1,12 +1,13 @@
 import { jwtVerify } from 'jose';
-import type { Database } from '../src/db/connection';
+import type { Database } from '../src/db/database';
 import { newId } from '../src/model/ids';
 import { parseKeySet } from '../src/token/key-set';
 import { algorithms, type Algorithm } from '../src/token/share-token';
 import { generateSigningKey, signShareToken } from '../src/token/signing';
 import { rate, summarise, type Bench, type Round } from './bench';
 import { startService } from './service';
-import { Supply, type World } from './world';
+import { Supply } from './world';
+import type { World } from './subjects';
 
 /** The rate under one setting of the service. */
 export interface Tuning {

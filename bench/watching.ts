@@ -1,8 +1,9 @@
-import type { Database } from '../src/db/connection';
+import type { Database } from '../src/db/database';
 import { summarise, type Bench, type Measurement, type Round } from './bench';
 import { startService, type RunningService } from './service';
 import { ratioOf, type Ratio } from './throughput';
-import { Supply, type World } from './world';
+import { Supply } from './world';
+import type { World } from './subjects';
 
 /** What it costs to count, to log and to be asked. */
 export interface Watching {

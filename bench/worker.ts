@@ -3,13 +3,14 @@
  * so, and begins when it is told to. Apart from the benchmark itself, so that its use of the processor
  * is known, and from the service, so that the two do not share an event loop.
  */
-import { openDatabase, type Database } from '../src/db/connection';
+import { openDatabase } from '../src/db/connection';
+import type { Database } from '../src/db/database';
 import { prepareBulk } from './copies';
 import { importByOrm } from './contestants/orm';
 import { importByProcedure } from './contestants/procedure';
 import { ServiceClient } from './contestants/service';
 import { drive, type Call, type Load, type Run } from './driver';
-import type { Import, World } from './world';
+import type { Import, World } from './subjects';
 
 /** What the worker is to do. */
 export interface Job {

@@ -1,48 +1,17 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { JWK } from 'jose';
 import { atExit, removeFolder } from '../scripts/mysql/cleanup';
 import { createApiKey, createApplication, createWorkflow } from '../src/store/accounts';
 import { seedDemo } from '../src/demo';
-import type { Database } from '../src/db/connection';
-import type { ApiKeyId, ApplicationId, SessionId, WorkflowId } from '../src/model/ids';
+import type { Database } from '../src/db/database';
+import type { SessionId } from '../src/model/ids';
 import type { SessionKind } from '../src/model/session';
-import { leaseBlocks } from '../src/import/number-leases';
+import { leaseBlocks } from '../src/store/session-numbers';
 import { extendKeySet } from '../src/token/key-files';
 import { generateSigningKey } from '../src/token/signing';
 import { createCopiesTable, multiply, rowsOf } from './copies';
-
-/** An application that imports. */
-export interface Importing {
-  readonly applicationId: ApplicationId;
-  readonly apiKey: string;
-  readonly apiKeyId: ApiKeyId;
-  readonly workflows: Readonly<Record<SessionKind, WorkflowId>>;
-}
-
-/** What every contestant works on. */
-export interface World {
-  readonly databaseUrl: string;
-  /** The application that shares. */
-  readonly source: ApplicationId;
-  readonly sourceWorkflows: Readonly<Record<SessionKind, WorkflowId>>;
-  /** The demo's sessions, of which all others are made. */
-  readonly templates: Readonly<Record<SessionKind, SessionId>>;
-  readonly signingKey: JWK;
-  /** The path of the JWK Set that the service verifies with. */
-  readonly jwks: string;
-}
-
-/** One import that a contestant is to carry out. */
-export interface Import {
-  readonly kind: SessionKind;
-  readonly importing: Importing;
-  readonly source: SessionId;
-  readonly vendorData: string;
-  /** A number that no other import has. */
-  readonly number: number;
-}
+import type { Import, Importing, World } from './subjects';
 
 /** Fills a migrated database with an application that shares. */
 export async function createWorld(db: Database, databaseUrl: string): Promise<World> {

@@ -6,7 +6,8 @@ import { migrateCommand } from './cli/migrate';
 import { seedCommand } from './cli/seed';
 import { serveCommand } from './cli/serve';
 import { shareTokenCommand, signingKeyCommand } from './cli/share-tokens';
-import { databaseErrorCode, databaseFailure } from './db/errors';
+import { databaseFailure } from './db/errors';
+import { errorCode } from './model/problems';
 import { version } from './version';
 
 /** In development, what is not set in the environment may stand in a file. */
@@ -38,9 +39,9 @@ function explain(error: unknown): string {
   if (!(error instanceof Error)) return 'something went wrong';
   if (process.env['DEBUG']) return error.stack ?? error.message;
   if (databaseFailure(error) === 'unreachable') {
-    return `the database of DATABASE_URL can not be reached (${databaseErrorCode(error) ?? error.name})`;
+    return `the database of DATABASE_URL can not be reached (${errorCode(error) ?? error.name})`;
   }
-  if (databaseErrorCode(error) === 'ER_NO_SUCH_TABLE') {
+  if (errorCode(error) === 'ER_NO_SUCH_TABLE') {
     return 'the database is not up to date: run "session-import migrate"';
   }
   return 'sqlMessage' in error ? String(error.sqlMessage) : error.message;

@@ -1,27 +1,29 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Server } from '@grpc/grpc-js';
-import { Callers } from './rpc/call/callers';
 import type { Config } from './config';
-import { openDatabase, poolUse, type Database } from './db/connection';
+import { openDatabase, openMultiDatabase, openTextDatabase, poolUse } from './db/connection';
+import type { Database } from './db/database';
 import { untilReachable } from './db/reachable';
+import { createRetry } from './db/retry';
 import type { Outcome } from './import/group';
+import { StoredAnswers } from './import/idempotency';
 import { connectionsPerGroup, Importer } from './import/importer';
-import { groupsAtOnce, ImportQueue, type RunGroup } from './import/queue';
-import { KeptAnswers } from './import/idempotency';
 import { unobserved } from './import/observer';
+import { groupsAtOnce, ImportQueue, type RunGroup } from './import/queue';
+import { RefusalRecorder } from './import/refusal-recorder';
+import { MetricsServer } from './metrics/http';
+import { Metrics, type WatchedPool } from './metrics/metrics';
 import { sessionKinds } from './model/session';
-import { Refusals } from './import/refusals';
-import { SessionReader } from './store/sessions';
+import { Callers } from './rpc/call/callers';
+import { RateLimiter } from './rpc/call/rate-limiter';
+import { RunningCalls } from './rpc/call/running-calls';
 import { CertificateFiles } from './rpc/server/certificates';
 import { createGrpcServer, listen } from './rpc/server/grpc-server';
 import { HealthMonitor } from './rpc/server/health';
-import { RateLimiter } from './rpc/call/rate-limiter';
 import { reflectionService } from './rpc/server/reflection';
-import { RunningCalls } from './rpc/call/running-calls';
 import { addServices, serviceNames } from './rpc/services';
+import { SessionReader } from './store/relations/read';
 import type { Logger } from './telemetry/log';
-import { Metrics, type WatchedPool } from './metrics/metrics';
-import { MetricsServer } from './metrics/http';
 import { keySource } from './token/key-source';
 import { Keys } from './token/keys';
 import { SigningKeyFile } from './token/signer';
@@ -73,15 +75,10 @@ export class SessionImportServer {
     clock: Clock = () => new Date(),
   ): Promise<SessionImportServer> {
     const importPool = connectionsPerGroup * groupsAtOnce(config.queue) * sessionKinds.length;
-    const db = openDatabase({ ...config.database, poolSize: importPool, together: true });
+    const db = openMultiDatabase({ ...config.database, poolSize: importPool });
     // Apart, so that callers are known and health is told while every import waits for something.
     const lookUps = openDatabase({ ...config.database, poolSize: lookUpPool });
-    const calls = openDatabase({
-      ...config.database,
-      poolSize: callPool,
-      together: true,
-      texts: true,
-    });
+    const calls = openTextDatabase({ ...config.database, poolSize: callPool });
     const databases = [db, lookUps, calls];
     const health = new HealthMonitor(lookUps, serviceNames);
     const closeables: { close(): void }[] = [];
@@ -104,7 +101,10 @@ export class SessionImportServer {
         log.warn({ why }, 'waiting for the database');
       });
       const observer = metrics ?? unobserved;
-      const importer = await Importer.create(db, observer);
+      const retry = createRetry((failure) => {
+        observer.retried(failure);
+      });
+      const importer = await Importer.create(db, retry);
       const sessions = await SessionReader.create(calls);
       const keys = opened(await Keys.open(keySource(config.shareTokenJwks), log));
       const shareTokens = new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew);
@@ -132,13 +132,13 @@ export class SessionImportServer {
       addServices(grpc, {
         callers: new Callers(lookUps, config.trustedGateways),
         rateLimiter: new RateLimiter(config.rateLimit),
-        db: calls,
+        onDatabase: (work) => retry(() => work(calls)),
         shareTokens,
         signer,
         clock,
-        keptAnswers: new KeptAnswers(lookUps, observer),
+        storedAnswers: new StoredAnswers(lookUps, retry),
         imports,
-        refusals: new Refusals(calls, observer, log),
+        refusals: new RefusalRecorder(calls, retry, log),
         sessions,
         sessionBaseUrl: config.sessionBaseUrl,
         running,
@@ -179,13 +179,13 @@ export class SessionImportServer {
         resolve();
       });
     });
-    await within(this.shutdownGrace * 1_000, running.ended());
+    await atMost(this.shutdownGrace * 1_000, running.ended());
     // A client that watches the health keeps its connection for ever: it is not waited for.
-    await within(closingTime, closed);
+    await atMost(closingTime, closed);
     grpc.forceShutdown();
     for (const part of closeables) part.close();
     // Nor is a database that hangs.
-    await within(closingTime, Promise.all(databases.map((db) => db.destroy())));
+    await atMost(closingTime, Promise.all(databases.map((db) => db.destroy())));
     this.log.info('stopped');
   }
 }
@@ -211,6 +211,6 @@ function watched(name: string, database: Database, limit: number): WatchedPool {
 }
 
 /** Waits for something, but not for longer than some milliseconds. */
-async function within(milliseconds: number, work: Promise<unknown>): Promise<void> {
+async function atMost(milliseconds: number, work: Promise<unknown>): Promise<void> {
   await Promise.race([work, sleep(milliseconds, undefined, { ref: false })]);
 }

@@ -1,10 +1,11 @@
-import type { Database } from '../../src/db/connection';
+import type { Database } from '../../src/db/database';
 import { newId, toBinary } from '../../src/model/ids';
-import { newSessionToken } from '../../src/import/planned-import';
-import { carriedColumns, kindSchemas } from '../../src/model/relations';
+import { newSessionToken } from '../../src/model/session-token';
+import { carriedColumns } from '../../src/store/sessions/copies';
+import { kindSchemas } from '../../src/model/relations';
 import { finishedStatuses, type SessionStatus } from '../../src/model/session';
 import { digestOf } from '../copies';
-import type { Import } from '../world';
+import type { Import } from '../subjects';
 
 type Row = Record<string, unknown>;
 

@@ -1,11 +1,12 @@
-import type { Database } from '../../src/db/connection';
+import type { Database } from '../../src/db/database';
 import { newId, toBinary } from '../../src/model/ids';
 import { write } from '../../src/db/query';
-import { newSessionToken } from '../../src/import/planned-import';
-import { carriedColumns, kindSchemas } from '../../src/model/relations';
+import { newSessionToken } from '../../src/model/session-token';
+import { carriedColumns } from '../../src/store/sessions/copies';
+import { kindSchemas } from '../../src/model/relations';
 import { sessionKinds, type SessionKind } from '../../src/model/session';
 import { clonedColumns, digestOf } from '../copies';
-import type { Import } from '../world';
+import type { Import } from '../subjects';
 
 /**
  * Makes the stored procedures: the whole import of one session in one call, checks and numbering
@@ -30,7 +31,7 @@ export async function importByProcedure(db: Database, job: Import): Promise<void
     digestOf(job.number),
     new Date(),
   ];
-  await write(db, `CALL bench_import_${kind}(?)`, [values]);
+  await write(db, { sql: `CALL bench_import_${kind}(?)`, bindings: [values] });
 }
 
 async function procedure(db: Database, kind: SessionKind): Promise<string> {

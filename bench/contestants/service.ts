@@ -2,7 +2,7 @@ import { credentials, Metadata } from '@grpc/grpc-js';
 import { importJWK, SignJWT } from 'jose';
 import { SessionImportClient } from '../../src/gen/sessionimport/v1/session_import';
 import type { Call } from '../driver';
-import type { Import, World } from '../world';
+import type { Import, World } from '../subjects';
 
 /** How long a share token of the benchmark lives, in seconds. */
 const lifetime = 3_600;

@@ -1,11 +1,11 @@
 import { Argument, Command, Option } from '@commander-js/extra-typings';
 import { createApiKey, createApplication, createWorkflow, revokeApiKey } from '../store/accounts';
-import { privileges, type Privilege } from '../rpc/call/callers';
+import { privileges, type Privilege } from '../model/privileges';
 import type { ApiKeyId, ApplicationId } from '../model/ids';
 import { sessionKinds } from '../model/session';
 import { idArgument, nameArgument, wholeNumberArgument } from './arguments';
 import { withDatabase } from './database';
-import { printFacts } from './output';
+import { printFields } from './output';
 
 const millisecondsPerDay = 24 * 60 * 60 * 1000;
 
@@ -20,7 +20,7 @@ export function applicationCommand() {
         .option('--json', 'print JSON')
         .action(async ({ name, json }) => {
           const id = await withDatabase((db) => createApplication(db, name));
-          printFacts({ application_id: id, name }, { json });
+          printFields({ application_id: id, name }, { json });
         }),
     );
 }
@@ -42,7 +42,7 @@ export function workflowCommand() {
         const id = await withDatabase((db) =>
           createWorkflow(db, { applicationId: application, kind, name }),
         );
-        printFacts({ workflow_id: id, application_id: application, kind, name }, { json });
+        printFields({ workflow_id: id, application_id: application, kind, name }, { json });
       }),
   );
 }
@@ -82,7 +82,7 @@ function createApiKeyCommand() {
       const { id, apiKey } = await withDatabase((db) =>
         createApiKey(db, { applicationId: application, name, privileges: privilege, expiresAt }),
       );
-      printFacts(
+      printFields(
         {
           api_key_id: id,
           api_key: apiKey,
@@ -105,6 +105,6 @@ function revokeApiKeyCommand() {
       if (!(await withDatabase((db) => revokeApiKey(db, id)))) {
         throw new Error(`there is no API key ${id}, or it was revoked before`);
       }
-      printFacts({ api_key_id: id, revoked: true }, { json });
+      printFields({ api_key_id: id, revoked: true }, { json });
     });
 }

@@ -1,5 +1,6 @@
 import { readDatabaseAddress } from '../config';
-import { openDatabase, type Database } from '../db/connection';
+import { openDatabase } from '../db/connection';
+import type { Database } from '../db/database';
 
 /** Long enough for a migration to wait for a table that is in use. */
 const lockWaitSeconds = 50;

@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import { printFacts } from './output';
+import { printFields } from './output';
 import { withDatabase } from './database';
 
 /** `migrate`: brings the database's schema up to date, or takes the newest step back. */
@@ -14,6 +14,6 @@ export function migrateCommand() {
           (rollback ? db.migrate.down() : db.migrate.latest()) as Promise<[number, string[]]>,
       );
       const done = rollback ? 'taken_back' : 'migrated';
-      printFacts({ batch, [done]: names }, { json });
+      printFields({ batch, [done]: names }, { json });
     });
 }

@@ -1,11 +1,11 @@
 import Table from 'cli-table3';
 
 /** What a command has to tell: names and values, in order. */
-export type Facts = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+export type Fields = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
 
 /** Prints what a command has done: a table for people, one line of JSON for scripts. */
-export function printFacts(facts: Facts, { json }: { readonly json?: true | undefined }): void {
-  process.stdout.write((json ? JSON.stringify(facts) : table(facts)) + '\n');
+export function printFields(fields: Fields, { json }: { readonly json?: true | undefined }): void {
+  process.stdout.write((json ? JSON.stringify(fields) : table(fields)) + '\n');
 }
 
 /** No lines around the cells: a token or a key is to be copied from here. */
@@ -15,9 +15,9 @@ const noLines = Object.fromEntries(
   ),
 );
 
-function table(facts: Facts): string {
+function table(fields: Fields): string {
   const rows = new Table({ chars: noLines, style: { head: [], 'padding-left': 0 } });
-  for (const [name, value] of Object.entries(facts)) {
+  for (const [name, value] of Object.entries(fields)) {
     const text = Array.isArray(value) ? value.join('\n') : String(value ?? '');
     rows.push([name.replaceAll('_', ' '), text === '' ? '-' : text]);
   }

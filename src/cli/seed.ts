@@ -1,7 +1,7 @@
 import { Command } from '@commander-js/extra-typings';
 import { seedDemo } from '../demo';
 import { withDatabase } from './database';
-import { printFacts } from './output';
+import { printFields } from './output';
 
 /** `seed`: two applications and two rich sessions to try the service with. */
 export function seedCommand() {
@@ -10,7 +10,7 @@ export function seedCommand() {
     .option('--json', 'print JSON')
     .action(async ({ json }) => {
       const { source, importing } = await withDatabase(seedDemo);
-      printFacts(
+      printFields(
         {
           source_application_id: source.applicationId,
           source_application: source.name,

@@ -2,7 +2,7 @@ import { Command } from '@commander-js/extra-typings';
 import { readConfig, variables } from '../config';
 import { SessionImportServer } from '../server';
 import { createLogger } from '../telemetry/log';
-import { startTracing } from '../telemetry/spans';
+import { startTracing } from '../telemetry/tracing';
 
 /** Variables that the OpenTelemetry SDK reads by itself. */
 const openTelemetry = `  OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_EXPORTER, OTEL_TRACES_SAMPLER, …

@@ -1,14 +1,15 @@
 import path from 'node:path';
 import { Command, Option } from '@commander-js/extra-typings';
 import { requireApplication } from '../store/accounts';
-import { findSession } from '../admin/sessions';
+import { read } from '../db/query';
 import type { ApplicationId, SessionId } from '../model/ids';
+import { sessionById } from '../store/sessions/find';
 import { extendKeySet, readPrivateKey, writePrivateKey } from '../token/key-files';
 import { algorithms, longestLifetime } from '../token/share-token';
 import { generateSigningKey, signShareToken } from '../token/signing';
 import { idArgument, wholeNumberArgument } from './arguments';
 import { withDatabase } from './database';
-import { printFacts } from './output';
+import { printFields } from './output';
 
 /** `signing-key generate` */
 export function signingKeyCommand() {
@@ -41,7 +42,7 @@ export function signingKeyCommand() {
           const set = await extendKeySet(jwks, key.verificationJwk);
           await writePrivateKey(out, key.privateJwk);
           await set.save();
-          printFacts(
+          printFields(
             {
               kid: key.privateJwk.kid ?? null,
               alg,
@@ -85,7 +86,7 @@ export function shareTokenCommand() {
           const privateJwk = await readPrivateKey(key);
           const session = await withDatabase(async (db) => {
             await requireApplication(db, forApplicationId);
-            return findSession(db, sessionId);
+            return read(db, sessionById(sessionId, undefined));
           });
           if (!session) throw new Error(`there is no session ${sessionId}`);
           if (session.applicationId === forApplicationId) {
@@ -108,7 +109,7 @@ export function shareTokenCommand() {
             lifetime: ttl,
             includeLinkedSessions,
           });
-          printFacts(
+          printFields(
             {
               share_token: token,
               session_kind: session.kind,

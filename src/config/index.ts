@@ -11,7 +11,7 @@ export { variables };
 /** Everything that the service is told from outside. */
 export interface Config {
   readonly grpc: GrpcConfig;
-  readonly database: Omit<Required<DatabaseOptions>, 'poolSize' | 'together' | 'texts'>;
+  readonly database: Omit<Required<DatabaseOptions>, 'poolSize'>;
   /** The path of a JWK Set, or its https URL. */
   readonly shareTokenJwks: string;
   /** The path of the private JWK that share tokens are signed with; undefined: none are. */
@@ -94,7 +94,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     database: {
       ...databaseAddress(values),
       lockWaitSeconds: values.DATABASE_LOCK_WAIT,
-      silenceSeconds: values.DATABASE_SILENCE,
+      readTimeoutSeconds: values.DATABASE_SILENCE,
     },
     shareTokenJwks: values.SHARE_TOKEN_JWKS,
     shareTokenSigningKey: values.SHARE_TOKEN_SIGNING_KEY,

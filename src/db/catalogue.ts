@@ -1,5 +1,5 @@
-import type { Knex } from 'knex';
-import { read } from './query';
+import type { Database } from './database';
+import { read, select } from './query';
 
 /** Columns by table, in their order. */
 export type ColumnsByTable = ReadonlyMap<string, readonly string[]>;
@@ -9,20 +9,59 @@ export type ColumnsByTable = ReadonlyMap<string, readonly string[]>;
  *
  * @param condition which of them are wanted: constant SQL over `information_schema.COLUMNS`.
  */
-export async function readColumns(db: Knex, condition: string): Promise<ColumnsByTable> {
-  const rows = await read<{ readonly table_name: string; readonly column_name: string }>(
+export async function readColumns(db: Database, condition: string): Promise<ColumnsByTable> {
+  interface Row {
+    readonly table_name: string;
+    readonly column_name: string;
+  }
+  const found = await read(
     db,
-    `SELECT TABLE_NAME AS table_name, COLUMN_NAME AS column_name
-     FROM information_schema.COLUMNS
-     WHERE TABLE_SCHEMA = DATABASE() AND ${condition}
-     ORDER BY TABLE_NAME, ORDINAL_POSITION`,
-    [],
+    select<Row>(
+      `SELECT TABLE_NAME AS table_name, COLUMN_NAME AS column_name
+       FROM information_schema.COLUMNS
+       WHERE TABLE_SCHEMA = DATABASE() AND ${condition}
+       ORDER BY TABLE_NAME, ORDINAL_POSITION`,
+      [],
+    ),
   );
   const columns = new Map<string, string[]>();
-  for (const { table_name: table, column_name: column } of rows) {
+  for (const { table_name: table, column_name: column } of found) {
     const known = columns.get(table);
     if (known) known.push(column);
     else columns.set(table, [column]);
   }
   return columns;
+}
+
+/** A table that refers to another by a foreign key. */
+export interface Reference {
+  readonly child: string;
+  readonly parent: string;
+}
+
+/** Reads from the database's catalogue which tables refer to which. */
+export async function readForeignKeys(db: Database): Promise<readonly Reference[]> {
+  return read(
+    db,
+    select<Reference>(
+      `SELECT TABLE_NAME AS child, REFERENCED_TABLE_NAME AS parent
+       FROM information_schema.REFERENTIAL_CONSTRAINTS
+       WHERE CONSTRAINT_SCHEMA = DATABASE()`,
+      [],
+    ),
+  );
+}
+
+/** Every table that refers to the given one, directly or through others. */
+export function tablesBelow(root: string, references: readonly Reference[]): ReadonlySet<string> {
+  const found = new Set<string>();
+  const visit = (table: string): void => {
+    for (const { child, parent } of references) {
+      if (parent !== table || found.has(child)) continue;
+      found.add(child);
+      visit(child);
+    }
+  };
+  visit(root);
+  return found;
 }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { knex, type Knex } from 'knex';
 import type { Connection } from 'mysql2';
+import type { Database, MultiDatabase, ParsingDatabase, TextDatabase } from './database';
 import { migrations } from './migrations';
 import { TracedClient } from './traced-client';
 import { tlsOptions, type DatabaseTls } from './tls';
@@ -16,20 +17,11 @@ export interface DatabaseOptions {
   /** How long a statement waits for a lock, in seconds: MySQL takes whole ones, at least 1. */
   readonly lockWaitSeconds: number;
   /**
-   * How long the server may stay silent while a statement runs, in seconds; then the connection is
-   * given up. Undefined: for ever, which suits migrations.
+   * How long the server may take to answer a statement, in seconds; then the connection is given up.
+   * Undefined: for ever, which suits migrations.
    */
-  readonly silenceSeconds?: number;
-  /**
-   * Whether several statements may go in one round trip. Only for a database whose every statement is
-   * a constant text with bound values: elsewhere one statement at a time is another line of defence.
-   */
-  readonly together?: boolean;
-  /** Whether calendar dates (`YYYY-MM-DD`) and JSON are read as the texts that they are. */
-  readonly texts?: boolean;
+  readonly readTimeoutSeconds?: number;
 }
-
-export type Database = Knex;
 
 /** How long to wait for a connection, made or freed, in milliseconds. */
 const connectTimeout = 5_000;
@@ -53,8 +45,17 @@ const silent: Knex.Logger = {
   deprecate: () => undefined,
 };
 
+/** What a pool is for, as far as its connections differ by it. */
+interface Purpose {
+  readonly multi: boolean;
+  readonly texts: boolean;
+}
+
 /** The Knex configuration: what the service, the command line and the plain `knex` command share. */
-export function databaseConfig(options: DatabaseOptions): Knex.Config {
+export function databaseConfig(
+  options: DatabaseOptions,
+  purpose: Purpose = { multi: false, texts: false },
+): Knex.Config {
   const ssl = options.tls && tlsOptions(options.tls);
   return {
     client: TracedClient,
@@ -63,10 +64,10 @@ export function databaseConfig(options: DatabaseOptions): Knex.Config {
       ...(ssl ? { ssl } : {}),
       charset: 'utf8mb4',
       timezone: 'Z',
-      ...(options.texts ? { dateStrings: ['DATE' as const], jsonStrings: true } : {}),
+      ...(purpose.texts ? { dateStrings: ['DATE' as const], jsonStrings: true } : {}),
       // An object given as a value becomes a string and never a piece of SQL.
       stringifyObjects: true,
-      multipleStatements: options.together ?? false,
+      multipleStatements: purpose.multi,
       connectTimeout,
     },
     acquireConnectionTimeout: connectTimeout,
@@ -96,8 +97,19 @@ export function databaseConfig(options: DatabaseOptions): Knex.Config {
 }
 
 /** Opens a pool of connections; nothing is connected before the first query. */
-export function openDatabase(options: DatabaseOptions): Database {
-  return knex(databaseConfig(options));
+export function openDatabase(options: DatabaseOptions): ParsingDatabase {
+  return knex(databaseConfig(options)) as ParsingDatabase;
+}
+
+/** Opens a pool like {@link openDatabase}, for several statements at once. */
+export function openMultiDatabase(options: DatabaseOptions): MultiDatabase & ParsingDatabase {
+  return knex(databaseConfig(options, { multi: true, texts: false })) as MultiDatabase &
+    ParsingDatabase;
+}
+
+/** Opens a pool like {@link openMultiDatabase}, for what is read to be shown. */
+export function openTextDatabase(options: DatabaseOptions): TextDatabase {
+  return knex(databaseConfig(options, { multi: true, texts: true })) as TextDatabase;
 }
 
 /** How many connections of a database's pool are at work, lie idle, and are waited for. */
@@ -118,7 +130,8 @@ export function poolUse(db: Database): PoolUse {
 }
 
 async function prepareSession(connection: Connection, options: DatabaseOptions): Promise<void> {
-  if (options.silenceSeconds !== undefined) giveUpWhenSilent(connection, options.silenceSeconds);
+  if (options.readTimeoutSeconds !== undefined)
+    limitReadTime(connection, options.readTimeoutSeconds);
   const session = connection.promise();
   for (const statement of sessionSettings) await session.query(statement);
   const wait = options.lockWaitSeconds;
@@ -130,10 +143,10 @@ async function prepareSession(connection: Connection, options: DatabaseOptions):
 }
 
 /**
- * Cuts a connection over which nothing has come for too long: a server that hangs, or a network that
- * swallows packets, must not hold a worker for ever. Covers every statement, COMMIT included.
+ * Cuts a connection over which nothing has come for the read timeout: a server that hangs, or a network
+ * that swallows packets, must not hold a worker for ever. Covers every statement, COMMIT included.
  */
-function giveUpWhenSilent(connection: Connection, seconds: number): void {
+function limitReadTime(connection: Connection, seconds: number): void {
   const { stream } = connection as unknown as { readonly stream: Socket };
   stream.setTimeout(seconds * 1_000, () => {
     stream.destroy(

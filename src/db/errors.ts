@@ -1,3 +1,5 @@
+import { errorCode, ServiceError } from '../model/problems';
+
 /**
  * What went wrong between this service and MySQL, as far as it decides what to do next:
  *
@@ -89,18 +91,19 @@ export function databaseFailure(error: unknown): DatabaseFailure {
   if (error.name === 'KnexTimeoutError') return 'unreachable';
   // Knex puts the statement in front.
   if (unreachableMessages.has(error.message.split(' - ').at(-1) ?? '')) return 'unreachable';
-  return failures.get(databaseErrorCode(error) ?? '') ?? 'other';
+  return failures.get(errorCode(error) ?? '') ?? 'other';
 }
 
-/** The symbolic code of an error of mysql2, Node.js or MySQL, where it has one. */
-export function databaseErrorCode(error: Error): string | undefined {
-  return 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
-
-/**
- * Whether an error came from the database or its driver: its message may then quote SQL, or values
- * that were to be stored, and must be neither logged nor sent.
- */
-export function isDatabaseError(error: Error): boolean {
-  return 'sqlState' in error || 'sql' in error || databaseFailure(error) !== 'other';
+/** What the caller is told of an error, whoever threw it; the error itself stays as the cause. */
+export function toServiceError(error: unknown): ServiceError {
+  if (error instanceof ServiceError) return error;
+  switch (databaseFailure(error)) {
+    case 'conflict':
+    case 'lock wait':
+      return new ServiceError({ reason: 'CONFLICT' }, { cause: error });
+    case 'unreachable':
+      return new ServiceError({ reason: 'DATABASE_UNAVAILABLE' }, { cause: error });
+    case 'other':
+      return new ServiceError({ reason: 'INTERNAL' }, { cause: error });
+  }
 }

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import type { ResultSetHeader } from 'mysql2';
+import type { Database, MultiDatabase } from './database';
 
 /**
  * A value bound to a `?` of a statement. A list stands for a comma-separated list, as in
@@ -7,60 +8,103 @@ import type { ResultSetHeader } from 'mysql2';
  */
 export type Binding = string | number | boolean | Date | Buffer | null | readonly Binding[];
 
-/** Runs a statement that reads, and returns its rows. */
-export async function read<Row extends object>(
-  db: Knex,
-  sql: string,
-  bindings: readonly Binding[],
-): Promise<Row[]> {
-  const [rows] = (await db.raw(sql, bindings as Knex.RawBinding[])) as [Row[]];
-  return rows;
-}
-
-/** Runs a statement that writes, and returns what it did. */
-export async function write(
-  db: Knex,
-  sql: string,
-  bindings: readonly Binding[],
-): Promise<ResultSetHeader> {
-  const [result] = (await db.raw(sql, bindings as Knex.RawBinding[])) as [ResultSetHeader];
-  return result;
-}
-
 /** A statement with what is bound to it. */
 export interface Statement {
   readonly sql: string;
   readonly bindings: readonly Binding[];
 }
 
-/**
- * Runs statements that read, in order and in one round trip, and returns the rows of each.
- *
- * @param db a database that was opened with `together`.
- */
-export async function readTogether<Rows extends readonly object[]>(
-  db: Knex,
-  statements: { readonly [I in keyof Rows]: Statement },
-): Promise<{ [I in keyof Rows]: Rows[I][] }> {
-  return (await runTogether(db, statements)) as { [I in keyof Rows]: Rows[I][] };
+/** A statement that reads, and how what it reads is understood. */
+export interface Query<Result> extends Statement {
+  readonly parse: (rows: object[]) => Result;
+}
+
+/** Makes a query of its text, what is bound to it, and what its rows stand for. */
+export function query<Row extends object, Result>(
+  { sql, bindings }: Statement,
+  parse: (rows: Row[]) => Result,
+): Query<Result> {
+  return { sql, bindings, parse: (found) => parse(found as Row[]) };
+}
+
+/** A query whose result is its rows as they are. */
+export function select<Row extends object>(
+  sql: string,
+  bindings: readonly Binding[],
+): Query<Row[]> {
+  return query({ sql, bindings }, (found: Row[]) => found);
+}
+
+/** Runs a query. */
+export async function read<Result>(db: Database, wanted: Query<Result>): Promise<Result> {
+  const [found] = (await run(db, wanted)) as [object[]];
+  return wanted.parse(found);
+}
+
+/** Runs a statement that writes, and returns what it did. */
+export async function write(db: Database, statement: Statement): Promise<ResultSetHeader> {
+  const [result] = (await run(db, statement)) as [ResultSetHeader];
+  return result;
+}
+
+type Results<Queries extends readonly Query<unknown>[]> = {
+  -readonly [I in keyof Queries]: Queries[I] extends Query<infer Result> ? Result : never;
+};
+
+/** Runs queries, in order and in one round trip, and returns the result of each. */
+export async function readTogether<const Queries extends readonly Query<unknown>[]>(
+  db: MultiDatabase,
+  queries: Queries,
+): Promise<Results<Queries>> {
+  const found = (await runTogether(db, queries)) as object[][];
+  return queries.map((each, index) => each.parse(found[index] ?? [])) as Results<Queries>;
 }
 
 /**
  * Runs statements that write, in order and in one round trip, and returns what each did. The first
  * that fails is the last that was run.
- *
- * @param db a database that was opened with `together`.
  */
 export async function writeTogether(
-  db: Knex,
+  db: MultiDatabase,
   statements: readonly Statement[],
 ): Promise<ResultSetHeader[]> {
   return (await runTogether(db, statements)) as ResultSetHeader[];
 }
 
-async function runTogether(db: Knex, statements: readonly Statement[]): Promise<unknown[]> {
-  const sql = statements.map((statement) => statement.sql).join(';\n');
-  const bindings = statements.flatMap((statement) => statement.bindings);
-  const [results] = (await db.raw(sql, bindings as Knex.RawBinding[])) as [unknown[]];
+async function runTogether(
+  db: MultiDatabase,
+  statements: readonly Statement[],
+): Promise<unknown[]> {
+  const [results] = (await run(db, {
+    sql: statements.map(({ sql }) => sql).join(';\n'),
+    bindings: statements.flatMap(({ bindings }) => bindings),
+  })) as [unknown[]];
   return statements.length === 1 ? [results] : results;
+}
+
+async function run(db: Database, { sql, bindings }: Statement): Promise<unknown> {
+  return db.raw(sql, bindings as Knex.RawBinding[]);
+}
+
+/** A part of a statement, with what is bound to it. */
+export function sql(text: string, ...bindings: readonly Binding[]): Statement {
+  return { sql: text, bindings };
+}
+
+/** A condition on a value; undefined, which {@link allOf} passes over, if there is no value. */
+export function ifGiven<Value>(
+  value: Value | undefined,
+  condition: (value: Value) => Statement,
+): Statement | undefined {
+  return value === undefined ? undefined : condition(value);
+}
+
+/** The condition that all of some conditions hold; that of none always does. */
+export function allOf(...conditions: readonly (Statement | undefined)[]): Statement {
+  const given = conditions.filter((condition) => condition !== undefined);
+  if (given.length === 0) return sql('TRUE');
+  return {
+    sql: given.map((condition) => condition.sql).join(' AND '),
+    bindings: given.flatMap((condition) => condition.bindings),
+  };
 }

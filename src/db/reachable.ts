@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Database } from './connection';
-import { databaseErrorCode, databaseFailure } from './errors';
-import { read } from './query';
+import type { Database } from './database';
+import { errorCode } from '../model/problems';
+import { databaseFailure } from './errors';
+import { read, select } from './query';
 
 /** How long to wait between two attempts, in milliseconds. */
 const pause = 1_000;
@@ -15,11 +16,11 @@ const pause = 1_000;
 export async function untilReachable(db: Database, waiting: (why: string) => void): Promise<void> {
   for (;;) {
     try {
-      await read(db, 'SELECT 1', []);
+      await read(db, select('SELECT 1', []));
       return;
     } catch (error) {
       if (databaseFailure(error) !== 'unreachable') throw error;
-      waiting(databaseErrorCode(error as Error) ?? (error as Error).name);
+      waiting(errorCode(error as Error) ?? (error as Error).name);
       await sleep(pause);
     }
   }

@@ -1,9 +1,6 @@
-import { createApiKey, createApplication, createWorkflow } from '../store/accounts';
-import { privileges } from '../rpc/call/callers';
-import { kindSchemas } from '../model/relations';
-import { newSessionToken } from '../import/planned-import';
-import { leaseBlocks } from '../import/number-leases';
-import type { Database } from '../db/connection';
+import type { Database } from '../db/database';
+import { write } from '../db/query';
+import { inTransaction } from '../db/transaction';
 import {
   newId,
   toBinary,
@@ -12,6 +9,14 @@ import {
   type VendorEntityId,
   type WorkflowId,
 } from '../model/ids';
+import { must } from '../model/must';
+import { privileges } from '../model/privileges';
+import { kindSchemas } from '../model/relations';
+import { newSessionToken } from '../model/session-token';
+import { createApiKey, createApplication, createWorkflow } from '../store/accounts';
+import { leaseBlocks } from '../store/session-numbers';
+import { insertRows, insertSession } from '../store/sessions/insert';
+import { insertVendorEntities } from '../store/vendor-entities';
 import { businessSession } from './business-session';
 import type { DemoSession, Row } from './demo-session';
 import { userSession } from './user-session';
@@ -42,20 +47,20 @@ export interface DemoData {
  * the source application. Every run makes new ones: all of it or nothing.
  */
 export async function seedDemo(db: Database): Promise<DemoData> {
-  return db.transaction(async (trx) => {
+  return inTransaction(db, async (trx) => {
     const source = await seedApplication(trx, 'Northwind Bank');
     const importing = await seedApplication(trx, 'Contoso Pay');
     const userSessionId = newId<SessionId>();
     const businessSessionId = newId<SessionId>();
     const numbers = await leaseBlocks(trx, [source.applicationId], 2);
-    const firstNumber = numbers.get(source.applicationId) ?? 0;
-    await insertSession(trx, userSession(userSessionId), {
+    const firstNumber = must(numbers.get(source.applicationId), 'a session number');
+    await insertDemoSession(trx, userSession(userSessionId), {
       id: userSessionId,
       applicationId: source.applicationId,
       number: firstNumber,
       workflowId: source.userWorkflowId,
     });
-    await insertSession(trx, businessSession(userSessionId), {
+    await insertDemoSession(trx, businessSession(userSessionId), {
       id: businessSessionId,
       applicationId: source.applicationId,
       number: firstNumber + 1,
@@ -104,48 +109,47 @@ interface Place {
   readonly workflowId: WorkflowId;
 }
 
-async function insertSession(db: Database, session: DemoSession, place: Place): Promise<void> {
-  const { sessions, vendorEntities } = kindSchemas[session.kind];
-  const vendorEntityId = toBinary(newId<VendorEntityId>());
-  const applicationId = toBinary(place.applicationId);
-  const vendorData = Buffer.from(session.vendorData, 'utf8');
+async function insertDemoSession(db: Database, session: DemoSession, place: Place): Promise<void> {
+  const { kind } = session;
+  const vendorEntity = {
+    id: newId<VendorEntityId>(),
+    applicationId: place.applicationId,
+    vendorData: Buffer.from(session.vendorData, 'utf8'),
+    createdAt: session.startedAt,
+  };
   const sessionId = toBinary(place.id);
 
-  await db(vendorEntities).insert({
-    id: vendorEntityId,
-    application_id: applicationId,
-    vendor_data: vendorData,
-    created_at: session.startedAt,
-  });
-  await db(sessions).insert(
+  await write(db, insertVendorEntities(kindSchemas[kind], [vendorEntity]));
+  await insertSession(
+    db,
+    kind,
     storable({
       ...session.columns,
       id: sessionId,
-      application_id: applicationId,
+      application_id: toBinary(place.applicationId),
       session_number: place.number,
       session_token: newSessionToken(),
       workflow_id: toBinary(place.workflowId),
       workflow_version: session.workflowVersion,
-      vendor_entity_id: vendorEntityId,
-      vendor_data: vendorData,
+      vendor_entity_id: toBinary(vendorEntity.id),
+      vendor_data: vendorEntity.vendorData,
       created_at: session.startedAt,
       updated_at: session.finishedAt,
     }),
   );
   for (const [relation, rows] of Object.entries(session.relations)) {
-    await db(`${session.kind}_${relation}`).insert(
-      rows.map((row, ordinal) => {
-        // Only what happened at a moment that matters, such as a log entry, says when.
-        const createdAt = row['created_at'] ?? session.finishedAt;
-        return storable({
-          ...row,
-          session_id: sessionId,
-          ordinal,
-          created_at: createdAt,
-          updated_at: createdAt,
-        });
-      }),
-    );
+    const stored = rows.map((row, ordinal) => {
+      // Only what happened at a moment that matters, such as a log entry, says when.
+      const createdAt = row['created_at'] ?? session.finishedAt;
+      return storable({
+        ...row,
+        session_id: sessionId,
+        ordinal,
+        created_at: createdAt,
+        updated_at: createdAt,
+      });
+    });
+    await insertRows(db, kind, relation, stored);
   }
 }
 

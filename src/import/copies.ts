@@ -1,24 +1,20 @@
 import { Overtaken } from '../db/errors';
-import { toBinary, type VendorEntityId } from '../model/ids';
-import { writeTogether, type Binding, type Statement } from '../db/query';
-import type { ClonePlan } from '../store/clone-plan';
-import type { AdmittedImport, LinkedImport, Transaction } from './planned-import';
-import {
-  carriedColumns,
-  freshColumns,
-  type FreshColumn,
-  type KindSchema,
-} from '../model/relations';
+import { writeTogether, type Statement } from '../db/query';
+import { must } from '../model/must';
 import type {
   CopiedSession,
   ImportedSession,
   LinkedSession,
   SessionStatus,
 } from '../model/session';
-import type { VendorEntities } from '../store/vendor-entities';
+import { cloneRows, type ClonePlan } from '../store/relations/clone-plan';
+import { appendImportLogs, type ImportLogEntry } from '../store/relations/logs';
+import { insertCopies, type NewCopy } from '../store/sessions/copies';
+import type { AdmittedImport, LinkedImport, Transaction } from './planned-import';
+import type { VendorEntities } from './vendor-entities';
 
 /** The status that a copy starts with. */
-export function statusOfCopy({ request, source }: AdmittedImport): SessionStatus {
+function statusOfCopy({ request, source }: AdmittedImport): SessionStatus {
   return request.trustReview ? source.status : 'In Review';
 }
 
@@ -68,12 +64,15 @@ export async function writeCopies(
   const clones = cloneRelations(plan, calls);
   const before = [
     ...(entities.create ? [entities.create] : []),
-    insertSessions(schema, calls, entities.idOf),
+    insertCopies(
+      schema,
+      calls.map((call) => newCopyOf(call, entities)),
+    ),
   ];
   const results = await writeTogether(trx, [
     ...before,
     ...clones.map(({ statement }) => statement),
-    appendImportLogs(schema, calls),
+    appendImportLogs(schema, calls.map(logEntryOf)),
   ]);
   for (const [index, { rows }] of clones.entries()) {
     if (results[before.length + index]?.affectedRows !== rows) {
@@ -82,48 +81,26 @@ export async function writeCopies(
   }
 }
 
-/** Inserts the new sessions; each names the session that it is a copy of. */
-function insertSessions(
-  schema: KindSchema,
-  calls: readonly AdmittedImport[],
-  vendorEntityOf: (call: AdmittedImport) => VendorEntityId | null,
-): Statement {
-  const rows = calls.map((call) => freshValues(call, vendorEntityOf(call)));
-  const row = `SELECT ${freshColumns.map((column) => `? AS ${column}`).join(', ')}`;
+function newCopyOf(call: AdmittedImport, entities: VendorEntities): NewCopy {
   return {
-    // The new values as a derived table, so that the columns that cross over are copied by the server
-    // and never leave it. A row constructor would be shorter (VALUES ROW), but MySQL alone has it.
-    sql: `INSERT INTO ?? (${[...freshColumns, ...carriedColumns].join(', ')})
-          SELECT n.*, ${carriedColumns.map((column) => `o.${column}`).join(', ')}
-          FROM (${rows.map(() => row).join(' UNION ALL ')}) n
-          STRAIGHT_JOIN ?? o FORCE INDEX (PRIMARY) ON o.id = n.shared_from_session_id`,
-    bindings: [
-      schema.sessions,
-      ...rows.flatMap((values) => freshColumns.map((column) => values[column])),
-      schema.sessions,
-    ],
+    ...copyOf(call),
+    applicationId: call.request.applicationId,
+    workflowVersion: call.workflow.version,
+    vendorEntityId: entities.idOf(call),
   };
 }
 
-function freshValues(
-  call: AdmittedImport,
-  vendorEntityId: VendorEntityId | null,
-): Record<FreshColumn, Binding> {
+function logEntryOf(call: AdmittedImport): ImportLogEntry {
   const { request } = call;
   return {
-    id: toBinary(call.sessionId),
-    application_id: toBinary(request.applicationId),
-    session_number: call.sessionNumber,
-    session_token: call.sessionToken,
+    sessionId: call.sessionId,
     status: statusOfCopy(call),
-    workflow_id: toBinary(request.workflowId),
-    workflow_version: call.workflow.version,
-    vendor_entity_id: vendorEntityId === null ? null : toBinary(vendorEntityId),
-    vendor_data: request.vendorData === null ? null : Buffer.from(request.vendorData, 'utf8'),
-    shared_from_session_id: toBinary(request.sourceSessionId),
-    shared_from_application_id: toBinary(request.sourceApplicationId),
-    created_at: call.createdAt,
-    updated_at: call.createdAt,
+    sourceSessionId: request.sourceSessionId,
+    sourceApplicationId: request.sourceApplicationId,
+    sourceStatus: call.source.status,
+    trustReview: request.trustReview,
+    linkedTo: request.grounds.linkedTo,
+    createdAt: call.createdAt,
   };
 }
 
@@ -135,52 +112,15 @@ interface Clone {
 
 /** One statement for all the sessions together, for each relation in which any of them has rows. */
 function cloneRelations(plan: ClonePlan, calls: readonly AdmittedImport[]): Clone[] {
-  const ids = calls.map(({ sessionId }) => toBinary(sessionId));
+  const ids = calls.map(({ sessionId }) => sessionId);
   return plan.relations
-    .map(({ cloneSql }, index) => ({
-      statement: { sql: cloneSql, bindings: [ids] },
-      rows: calls.reduce((sum, { source }) => sum + (source.rows.relations[index]?.rows ?? 0), 0),
+    .map((relation, index) => ({
+      statement: cloneRows(relation, ids),
+      rows: calls.reduce((sum, { source }) => sum + countAt(source.rows.relations, index), 0),
     }))
     .filter(({ rows }) => rows > 0);
 }
 
-/** What the log of every copy says of where it came from. */
-const importActivity = 'session_imported';
-
-/**
- * Appends to each copy's log that, and how, it was imported. The place of the entry is that after the
- * last one which was copied, whatever was counted before.
- */
-function appendImportLogs(schema: KindSchema, calls: readonly AdmittedImport[]): Statement {
-  const columns = ['status', 'long_description', 'additional_data', 'created_at'];
-  const row = `SELECT ? AS id, ${columns.map((column) => `? AS ${column}`).join(', ')}`;
-  return {
-    sql: `INSERT INTO ?? (session_id, ordinal, activity_type, log_type, short_description, updated_at,
-            ${columns.join(', ')})
-          SELECT n.id, (SELECT COALESCE(MAX(l.ordinal) + 1, 0) FROM ?? l WHERE l.session_id = n.id),
-            ?, 'information', 'Session imported', n.created_at,
-            ${columns.map((column) => `n.${column}`).join(', ')}
-          FROM (${calls.map(() => row).join(' UNION ALL ')}) n`,
-    bindings: [
-      schema.logs,
-      schema.logs,
-      importActivity,
-      ...calls.flatMap((call) => [
-        toBinary(call.sessionId),
-        statusOfCopy(call),
-        call.request.trustReview
-          ? 'Imported from another application; its review was trusted.'
-          : 'Imported from another application, to be reviewed again.',
-        JSON.stringify({
-          shared_from_session: call.request.sourceSessionId,
-          shared_from_application: call.request.sourceApplicationId,
-          original_status: call.source.status,
-          trust_review: call.request.trustReview,
-          // A session that came by itself is linked to none: the entry is what it always was.
-          linked_to_session: call.request.grounds.linkedTo ?? undefined,
-        }),
-        call.createdAt,
-      ]),
-    ],
-  };
+function countAt(counts: CopiedSession['clonedRows'], index: number): number {
+  return must(counts[index], 'the count of a relation').rows;
 }

@@ -1,20 +1,18 @@
 import type { SessionId } from '../model/ids';
+import { mustHold } from '../model/must';
 import { ServiceError, type Problem } from '../model/problems';
+import type { SessionKind } from '../model/session';
+import type { LedgerKey } from '../store/ledger/entries';
+import type { ClonePlan } from '../store/relations/clone-plan';
 import { claimSessions } from './claims';
-import type { ClonePlan } from '../store/clone-plan';
 import { sessionOf, writeCopies } from './copies';
-import { gatherFacts, judge, judgeImported, ledgerKey, type Facts, type LedgerKey } from './facts';
-import {
-  claimLinkedSessions,
-  copyLinkedSessions,
-  findLinkedSessions,
-  readBackLinked,
-} from './linked-sessions';
-import type { AdmittedImport, PlannedImport, Transaction } from './planned-import';
-import { readBack } from './read-back';
-import type { ImportedSession, KeptAnswer, SessionKind } from '../model/session';
-import type { SessionNumbers } from './number-leases';
-import { planVendorEntities } from '../store/vendor-entities';
+import { gatherFacts } from './facts';
+import { claimLinkedSessions, copyLinkedSessions, findLinkedSessions } from './linked-sessions';
+import type { NumberLeases } from './number-leases';
+import { keyOf, type AdmittedImport, type PlannedImport, type Transaction } from './planned-import';
+import type { ImportResult } from './request';
+import { judge, judgeImported, type Facts, type Settled } from './rules';
+import { planVendorEntities } from './vendor-entities';
 
 /** How many rows a group copies at most, and how many a session of it may have. */
 export interface RowLimits {
@@ -29,11 +27,7 @@ export const unlimited: RowLimits = {
 
 /** How a call ended. */
 export type Outcome =
-  | { readonly type: 'imported'; readonly session: ImportedSession }
-  /** Nothing was done: this is what an import would have made. */
-  | { readonly type: 'validated'; readonly session: ImportedSession }
-  /** Nothing was done: the same request got an answer before. */
-  | { readonly type: 'answered before'; readonly kept: KeptAnswer }
+  | ImportResult
   /** Nothing was done: the group had no room for so many rows. */
   | { readonly type: 'postponed'; readonly rows: number }
   | { readonly type: 'failed'; readonly error: ServiceError };
@@ -45,7 +39,7 @@ export type Outcomes = Map<SessionId, Outcome>;
 export interface Tools {
   readonly plans: Readonly<Record<SessionKind, ClonePlan>>;
   /** For sessions that are not known before the group runs. */
-  readonly numbers: SessionNumbers;
+  readonly numbers: NumberLeases;
 }
 
 /**
@@ -65,34 +59,36 @@ export async function importGroup(
   calls: readonly PlannedImport[],
   limits: RowLimits,
 ): Promise<Outcomes> {
+  // No two calls of a group may want the same of their linked sessions.
+  mustHold(
+    calls.length === 1 || calls.every(({ request }) => request.linkedWorkflowId === null),
+    'a call with linked sessions is alone in its group',
+  );
   const { plans, numbers } = tools;
   const plan = plans[kind];
   const outcomes: Outcomes = new Map();
   const admitted: AdmittedImport[] = [];
-  const doneBefore: PlannedImport[] = [];
 
   const facts = await gatherFacts(trx, plan, calls);
   for (const call of calls) {
     const verdict = judge(call, facts);
-    if (verdict.type === 'refused') outcomes.set(call.sessionId, failed(verdict.problem));
-    else if (verdict.type === 'answered before') outcomes.set(call.sessionId, verdict);
-    else if (verdict.type === 'done before') doneBefore.push(call);
-    else {
-      const { source, workflow, linkedWorkflow } = verdict;
-      const linked = linkedWorkflow
-        ? await findLinkedSessions(trx, plans.user, call, linkedWorkflow, numbers)
-        : [];
-      const checked: AdmittedImport = { ...call, source, workflow, linked };
-      if (!call.request.validateOnly) admitted.push(checked);
-      else outcomes.set(call.sessionId, { type: 'validated', session: sessionOf(checked) });
+    if (verdict.type !== 'admitted') {
+      outcomes.set(call.sessionId, outcomeOf(verdict));
+      continue;
     }
+    const { source, workflow, linkedWorkflow } = verdict;
+    const linked = linkedWorkflow
+      ? await findLinkedSessions(trx, plans.user, call, linkedWorkflow, numbers)
+      : [];
+    const checked: AdmittedImport = { ...call, source, workflow, linked };
+    if (!call.request.validateOnly) admitted.push(checked);
+    else outcomes.set(call.sessionId, { type: 'validated', session: sessionOf(checked) });
   }
   const { fitting, postponed } = fitInto(limits, admitted);
   for (const { call, rows } of postponed) {
     outcomes.set(call.sessionId, { type: 'postponed', rows });
   }
   if (fitting.length > 0) await makeCopies(trx, tools, kind, fitting, facts, outcomes);
-  if (doneBefore.length > 0) await readBackCopies(trx, tools, kind, doneBefore, outcomes);
   return outcomes;
 }
 
@@ -112,13 +108,13 @@ function fitInto(
     const rows = call.source.rows.total;
     // Of several calls for one copy, one makes it. And a call that may have been carried out already
     // must find out in this very transaction.
-    const free = counted.has(ledgerKey(call)) || call.mayBeCommitted;
+    const free = counted.has(keyOf(call)) || call.uncertain !== undefined;
     if (!free && (rows > limits.session || rows > room)) {
       postponed.push({ call, rows });
       continue;
     }
     if (!free) room -= rows;
-    counted.add(ledgerKey(call));
+    counted.add(keyOf(call));
     fitting.push(call);
   }
   return { fitting, postponed };
@@ -135,8 +131,7 @@ async function makeCopies(
 ): Promise<void> {
   const { won, lost, reused } = await claimSessions(trx, calls);
   for (const { call, existing } of lost) {
-    const verdict = judgeImported(call, existing);
-    outcomes.set(call.sessionId, verdict.type === 'refused' ? failed(verdict.problem) : verdict);
+    outcomes.set(call.sessionId, outcomeOf(judgeImported(call, existing)));
   }
   for (const call of reused) outcomes.set(call.sessionId, failed({ reason: 'REQUEST_ID_REUSED' }));
   if (won.length === 0) return;
@@ -152,34 +147,8 @@ async function makeCopies(
   }
 }
 
-/** Answers the calls that an earlier try has carried out, from what it left behind. */
-async function readBackCopies(
-  trx: Transaction,
-  { plans }: Tools,
-  kind: SessionKind,
-  calls: readonly PlannedImport[],
-  outcomes: Outcomes,
-): Promise<void> {
-  const ids = calls.map(({ sessionId }) => sessionId);
-  const copies = await readBack(trx, plans[kind], ids);
-  for (const call of calls) {
-    const copy = copies.get(call.sessionId);
-    // Without its session, the copy has been deleted in the moment since: it was imported, once.
-    if (!copy) {
-      outcomes.set(call.sessionId, alreadyImported(call, call.sessionId));
-      continue;
-    }
-    const linkedSessions = await readBackLinked(trx, plans.user, call);
-    outcomes.set(call.sessionId, { type: 'imported', session: { ...copy, linkedSessions } });
-  }
-}
-
-function alreadyImported({ request }: PlannedImport, existing: SessionId): Outcome {
-  return failed({
-    reason: 'SESSION_ALREADY_IMPORTED',
-    sessionId: existing,
-    sourceSessionId: request.sourceSessionId,
-  });
+function outcomeOf(settled: Settled): Outcome {
+  return settled.type === 'refused' ? failed(settled.problem) : settled;
 }
 
 function failed(problem: Problem): Outcome {

@@ -1,20 +1,22 @@
-import type { Database } from '../db/connection';
-import { databaseFailure } from '../db/errors';
-import { fromBinary, toBinary, type SessionId } from '../model/ids';
+import type { MultiDatabase } from '../db/database';
+import { databaseFailure, toServiceError } from '../db/errors';
 import { pendingMigrations } from '../db/migrations';
-import { read } from '../db/query';
-import { retrying, triesOfGroup, usualTries } from '../db/retry';
-import { ServiceError, toServiceError } from '../model/problems';
-import { planClone, SchemaMismatch, type ClonePlan } from '../store/clone-plan';
-import { noNumber, planImport, type PlannedImport } from './planned-import';
-import { importGroup, type Outcome, type Outcomes, type RowLimits } from './group';
-import type { ImportObserver } from './observer';
+import { defaultRetryPolicy, groupRetryPolicy, type Retry } from '../db/retry';
+import { inTransaction } from '../db/transaction';
+import type { SessionId } from '../model/ids';
+import { must } from '../model/must';
+import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
-import type { ImportRequest, SessionKind } from '../model/session';
-import { SessionNumbers } from './number-leases';
+import type { SessionKind } from '../model/session';
+import { planClone, SchemaMismatch, type ClonePlan } from '../store/relations/clone-plan';
+import { findLockedSessions } from '../store/sessions/lock';
+import { importGroup, type Outcome, type Outcomes, type RowLimits } from './group';
+import { NumberLeases } from './number-leases';
+import { noNumber, planImport, type PlannedImport } from './planned-import';
+import type { ImportRequest } from './request';
 
 /** How long a group that has failed may be taken apart, in milliseconds; the rest is refused. */
-const patience = 10_000;
+const timeToTakeApart = 10_000;
 
 /** What holds for a group however often it is tried, and whatever parts it is taken into. */
 interface Work {
@@ -36,10 +38,10 @@ export const connectionsPerGroup = 2;
  */
 export class Importer {
   private constructor(
-    private readonly db: Database,
+    private readonly db: MultiDatabase,
     private readonly plans: Readonly<Record<SessionKind, ClonePlan>>,
-    private readonly numbers: SessionNumbers,
-    private readonly observer: ImportObserver,
+    private readonly numbers: NumberLeases,
+    private readonly retry: Retry,
   ) {}
 
   /**
@@ -48,7 +50,7 @@ export class Importer {
    * @throws SchemaMismatch if the database lacks a migration, or holds something of a session that
    * the importer would not copy: see {@link planClone}.
    */
-  static async create(db: Database, observer: ImportObserver): Promise<Importer> {
+  static async create(db: MultiDatabase, retry: Retry): Promise<Importer> {
     const pending = await pendingMigrations(db);
     if (pending.length > 0) {
       throw new SchemaMismatch(
@@ -59,7 +61,7 @@ export class Importer {
       user: await planClone(db, kindSchemas.user),
       business: await planClone(db, kindSchemas.business),
     };
-    return new Importer(db, plans, new SessionNumbers(db, observer), observer);
+    return new Importer(db, plans, new NumberLeases(db, retry), retry);
   }
 
   /**
@@ -81,7 +83,7 @@ export class Importer {
       return typeof number === 'number' ? planImport(request, number) : failed(number);
     });
     const calls = planned.filter((call) => !('type' in call)) as PlannedImport[];
-    const work = { kind, limits, until: performance.now() + patience };
+    const work = { kind, limits, until: performance.now() + timeToTakeApart };
     const outcomes = await this.settle(work, calls);
     return planned.map((call) => {
       if ('type' in call) return call;
@@ -93,14 +95,8 @@ export class Importer {
   private async settle(work: Work, calls: readonly PlannedImport[]): Promise<Outcomes> {
     if (calls.length === 0) return new Map();
     try {
-      const tries = calls.length === 1 ? usualTries : triesOfGroup;
-      return await retrying(
-        () => this.tryGroup(work, calls),
-        tries,
-        (failure) => {
-          this.observer.retried(failure);
-        },
-      );
+      const policy = calls.length === 1 ? defaultRetryPolicy : groupRetryPolicy;
+      return await this.retry(() => this.tryGroup(work, calls), policy);
     } catch (error) {
       const failure = databaseFailure(error);
       if (calls.length === 1 || failure === 'unreachable' || performance.now() >= work.until) {
@@ -108,7 +104,7 @@ export class Importer {
       }
       if (failure !== 'lock wait') return this.settleApart(work, calls, error);
 
-      const locked = await this.lockedSources(this.plans[work.kind], calls);
+      const locked = await this.lockedSources(work.kind, calls);
       const stuck = calls.filter(({ request }) => locked.has(request.sourceSessionId));
       if (stuck.length === 0) return this.settleApart(work, calls, error);
       const others = calls.filter(({ request }) => !locked.has(request.sourceSessionId));
@@ -138,21 +134,12 @@ export class Importer {
 
   /** The source sessions that somebody holds locked at this moment. */
   private async lockedSources(
-    plan: ClonePlan,
+    kind: SessionKind,
     calls: readonly PlannedImport[],
   ): Promise<ReadonlySet<SessionId>> {
-    const ids = calls.map(({ request }) => toBinary(request.sourceSessionId));
-    const table = plan.schema.sessions;
+    const ids = calls.map(({ request }) => request.sourceSessionId);
     try {
-      const existing = 'SELECT id FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?)';
-      const all = await read<{ id: Buffer }>(this.db, existing, [table, ids]);
-      const free = await read<{ id: Buffer }>(this.db, `${existing} FOR SHARE SKIP LOCKED`, [
-        table,
-        ids,
-      ]);
-      const locked = new Set(all.map(({ id }) => fromBinary<SessionId>(id)));
-      for (const { id } of free) locked.delete(fromBinary(id));
-      return locked;
+      return await findLockedSessions(this.db, kindSchemas[kind], ids);
     } catch {
       // A server that can't tell, or none: each call finds out by itself.
       return new Set();
@@ -164,22 +151,14 @@ export class Importer {
     calls: readonly PlannedImport[],
   ): Promise<Outcomes> {
     const { plans, numbers } = this;
-    // When a connection is lost, Knex reports that it could not roll back, and not why it had to.
-    let cause: unknown;
-    try {
-      return await this.db.transaction(async (trx) => {
-        try {
-          const outcomes = await importGroup(trx, { plans, numbers }, kind, calls, limits);
-          for (const call of calls) call.mayBeCommitted = true;
-          return outcomes;
-        } catch (error) {
-          cause = error;
-          throw error;
-        }
-      });
-    } catch (error) {
-      throw cause ?? error;
-    }
+    return inTransaction(this.db, async (trx) => {
+      const outcomes = await importGroup(trx, { plans, numbers }, kind, calls, limits);
+      for (const call of calls) {
+        const outcome = must(outcomes.get(call.sessionId), 'the outcome of a call');
+        call.uncertain = outcome.type === 'imported' ? outcome.session : undefined;
+      }
+      return outcomes;
+    });
   }
 }
 
@@ -188,15 +167,12 @@ function failed(error: unknown): Outcome {
 }
 
 /**
- * The outcomes of calls whose last try has failed. If one of a call's tries got as far as COMMIT,
+ * The outcomes of calls whose last try has failed. If one of a call's tries may have made its copy,
  * whatever stopped the others: nobody knows, and the caller must ask again.
  */
 function failAll(calls: readonly PlannedImport[], error: unknown): Outcomes {
   const unknown = new ServiceError({ reason: 'DATABASE_UNAVAILABLE' }, { cause: error });
   return new Map(
-    calls.map(({ sessionId, mayBeCommitted }) => [
-      sessionId,
-      failed(mayBeCommitted ? unknown : error),
-    ]),
+    calls.map(({ sessionId, uncertain }) => [sessionId, failed(uncertain ? unknown : error)]),
   );
 }

@@ -1,7 +1,7 @@
 import type { ApplicationId } from '../model/ids';
 import type { Waiting } from '../telemetry/spans';
 import { FairLine } from './fair-line';
-import type { ImportedSession, ImportRequest, KeptAnswer } from '../model/session';
+import type { ImportRequest, ImportResult } from './request';
 
 /** Whoever waits for an import. */
 export interface Waiter {
@@ -12,7 +12,7 @@ export interface Waiter {
 }
 
 /** A call that waits, or whose group runs. */
-export interface Call {
+export interface QueuedImport {
   readonly request: ImportRequest;
   readonly waiter: Waiter;
   /** Where it stands in its trace, and since when it waits for its next group. */
@@ -21,7 +21,7 @@ export interface Call {
   waitedMs: number;
   /** The rows of its session; undefined until a group has counted them. */
   rows: number | undefined;
-  readonly resolve: (answer: ImportedSession | KeptAnswer) => void;
+  readonly resolve: (result: ImportResult) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -31,18 +31,18 @@ export interface LaneOptions {
   readonly groupSize: number;
   readonly groupRows: number;
   /** How many rows a call's session is taken to have. */
-  readonly rowsOf: (call: Call) => number;
+  readonly rowsOf: (call: QueuedImport) => number;
 }
 
 /** Calls that wait for the same workers. A worker that becomes free takes as many as a group holds. */
 export class Lane {
-  private readonly line = new FairLine<ApplicationId, Call>();
+  private readonly line = new FairLine<ApplicationId, QueuedImport>();
   private running = 0;
   private scheduled = false;
 
   constructor(
     /** Runs a group to its end, and never rejects. */
-    private readonly run: (calls: readonly Call[]) => Promise<void>,
+    private readonly run: (calls: readonly QueuedImport[]) => Promise<void>,
     private readonly options: LaneOptions,
   ) {}
 
@@ -50,24 +50,24 @@ export class Lane {
     return this.line.length;
   }
 
-  add(call: Call): void {
+  add(call: QueuedImport): void {
     this.line.append(call.request.applicationId, call);
     this.schedule();
   }
 
   /** Puts calls back that were in a group without room for them, in their order. */
-  putBack(calls: readonly Call[]): void {
+  putBack(calls: readonly QueuedImport[]): void {
     for (const call of calls.toReversed()) this.line.prepend(call.request.applicationId, call);
     this.schedule();
   }
 
   /** @returns whether the call was still waiting. */
-  remove(call: Call): boolean {
+  remove(call: QueuedImport): boolean {
     return this.line.remove(call.request.applicationId, call);
   }
 
   /** Takes the newest call of an application out. */
-  pop(applicationId: ApplicationId): Call | undefined {
+  pop(applicationId: ApplicationId): QueuedImport | undefined {
     return this.line.pop(applicationId);
   }
 
@@ -96,8 +96,8 @@ export class Lane {
     }
   }
 
-  private takeGroup(): Call[] {
-    const group: Call[] = [];
+  private takeGroup(): QueuedImport[] {
+    const group: QueuedImport[] = [];
     let rows = 0;
     for (let next = this.line.peek(); next; next = this.line.peek()) {
       rows += this.options.rowsOf(next);

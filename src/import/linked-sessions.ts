@@ -1,18 +1,18 @@
-import { fromBinary, toBinary, type SessionId } from '../model/ids';
 import { read, readTogether, write } from '../db/query';
+import type { SessionId } from '../model/ids';
+import { must } from '../model/must';
+import { finishedStatuses, type CopiedSession } from '../model/session';
+import type { Workflow } from '../store/accounts';
+import { ledgerEntries, ledgerKey, updateAnswer } from '../store/ledger/entries';
+import type { ClonePlan } from '../store/relations/clone-plan';
+import { countRows } from '../store/relations/count';
+import { linkKeyPeople, sessionsOfKeyPeople } from '../store/relations/key-people';
+import { copiesById } from '../store/sessions/copies';
+import { shareLockSessions } from '../store/sessions/lock';
 import { claimSessions } from './claims';
-import type { ClonePlan } from '../store/clone-plan';
 import { sessionOf, writeCopies } from './copies';
-import {
-  ledgerKey,
-  ledgerOf,
-  selectLedger,
-  selectSources,
-  sourcesOf,
-  type LedgerRow,
-  type SourceRow,
-  type Workflow,
-} from './facts';
+import { sourcesOf } from './facts';
+import type { NumberLeases } from './number-leases';
 import {
   noNumber,
   planImport,
@@ -21,17 +21,12 @@ import {
   type PlannedImport,
   type Transaction,
 } from './planned-import';
-import { readBack } from './read-back';
-import type { RowCountRow } from '../store/row-counts';
-import { finishedStatuses, type ImportRequest, type LinkedSession } from '../model/session';
-import type { SessionNumbers } from './number-leases';
-import { planVendorEntities } from '../store/vendor-entities';
+import type { ImportRequest } from './request';
+import { planVendorEntities } from './vendor-entities';
 
 /**
  * Finds the sessions behind the key people of a business session, and locks those that may come along:
  * user sessions of the source application that are finished. What else a key person names stays behind.
- *
- * A call that takes others along is alone in its group: no two calls of a group want the same of them.
  *
  * @param plan that of user sessions.
  * @param call whose source session is locked.
@@ -43,47 +38,52 @@ export async function findLinkedSessions(
   plan: ClonePlan,
   call: PlannedImport,
   workflow: Workflow,
-  numbers: SessionNumbers,
+  numbers: NumberLeases,
 ): Promise<readonly LinkedImport[]> {
-  const ids = await sessionsOfKeyPeople(trx, call.request.sourceSessionId);
+  const ids = await read(trx, sessionsOfKeyPeople(call.request.sourceSessionId));
   if (ids.length === 0) return [];
-  const named = ids.map((id) => ({ request: linkedRequest(call, id) }));
-  const [locked, counted, entries] = await readTogether<[SourceRow, RowCountRow, LedgerRow]>(trx, [
-    ...selectSources(plan, ids),
-    selectLedger(named),
+  const requests = ids.map((id) => linkedRequest(call, id));
+  const [locked, counts, ledger] = await readTogether(trx, [
+    shareLockSessions(plan.schema, ids),
+    countRows(plan, ids),
+    ledgerEntries(requests),
   ]);
-  const sources = sourcesOf(plan, locked, counted);
-  const ledger = ledgerOf(entries);
+  const sources = sourcesOf(locked, counts);
 
-  const wanted = named.flatMap(({ request }) => {
+  const wanted = requests.flatMap((request) => {
     const source = sources.get(request.sourceSessionId);
     const mayBeCopied =
       source?.applicationId === request.sourceApplicationId && finishedStatuses.has(source.status);
-    return mayBeCopied ? [{ request, source, entry: ledger.get(ledgerKey({ request })) }] : [];
+    return mayBeCopied ? [{ request, source, entry: ledger.get(ledgerKey(request)) }] : [];
   });
   const existing = wanted.flatMap(({ entry }) => (entry ? [entry.sessionId] : []));
-  const copies = await readBack(trx, plan, existing);
+  const copies = await readCopies(trx, plan, existing);
   const missing = wanted.filter(({ entry }) => !entry).map(({ request }) => request);
   await planLinked(call, missing, numbers);
 
   return wanted.flatMap(({ request, source, entry }): LinkedImport[] => {
-    const copy = entry && copies.get(entry.sessionId);
-    if (copy) return [{ type: 'imported before', copy }];
-    const planned = call.linkedPlans.get(request.sourceSessionId);
-    if (entry || !planned) return [];
+    if (entry) {
+      const copy = copies.get(entry.sessionId);
+      return copy ? [{ type: 'imported before', copy }] : [];
+    }
+    const planned = must(
+      call.linkedPlans.get(request.sourceSessionId),
+      'the plan of a linked session',
+    );
     return [{ type: 'to copy', call: { ...planned, source, workflow, linked: [] } }];
   });
 }
 
-/** The sessions that the key people of a business session name, in their order, each once. */
-async function sessionsOfKeyPeople(trx: Transaction, id: SessionId): Promise<SessionId[]> {
-  const rows = await read<{ readonly kyc_session_id: Buffer }>(
-    trx,
-    `SELECT kyc_session_id FROM business_key_people FORCE INDEX (PRIMARY)
-     WHERE session_id = ? AND kyc_session_id IS NOT NULL ORDER BY check_ordinal, ordinal`,
-    [toBinary(id)],
-  );
-  return [...new Set(rows.map((row) => fromBinary<SessionId>(row.kyc_session_id)))];
+/** Copies of user sessions, by id; those that were deleted since are missing. */
+async function readCopies(
+  trx: Transaction,
+  { schema }: ClonePlan,
+  ids: readonly SessionId[],
+): Promise<ReadonlyMap<SessionId, CopiedSession>> {
+  if (ids.length === 0) return new Map();
+  const copies = await read(trx, copiesById(schema, ids));
+  // Nothing is cloned of them by this call.
+  return new Map(copies.map((copy) => [copy.sessionId, { ...copy, clonedRows: [] }]));
 }
 
 /** The import of a key person's session, as one that the given call takes along. */
@@ -93,10 +93,10 @@ function linkedRequest({ request, sessionId }: PlannedImport, id: SessionId): Im
     kind: 'user',
     sourceSessionId: id,
     grounds: { token: null, linkedTo: sessionId },
-    workflowId: request.linkedWorkflowId ?? request.workflowId,
+    workflowId: must(request.linkedWorkflowId, 'the workflow for linked sessions'),
     linkedWorkflowId: null,
     vendorData: null,
-    remembered: null,
+    idempotency: null,
   };
 }
 
@@ -104,7 +104,7 @@ function linkedRequest({ request, sessionId }: PlannedImport, id: SessionId): Im
 async function planLinked(
   call: PlannedImport,
   requests: readonly ImportRequest[],
-  numbers: SessionNumbers,
+  numbers: NumberLeases,
 ): Promise<void> {
   const unplanned = requests.filter(
     ({ sourceSessionId }) => !call.linkedPlans.has(sourceSessionId),
@@ -113,8 +113,8 @@ async function planLinked(
     ? unplanned.map(() => noNumber)
     : await numbers.take(unplanned.map(({ applicationId }) => applicationId));
   for (const [index, request] of unplanned.entries()) {
-    const number = taken[index];
-    if (typeof number !== 'number') throw number ?? new Error('no session numbers were leased');
+    const number = must(taken[index], 'the number of a linked session');
+    if (typeof number !== 'number') throw number;
     call.linkedPlans.set(request.sourceSessionId, planImport(request, number));
   }
 }
@@ -135,12 +135,8 @@ export async function claimLinkedSessions(
   const { lost } = await claimSessions(trx, claimants);
   if (lost.length === 0) return call;
 
-  const copies = await readBack(
-    trx,
-    plan,
-    lost.map(({ existing }) => existing.sessionId),
-  );
   const winners = new Map(lost.map((one) => [one.call.sessionId, one.existing.sessionId]));
+  const copies = await readCopies(trx, plan, [...winners.values()]);
   const linked = call.linked.flatMap((one): LinkedImport[] => {
     const winner = one.type === 'to copy' ? winners.get(one.call.sessionId) : undefined;
     if (winner === undefined) return [one];
@@ -148,19 +144,12 @@ export async function claimLinkedSessions(
     return copy ? [{ type: 'imported before', copy }] : [];
   });
   const settled = { ...call, linked };
-  await correctAnswer(trx, settled);
+  // The answer was stored with the call's own claim, as if it would win all others.
+  const { idempotency } = call.request;
+  if (idempotency) {
+    await write(trx, updateAnswer(call.request, idempotency.encode(sessionOf(settled))));
+  }
   return settled;
-}
-
-/** The answer was kept with the call's own claim, as if it would win all others. */
-async function correctAnswer(trx: Transaction, call: AdmittedImport): Promise<void> {
-  const { applicationId, sourceSessionId, remembered } = call.request;
-  if (!remembered) return;
-  await write(
-    trx,
-    'UPDATE session_imports SET answer = ? WHERE application_id = ? AND source_session_id = ?',
-    [remembered.encode(sessionOf(call)), toBinary(applicationId), toBinary(sourceSessionId)],
-  );
 }
 
 /**
@@ -184,39 +173,9 @@ export async function copyLinkedSessions(
         : [one.copy.sourceSessionId, one.copy.sessionId],
     ),
   );
-  const originals = [...copyOf.keys()].map(toBinary);
-  await write(
-    trx,
-    `UPDATE business_key_people FORCE INDEX (PRIMARY)
-     SET kyc_session_id = CASE source_kyc_session_id ${originals.map(() => 'WHEN ? THEN ?').join(' ')} END
-     WHERE session_id = ? AND source_kyc_session_id IN (?)`,
-    [
-      ...[...copyOf].flatMap(([original, copy]) => [toBinary(original), toBinary(copy)]),
-      toBinary(call.sessionId),
-      originals,
-    ],
-  );
+  await write(trx, linkKeyPeople(call.sessionId, copyOf));
 }
 
 function toCopy(call: AdmittedImport): AdmittedImport[] {
   return call.linked.flatMap((one) => (one.type === 'to copy' ? [one.call] : []));
-}
-
-/** What an earlier try of a call has left in the place of its linked sessions. */
-export async function readBackLinked(
-  trx: Transaction,
-  plan: ClonePlan,
-  call: PlannedImport,
-): Promise<readonly LinkedSession[]> {
-  if (call.request.linkedWorkflowId === null) return [];
-  const ids = await sessionsOfKeyPeople(trx, call.sessionId);
-  const copies = await readBack(trx, plan, ids);
-  const own = new Set([...call.linkedPlans.values()].map(({ sessionId }) => sessionId));
-  return ids.flatMap((id): LinkedSession[] => {
-    const copy = copies.get(id);
-    if (!copy) return [];
-    return own.has(id)
-      ? [{ ...copy, importedBefore: false }]
-      : [{ ...copy, clonedRows: [], importedBefore: true }];
-  });
 }

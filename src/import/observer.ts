@@ -19,7 +19,7 @@ export interface ImportEnding {
   readonly kind: SessionKind | undefined;
   /** Undefined if the call ended before its request was read. */
   readonly trusted: boolean | undefined;
-  /** `imported`, `validated`, `answered_again`, or why not: a reason of the error table, or a code of gRPC. */
+  /** `imported`, `validated`, `replayed`, or why not: a reason of the error table, or a code of gRPC. */
   readonly result: string;
   readonly clonedRows: readonly ClonedRows[];
   /** Rows cloned for the user sessions that came along with a business session. */

@@ -1,11 +1,15 @@
-import { randomBytes } from 'node:crypto';
-import type { Knex } from 'knex';
+import type { TransactionOf, MultiDatabase } from '../db/database';
 import { newId, type SessionId, type VendorEntityId } from '../model/ids';
-import type { Source, Workflow } from './facts';
-import type { CopiedSession, ImportRequest } from '../model/session';
+import type { CopiedSession, ImportedSession } from '../model/session';
+import { newSessionToken } from '../model/session-token';
+import type { Workflow } from '../store/accounts';
+import { ledgerKey, type LedgerKey } from '../store/ledger/entries';
+import type { RowCounts } from '../store/relations/count';
+import type { LockedSession } from '../store/sessions/lock';
+import type { ImportRequest } from './request';
 
 /** The transaction that a group runs in. */
-export type Transaction = Knex.Transaction;
+export type Transaction = TransactionOf<MultiDatabase>;
 
 /**
  * A call on its way, with everything about the copy that is decided before the first try. Since the
@@ -22,11 +26,20 @@ export interface PlannedImport {
   readonly createdAt: Date;
   /** The imports of linked sessions, by what they copy: decided when a try first meets the session. */
   readonly linkedPlans: Map<SessionId, PlannedImport>;
-  /** An earlier try reached COMMIT, and how that ended is not known. */
-  mayBeCommitted: boolean;
+  /**
+   * What the newest try has made that reached COMMIT; undefined: none did. Whether it was committed is
+   * not known. If any was, it was this one: a later try passes its claim only if the earlier ones were
+   * rolled back.
+   */
+  uncertain: ImportedSession | undefined;
 }
 
-/** A call that nothing speaks against, with what the database said about it. */
+/** The source session of a call: nobody changes it until the transaction ends. */
+export interface Source extends LockedSession {
+  readonly rows: RowCounts;
+}
+
+/** A call that has passed every check, with what the database said about it. */
 export interface AdmittedImport extends PlannedImport {
   readonly source: Source;
   readonly workflow: Workflow;
@@ -43,14 +56,6 @@ export type LinkedImport =
 /** What a session that is not made has for a number: none is used up for it. */
 export const noNumber = 0;
 
-/** The unguessable part of a session's URL: 256 random bits. */
-const sessionTokenBytes = 32;
-
-/** Makes a session token. */
-export function newSessionToken(): string {
-  return randomBytes(sessionTokenBytes).toString('base64url');
-}
-
 /** Decides everything about the copy that does not depend on the session it is made of. */
 export function planImport(request: ImportRequest, sessionNumber: number): PlannedImport {
   return {
@@ -61,14 +66,11 @@ export function planImport(request: ImportRequest, sessionNumber: number): Plann
     vendorEntityId: newId(),
     createdAt: new Date(),
     linkedPlans: new Map(),
-    mayBeCommitted: false,
+    uncertain: undefined,
   };
 }
 
-/** Sorts by a key, so that every transaction locks rows of one index in the same order. */
-export function inKeyOrder<T>(items: readonly T[], keyOf: (item: T) => string): T[] {
-  return items
-    .map((item) => ({ key: keyOf(item), item }))
-    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
-    .map(({ item }) => item);
+/** What the ledger knows a call's import by. */
+export function keyOf({ request }: Pick<PlannedImport, 'request'>): LedgerKey {
+  return ledgerKey(request);
 }

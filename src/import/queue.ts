@@ -1,10 +1,11 @@
 import type { ApplicationId } from '../model/ids';
 import { CallAbandoned, ServiceError } from '../model/problems';
+import type { SessionKind } from '../model/session';
 import { beginWaiting, inGroupSpan } from '../telemetry/spans';
 import { unlimited, type Outcome, type RowLimits } from './group';
-import { Lane, type Call, type Waiter } from './lane';
+import { Lane, type QueuedImport, type Waiter } from './lane';
 import type { ImportObserver } from './observer';
-import type { ImportedSession, ImportRequest, KeptAnswer, SessionKind } from '../model/session';
+import type { ImportRequest, ImportResult } from './request';
 
 /** How much runs and waits at once, for each kind of session. */
 export interface QueueOptions {
@@ -68,12 +69,12 @@ export class ImportQueue {
    * Imports one session, or only checks whether that could be done, in a group with whoever is waiting
    * too.
    *
-   * @returns the session; or what the same request was answered before.
+   * @returns what came of it.
    * @param waiter gives the call up while it waits; once its group has started, that has no effect.
    * @throws ServiceError with what went wrong; OVERLOADED if too many calls wait already.
    * @throws CallAbandoned if the signal came before the import began.
    */
-  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportedSession | KeptAnswer> {
+  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportResult> {
     return this.kinds[request.kind].submit(request, waiter);
   }
 
@@ -123,7 +124,7 @@ class KindQueue {
     ];
   }
 
-  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportedSession | KeptAnswer> {
+  async submit(request: ImportRequest, waiter: Waiter): Promise<ImportResult> {
     const { signal } = waiter;
     if (signal.aborted) throw new CallAbandoned();
     if (this.usual.length + this.large.length >= this.options.limit) {
@@ -143,7 +144,7 @@ class KindQueue {
         };
       };
       signal.addEventListener('abort', giveUp, { once: true });
-      const call: Call = {
+      const call: QueuedImport = {
         request,
         waiter,
         waiting: beginWaiting(),
@@ -160,7 +161,7 @@ class KindQueue {
   }
 
   /** Room for a call, at the cost of the newest one of whoever has most, if that is two more or above. */
-  private makeRoomFor(applicationId: ApplicationId): Call | undefined {
+  private makeRoomFor(applicationId: ApplicationId): QueuedImport | undefined {
     const waiting = new Map<ApplicationId, number>();
     for (const lane of [this.usual, this.large]) {
       for (const [owner, calls] of lane.lengths()) {
@@ -173,10 +174,10 @@ class KindQueue {
     return this.usual.pop(most.owner) ?? this.large.pop(most.owner);
   }
 
-  private async runUsual(calls: readonly Call[]): Promise<void> {
+  private async runUsual(calls: readonly QueuedImport[]): Promise<void> {
     const outcomes = await this.runGroup(calls, this.limits);
     this.learn(outcomes);
-    const postponed: Call[] = [];
+    const postponed: QueuedImport[] = [];
     for (const [index, call] of calls.entries()) {
       const outcome = outcomes[index];
       if (outcome?.type !== 'postponed') continue;
@@ -189,12 +190,15 @@ class KindQueue {
     this.usual.putBack(postponed);
   }
 
-  private async runLarge(calls: readonly Call[]): Promise<void> {
+  private async runLarge(calls: readonly QueuedImport[]): Promise<void> {
     await this.runGroup(calls, unlimited);
   }
 
   /** Runs a group, and answers the calls that it has settled. */
-  private async runGroup(calls: readonly Call[], limits: RowLimits): Promise<readonly Outcome[]> {
+  private async runGroup(
+    calls: readonly QueuedImport[],
+    limits: RowLimits,
+  ): Promise<readonly Outcome[]> {
     const { kind, observer } = this;
     const startedAt = performance.now();
     for (const call of calls) {
@@ -230,14 +234,12 @@ class KindQueue {
 }
 
 /** Answers a call; one that is postponed has to wait for its answer. */
-function settle(call: Call, outcome: Outcome): void {
+function settle(call: QueuedImport, outcome: Outcome): void {
   switch (outcome.type) {
     case 'imported':
     case 'validated':
-      call.resolve(outcome.session);
-      return;
-    case 'answered before':
-      call.resolve(outcome.kept);
+    case 'replayed':
+      call.resolve(outcome);
       return;
     case 'failed':
       call.reject(outcome.error);
@@ -254,7 +256,7 @@ function rowsOf(outcome: Outcome): number | undefined {
       return outcome.session.clonedRows.reduce((sum, { rows }) => sum + rows, 0);
     case 'postponed':
       return outcome.rows;
-    case 'answered before':
+    case 'replayed':
     case 'failed':
       return undefined;
   }

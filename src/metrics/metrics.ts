@@ -5,18 +5,12 @@ import type { DatabaseFailure } from '../db/errors';
 import type { QueueLength } from '../import/queue';
 import type { ImportEnding, ImportObserver } from '../import/observer';
 import type { ClonedRows, SessionKind } from '../model/session';
+import type { RpcLabels, RpcObserver } from '../rpc/server/observer';
 
 /** Seconds, from the quickest refusal to the longest deadline that callers are likely to have. */
 const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 const groupSizeBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
-
-/** A gRPC method, by the labels that dashboards of every language's servers share. */
-export interface RpcLabels {
-  readonly grpc_type: 'unary' | 'client_stream' | 'server_stream' | 'bidi_stream';
-  readonly grpc_service: string;
-  readonly grpc_method: string;
-}
 
 const rpcLabels = ['grpc_type', 'grpc_service', 'grpc_method'] as const;
 
@@ -43,7 +37,7 @@ export interface Watched {
  * Everything that the service tells Prometheus. One object per service: nothing is global, so that
  * several services can run in one process.
  */
-export class Metrics implements ImportObserver {
+export class Metrics implements ImportObserver, RpcObserver {
   private readonly registry = new Registry();
   private readonly registers = [this.registry];
 

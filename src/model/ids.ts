@@ -14,6 +14,7 @@ export type ApiKeyId = Id<'api key'>;
 export type WorkflowId = Id<'workflow'>;
 export type VendorEntityId = Id<'vendor entity'>;
 export type SessionId = Id<'session'>;
+/** The id that a caller gives a request: its idempotency key. */
 export type RequestId = Id<'request'>;
 export type ShareTokenId = Id<'share token'>;
 
@@ -50,6 +51,20 @@ export function toBinary(id: Id<string>): Buffer {
 
 /** The id that a `BINARY(16)` column holds. */
 export function fromBinary<T extends Id<string>>(bytes: Buffer): T {
-  const hex = bytes.toString('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}` as T;
+  return withHyphens(bytes.toString('hex')) as T;
+}
+
+const undashedPattern = /^[0-9a-f]{32}$/i;
+
+/**
+ * The normal form of a name that may be a UUID, such as a token's `jti`: a UUID is written in lower
+ * case with hyphens, whether or not it came so. Any other text stays as it is.
+ */
+export function normalName(text: string): string {
+  if (undashedPattern.test(text)) return withHyphens(text.toLowerCase());
+  return isUuid(text) ? text.toLowerCase() : text;
+}
+
+function withHyphens(hex: string): string {
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }

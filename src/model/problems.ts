@@ -1,4 +1,3 @@
-import { databaseFailure } from '../db/errors';
 import type { ApplicationId, SessionId, ShareTokenId, WorkflowId } from './ids';
 import type { SessionKind, SessionStatus } from './session';
 
@@ -98,16 +97,7 @@ export class CallAbandoned extends Error {
   override readonly name = 'CallAbandoned';
 }
 
-/** What the caller is told of an error, whoever threw it; the error itself stays as the cause. */
-export function toServiceError(error: unknown): ServiceError {
-  if (error instanceof ServiceError) return error;
-  switch (databaseFailure(error)) {
-    case 'conflict':
-    case 'lock wait':
-      return new ServiceError({ reason: 'CONFLICT' }, { cause: error });
-    case 'unreachable':
-      return new ServiceError({ reason: 'DATABASE_UNAVAILABLE' }, { cause: error });
-    case 'other':
-      return new ServiceError({ reason: 'INTERNAL' }, { cause: error });
-  }
+/** The symbolic code of an error of Node.js or a library, such as `ECONNREFUSED`, where it has one. */
+export function errorCode(error: Error): string | undefined {
+  return 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

@@ -3,64 +3,79 @@ import { SessionImportService } from '../gen/sessionimport/v1/session_import';
 import { SessionReadService } from '../gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../gen/sessionimport/v1/session_share';
 import { SessionTraceService } from '../gen/sessionimport/v1/session_trace';
+import { must } from '../model/must';
+import { unary, type Method } from './call/unary';
 import type { Context } from './context';
-import { getProvenance } from './trace/get-provenance';
-import { getSession } from './read/get-session';
 import { importSession } from './import/import-session';
-import { listImports } from './trace/list-imports';
+import { getSession } from './read/get-session';
 import { listSessionRows } from './read/list-session-rows';
 import { listSessions } from './read/list-sessions';
+import { strictUtf8 } from './server/strict-utf8';
 import { listShareTokens } from './share/list-share-tokens';
 import { revokeShareToken } from './share/revoke-share-token';
 import { shareSession } from './share/share-session';
-import { strictUtf8 } from './server/strict-utf8';
+import { getProvenance } from './trace/get-provenance';
+import { listImports } from './trace/list-imports';
 
-/** A service of the contract, and what carries out its methods. */
+/** A service of the contract, and how each of its methods is carried out: one that is missing does not compile. */
 interface Service {
   readonly definition: ServiceDefinition;
-  readonly implement: (context: Context) => UntypedServiceImplementation;
+  readonly methods: Readonly<Record<string, Method<unknown, unknown>>>;
 }
 
-/** The services of the contract, one for each concern. */
+/** The methods of a generated service, by what they take and give. */
+type MethodsOf<Definition> = {
+  readonly [Name in keyof Definition]: Definition[Name] extends {
+    readonly requestDeserialize: (bytes: Buffer) => infer Request;
+    readonly responseDeserialize: (bytes: Buffer) => infer Response;
+  }
+    ? Method<Request, Response>
+    : never;
+};
+
+function service<Definition extends ServiceDefinition>(
+  definition: Definition,
+  methods: MethodsOf<Definition>,
+): Service {
+  return { definition, methods };
+}
+
+/** Every method of the contract: what a caller's key must allow, and what carries it out. */
 const services: readonly Service[] = [
-  {
-    definition: SessionImportService,
-    implement: (context) => ({ importSession: importSession(context) }),
-  },
-  {
-    definition: SessionShareService,
-    implement: (context) => ({
-      shareSession: shareSession(context),
-      revokeShareToken: revokeShareToken(context),
-      listShareTokens: listShareTokens(context),
-    }),
-  },
-  {
-    definition: SessionReadService,
-    implement: (context) => ({
-      getSession: getSession(context),
-      listSessionRows: listSessionRows(context),
-      listSessions: listSessions(context),
-    }),
-  },
-  {
-    definition: SessionTraceService,
-    implement: (context) => ({
-      listImports: listImports(context),
-      getProvenance: getProvenance(context),
-    }),
-  },
+  service(SessionImportService, {
+    importSession: { privilege: 'write:sessions', attempt: importSession },
+  }),
+  service(SessionShareService, {
+    shareSession: { privilege: 'write:session-shares', handler: shareSession },
+    revokeShareToken: { privilege: 'write:session-shares', handler: revokeShareToken },
+    listShareTokens: { privilege: 'read:session-shares', handler: listShareTokens },
+  }),
+  service(SessionReadService, {
+    getSession: { privilege: 'read:sessions', handler: getSession },
+    listSessionRows: { privilege: 'read:sessions', handler: listSessionRows },
+    listSessions: { privilege: 'read:sessions', handler: listSessions },
+  }),
+  service(SessionTraceService, {
+    listImports: { privilege: 'read:session-imports', handler: listImports },
+    getProvenance: { privilege: 'read:session-imports', handler: getProvenance },
+  }),
 ];
 
 /** The full names of the services, such as `sessionimport.v1.SessionImport`. */
 export const serviceNames: readonly string[] = services.map(({ definition }) => {
   const [method] = Object.values(definition);
-  return method?.path.split('/')[1] ?? '';
+  return must(method?.path.split('/')[1], 'the name of a service');
 });
 
 /** Adds the services of the contract to a server. */
 export function addServices(server: Server, context: Context): void {
-  for (const { definition, implement } of services) {
-    server.addService(strictUtf8(definition), implement(context));
+  for (const { definition, methods } of services) {
+    const implementation: UntypedServiceImplementation = Object.fromEntries(
+      Object.entries(definition).map(([name, { path }]) => [
+        name,
+        unary(path, must(methods[name], path), context),
+      ]),
+    );
+    server.addService(strictUtf8(definition), implementation);
   }
 }

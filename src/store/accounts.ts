@@ -1,6 +1,16 @@
-import { applicationExists, hashApiKey, newApiKey, type Privilege } from '../rpc/call/callers';
-import type { Database } from '../db/connection';
-import { newId, toBinary, type ApiKeyId, type ApplicationId, type WorkflowId } from '../model/ids';
+import { createHash, randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import type { Database, ParsingDatabase } from '../db/database';
+import { query, read, select, type Query } from '../db/query';
+import {
+  fromBinary,
+  newId,
+  toBinary,
+  type ApiKeyId,
+  type ApplicationId,
+  type WorkflowId,
+} from '../model/ids';
+import type { Privilege } from '../model/privileges';
 import type { SessionKind } from '../model/session';
 
 /** Registers an application: a tenant of the platform. */
@@ -11,9 +21,23 @@ export async function createApplication(db: Database, name: string): Promise<App
   return id;
 }
 
+/** Whether there is an application of an id. */
+export async function applicationExists(db: Database, id: ApplicationId): Promise<boolean> {
+  const found = await read(db, select('SELECT 1 FROM applications WHERE id = ?', [toBinary(id)]));
+  return found.length > 0;
+}
+
 /** @throws Error if there is no such application: a clearer one than a broken foreign key. */
 export async function requireApplication(db: Database, id: ApplicationId): Promise<void> {
   if (!(await applicationExists(db, id))) throw new Error(`there is no application ${id}`);
+}
+
+/** What sessions are filed under. */
+export interface Workflow {
+  readonly applicationId: ApplicationId;
+  /** The kind of its sessions. */
+  readonly kind: SessionKind;
+  readonly version: number;
 }
 
 /**
@@ -23,11 +47,7 @@ export async function requireApplication(db: Database, id: ApplicationId): Promi
  */
 export async function createWorkflow(
   db: Database,
-  workflow: {
-    readonly applicationId: ApplicationId;
-    readonly kind: SessionKind;
-    readonly name: string;
-  },
+  workflow: Pick<Workflow, 'applicationId' | 'kind'> & { readonly name: string },
 ): Promise<WorkflowId> {
   await requireApplication(db, workflow.applicationId);
   const id = newId<WorkflowId>();
@@ -44,6 +64,41 @@ export async function createWorkflow(
   return id;
 }
 
+interface WorkflowRow {
+  readonly id: Buffer;
+  readonly application_id: Buffer;
+  readonly kind: SessionKind;
+  readonly version: number;
+}
+
+/** The workflows of some ids, of those that exist. */
+export function workflowsById(
+  ids: readonly WorkflowId[],
+): Query<ReadonlyMap<WorkflowId, Workflow>> {
+  return query(
+    {
+      sql: 'SELECT id, application_id, kind, version FROM workflows WHERE id IN (?)',
+      bindings: [ids.map(toBinary)],
+    },
+    (found: WorkflowRow[]) =>
+      new Map(
+        found.map(({ id, application_id: applicationId, kind, version }) => [
+          fromBinary<WorkflowId>(id),
+          { applicationId: fromBinary(applicationId), kind, version },
+        ]),
+      ),
+  );
+}
+
+/** 256 random bits; the prefix lets secret scanners find a key that was leaked. */
+const apiKeyPrefix = 'sik_';
+const apiKeyBytes = 32;
+
+/** What is stored of an API key. It has too much entropy to need a slow hash. */
+export function hashApiKey(apiKey: string): Buffer {
+  return createHash('sha256').update(apiKey, 'utf8').digest();
+}
+
 /** An API key just made. The key itself is known only here and now. */
 export interface NewApiKey {
   readonly id: ApiKeyId;
@@ -51,7 +106,7 @@ export interface NewApiKey {
 }
 
 /**
- * Makes an API key for an application.
+ * Makes an API key for an application. It is shown once and never stored.
  *
  * @throws Error if there is no such application.
  */
@@ -67,7 +122,7 @@ export async function createApiKey(
 ): Promise<NewApiKey> {
   await requireApplication(db, key.applicationId);
   const id = newId<ApiKeyId>();
-  const apiKey = newApiKey();
+  const apiKey = apiKeyPrefix + randomBytes(apiKeyBytes).toString('base64url');
   await db('api_keys').insert({
     id: toBinary(id),
     application_id: toBinary(key.applicationId),
@@ -78,6 +133,44 @@ export async function createApiKey(
     expires_at: key.expiresAt,
   });
   return { id, apiKey };
+}
+
+/** An API key as it is stored. */
+export interface StoredApiKey {
+  readonly id: ApiKeyId;
+  readonly applicationId: ApplicationId;
+  readonly privileges: ReadonlySet<string>;
+  /** Null: it does not expire. */
+  readonly expiresAt: Date | null;
+}
+
+/** Finds the API key of a hash, unless it was revoked. */
+export async function findApiKey(
+  db: ParsingDatabase,
+  hash: Buffer,
+): Promise<StoredApiKey | undefined> {
+  interface Row {
+    readonly id: Buffer;
+    readonly application_id: Buffer;
+    readonly privileges: unknown;
+    readonly expires_at: Date | null;
+  }
+  const [row] = await read(
+    db,
+    select<Row>(
+      `SELECT id, application_id, privileges, expires_at FROM api_keys
+       WHERE key_hash = ? AND revoked_at IS NULL`,
+      [hash],
+    ),
+  );
+  return (
+    row && {
+      id: fromBinary(row.id),
+      applicationId: fromBinary(row.application_id),
+      privileges: new Set(z.array(z.string()).parse(row.privileges)),
+      expiresAt: row.expires_at,
+    }
+  );
 }
 
 /**

@@ -1,15 +1,31 @@
-import type { Knex } from 'knex';
+import type { Database, MultiDatabase } from '../db/database';
+import { Keyset, pageOf, type Page, type WantedPage } from '../db/cursor';
+import {
+  allOf,
+  ifGiven,
+  query,
+  read,
+  select,
+  sql,
+  write,
+  writeTogether,
+  type Query,
+  type Statement,
+} from '../db/query';
+import { inTransaction } from '../db/transaction';
 import {
   fromBinary,
   toBinary,
-  type ApiKeyId,
   type ApplicationId,
   type SessionId,
   type ShareTokenId,
 } from '../model/ids';
-import { read, write, writeTogether, type Binding, type Statement } from '../db/query';
+import { must } from '../model/must';
 import { kindSchemas } from '../model/relations';
-import { sessionKinds, type Actor, type SessionKind, type SessionStatus } from '../model/session';
+import type { Actor, SessionKind } from '../model/session';
+import { actorBindings, actorOf, type ActorRow } from './actor-columns';
+import { joinRedemption } from './ledger/entries';
+import { lockSession } from './sessions/lock';
 
 /** A share token as it is recorded: everything but the token itself. */
 export interface ShareRecord {
@@ -35,137 +51,128 @@ export interface ListedShare extends ShareRecord {
   readonly revokedAt: Date | null;
 }
 
-/** A session of an application, as far as it matters whether it may be shared. */
-export interface OwnSession {
-  readonly kind: SessionKind;
-  readonly status: SessionStatus;
-}
-
-/**
- * Finds a session of an application. For another application's, it takes the same path as for an id
- * that nobody has.
- */
-export async function findOwnSession(
-  db: Knex,
-  applicationId: ApplicationId,
-  id: SessionId,
-): Promise<OwnSession | undefined> {
-  const selects = sessionKinds.map(
-    (kind) => `SELECT '${kind}' AS kind, status FROM ?? WHERE id = ? AND application_id = ?`,
-  );
-  const [session] = await read<OwnSession>(
-    db,
-    selects.join(' UNION ALL '),
-    sessionKinds.flatMap((kind): Binding[] => [
-      kindSchemas[kind].sessions,
-      toBinary(id),
-      toBinary(applicationId),
-    ]),
-  );
-  return session;
-}
-
 /** Records a share token. To be repeated without harm: its id is its own. */
-export async function recordShare(db: Knex, share: ShareRecord): Promise<void> {
+export async function recordShare(db: Database, share: ShareRecord): Promise<void> {
+  const values = [
+    toBinary(share.id),
+    toBinary(share.applicationId),
+    toBinary(share.sessionId),
+    share.kind,
+    toBinary(share.forApplicationId),
+    share.linkedSessions,
+    ...actorBindings(share.actor),
+    share.createdAt,
+    share.expiresAt,
+  ];
   await write(
     db,
-    `INSERT IGNORE INTO share_tokens
-       (id, application_id, session_id, session_kind, for_application_id, linked_sessions, api_key_id,
-        gateway, created_at, expires_at)
-     VALUES (?)`,
-    [
-      [
-        toBinary(share.id),
-        toBinary(share.applicationId),
-        toBinary(share.sessionId),
-        share.kind,
-        toBinary(share.forApplicationId),
-        share.linkedSessions,
-        share.actor.apiKeyId && toBinary(share.actor.apiKeyId),
-        share.actor.gateway,
-        share.createdAt,
-        share.expiresAt,
-      ],
-    ],
+    sql(
+      `INSERT IGNORE INTO share_tokens
+         (id, application_id, session_id, session_kind, for_application_id, linked_sessions, api_key_id,
+          gateway, created_at, expires_at)
+       VALUES (?)`,
+      values,
+    ),
   );
 }
 
-type ListedRow = Readonly<
-  Record<'id' | 'for_application_id', Buffer> &
-    Record<'created_at' | 'expires_at', Date> &
-    Record<'redeemed_at' | 'revoked_at', Date | null>
-> & {
-  readonly session_kind: SessionKind;
-  readonly linked_sessions: number;
-  readonly api_key_id: Buffer | null;
-  readonly gateway: string | null;
-};
+type ListedRow = ActorRow &
+  Readonly<
+    Record<'id' | 'for_application_id', Buffer> &
+      Record<'created_at' | 'expires_at', Date> &
+      Record<'redeemed_at' | 'revoked_at', Date | null>
+  > & {
+    readonly session_kind: SessionKind;
+    readonly linked_sessions: number;
+  };
 
-/** The condition that the ledger's row `i` was made with the share token `t`: its `jti` is a text there. */
-const redeemed = `i.application_id = t.for_application_id AND i.source_session_id = t.session_id
-  AND LOWER(REPLACE(i.token_id, '-', '')) = LOWER(HEX(t.id))`;
+/** The order of a session's share tokens: the newest first, since their ids grow with time. */
+export const shareTokenKeyset = new Keyset([{ name: 't.id', type: 'id' }], 'DESC');
 
-/**
- * Lists share tokens of a session, newest first.
- *
- * @param page at most `limit` of them; only those that are older than `after`.
- */
+/** Lists share tokens of a session, newest first. */
 export async function listShares(
-  db: Knex,
+  db: Database,
   applicationId: ApplicationId,
   sessionId: SessionId,
-  page: { readonly after: ShareTokenId | undefined; readonly limit: number },
-): Promise<ListedShare[]> {
-  const rows = await read<ListedRow>(
-    db,
-    `SELECT t.id, t.session_kind, t.for_application_id, t.linked_sessions, t.api_key_id, t.gateway, t.created_at,
-            t.expires_at, t.revoked_at, i.created_at AS redeemed_at
-     FROM share_tokens t LEFT JOIN session_imports i ON ${redeemed}
-     WHERE t.session_id = ? AND t.application_id = ? ${page.after === undefined ? '' : 'AND t.id < ?'}
-     ORDER BY t.id DESC LIMIT ?`,
-    [
-      toBinary(sessionId),
-      toBinary(applicationId),
-      ...(page.after === undefined ? [] : [toBinary(page.after)]),
-      page.limit,
-    ],
+  { size, after }: WantedPage,
+): Promise<Page<ListedShare>> {
+  const wanted = allOf(
+    sql('t.session_id = ?', toBinary(sessionId)),
+    sql('t.application_id = ?', toBinary(applicationId)),
+    ifGiven(after, (cursor) => shareTokenKeyset.following(cursor)),
   );
-  return rows.map((row) => ({
+  const found = await read(
+    db,
+    select<ListedRow>(
+      `SELECT t.id, t.session_kind, t.for_application_id, t.linked_sessions, t.api_key_id, t.gateway,
+              t.created_at, t.expires_at, t.revoked_at, i.created_at AS redeemed_at
+       FROM share_tokens t LEFT JOIN ${joinRedemption}
+       WHERE ${wanted.sql} ORDER BY ${shareTokenKeyset.orderBy} LIMIT ?`,
+      [...wanted.bindings, size + 1],
+    ),
+  );
+  const shares = found.map((row): ListedShare => ({
     id: fromBinary(row.id),
     applicationId,
     sessionId,
     kind: row.session_kind,
     forApplicationId: fromBinary(row.for_application_id),
     linkedSessions: row.linked_sessions === 1,
-    actor: actorOf(row),
+    actor: must(actorOf(row), 'who made a share token'),
     createdAt: row.created_at,
     expiresAt: row.expires_at,
     redeemedAt: row.redeemed_at,
     revokedAt: row.revoked_at,
   }));
+  return pageOf(shares, size, ({ id }) => [id]);
 }
 
-function actorOf(row: Pick<ListedRow, 'api_key_id' | 'gateway'>): Actor {
-  return row.api_key_id === null
-    ? { apiKeyId: null, gateway: row.gateway ?? '' }
-    : { apiKeyId: fromBinary<ApiKeyId>(row.api_key_id), gateway: null };
+/** A session that share tokens were recorded for. */
+export interface SharedSession {
+  readonly sessionId: SessionId;
+  readonly kind: SessionKind;
 }
 
 /** The session that an application has recorded a share token for. */
-export async function sharedSession(
-  db: Knex,
+export async function findSharedSession(
+  db: Database,
   applicationId: ApplicationId,
   by: { readonly shareTokenId: ShareTokenId } | { readonly sessionId: SessionId },
-): Promise<{ readonly sessionId: SessionId; readonly kind: SessionKind } | undefined> {
-  const [column, id] =
-    'shareTokenId' in by ? ['id', by.shareTokenId] : ['session_id', by.sessionId];
-  const [row] = await read<{ readonly session_id: Buffer; readonly session_kind: SessionKind }>(
+): Promise<SharedSession | undefined> {
+  const named =
+    'shareTokenId' in by
+      ? sql('id = ?', toBinary(by.shareTokenId))
+      : sql('session_id = ?', toBinary(by.sessionId));
+  const [row] = await read(
     db,
-    `SELECT session_id, session_kind FROM share_tokens
-     WHERE ${column} = ? AND application_id = ? LIMIT 1`,
-    [toBinary(id), toBinary(applicationId)],
+    select<{ readonly session_id: Buffer; readonly session_kind: SessionKind }>(
+      `SELECT session_id, session_kind FROM share_tokens
+       WHERE ${named.sql} AND application_id = ? LIMIT 1`,
+      [...named.bindings, toBinary(applicationId)],
+    ),
   );
   return row && { sessionId: fromBinary(row.session_id), kind: row.session_kind };
+}
+
+/** A recorded share token, and the application that made it: another one's means nothing. */
+export type RevocationKey = `${ApplicationId}/${ShareTokenId}`;
+
+/** Which of some share tokens were taken back. */
+export function revokedTokens(ids: readonly ShareTokenId[]): Query<ReadonlySet<RevocationKey>> {
+  return query(
+    {
+      sql: 'SELECT id, application_id FROM share_tokens WHERE id IN (?) AND revoked_at IS NOT NULL',
+      // A list must not be empty; nothing equals null.
+      bindings: [ids.length > 0 ? ids.map(toBinary) : [null]],
+    },
+    (found: Readonly<Record<'id' | 'application_id', Buffer>>[]) =>
+      new Set(
+        found.map(
+          ({ id, application_id: applicationId }): RevocationKey =>
+            `${fromBinary<ApplicationId>(applicationId)}/${fromBinary<ShareTokenId>(id)}`,
+        ),
+      ),
+  );
 }
 
 /** What came of taking share tokens back. */
@@ -182,47 +189,40 @@ export interface Revocation {
  * Holds the session's row exclusively: whoever imports it has locked it before looking whether the token
  * was taken back. So an import has ended before this begins, or it sees what was done here.
  *
- * @param db a database that was opened with `together`.
  * @param shareTokenId undefined: all of them.
  */
 export async function revokeShares(
-  db: Knex,
+  db: MultiDatabase,
   applicationId: ApplicationId,
-  shared: { readonly sessionId: SessionId; readonly kind: SessionKind },
+  shared: SharedSession,
   shareTokenId: ShareTokenId | undefined,
   by: { readonly actor: Actor; readonly at: Date },
 ): Promise<Revocation> {
-  const which = `t.session_id = ? AND t.application_id = ?${shareTokenId === undefined ? '' : ' AND t.id = ?'}`;
-  const bindings = [
-    toBinary(shared.sessionId),
-    toBinary(applicationId),
-    ...(shareTokenId === undefined ? [] : [toBinary(shareTokenId)]),
-  ];
-  return db.transaction(async (trx) => {
-    await read(trx, 'SELECT id FROM ?? FORCE INDEX (PRIMARY) WHERE id = ? FOR UPDATE', [
-      kindSchemas[shared.kind].sessions,
-      toBinary(shared.sessionId),
-    ]);
-    const revoke = (life: '>' | '<='): Statement => ({
-      sql: `UPDATE share_tokens t
-            SET t.revoked_at = ?, t.revoked_by_api_key_id = ?, t.revoked_by_gateway = ?
-            WHERE ${which} AND t.revoked_at IS NULL AND t.expires_at ${life} ?`,
-      bindings: [
-        by.at,
-        by.actor.apiKeyId && toBinary(by.actor.apiKeyId),
-        by.actor.gateway,
-        ...bindings,
-        by.at,
-      ],
-    });
+  const meant = allOf(
+    sql('t.session_id = ?', toBinary(shared.sessionId)),
+    sql('t.application_id = ?', toBinary(applicationId)),
+    ifGiven(shareTokenId, (id) => sql('t.id = ?', toBinary(id))),
+  );
+  const revoke = (life: '>' | '<='): Statement => ({
+    sql: `UPDATE share_tokens t
+          SET t.revoked_at = ?, t.revoked_by_api_key_id = ?, t.revoked_by_gateway = ?
+          WHERE ${meant.sql} AND t.revoked_at IS NULL AND t.expires_at ${life} ?`,
+    bindings: [by.at, ...actorBindings(by.actor), ...meant.bindings, by.at],
+  });
+  return inTransaction(db, async (trx) => {
+    await read(trx, lockSession(kindSchemas[shared.kind], shared.sessionId));
     // Expired ones as well, uncounted: an import that found one good may not have come to its locks yet.
     const [taken] = await writeTogether(trx, [revoke('>'), revoke('<=')]);
-    const [counted] = await read<{ readonly redeemed: number }>(
+    const [counted] = await read(
       trx,
-      `SELECT COUNT(*) AS redeemed FROM share_tokens t JOIN session_imports i ON ${redeemed}
-       WHERE ${which}`,
-      bindings,
+      select<{ readonly redeemed: number }>(
+        `SELECT COUNT(*) AS redeemed FROM share_tokens t JOIN ${joinRedemption} WHERE ${meant.sql}`,
+        meant.bindings,
+      ),
     );
-    return { revoked: taken?.affectedRows ?? 0, redeemed: counted?.redeemed ?? 0 };
+    return {
+      revoked: must(taken, 'what was revoked').affectedRows,
+      redeemed: must(counted, 'how many were redeemed').redeemed,
+    };
   });
 }

@@ -1,19 +1,19 @@
-/** How often trouble that goes on is mentioned in the log, in milliseconds. */
+/** How often trouble that goes on is logged, in milliseconds. */
 const interval = 60_000;
 
-/** Keeps trouble that goes on from filling the log: it is mentioned at once, and then once a minute. */
-export class Reminder {
-  private mentionedAt = Number.NEGATIVE_INFINITY;
+/** Keeps trouble that goes on from filling the log: it is logged at once, and then once a minute. */
+export class LogThrottle {
+  private loggedAt = Number.NEGATIVE_INFINITY;
 
-  /** Whether the trouble is to be mentioned now; if so, it counts as mentioned. */
-  isDue(): boolean {
-    if (performance.now() - this.mentionedAt < interval) return false;
-    this.mentionedAt = performance.now();
+  /** Whether the trouble is to be logged now; if so, it counts as logged. */
+  allows(): boolean {
+    if (performance.now() - this.loggedAt < interval) return false;
+    this.loggedAt = performance.now();
     return true;
   }
 
-  /** The trouble is over: the next one is mentioned at once. */
+  /** The trouble is over: the next one is logged at once. */
   reset(): void {
-    this.mentionedAt = Number.NEGATIVE_INFINITY;
+    this.loggedAt = Number.NEGATIVE_INFINITY;
   }
 }

@@ -1,6 +1,6 @@
 import { pino, type DestinationStream, type Logger } from 'pino';
 import pretty from 'pino-pretty';
-import { databaseErrorCode, isDatabaseError } from '../db/errors';
+import { errorCode } from '../model/problems';
 
 export type { Logger };
 
@@ -49,17 +49,18 @@ interface ErrorDescription {
 }
 
 /**
- * Describes an error without repeating what it was about. The messages of the database driver quote
- * values that were to be stored (people's names among them), so only their code is kept, and the stack
- * without its first lines.
+ * Describes an error without repeating what it was about. The messages of libraries quote what they were
+ * given, people's names among it. So where an error has a code, its message is left out; and so is that
+ * of every error with the marks of the database's driver.
  */
 export function describeError(error: unknown): ErrorDescription {
   if (!(error instanceof Error)) return { type: typeof error, stack: '' };
-  const code = databaseErrorCode(error);
+  const code = errorCode(error);
+  const quotes = code !== undefined || ['sql', 'sqlState', 'fatal'].some((name) => name in error);
   return {
     type: error.name,
     ...(code === undefined ? {} : { code }),
-    ...(isDatabaseError(error) ? {} : { message: error.message }),
+    ...(quotes ? {} : { message: error.message }),
     stack: stackFrames(error),
     ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
   };

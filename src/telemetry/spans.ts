@@ -1,9 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Metadata } from '@grpc/grpc-js';
 import {
   context,
-  diag,
-  DiagLogLevel,
   isSpanContextValid,
   propagation,
   ROOT_CONTEXT,
@@ -12,93 +9,13 @@ import {
   trace,
   type Attributes,
   type Context,
-  type DiagLogger,
   type Span,
   type SpanOptions,
 } from '@opentelemetry/api';
-import { W3CTraceContextPropagator } from '@opentelemetry/core';
-import { databaseErrorCode } from '../db/errors';
-import { ServiceError } from '../model/problems';
-import type { Logger } from './log';
+import { errorCode, ServiceError } from '../model/problems';
 
 /** What the service's spans are grouped under. */
 const tracer = trace.getTracer('session-import');
-
-/** The standard variables that ask for traces (OpenTelemetry, "Environment Variable Specification"). */
-const endpoints = ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] as const;
-
-/** How long spans get to reach their collector when the service stops, in milliseconds. */
-const flushTime = 2_000;
-
-/** How much of a complaint of the SDK is logged, in characters. */
-const longestComplaint = 200;
-
-/** A group's span has a link to each of its calls: as many as the largest group has. */
-const mostLinks = 512;
-
-/** Tracing that has been started. */
-export interface Tracing {
-  /** Sends what has not been sent yet, if the collector takes it. Never rejects. */
-  stop(): Promise<void>;
-}
-
-/**
- * Starts to trace if the standard variables say so: an exporter (`OTEL_TRACES_EXPORTER`) or an
- * endpoint is named, and neither `OTEL_SDK_DISABLED=true` nor the exporter `none`. Once per process.
- *
- * Without traces, the context of callers is still read, so that log lines name their trace.
- */
-export async function startTracing(
-  environment: NodeJS.ProcessEnv,
-  log: Logger,
-): Promise<Tracing | undefined> {
-  if (!wantsTraces(environment)) {
-    propagation.setGlobalPropagator(new W3CTraceContextPropagator());
-    return undefined;
-  }
-  // What the SDK can't do, such as reach its collector, it tells nobody else.
-  diag.setLogger(complaintsTo(log), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
-  // Loaded only when it is wanted: the SDK is larger than the service.
-  const { NodeSDK, resources } = await import('@opentelemetry/sdk-node');
-  const sdk = new NodeSDK({
-    // What the variables say of the service, and nothing about the machine or the user it runs as.
-    resource: resources.resourceFromAttributes({ 'service.name': 'session-import' }),
-    resourceDetectors: [resources.envDetector],
-    spanLimits: { linkCountLimit: mostLinks },
-    // Spans are made by hand, of what matters here; and metrics are for Prometheus to read.
-    instrumentations: [],
-    metricReaders: [],
-    logRecordProcessors: [],
-  });
-  sdk.start();
-  log.info('sending traces');
-  return {
-    async stop() {
-      // A collector that can't be reached, or refuses, does not keep the service from ending.
-      const why = await Promise.race([
-        sdk.shutdown().then(() => undefined, errorType),
-        sleep(flushTime, 'no answer from the collector', { ref: false }),
-      ]);
-      if (why !== undefined) log.warn({ why }, 'the last spans were not sent');
-    },
-  };
-}
-
-/** The SDK's complaints as log lines: what they say, without the objects that they are about. */
-function complaintsTo(log: Logger): DiagLogger {
-  const complain = (message: string): void => {
-    log.warn({ why: message.slice(0, longestComplaint) }, 'trouble with traces');
-  };
-  const ignore = (): void => undefined;
-  return { error: complain, warn: complain, info: ignore, debug: ignore, verbose: ignore };
-}
-
-function wantsTraces(environment: NodeJS.ProcessEnv): boolean {
-  if (environment['OTEL_SDK_DISABLED']?.toLowerCase() === 'true') return false;
-  const exporter = environment['OTEL_TRACES_EXPORTER'] ?? '';
-  if (exporter === 'none') return false;
-  return exporter !== '' || endpoints.some((name) => (environment[name] ?? '') !== '');
-}
 
 /** Starts the span of a call that came over gRPC, in the trace that the caller has begun, if any. */
 export function startCallSpan(service: string, method: string, metadata: Metadata): Span {
@@ -118,7 +35,7 @@ export function traceIdOf(span: Span): string | undefined {
 }
 
 /** Runs something as part of a span. */
-export function within<T>(span: Span, work: () => T): T {
+export function runInSpan<T>(span: Span, work: () => T): T {
   return context.with(trace.setSpan(context.active(), span), work);
 }
 
@@ -130,7 +47,7 @@ export async function inSpan<T>(
 ): Promise<T> {
   const span = tracer.startSpan(name, options);
   try {
-    return await within(span, work);
+    return await runInSpan(span, work);
   } catch (error) {
     markFailed(span, errorType(error));
     throw error;
@@ -157,11 +74,11 @@ export function markFailed(span: Span, type: string): void {
   span.setStatus({ code: SpanStatusCode.ERROR });
 }
 
-/** What kind of error it is: a reason of the error table, a code of the database, or a class. */
+/** What kind of error it is: a reason of the error table, a code, or a class. */
 export function errorType(error: unknown): string {
   if (!(error instanceof Error)) return typeof error;
   if (error instanceof ServiceError) return error.problem.reason;
-  return databaseErrorCode(error) ?? error.name;
+  return errorCode(error) ?? error.name;
 }
 
 /** A call that waits for its group, as far as traces go. */
@@ -201,7 +118,7 @@ export async function inGroupSpan<T>(
   const group = tracer.startSpan('import a group', { attributes, links }, parent);
   for (const span of spans) span.addLink({ context: group.spanContext() });
   try {
-    return await within(group, work);
+    return await runInSpan(group, work);
   } finally {
     group.end();
   }

@@ -1,5 +1,5 @@
+import { LastGood } from '../files/last-good';
 import type { Logger } from '../telemetry/log';
-import { Reminder } from '../telemetry/log-throttle';
 import { KeySetError, type KeySet, type VerificationKey } from './key-set';
 import type { KeySource } from './key-source';
 
@@ -9,18 +9,32 @@ import type { KeySource } from './key-source';
  * a good one leaves out is gone.
  */
 export class Keys {
-  private readonly timer: NodeJS.Timeout;
-  private refreshing: Promise<void> | undefined;
+  private readonly set: LastGood<KeySet>;
   private readAt = performance.now();
   private askedAt = Number.NEGATIVE_INFINITY;
-  private readonly reminder = new Reminder();
 
   private constructor(
     private readonly source: KeySource,
-    private readonly log: Logger,
-    private current: KeySet,
+    log: Logger,
+    first: KeySet,
   ) {
-    this.timer = setInterval(() => void this.refresh(), source.interval).unref();
+    let told = describe(first);
+    this.set = new LastGood(
+      first,
+      {
+        load: () => source.load(),
+        interval: source.interval,
+        loaded: (next) => {
+          this.readAt = performance.now();
+          if (describe(next) === told) return;
+          told = describe(next);
+          tellChange(next, source, log);
+        },
+        complaint: 'could not read the share token keys; the old ones stay in use',
+        fields: { source: source.description },
+      },
+      log,
+    );
   }
 
   /**
@@ -48,61 +62,39 @@ export class Keys {
   async find(kid: string | undefined, algorithm: unknown): Promise<VerificationKey | undefined> {
     const known = this.lookUp(kid, algorithm);
     if (known) return known;
-    if (this.refreshing) {
-      await this.refreshing;
+    if (this.set.reading) {
+      await this.set.reading;
       const arrived = this.lookUp(kid, algorithm);
       if (arrived) return arrived;
     }
     if (performance.now() - this.askedAt < this.source.cooldown) return undefined;
     this.askedAt = performance.now();
-    await this.refresh();
+    await this.set.refresh();
     return this.lookUp(kid, algorithm);
   }
 
   /** How many keys are in use, and how long ago they were last read, in seconds. */
   state(): { readonly keys: number; readonly ageSeconds: number } {
     const ageSeconds = (performance.now() - this.readAt) / 1_000;
-    return { keys: this.current.keys.size, ageSeconds };
+    return { keys: this.set.current.keys.size, ageSeconds };
   }
 
   close(): void {
-    clearInterval(this.timer);
+    this.set.close();
   }
 
   private lookUp(kid: string | undefined, algorithm: unknown): VerificationKey | undefined {
-    if (kid !== undefined) return this.current.keys.get(kid);
-    const candidates = [...this.current.keys.values()].filter((key) => key.algorithm === algorithm);
+    const { keys } = this.set.current;
+    if (kid !== undefined) return keys.get(kid);
+    const candidates = [...keys.values()].filter((key) => key.algorithm === algorithm);
     return candidates.length === 1 ? candidates[0] : undefined;
   }
+}
 
-  private refresh(): Promise<void> {
-    this.refreshing ??= this.reload().finally(() => {
-      this.refreshing = undefined;
-    });
-    return this.refreshing;
-  }
-
-  private async reload(): Promise<void> {
-    const { description: source } = this.source;
-    try {
-      const next = await this.source.load();
-      if (next !== this.current && describe(next) !== describe(this.current)) {
-        const level = next.keys.size === 0 ? 'error' : next.ignored.length > 0 ? 'warn' : 'info';
-        const kids = [...next.keys.keys()];
-        this.log[level]({ source, kids, ignored: next.ignored }, 'share token keys have changed');
-      }
-      this.current = next;
-      this.readAt = performance.now();
-      this.reminder.reset();
-    } catch (error) {
-      if (!this.reminder.isDue()) return;
-      const why = (error as Error).message;
-      this.log.error(
-        { source, why },
-        'could not read the share token keys; the old ones stay in use',
-      );
-    }
-  }
+function tellChange(set: KeySet, { description: source }: KeySource, log: Logger): void {
+  const level = set.keys.size === 0 ? 'error' : set.ignored.length > 0 ? 'warn' : 'info';
+  const kids = [...set.keys.keys()];
+  log[level]({ source, kids, ignored: set.ignored }, 'share token keys have changed');
 }
 
 /** What people are told when it changes; never the keys themselves. */

@@ -1,6 +1,6 @@
 import type { ApplicationId, SessionId } from '../model/ids';
 import { ServiceError } from '../model/problems';
-import type { SessionKind, TokenTrace } from '../model/session';
+import type { SessionKind, TokenFingerprint } from '../model/session';
 
 declare const verified: unique symbol;
 
@@ -15,7 +15,7 @@ export interface GenuineShareToken {
   readonly forApplicationId: ApplicationId;
   /** Whether the sessions of the key people of a business session are shared with it. */
   readonly linkedSessions: boolean;
-  readonly trace: TokenTrace;
+  readonly fingerprint: TokenFingerprint;
 }
 
 /**

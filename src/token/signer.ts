@@ -1,9 +1,9 @@
-import type { JWK } from 'jose';
+import { LastGood } from '../files/last-good';
 import { newId, type ApplicationId, type SessionId } from '../model/ids';
 import { ServiceError } from '../model/problems';
 import type { Logger } from '../telemetry/log';
-import { Reminder } from '../telemetry/log-throttle';
 import { readPrivateKey } from './key-files';
+import type { BoundJwk } from './key-set';
 import { signShareToken, type Share } from './signing';
 import type { Clock, ShareTokenVerifier } from './verifier';
 
@@ -26,16 +26,31 @@ const interval = 1_000;
  * goes into the key set first, and then the private one into the file.
  */
 export class SigningKeyFile implements ShareTokenSigner {
-  private readonly timer: NodeJS.Timeout;
-  private readonly reminder = new Reminder();
+  private readonly key: LastGood<BoundJwk>;
 
   private constructor(
-    private readonly file: string,
+    file: string,
     private readonly trial: Trial,
-    private readonly log: Logger,
-    private current: JWK,
+    log: Logger,
+    first: BoundJwk,
   ) {
-    this.timer = setInterval(() => void this.refresh(), interval).unref();
+    this.key = new LastGood(
+      first,
+      {
+        load: async (current) => {
+          const key = await readPrivateKey(file);
+          if (JSON.stringify(key) === JSON.stringify(current)) return current;
+          await tryOut(key, trial);
+          return key;
+        },
+        interval,
+        loaded: ({ kid }, changed) => {
+          if (changed) log.info({ kid }, 'the key that signs share tokens has changed');
+        },
+        complaint: 'the key that signs share tokens can not be used; the old one stays',
+      },
+      log,
+    );
   }
 
   /**
@@ -62,30 +77,14 @@ export class SigningKeyFile implements ShareTokenSigner {
   }
 
   async sign(share: Share): Promise<string> {
-    const token = await signShareToken(this.current, share);
+    const token = await signShareToken(this.key.current, share);
     // The key may have been withdrawn from the key set, and whoever got the token would be refused.
     await verify(token, this.trial);
     return token;
   }
 
   close(): void {
-    clearInterval(this.timer);
-  }
-
-  private async refresh(): Promise<void> {
-    try {
-      const key = await readPrivateKey(this.file);
-      if (JSON.stringify(key) !== JSON.stringify(this.current)) {
-        await tryOut(key, this.trial);
-        this.current = key;
-        this.log.info({ kid: key.kid }, 'the key that signs share tokens has changed');
-      }
-      this.reminder.reset();
-    } catch (error) {
-      if (!this.reminder.isDue()) return;
-      const why = (error as Error).message;
-      this.log.error({ why }, 'the key that signs share tokens can not be used; the old one stays');
-    }
+    this.key.close();
   }
 }
 
@@ -96,7 +95,7 @@ interface Trial {
 }
 
 /** @throws Error if the service itself would not take a token that is signed with the key. */
-async function tryOut(key: JWK & { application_id?: string }, trial: Trial): Promise<void> {
+async function tryOut(key: BoundJwk, trial: Trial): Promise<void> {
   if (key.application_id !== undefined) {
     throw new Error('it is bound to one application, and the service signs for all');
   }

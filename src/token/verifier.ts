@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose';
 import { z } from 'zod';
-import { isUuid, toId, type ApplicationId, type Id, type SessionId } from '../model/ids';
+import {
+  isUuid,
+  normalName,
+  toId,
+  type ApplicationId,
+  type Id,
+  type SessionId,
+} from '../model/ids';
 import { ServiceError } from '../model/problems';
 import { sessionKinds } from '../model/session';
 import type { VerificationKey } from './key-set';
@@ -75,10 +82,10 @@ export class ShareTokenVerifier {
       fromApplicationId: claims.from_application_id,
       forApplicationId: claims.for_application_id,
       linkedSessions: claims.linked_sessions,
-      trace: {
+      fingerprint: {
         digest: createHash('sha256').update(signedPart).digest(),
         keyId: key.kid,
-        id: claims.jti ?? null,
+        id: claims.jti === undefined ? null : normalName(claims.jti),
       },
     };
     const expiredAt = new Date(claims.exp * 1000);

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import path from 'node:path';
 import { expect } from 'chai';
-import type { Database } from '../../src/db/connection';
-import { read } from '../../src/db/query';
+import type { Database } from '../../src/db/database';
+import { read, select } from '../../src/db/query';
 import { createEmptyDatabase, open } from '../support/mysql';
 
 const root = path.join(__dirname, '..', '..');
@@ -55,10 +55,12 @@ describe('the migrations', () => {
     ]);
     // The migration that let them be, and those that came after it.
     for (let done = await newest(); done >= '013'; done = await newest()) await db.migrate.down();
-    const digests = await read<{ token_digest: Buffer }>(
+    const digests = await read(
       db,
-      'SELECT token_digest FROM session_imports ORDER BY source_session_id',
-      [],
+      select<{ token_digest: Buffer }>(
+        'SELECT token_digest FROM session_imports ORDER BY source_session_id',
+        [],
+      ),
     );
     expect(digests.map(({ token_digest: digest }) => digest)).to.deep.equal(
       [10, 11].map((byte) => Buffer.concat([id(byte), Buffer.alloc(16)])),
@@ -71,10 +73,9 @@ describe('the migrations', () => {
   }).timeout(120_000);
 
   async function newest(): Promise<string> {
-    const [row] = await read<{ name: string }>(
+    const [row] = await read(
       db,
-      'SELECT name FROM knex_migrations ORDER BY id DESC LIMIT 1',
-      [],
+      select<{ name: string }>('SELECT name FROM knex_migrations ORDER BY id DESC LIMIT 1', []),
     );
     return row?.name ?? '';
   }
@@ -138,14 +139,16 @@ describe('the migrations', () => {
 
   it('give every relation the key that makes a copy a range read and a range write', async () => {
     await db.migrate.latest();
-    const keys = await read<{ name: string; columns: string }>(
+    const keys = await read(
       db,
-      `SELECT TABLE_NAME AS name, GROUP_CONCAT(COLUMN_NAME ORDER BY SEQ_IN_INDEX) AS columns
+      select<{ name: string; columns: string }>(
+        `SELECT TABLE_NAME AS name, GROUP_CONCAT(COLUMN_NAME ORDER BY SEQ_IN_INDEX) AS columns
        FROM information_schema.STATISTICS
        WHERE TABLE_SCHEMA = DATABASE() AND INDEX_NAME = 'PRIMARY'
          AND TABLE_NAME REGEXP '^(user|business)_' AND TABLE_NAME NOT LIKE '%\\_sessions'
        GROUP BY TABLE_NAME`,
-      [],
+        [],
+      ),
     );
     expect(keys.length).to.equal(27);
     for (const { name, columns } of keys) {
@@ -156,15 +159,20 @@ describe('the migrations', () => {
 
 /** Every table of the schema as the server would create it, less Knex's own. */
 async function schemaOf(db: Database): Promise<string> {
-  const tables = await read<{ name: string }>(
+  const tables = await read(
     db,
-    `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+    select<{ name: string }>(
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME NOT LIKE 'knex\\_%' ORDER BY TABLE_NAME`,
-    [],
+      [],
+    ),
   );
   const statements: string[] = [];
   for (const { name } of tables) {
-    const [row] = await read<{ 'Create Table': string }>(db, 'SHOW CREATE TABLE ??', [name]);
+    const [row] = await read(
+      db,
+      select<{ 'Create Table': string }>('SHOW CREATE TABLE ??', [name]),
+    );
     statements.push(withKeysInOrder(row?.['Create Table'] ?? ''));
   }
   return statements.join(';\n');

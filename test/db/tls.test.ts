@@ -37,7 +37,7 @@ describe('TLS to MySQL', () => {
 
   /** The cipher of a connection, or why there is none. */
   async function connect(url: string, tls: DatabaseTls): Promise<string> {
-    const db = openDatabase({ url, tls, poolSize: 1, lockWaitSeconds: 1, silenceSeconds: 5 });
+    const db = openDatabase({ url, tls, poolSize: 1, lockWaitSeconds: 1, readTimeoutSeconds: 5 });
     try {
       const [rows] = (await db.raw("SHOW STATUS LIKE 'Ssl_cipher'")) as [{ Value: string }[]];
       return rows[0]?.Value ?? '';

@@ -121,7 +121,7 @@ describe('what watches the service', () => {
     const results = [
       'imported',
       'validated',
-      'answered_again',
+      'replayed',
       'CANCELLED',
       'DEADLINE_EXCEEDED',
       ...reasons,

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { toBinary, toId, type SessionId } from '../../src/model/ids';
-import type { Database } from '../../src/db/connection';
+import type { Database } from '../../src/db/database';
 import { sessionOf } from '../support/client';
 import { createSession, createTenant } from '../support/fixtures';
 import { pause } from '../support/helpers';

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { toBinary, toId, type SessionId } from '../../src/model/ids';
-import { carriedColumns, kindSchemas } from '../../src/model/relations';
+import { carriedColumns } from '../../src/store/sessions/copies';
+import { kindSchemas } from '../../src/model/relations';
 import { sessionKinds, type SessionKind } from '../../src/model/session';
 import {
   SessionKind as WireKind,

@@ -152,7 +152,7 @@ describe('requests with ids that meet', () => {
     expect(await value('imports_total', { result: 'imported' })).to.equal(1);
     expect(await value('imports_total')).to.equal(1);
     expect(await value('cloned_rows_total')).to.equal(2);
-    expect(harness.logLines.join()).not.to.include('answered_again');
+    expect(harness.logLines.join()).not.to.include('replayed');
   });
 
   it('are looked up again when the connection is lost', async () => {

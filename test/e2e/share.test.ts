@@ -2,7 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { createApiKey } from '../../src/store/accounts';
-import type { Privilege } from '../../src/rpc/call/callers';
+import type { Privilege } from '../../src/model/privileges';
 import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { SessionKind as WireKind } from '../../src/gen/sessionimport/v1/session_import';
 import {

@@ -1,13 +1,15 @@
 import { expect } from 'chai';
-import type { Database } from '../../src/db/connection';
+import type { Database } from '../../src/db/database';
 import { newId, toBinary } from '../../src/model/ids';
-import { SessionNumbers } from '../../src/import/number-leases';
+import { createRetry } from '../../src/db/retry';
+import { NumberLeases } from '../../src/import/number-leases';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { databaseUrl, open } from '../support/mysql';
 
 describe('session numbers', () => {
   let db: Database;
   let tenant: Tenant;
+  const retry = createRetry(() => undefined);
   before(() => {
     db = open(databaseUrl());
   });
@@ -19,7 +21,7 @@ describe('session numbers', () => {
   it('are given out once, to however many ask at the same time, in several processes', async () => {
     const other = await createTenant(db);
     const { applicationId } = tenant;
-    const processes = [new SessionNumbers(db), new SessionNumbers(db)];
+    const processes = [new NumberLeases(db, retry), new NumberLeases(db, retry)];
     const taken: number[] = [];
     for (let round = 0; round < 5; round++) {
       const answers = await Promise.all(
@@ -40,7 +42,7 @@ describe('session numbers', () => {
   });
 
   it('grow from call to call, also after several were leased at once', async () => {
-    const numbers = new SessionNumbers(db);
+    const numbers = new NumberLeases(db, retry);
     const { applicationId } = tenant;
     await Promise.all(Array.from({ length: 5 }, () => numbers.take([applicationId])));
     let last = 0;
@@ -56,12 +58,15 @@ describe('session numbers', () => {
     await db('session_counters')
       .where({ application_id: toBinary(tenant.applicationId) })
       .delete();
-    const [number] = await new SessionNumbers(db).take([tenant.applicationId]);
+    const [number] = await new NumberLeases(db, retry).take([tenant.applicationId]);
     expect(number).to.equal(4712);
   });
 
   it('that can not be had for one application, are had for the others', async () => {
-    const [missing, number] = await new SessionNumbers(db).take([newId(), tenant.applicationId]);
+    const [missing, number] = await new NumberLeases(db, retry).take([
+      newId(),
+      tenant.applicationId,
+    ]);
     expect(missing).to.be.instanceOf(Error);
     expect(number).to.be.a('number');
   });

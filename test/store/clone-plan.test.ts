@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import type { Database } from '../../src/db/connection';
-import { planClone, SchemaMismatch } from '../../src/store/clone-plan';
+import type { Database } from '../../src/db/database';
+import { planClone, SchemaMismatch } from '../../src/store/relations/clone-plan';
 import { kindSchemas } from '../../src/model/relations';
 import { sessionKinds } from '../../src/model/session';
 import { createSigner } from '../support/fixtures';
@@ -77,8 +77,10 @@ describe('the check of the relations at the start', () => {
   });
 
   it('names a listed relation that does not exist', async () => {
-    const ghost = { name: 'ghosts', table: 'user_ghosts', overrides: {} };
-    const relations = [...kindSchemas.user.relations, ghost];
+    const [first, ...others] = kindSchemas.user.relations;
+    if (!first) throw new Error('there are no relations');
+    const ghost = { ...first, name: 'ghosts', table: 'user_ghosts' };
+    const relations = [first, ...others, ghost];
     const error: unknown = await planClone(db, { ...kindSchemas.user, relations }).catch(
       (e: unknown) => e,
     );

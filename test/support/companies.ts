@@ -1,5 +1,5 @@
 import { toBinary, type SessionId } from '../../src/model/ids';
-import type { Database } from '../../src/db/connection';
+import type { Database } from '../../src/db/database';
 import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
 import { signShareToken } from '../../src/token/signing';
 import { createSession, type Tenant } from './fixtures';

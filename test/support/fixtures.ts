@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { JWK } from 'jose';
 import { createApiKey, createApplication, createWorkflow } from '../../src/store/accounts';
-import { privileges } from '../../src/rpc/call/callers';
-import type { Database } from '../../src/db/connection';
+import { privileges } from '../../src/model/privileges';
+import type { Database } from '../../src/db/database';
 import {
   newId,
   toBinary,
@@ -14,8 +14,8 @@ import {
 } from '../../src/model/ids';
 import { kindSchemas } from '../../src/model/relations';
 import type { SessionKind, SessionStatus } from '../../src/model/session';
-import { newSessionToken } from '../../src/import/planned-import';
-import { leaseBlocks } from '../../src/import/number-leases';
+import { newSessionToken } from '../../src/model/session-token';
+import { leaseBlocks } from '../../src/store/session-numbers';
 import { extendKeySet, writePrivateKey } from '../../src/token/key-files';
 import type { Algorithm } from '../../src/token/share-token';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { createConnection } from 'mysql2/promise';
 import { startMysql, type MysqlServer } from '../../scripts/mysql/server';
-import { openDatabase, type Database } from '../../src/db/connection';
+import { openDatabase } from '../../src/db/connection';
+import type { Database } from '../../src/db/database';
 
 let server: MysqlServer | undefined;
 const created: string[] = [];

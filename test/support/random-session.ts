@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { toBinary, type SessionId } from '../../src/model/ids';
-import type { Database } from '../../src/db/connection';
-import { kindSchemas } from '../../src/model/relations';
+import type { Database } from '../../src/db/database';
+import { kindSchemas, type Below, type Relation } from '../../src/model/relations';
 import type { SessionKind } from '../../src/model/session';
 import { select, type Row } from './rows';
 
@@ -16,20 +16,9 @@ interface Column {
 }
 
 /** Columns that the structure decides, and not chance. */
-const structural = new Set([
-  'session_id',
-  'ordinal',
-  'screening_ordinal',
-  'check_ordinal',
-  'parent_ordinal',
-]);
-
-/** Which relations lie below another, and the column that names the parent's row. */
-const parents: Readonly<Record<string, { readonly table: string; readonly column: string }>> = {
-  user_aml_hits: { table: 'user_aml_screenings', column: 'screening_ordinal' },
-  business_aml_hits: { table: 'business_aml_screenings', column: 'screening_ordinal' },
-  business_key_people: { table: 'business_key_people_checks', column: 'check_ordinal' },
-};
+function structuralColumns({ key, below }: Relation): ReadonlySet<string> {
+  return new Set(['session_id', ...key, ...(below?.tree ? [below.tree.ordinal] : [])]);
+}
 
 /** Random rows for every relation of a kind, by table, ready to be inserted but for the session. */
 export type RandomRelations = Readonly<Record<string, readonly Record<string, unknown>[]>>;
@@ -40,32 +29,36 @@ export type RandomRelations = Readonly<Record<string, readonly Record<string, un
  */
 export async function anyRelations(kind: SessionKind): Promise<fc.Arbitrary<RandomRelations>> {
   const tables: Record<string, fc.Arbitrary<Record<string, unknown>[]>> = {};
-  for (const { table } of kindSchemas[kind].relations) {
-    const columns = await columnsOf(table);
+  for (const relation of kindSchemas[kind].relations) {
+    const { table, below } = relation;
+    const columns = await columnsOf(relation);
     const row = fc.record(
       Object.fromEntries(columns.map((column) => [column.name, anyValue(column)])),
     );
-    const least = table === 'business_key_people' ? 6 : 1;
+    const least = below?.tree ? 6 : 1;
     tables[table] = fc.array(row, { minLength: least, maxLength: least + 4, size: 'max' });
   }
-  return fc.record(tables).map((rows) => placeAll(rows));
+  return fc.record(tables).map((rows) => placeAll(kind, rows));
 }
 
 /** Gives every row its place: ordinals, parents, and the tree of key people. */
-function placeAll(rows: Readonly<Record<string, Record<string, unknown>[]>>): RandomRelations {
-  const placed = Object.entries(rows).map(([table, list]) => {
-    const parent = parents[table];
-    const parentRows = parent ? (rows[parent.table]?.length ?? 1) : 1;
+function placeAll(
+  kind: SessionKind,
+  rows: Readonly<Record<string, Record<string, unknown>[]>>,
+): RandomRelations {
+  const placed = kindSchemas[kind].relations.map(({ table, below }) => {
+    const list = rows[table] ?? [];
+    const parentRows = below ? (rows[`${kind}_${below.relation}`]?.length ?? 1) : 1;
     return [
       table,
       list.map((row, index) => ({
         ...row,
         // A gap before the last row: ordinals need not be dense.
         ordinal: index === list.length - 1 ? index + 3 : index,
-        ...(parent
-          ? { [parent.column]: placeOf(parentOf(table, index, parentRows), parentRows) }
+        ...(below
+          ? { [below.ordinal]: placeOf(parentOf(below, index, parentRows), parentRows) }
           : {}),
-        ...(table === 'business_key_people' ? { parent_ordinal: parentInTree(index) } : {}),
+        ...(below?.tree ? { [below.tree.ordinal]: parentInTree(index) } : {}),
       })),
     ] as const;
   });
@@ -77,9 +70,9 @@ function placeOf(index: number, length: number): number {
   return index === length - 1 ? index + 3 : index;
 }
 
-/** Children take turns with their parents, but the tree of key people stays in one check. */
-function parentOf(table: string, index: number, parentRows: number): number {
-  return table === 'business_key_people' ? 0 : index % parentRows;
+/** Children take turns with their parents, but a tree stays below one. */
+function parentOf({ tree }: Below, index: number, parentRows: number): number {
+  return tree ? 0 : index % parentRows;
 }
 
 /** A chain of four, and then everybody else below somebody in it. */
@@ -88,13 +81,14 @@ function parentInTree(index: number): number | null {
   return index <= 3 ? index - 1 : index % 4;
 }
 
-async function columnsOf(table: string): Promise<Column[]> {
+async function columnsOf(relation: Relation): Promise<Column[]> {
+  const structural = structuralColumns(relation);
   const rows = await select(
     `SELECT COLUMN_NAME AS name, DATA_TYPE AS type, COLUMN_TYPE AS columnType,
        COALESCE(CHARACTER_MAXIMUM_LENGTH, 0) AS length, COALESCE(NUMERIC_PRECISION, 0) AS \`precision\`,
        COALESCE(NUMERIC_SCALE, 0) AS scale, IS_NULLABLE = 'YES' AS nullable
      FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?`,
-    [table],
+    [relation.table],
   );
   return rows
     .map((row: Row) => ({

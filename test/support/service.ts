@@ -1,5 +1,5 @@
 import { readConfig } from '../../src/config';
-import type { Database } from '../../src/db/connection';
+import type { Database } from '../../src/db/database';
 import { SessionImportServer } from '../../src/server';
 import { createLogger, type LogLevel } from '../../src/telemetry/log';
 import type { Clock } from '../../src/token/verifier';

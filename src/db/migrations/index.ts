@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { read } from '../query';
+import { read, select } from '../query';
 import * as createApplications from './001-create-applications';
 import * as createWorkflows from './002-create-workflows';
 import * as createVendorEntities from './003-create-vendor-entities';
@@ -60,11 +60,11 @@ export const migrations: Knex.MigrationSource<NamedMigration> = {
  * the service's database user need not be allowed to.
  */
 export async function pendingMigrations(db: Knex): Promise<string[]> {
-  const known = await read(db, "SHOW TABLES LIKE 'knex_migrations'", []);
+  const known = await read(db, select("SHOW TABLES LIKE 'knex_migrations'", []));
   const done =
     known.length === 0
       ? []
-      : await read<{ name: string }>(db, 'SELECT name FROM knex_migrations', []);
+      : await read(db, select<{ name: string }>('SELECT name FROM knex_migrations', []));
   const names = new Set(done.map(({ name }) => name));
   return all.map(({ file }) => file).filter((name) => !names.has(name));
 }

@@ -1,21 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { z } from 'zod';
-import type { Database } from '../../db/connection';
-import { fromBinary, isUuid, toBinary, toId, type ApplicationId } from '../../model/ids';
-import { read } from '../../db/query';
+import type { ParsingDatabase } from '../../db/database';
+import { isUuid, toId, type ApplicationId } from '../../model/ids';
+import { privileges, type Privilege } from '../../model/privileges';
 import { ServiceError } from '../../model/problems';
 import type { Actor } from '../../model/session';
-
-/** What an API key may allow. */
-export const privileges = [
-  'write:sessions',
-  'write:session-shares',
-  'read:session-shares',
-  'read:sessions',
-  'read:session-imports',
-] as const;
-export type Privilege = (typeof privileges)[number];
+import { applicationExists, findApiKey, hashApiKey } from '../../store/accounts';
 
 /** Whoever makes a call: for which application, and what it may do. */
 export interface Caller {
@@ -34,7 +23,8 @@ export interface Credentials {
   readonly peerNames: () => readonly string[];
 }
 
-interface StoredKey extends Caller {
+/** The owner of an API key, for as long as the key is good. */
+interface KeyOwner extends Caller {
   readonly expiresAt: Date | null;
 }
 
@@ -42,47 +32,27 @@ interface StoredKey extends Caller {
 const cacheLife = 2_000;
 const cachedEntries = 10_000;
 
-/** 256 random bits; the prefix lets secret scanners find a key that was leaked. */
-const apiKeyPrefix = 'sik_';
-const apiKeyBytes = 32;
-
-/** Makes a new API key. It is shown once and never stored. */
-export function newApiKey(): string {
-  return apiKeyPrefix + randomBytes(apiKeyBytes).toString('base64url');
-}
-
-/** What is stored of an API key. It has too much entropy to need a slow hash. */
-export function hashApiKey(apiKey: string): Buffer {
-  return createHash('sha256').update(apiKey, 'utf8').digest();
-}
-
-/** Whether there is an application of an id. */
-export async function applicationExists(db: Database, id: ApplicationId): Promise<boolean> {
-  const found = await read(db, 'SELECT 1 FROM applications WHERE id = ?', [toBinary(id)]);
-  return found.length > 0;
-}
-
 /** Finds out who calls: by API key, or by what a trusted gateway says. */
 export class Callers {
-  /** Keys by their hash in hexadecimal. Concurrent look-ups of one key share one query. */
-  private readonly keys: LRUCache<string, StoredKey>;
+  /** Owners by the hash of their key in hexadecimal. Concurrent look-ups of one key share one query. */
+  private readonly owners: LRUCache<string, KeyOwner>;
   /** Applications that gateways act for, and that exist. */
   private readonly applications: LRUCache<ApplicationId, true>;
 
   /** @param gateways the names in client certificates that may act for any application. */
   constructor(
-    private readonly db: Database,
+    private readonly db: ParsingDatabase,
     private readonly gateways: ReadonlySet<string>,
   ) {
     // A look-up that others have pushed out of the cache goes on for whoever waits for it.
     const options = { max: cachedEntries, ttl: cacheLife, ignoreFetchAbort: true };
-    this.keys = new LRUCache<string, StoredKey>({
+    this.owners = new LRUCache<string, KeyOwner>({
       ...options,
-      fetchMethod: (hash) => this.findKey(Buffer.from(hash, 'hex')),
+      fetchMethod: (hash) => this.findOwner(Buffer.from(hash, 'hex')),
     });
     this.applications = new LRUCache<ApplicationId, true>({
       ...options,
-      fetchMethod: (id) => this.findApplication(id),
+      fetchMethod: async (id) => (await applicationExists(this.db, id)) || undefined,
     });
   }
 
@@ -101,11 +71,11 @@ export class Callers {
   }
 
   private async ownerOf(apiKey: string | undefined): Promise<Caller> {
-    const key = apiKey ? await this.keys.fetch(hashApiKey(apiKey).toString('hex')) : undefined;
-    if (!key || (key.expiresAt !== null && key.expiresAt <= new Date())) {
+    const owner = apiKey ? await this.owners.fetch(hashApiKey(apiKey).toString('hex')) : undefined;
+    if (!owner || (owner.expiresAt !== null && owner.expiresAt <= new Date())) {
       throw new ServiceError({ reason: 'API_KEY_INVALID' });
     }
-    return key;
+    return owner;
   }
 
   private async namedBy(gateway: string, text: string): Promise<Caller> {
@@ -120,31 +90,9 @@ export class Callers {
     };
   }
 
-  private async findKey(hash: Buffer): Promise<StoredKey | undefined> {
-    interface Row {
-      readonly id: Buffer;
-      readonly application_id: Buffer;
-      readonly privileges: unknown;
-      readonly expires_at: Date | null;
-    }
-    const [row] = await read<Row>(
-      this.db,
-      `SELECT id, application_id, privileges, expires_at FROM api_keys
-       WHERE key_hash = ? AND revoked_at IS NULL`,
-      [hash],
-    );
-    return (
-      row && {
-        applicationId: fromBinary(row.application_id),
-        actor: { apiKeyId: fromBinary(row.id), gateway: null },
-        privileges: new Set(z.array(z.string()).parse(row.privileges)),
-        expiresAt: row.expires_at,
-      }
-    );
-  }
-
-  private async findApplication(id: ApplicationId): Promise<true | undefined> {
-    return (await applicationExists(this.db, id)) || undefined;
+  private async findOwner(hash: Buffer): Promise<KeyOwner | undefined> {
+    const key = await findApiKey(this.db, hash);
+    return key && { ...key, actor: { apiKeyId: key.id, gateway: null } };
   }
 }
 

@@ -5,134 +5,180 @@ import {
   type ServerUnaryCall,
   type StatusObject,
 } from '@grpc/grpc-js';
-import type { Credentials } from './callers';
-import { peerNames } from './peer-names';
+import type { Span } from '@opentelemetry/api';
+import { toServiceError } from '../../db/errors';
 import { newId } from '../../model/ids';
-import { CallAbandoned, toServiceError } from '../../model/problems';
-import { markFailed, startCallSpan, traceIdOf, within } from '../../telemetry/spans';
-import type { Context } from '../context';
+import type { Privilege } from '../../model/privileges';
+import { CallAbandoned } from '../../model/problems';
+import { markFailed, runInSpan, startCallSpan, traceIdOf } from '../../telemetry/spans';
+import type { CallContext, Context, LogFields } from '../context';
+import type { Caller, Credentials } from './callers';
+import { Gate } from './gate';
+import { peerNames } from './peer-names';
 import { problemStatus } from './status';
 
-/** What a log line says of a call: ids and figures, and never a secret or a personal datum. */
-type Facts = Record<string, string | number | boolean>;
-
-/** One call, as an RPC sees it. */
-export interface Call<Request> {
-  readonly request: Request;
-  readonly credentials: Credentials;
-  /** Fires when the caller has cancelled, or the deadline has passed. */
-  readonly signal: AbortSignal;
-  /** Adds facts to the call's log line. */
-  readonly note: (facts: Readonly<Facts>) => void;
-}
-
-/** A method of a generated service. */
-interface Method {
-  /** `/sessionimport.v1.SessionImport/ImportSession`, for example. */
-  readonly path: string;
-}
-
-/** How a call ended: `OK`, a reason of the error table, or a code of gRPC if there is none. */
-type Ended = (result: string) => void;
-
-/** Does the work of a call. It may set how it wants to be told of the end, whatever that is. */
-export type Handler<Request, Response> = (
-  call: Call<Request>,
-  onEnd: (ended: Ended) => void,
+/** Does the work of a call whose caller is known, has the privilege, and is within its rate limit. */
+type Handler<Request, Response> = (
+  request: Request,
+  caller: Caller,
+  context: CallContext,
 ) => Promise<Response>;
+
+/** Does the work of a call from its very beginning: it lets the caller through the gate by itself. */
+type Attempt<Request, Response> = (
+  request: Request,
+  gate: Gate,
+  context: CallContext,
+) => Promise<Response>;
+
+/** How a method of the contract is carried out: a row of the table in `services.ts`. */
+export type Method<Request, Response> = { readonly privilege: Privilege } & (
+  | { readonly handler: Handler<Request, Response> }
+  /** Where a call that is not let through matters as well. */
+  | { readonly attempt: Attempt<Request, Response> }
+);
 
 /** The metadata of the answer that names the request, and finds its log line. */
 const requestIdKey = 'x-request-id';
 
 /**
- * Makes a gRPC handler of a plain async function: gives the call an id and a span, turns what it
- * throws into a status with details, and writes one log line.
+ * Makes a gRPC handler of a method: gives each call an id and a span, lets its caller through the gate,
+ * turns what is thrown into a status with details, and writes one log line.
+ *
+ * @param path `/sessionimport.v1.SessionImport/ImportSession`, for example.
  */
 export function unary<Request, Response>(
-  { path }: Method,
-  { log, running }: Context,
-  handle: Handler<Request, Response>,
+  path: string,
+  method: Method<Request, Response>,
+  context: Context,
 ): handleUnaryCall<Request, Response> {
-  const [, service = '', method = ''] = path.split('/');
   return (call, callback) => {
-    const startedAt = performance.now();
-    const requestId = newId();
-    const span = startCallSpan(service, method, call.metadata);
-    const facts: Facts = { method, request_id: requestId };
-    const traceId = traceIdOf(span);
-    if (traceId !== undefined) facts['trace_id'] = traceId;
-    let ended: Ended | undefined;
-
-    const finish = (code: status, extra: { readonly reason?: string; readonly err?: unknown }) => {
-      answered = true;
-      const result = extra.reason ?? status[code];
-      const line = {
-        ...facts,
-        code: status[code],
-        ...extra,
-        ms: tenths(performance.now() - startedAt),
-      };
-      if (code === status.INTERNAL) log.error(line, 'call failed');
-      else log.info(line, 'call');
-      span.setAttribute('rpc.grpc.status_code', code);
-      if (code === status.INTERNAL || code === status.UNAVAILABLE) markFailed(span, result);
-      span.end();
-      ended?.(result);
-    };
-
-    const controller = new AbortController();
-    let answered = false;
-    // Every call ends with this event, also the one that was answered.
-    call.on('cancelled', () => {
-      if (!answered) controller.abort();
-    });
-    const asked: Call<Request> = {
-      request: call.request,
-      credentials: credentialsOf(call),
-      signal: controller.signal,
-      note: (more) => Object.assign(facts, more),
-    };
-    const onEnd = (end: Ended): void => {
-      ended = end;
-    };
-    const work = within(span, () => handle(asked, onEnd)).then(
+    const running = new RunningCall(path, call, context);
+    const gate = new Gate(running.context, credentialsOf(call), method.privilege);
+    const work = runInSpan(running.span, () => perform(method, call.request, gate, running)).then(
       (response) => {
-        finish(status.OK, {});
-        call.sendMetadata(withRequestId(new Metadata(), requestId));
+        running.end(status.OK);
+        call.sendMetadata(running.identified(new Metadata()));
         callback(null, response);
       },
       (error: unknown) => {
-        if (error instanceof CallAbandoned) {
-          const abandoned = abandonedStatus(call);
-          finish(abandoned.code, {});
-          callback({ ...abandoned, metadata: withRequestId(new Metadata(), requestId) });
-          return;
-        }
-        const { problem, cause } = toServiceError(error);
-        const answer = problemStatus(problem, requestId);
-        finish(answer.code, {
-          reason: problem.reason,
-          ...(cause === undefined ? {} : { err: cause }),
-        });
-        callback({ ...answer, metadata: withRequestId(answer.metadata, requestId) });
+        callback(running.fail(error));
       },
     );
-    running.add(work);
+    context.running.add(work);
   };
+}
+
+async function perform<Request, Response>(
+  method: Method<Request, Response>,
+  request: Request,
+  gate: Gate,
+  { context }: RunningCall,
+): Promise<Response> {
+  if ('attempt' in method) return method.attempt(request, gate, context);
+  const caller = await gate.identify();
+  gate.admit(caller);
+  return method.handler(request, caller, context);
+}
+
+/** One call, from its arrival to its log line. */
+class RunningCall {
+  readonly span: Span;
+  readonly context: CallContext;
+  private readonly requestId = newId();
+  private readonly startedAt = performance.now();
+  private readonly controller = new AbortController();
+  private fields: LogFields;
+  private ended = false;
+
+  constructor(
+    path: string,
+    private readonly call: ServerUnaryCall<unknown, unknown>,
+    context: Context,
+  ) {
+    const [, service = '', method = ''] = path.split('/');
+    this.span = startCallSpan(service, method, call.metadata);
+    const traceId = traceIdOf(this.span);
+    this.fields = {
+      method,
+      request_id: this.requestId,
+      ...(traceId === undefined ? {} : { trace_id: traceId }),
+    };
+    // Every call ends with this event, also the one that was answered.
+    call.on('cancelled', () => {
+      if (!this.ended) this.controller.abort();
+    });
+    this.context = {
+      ...context,
+      signal: this.controller.signal,
+      annotate: (fields) => {
+        this.fields = { ...this.fields, ...fields };
+      },
+      resultOf: (error) => this.resultOf(error),
+    };
+  }
+
+  /**
+   * Ends the call: with its log line, and its span.
+   *
+   * @param reason of the error table; undefined: there is none.
+   * @param cause what was wrong inside the service, if anything was.
+   */
+  end(code: status, reason?: string, cause?: unknown): void {
+    this.ended = true;
+    const line = {
+      ...this.fields,
+      code: status[code],
+      ...(reason === undefined ? {} : { reason }),
+      ...(cause === undefined ? {} : { err: cause }),
+      ms: tenths(performance.now() - this.startedAt),
+    };
+    if (code === status.INTERNAL) this.context.log.error(line, 'call failed');
+    else this.context.log.info(line, 'call');
+    this.span.setAttribute('rpc.grpc.status_code', code);
+    if (code === status.INTERNAL || code === status.UNAVAILABLE) {
+      markFailed(this.span, reason ?? status[code]);
+    }
+    this.span.end();
+  }
+
+  /** Ends the call with what its work has thrown. @returns what the caller is told. */
+  fail(error: unknown): Pick<StatusObject, 'code' | 'details' | 'metadata'> {
+    if (error instanceof CallAbandoned) {
+      const code = this.abandonedCode();
+      this.end(code);
+      const details = 'The call ended before its work began. Nothing was written.';
+      return { code, details, metadata: this.identified(new Metadata()) };
+    }
+    const { problem, cause } = toServiceError(error);
+    const answer = problemStatus(problem, this.requestId);
+    this.end(answer.code, problem.reason, cause);
+    return { ...answer, metadata: this.identified(answer.metadata) };
+  }
+
+  /**
+   * The id goes with the answer: in the header of a good one, in the trailer of a failure. A header
+   * that is sent earlier commits the call, and no client's retry policy would apply any more (gRFC A6).
+   */
+  identified(metadata: Metadata): Metadata {
+    metadata.set(requestIdKey, this.requestId);
+    return metadata;
+  }
+
+  private resultOf(error: unknown): string {
+    if (error instanceof CallAbandoned) return status[this.abandonedCode()];
+    return toServiceError(error).problem.reason;
+  }
+
+  private abandonedCode(): status {
+    const late = Number(this.call.getDeadline()) <= Date.now();
+    return late ? status.DEADLINE_EXCEEDED : status.CANCELLED;
+  }
 }
 
 /** Milliseconds to one digit: more would say nothing. */
 export function tenths(milliseconds: number): number {
   return Math.round(milliseconds * 10) / 10;
-}
-
-/**
- * The id goes with the answer: in the header of a good one, in the trailer of a failure. A header
- * that is sent earlier commits the call, and no client's retry policy would apply any more (gRFC A6).
- */
-function withRequestId(metadata: Metadata, requestId: string): Metadata {
-  metadata.set(requestIdKey, requestId);
-  return metadata;
 }
 
 function credentialsOf(call: ServerUnaryCall<unknown, unknown>): Credentials {
@@ -149,14 +195,4 @@ function onlyValue(metadata: Metadata, key: string): string | undefined {
   if (values.length === 0) return undefined;
   const [value] = values;
   return values.length === 1 && typeof value === 'string' ? value : '';
-}
-
-function abandonedStatus(
-  call: ServerUnaryCall<unknown, unknown>,
-): Pick<StatusObject, 'code' | 'details'> {
-  const late = Number(call.getDeadline()) <= Date.now();
-  return {
-    code: late ? status.DEADLINE_EXCEEDED : status.CANCELLED,
-    details: 'The call ended before its import began. Nothing was written.',
-  };
 }

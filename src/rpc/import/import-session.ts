@@ -1,132 +1,162 @@
-import type { handleUnaryCall } from '@grpc/grpc-js';
-import type { Caller } from '../call/callers';
-import { ServiceError } from '../../model/problems';
+import { toServiceError } from '../../db/errors';
+import type { ImportResult } from '../../import/request';
+import { isRefusal } from '../../import/refusal-recorder';
 import {
   ImportSessionResponse,
-  SessionImportService,
   type ImportSessionRequest,
 } from '../../gen/sessionimport/v1/session_import';
-import type { ImportEnding } from '../../import/observer';
-import type { ImportedSession, KeptAnswer } from '../../model/session';
+import { ServiceError } from '../../model/problems';
+import type { ImportedSession } from '../../model/session';
 import { inSpan } from '../../telemetry/spans';
-import type { VerifiedShareToken } from '../../token/share-token';
-import { admit, identify } from '../call/authorize';
-import type { Context } from '../context';
-import { parseImportSessionRequest } from './request';
+import {
+  ExpiredShareToken,
+  type GenuineShareToken,
+  type VerifiedShareToken,
+} from '../../token/share-token';
+import type { Caller } from '../call/callers';
+import type { Gate } from '../call/gate';
+import { tenths } from '../call/unary';
+import type { CallContext } from '../context';
+import { parseImportSessionRequest, type ParsedImportSessionRequest } from './request';
 import { importSessionResponse, validatedResponse } from './response';
-import { recordingRefusals, type AttemptHandler } from './attempt';
-import { tenths, unary, type Call } from '../call/unary';
-
-/** What is known of a call when it ends; a good one ends as `result` says. */
-type Known = { -readonly [Fact in keyof ImportEnding]: ImportEnding[Fact] };
 
 /** Clones the session behind a share token into the caller's application. */
-export function importSession(
-  context: Context,
-): handleUnaryCall<ImportSessionRequest, ImportSessionResponse> {
-  const handle: AttemptHandler<ImportSessionResponse> = async (call, onEnd, attempt) => {
-    const known: Known = {
-      kind: undefined,
-      trusted: undefined,
-      result: 'imported',
-      clonedRows: [],
-      linkedRows: [],
-    };
-    onEnd((ended) => {
-      const result = ended === 'OK' ? known.result : ended;
-      context.observer.callEnded({ ...known, result });
-    });
+export async function importSession(
+  request: ImportSessionRequest,
+  gate: Gate,
+  context: CallContext,
+): Promise<ImportSessionResponse> {
+  return new ImportAttempt(request, context).carryOut(gate);
+}
 
-    const caller = await identify(call, context);
-    attempt.caller = caller;
-    admit(caller, context, 'write:sessions');
+/** An attempt to import, and what is known of it so far. */
+class ImportAttempt {
+  private caller: Caller | undefined;
+  private token: GenuineShareToken | undefined;
+  private trusted: boolean | undefined;
+  private imported: ImportedSession | undefined;
+  private result = '';
 
-    const request = parseImportSessionRequest(call.request);
-    const { identity, validateOnly } = request;
-    known.trusted = request.trustReview;
-    const earlier = identity && (await context.keptAnswers.find(caller.applicationId, identity));
-    if (earlier) return answerAgain(call, known, earlier);
+  constructor(
+    private readonly request: ImportSessionRequest,
+    private readonly context: CallContext,
+  ) {}
+
+  /** Answers, or has it on record that the attempt was refused; and tells whoever watches. */
+  async carryOut(gate: Gate): Promise<ImportSessionResponse> {
+    try {
+      this.caller = await gate.identify();
+      gate.admit(this.caller);
+      const result = await this.import(this.caller);
+      this.result = result.type;
+      return this.answer(result);
+    } catch (error) {
+      this.result = this.context.resultOf(error);
+      await this.recordRefusal(error);
+      throw error;
+    } finally {
+      this.context.observer.callEnded({
+        kind: this.token?.kind,
+        trusted: this.trusted,
+        result: this.result,
+        clonedRows: this.imported?.clonedRows ?? [],
+        linkedRows: this.imported?.linkedSessions.flatMap(({ clonedRows }) => clonedRows) ?? [],
+      });
+    }
+  }
+
+  /** Checks the request and its token, in the order of `ErrorReason`, and waits for the import. */
+  private async import(caller: Caller): Promise<ImportResult> {
+    const { storedAnswers, shareTokens, imports, signal, annotate } = this.context;
+    const request = parseImportSessionRequest(this.request);
+    const { idempotencyKey } = request;
+    this.trusted = request.trustReview;
+    if (idempotencyKey) {
+      annotate({ idempotency_key: idempotencyKey.id });
+      const answer = await storedAnswers.find(caller.applicationId, idempotencyKey);
+      if (answer) return { type: 'replayed', answer };
+    }
 
     const token = await inSpan('verify the share token', () =>
-      context.shareTokens.verify(request.shareToken),
+      shareTokens.verify(request.shareToken),
     );
-    attempt.token = token;
-    known.kind = token.kind;
-    call.note({
+    this.token = token;
+    annotate({
       session_kind: token.kind,
       shared_from_session: token.sessionId,
       shared_from_application: token.fromApplicationId,
     });
     requireSharedWith(caller, token);
-    const linkedWorkflowId = token.kind === 'business' ? request.linkedWorkflowId : null;
-    if (linkedWorkflowId !== null) requireLinkedSessions(token);
+    const linkedWorkflowId = linkedWorkflowOf(request, token);
 
-    const respond = (session: ImportedSession): ImportSessionResponse =>
-      importSessionResponse(session, context.sessionBaseUrl);
-    const answer = await context.imports.submit(
+    return imports.submit(
       {
         kind: token.kind,
         applicationId: caller.applicationId,
         actor: caller.actor,
         sourceApplicationId: token.fromApplicationId,
         sourceSessionId: token.sessionId,
-        grounds: { token: token.trace, linkedTo: null },
+        grounds: { token: token.fingerprint, linkedTo: null },
         workflowId: request.workflowId,
         linkedWorkflowId,
         vendorData: request.vendorData,
         trustReview: request.trustReview,
-        remembered: identity && { ...identity, encode: (session) => encode(respond(session)) },
-        validateOnly,
+        idempotency: idempotencyKey && {
+          ...idempotencyKey,
+          encode: (session) => encode(this.responseOf(session)),
+        },
+        validateOnly: request.validateOnly,
       },
       {
-        signal: call.signal,
+        signal,
         begun: ({ calls, waitedMs }) => {
-          call.note({ group_size: calls, queue_ms: tenths(waitedMs) });
+          annotate({ group_size: calls, queue_ms: tenths(waitedMs) });
         },
       },
     );
-    if ('answer' in answer) return answerAgain(call, known, answer);
-    if (validateOnly) {
-      known.result = 'validated';
-      call.note({ validated: true });
-      return validatedResponse(answer, context.sessionBaseUrl);
-    }
-    const response = respond(answer);
-    noteCopies(call, response);
-    countRows(known, response);
-    return response;
-  };
-  return unary(SessionImportService.importSession, context, recordingRefusals(context, handle));
-}
-
-/** Gives the answer that the same request got before: in another call, or in a try whose answer was lost. */
-function answerAgain(
-  call: Call<ImportSessionRequest>,
-  known: Known,
-  { answer, own }: KeptAnswer,
-): ImportSessionResponse {
-  const response = ImportSessionResponse.decode(answer);
-  noteCopies(call, response);
-  if (own) {
-    countRows(known, response);
-  } else {
-    known.result = 'answered_again';
-    call.note({ answered_again: true });
   }
-  return response;
-}
 
-function noteCopies(
-  call: Call<ImportSessionRequest>,
-  { session, linkedSessions }: ImportSessionResponse,
-): void {
-  call.note({ session_id: session?.sessionId ?? '' });
-  if (linkedSessions.length > 0) call.note({ linked_sessions: linkedSessions.length });
-}
+  private answer(result: ImportResult): ImportSessionResponse {
+    switch (result.type) {
+      case 'imported': {
+        this.imported = result.session;
+        const response = this.responseOf(result.session);
+        this.annotateCopies(response);
+        return response;
+      }
+      case 'validated':
+        this.context.annotate({ validated: true });
+        return validatedResponse(result.session, this.context.sessionBaseUrl);
+      case 'replayed': {
+        const response = ImportSessionResponse.decode(result.answer);
+        this.annotateCopies(response);
+        this.context.annotate({ replayed: true });
+        return response;
+      }
+    }
+  }
 
-function countRows(known: Known, { clonedRelations, linkedSessions }: ImportSessionResponse): void {
-  known.clonedRows = clonedRelations;
-  known.linkedRows = linkedSessions.flatMap((linked) => linked.clonedRelations);
+  private responseOf(session: ImportedSession): ImportSessionResponse {
+    return importSessionResponse(session, this.context.sessionBaseUrl);
+  }
+
+  private annotateCopies({ session, linkedSessions }: ImportSessionResponse): void {
+    this.context.annotate({
+      session_id: session?.sessionId ?? '',
+      ...(linkedSessions.length > 0 ? { linked_sessions: linkedSessions.length } : {}),
+    });
+  }
+
+  /**
+   * Sees to it that a refused import is on record before its caller is told: unless nobody knows who
+   * called, or the call was to write nothing. The request need not have been well-formed.
+   */
+  private async recordRefusal(error: unknown): Promise<void> {
+    const { reason } = toServiceError(error).problem;
+    if (!this.caller || this.request.validateOnly || !isRefusal(reason)) return;
+    const token = error instanceof ExpiredShareToken ? error.token : this.token;
+    await this.context.refusals.record({ ...this.caller, reason, token });
+  }
 }
 
 function encode(response: ImportSessionResponse): Buffer {
@@ -139,9 +169,15 @@ function requireSharedWith({ applicationId }: Caller, token: VerifiedShareToken)
   }
 }
 
-/** The sessions behind key people hold far more about them than the company's own: nothing is implied. */
-function requireLinkedSessions({ linkedSessions, sessionId }: VerifiedShareToken): void {
-  if (!linkedSessions) {
-    throw new ServiceError({ reason: 'LINKED_SESSIONS_NOT_SHARED', sourceSessionId: sessionId });
-  }
+/**
+ * The workflow for the sessions of key people; null: they stay behind. These sessions hold far more about
+ * people than the company's own, so nothing is implied.
+ */
+function linkedWorkflowOf(
+  { linkedWorkflowId }: ParsedImportSessionRequest,
+  { kind, linkedSessions, sessionId }: VerifiedShareToken,
+): ParsedImportSessionRequest['linkedWorkflowId'] {
+  if (kind !== 'business' || linkedWorkflowId === null) return null;
+  if (linkedSessions) return linkedWorkflowId;
+  throw new ServiceError({ reason: 'LINKED_SESSIONS_NOT_SHARED', sourceSessionId: sessionId });
 }

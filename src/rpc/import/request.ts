@@ -2,17 +2,17 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { RequestId, WorkflowId } from '../../model/ids';
 import { ImportSessionRequest } from '../../gen/sessionimport/v1/session_import';
-import type { RequestIdentity } from '../../import/idempotency';
+import type { IdempotencyKey } from '../../import/request';
 import { checkRequest, optionalId, requiredId, text, vendorData } from '../call/request';
 
 /** A request whose fields are known to be well-formed. */
-interface ParsedImportSessionRequest {
+export interface ParsedImportSessionRequest {
   readonly shareToken: string;
   readonly trustReview: boolean;
   readonly workflowId: WorkflowId;
   readonly vendorData: string | null;
-  /** What makes the request known again; null: it has no id. */
-  readonly identity: RequestIdentity | null;
+  /** What the request is known by when it comes again; null: it has no id. */
+  readonly idempotencyKey: IdempotencyKey | null;
   readonly validateOnly: boolean;
   /** Where the sessions of key people are filed; null: they stay behind. */
   readonly linkedWorkflowId: WorkflowId | null;
@@ -59,7 +59,7 @@ export function parseImportSessionRequest(
     trustReview: request.trustReview,
     workflowId: fields.workflow_id,
     vendorData: fields.vendor_data ?? null,
-    identity:
+    idempotencyKey:
       fields.request_id === undefined ? null : { id: fields.request_id, digest: digestOf(request) },
     validateOnly: request.validateOnly ?? false,
     linkedWorkflowId: fields.linked_workflow_id ?? null,

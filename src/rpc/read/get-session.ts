@@ -1,22 +1,21 @@
-import type { handleUnaryCall } from '@grpc/grpc-js';
 import { z } from 'zod';
+import type { Cursor } from '../../db/cursor';
+import type {
+  GetSessionRequest,
+  GetSessionResponse,
+} from '../../gen/sessionimport/v1/session_read';
 import type { SessionId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
-import {
-  SessionReadService,
-  type GetSessionRequest,
-  type GetSessionResponse,
-} from '../../gen/sessionimport/v1/session_read';
-import { childRelations, type Row, type RowKey } from '../../store/relations';
-import type { SessionReading } from '../../store/sessions';
-import { authorize } from '../call/authorize';
-import type { Context } from '../context';
-import { onDatabase } from '../on-database';
-import { pageSizeOf } from '../call/paging';
+import type { Relation } from '../../model/relations';
+import type { Row, SessionReading } from '../../store/relations/read';
+import type { Caller } from '../call/callers';
+import { pageSizeOf } from '../call/page-tokens';
 import { checkRequest, requiredId } from '../call/request';
-import { rowPages } from './row-pages';
-import { unary } from '../call/unary';
-import { cut, endOf, nest, wireRelations } from './wire-relations';
+import type { CallContext } from '../context';
+import { cut, endOf } from './cut';
+import { nest } from './nest';
+import { rowPageTokens } from './row-page-tokens';
+import { wireRelations } from './wire-relations';
 import { wireDetails } from './wire-session';
 
 const schema = z.object({ session_id: requiredId<SessionId>() });
@@ -25,52 +24,52 @@ const schema = z.object({ session_id: requiredId<SessionId>() });
 const bytesOfRelation = 128 * 1024;
 
 /** Shows a session of the caller's application, with all that belongs to it. */
-export function getSession(
-  context: Context,
-): handleUnaryCall<GetSessionRequest, GetSessionResponse> {
-  return unary(SessionReadService.getSession, context, async (call) => {
-    const { applicationId } = await authorize(call, context, 'read:sessions');
-    const { session_id: sessionId } = checkRequest(schema, { session_id: call.request.sessionId });
-    const limit = pageSizeOf(call.request.relationPageSize, 'relation_page_size');
-    const reading = await onDatabase(context, (db) =>
-      context.sessions.readSession(db, applicationId, sessionId, {
-        limit: limit + 1,
-        bytes: bytesOfRelation,
-      }),
-    );
-    if (!reading) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
+export async function getSession(
+  request: GetSessionRequest,
+  { applicationId }: Caller,
+  { onDatabase, sessions, sessionBaseUrl, annotate }: CallContext,
+): Promise<GetSessionResponse> {
+  const { session_id: sessionId } = checkRequest(schema, { session_id: request.sessionId });
+  const limit = pageSizeOf(request.relationPageSize, 'relation_page_size');
+  const reading = await onDatabase((db) =>
+    sessions.readSession(db, applicationId, sessionId, {
+      limit: limit + 1,
+      bytes: bytesOfRelation,
+    }),
+  );
+  if (!reading) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
 
-    const { session } = reading;
-    call.note({ session_kind: session.kind, session_id: sessionId });
-    const { shown, ends } = cutAll(reading, limit);
-    return {
-      session: wireDetails(session, context.sessionBaseUrl),
-      relations: wireRelations(session.kind, nest(shown)),
-      more: [...ends].map(([relation, end]) => ({
-        relation,
-        pageToken: rowPages(applicationId, sessionId, relation).tokenAfter(end),
-      })),
-    };
-  });
+  const { session } = reading;
+  annotate({ session_kind: session.kind, session_id: sessionId });
+  const { shown, ends } = cutAll(reading, limit);
+  return {
+    session: wireDetails(session, sessionBaseUrl),
+    relations: wireRelations(session.kind, nest(shown)),
+    more: [...ends].map(([relation, end]) => ({
+      relation: relation.name,
+      pageToken: rowPageTokens(applicationId, sessionId, relation).after(end),
+    })),
+  };
 }
 
 /** What is shown of each relation, and where that ends if not with its last row. */
 interface Cut {
-  readonly shown: ReadonlyMap<string, readonly Row[]>;
-  readonly ends: ReadonlyMap<string, RowKey>;
+  readonly shown: ReadonlyMap<Relation, readonly Row[]>;
+  readonly ends: ReadonlyMap<Relation, Cursor>;
 }
 
 function cutAll({ session, rows }: SessionReading, limit: number): Cut {
   const room = { rows: limit, bytes: bytesOfRelation, always: false };
-  const shown = new Map<string, readonly Row[]>();
-  const ends = new Map<string, RowKey>();
+  const shown = new Map<Relation, readonly Row[]>();
+  const ends = new Map<Relation, Cursor>();
   for (const [relation, found] of rows) {
+    const { below } = relation;
     let page = cut(session.kind, relation, found, room);
-    const child = childRelations.get(relation);
-    if (child) {
+    if (below) {
       // A child is shown in its parent, so not before that is.
-      const parents = new Set(shown.get(child.parent)?.map((row) => row['ordinal']));
-      const missing = page.shown.findIndex((row) => !parents.has(row[child.parentOrdinal]));
+      const [, parentRows = []] = [...shown].find(([{ name }]) => name === below.relation) ?? [];
+      const parents = new Set(parentRows.map((row) => row['ordinal']));
+      const missing = page.shown.findIndex((row) => !parents.has(row[below.ordinal]));
       if (missing >= 0) {
         const placed = page.shown.slice(0, missing);
         page = { shown: placed, end: endOf(relation, placed) };

@@ -1,68 +1,70 @@
-import type { handleUnaryCall } from '@grpc/grpc-js';
 import { z } from 'zod';
+import type {
+  ListSessionRowsRequest,
+  ListSessionRowsResponse,
+} from '../../gen/sessionimport/v1/session_read';
 import type { SessionId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
-import {
-  SessionReadService,
-  type ListSessionRowsRequest,
-  type ListSessionRowsResponse,
-} from '../../gen/sessionimport/v1/session_read';
-import { sessionKinds } from '../../model/session';
-import { relationsOf } from '../../store/relations';
-import { authorize } from '../call/authorize';
-import type { Context } from '../context';
-import { onDatabase } from '../on-database';
+import { kindSchemas, type Relation } from '../../model/relations';
+import type { Caller } from '../call/callers';
 import { checkRequest, invalidField, requiredId, text } from '../call/request';
-import { rowPages } from './row-pages';
-import { unary } from '../call/unary';
-import { cut, wireRelations } from './wire-relations';
+import type { CallContext } from '../context';
+import { cut } from './cut';
+import { rowPageTokens } from './row-page-tokens';
+import { wireRelations } from './wire-relations';
 
-const relations = new Set(sessionKinds.flatMap(relationsOf).map(({ name }) => name));
+/** Every relation by its name: where the kinds share a name, they order its rows alike. */
+const relations: ReadonlyMap<string, Relation> = new Map(
+  Object.values(kindSchemas).flatMap((schema) =>
+    schema.relations.map((relation) => [relation.name, relation] as const),
+  ),
+);
 
-const schema = z.object({
-  session_id: requiredId<SessionId>(),
-  relation: text
-    .min(1, 'is required')
-    .refine((name) => relations.has(name), `must be one of ${[...relations].join(', ')}`),
+const relation = text.min(1, 'is required').transform((name, check): Relation => {
+  const found = relations.get(name);
+  if (found) return found;
+  check.addIssue(`must be one of ${[...relations.keys()].join(', ')}`);
+  return z.NEVER;
 });
+
+const schema = z.object({ session_id: requiredId<SessionId>(), relation });
 
 /** How large a page is at most, in bytes, unless a single row is larger. */
 const bytesOfPage = 2 * 1024 * 1024;
 
 /** Lists the rows of one relation of a session of the caller's application. */
-export function listSessionRows(
-  context: Context,
-): handleUnaryCall<ListSessionRowsRequest, ListSessionRowsResponse> {
-  return unary(SessionReadService.listSessionRows, context, async (call) => {
-    const { applicationId } = await authorize(call, context, 'read:sessions');
-    const { session_id: sessionId, relation } = checkRequest(schema, {
-      session_id: call.request.sessionId,
-      relation: call.request.relation,
-    });
-    const pages = rowPages(applicationId, sessionId, relation);
-    const { size, after } = pages.read(call.request);
-    const reading = await onDatabase(context, (db) =>
-      context.sessions.readRows(db, applicationId, sessionId, relation, {
-        after,
-        limit: size + 1,
-        bytes: bytesOfPage,
-      }),
-    );
-    if (!reading) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
-    const { kind, rows } = reading;
-    if (!rows) {
-      const names = relationsOf(kind).map(({ name }) => name);
-      throw invalidField('relation', `must be one of a ${kind} session: ${names.join(', ')}`);
-    }
-    const { shown, end } = cut(kind, relation, rows, {
-      rows: size,
-      bytes: bytesOfPage,
-      always: true,
-    });
-    call.note({ session_kind: kind, session_id: sessionId, listed: shown.length });
-    return {
-      relations: wireRelations(kind, { [relation]: shown }),
-      nextPageToken: pages.tokenAfter(end),
-    };
+export async function listSessionRows(
+  request: ListSessionRowsRequest,
+  { applicationId }: Caller,
+  { onDatabase, sessions, annotate }: CallContext,
+): Promise<ListSessionRowsResponse> {
+  const { session_id: sessionId, relation: wanted } = checkRequest(schema, {
+    session_id: request.sessionId,
+    relation: request.relation,
   });
+  const tokens = rowPageTokens(applicationId, sessionId, wanted);
+  const { size, after } = tokens.read(request);
+  const reading = await onDatabase((db) =>
+    sessions.readRows(db, applicationId, sessionId, wanted.name, {
+      after,
+      limit: size + 1,
+      bytes: bytesOfPage,
+    }),
+  );
+  if (!reading) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
+  const { kind, found } = reading;
+  if (!found) {
+    const names = kindSchemas[kind].relations.map(({ name }) => name);
+    throw invalidField('relation', `must be one of a ${kind} session: ${names.join(', ')}`);
+  }
+  const { shown, end } = cut(kind, found.relation, found.rows, {
+    rows: size,
+    bytes: bytesOfPage,
+    always: true,
+  });
+  annotate({ session_kind: kind, session_id: sessionId, listed: shown.length });
+  return {
+    relations: wireRelations(kind, { [found.relation.name]: shown }),
+    nextPageToken: tokens.after(end),
+  };
 }

@@ -1,23 +1,15 @@
-import type { handleUnaryCall } from '@grpc/grpc-js';
 import { z } from 'zod';
-import { isUuid, toId, type ApplicationId, type SessionId } from '../../model/ids';
-import {
-  SessionReadService,
-  type ListSessionsRequest,
-  type ListSessionsResponse,
+import type {
+  ListSessionsRequest,
+  ListSessionsResponse,
 } from '../../gen/sessionimport/v1/session_read';
+import type { ApplicationId, SessionId } from '../../model/ids';
 import { sessionKinds, type SessionStatus } from '../../model/session';
-import {
-  listSessions as list,
-  type SessionFilter,
-  type SessionPlace,
-} from '../../store/session-lists';
-import { authorize } from '../call/authorize';
-import type { Context } from '../context';
-import { onDatabase } from '../on-database';
-import { Pages } from '../call/paging';
+import { listSessions as list, sessionKeyset, type SessionFilter } from '../../store/sessions/list';
+import type { Caller } from '../call/callers';
+import { PageTokens } from '../call/page-tokens';
 import { checkRequest, knownValue, moment, optionalId, vendorData } from '../call/request';
-import { unary } from '../call/unary';
+import type { CallContext } from '../context';
 import { wantedKind, wantedKinds, wireStatuses } from '../wire';
 import { wireSummary } from './wire-session';
 
@@ -31,30 +23,18 @@ const schema = z.object({
   created_until: moment.optional(),
 });
 
-/** A page ends with a session: when it was made, and its id. */
-const cursor: z.ZodType<SessionPlace> = z.tuple([
-  z.iso.datetime({ precision: 6, local: true }),
-  z
-    .string()
-    .refine(isUuid)
-    .transform((id) => toId<SessionId>(id)),
-]);
-
 /** Lists sessions of the caller's application, newest first. */
-export function listSessions(
-  context: Context,
-): handleUnaryCall<ListSessionsRequest, ListSessionsResponse> {
-  return unary(SessionReadService.listSessions, context, async (call) => {
-    const { applicationId } = await authorize(call, context, 'read:sessions');
-    const filter = parseFilter(call.request);
-    const pages = new Pages(['ListSessions', applicationId, filter], cursor);
-    const page = pages.read(call.request);
-    const { sessions, end } = await onDatabase(context, (db) =>
-      list(db, applicationId, filter, page),
-    );
-    call.note({ listed: sessions.length });
-    return { sessions: sessions.map(wireSummary), nextPageToken: pages.tokenAfter(end) };
-  });
+export async function listSessions(
+  request: ListSessionsRequest,
+  { applicationId }: Caller,
+  { onDatabase, annotate }: CallContext,
+): Promise<ListSessionsResponse> {
+  const filter = parseFilter(request);
+  const tokens = new PageTokens(['ListSessions', applicationId, filter], sessionKeyset);
+  const page = tokens.read(request);
+  const { items, end } = await onDatabase((db) => list(db, applicationId, filter, page));
+  annotate({ listed: items.length });
+  return { sessions: items.map(wireSummary), nextPageToken: tokens.after(end) };
 }
 
 function parseFilter(request: ListSessionsRequest): SessionFilter {

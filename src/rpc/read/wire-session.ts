@@ -1,6 +1,6 @@
 import type { Session } from '../../gen/sessionimport/v1/session_import';
 import type { SessionDetails as WireDetails } from '../../gen/sessionimport/v1/session_read';
-import type { SessionDetails, SessionSummary } from '../../store/sessions';
+import type { SessionDetails, SessionSummary } from '../../store/sessions/find';
 import { wireKinds, wireStatuses } from '../wire';
 
 /** A session as a list shows it: its URL holds a secret, and is left out. */

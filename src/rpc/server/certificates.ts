@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { experimental, type ServerCredentials } from '@grpc/grpc-js';
 import type { TlsConfig } from '../../config';
+import { LastGood } from '../../files/last-good';
 import { certificatesIn } from '../../files/pem';
 import type { Logger } from '../../telemetry/log';
-import { Reminder } from '../../telemetry/log-throttle';
 
 type IdentityListener = experimental.IdentityCertificateUpdateListener;
 type CaListener = experimental.CaCertificateUpdateListener;
@@ -37,18 +37,32 @@ interface Certificates extends Contents {
  * just being replaced, change nothing: the last good ones stay.
  */
 export class CertificateFiles implements experimental.CertificateProvider {
-  private readonly timer: NodeJS.Timeout;
+  private readonly contents: LastGood<Certificates>;
   private readonly identityListeners = new Set<IdentityListener>();
   private readonly caListeners = new Set<CaListener>();
-  private readonly reminder = new Reminder();
   private toldAt = performance.now();
 
   private constructor(
     private readonly files: TlsConfig,
-    private readonly log: Logger,
-    private current: Certificates,
+    log: Logger,
+    first: Certificates,
   ) {
-    this.timer = setInterval(() => void this.refresh(), interval).unref();
+    this.contents = new LastGood(
+      first,
+      {
+        load: async (current) => {
+          const found = await read(files);
+          return same(found, current) ? current : check(found);
+        },
+        interval,
+        loaded: ({ expiry }, changed) => {
+          if (changed || performance.now() - this.toldAt >= ticketLife) this.tellAll();
+          if (changed) log.info({ expires: expiry }, 'the certificates for gRPC have changed');
+        },
+        complaint: 'could not read the certificates for gRPC; the old ones stay in use',
+      },
+      log,
+    );
   }
 
   /**
@@ -79,17 +93,17 @@ export class CertificateFiles implements experimental.CertificateProvider {
 
   /** When the server's own certificate expires. */
   get expiry(): Date {
-    return this.current.expiry;
+    return this.contents.current.expiry;
   }
 
   close(): void {
-    clearInterval(this.timer);
+    this.contents.close();
   }
 
   addIdentityCertificateListener(listener: IdentityListener): void {
     this.identityListeners.add(listener);
     // Not at once: the server is still adding its listeners.
-    process.nextTick(listener, this.current);
+    process.nextTick(listener, this.contents.current);
   }
 
   removeIdentityCertificateListener(listener: IdentityListener): void {
@@ -108,27 +122,14 @@ export class CertificateFiles implements experimental.CertificateProvider {
   }
 
   private tellCa(listener: CaListener): void {
-    const { clientCa } = this.current;
+    const { clientCa } = this.contents.current;
     if (clientCa) listener({ caCertificate: clientCa });
   }
 
-  private async refresh(): Promise<void> {
-    try {
-      const found = await read(this.files);
-      const changed = !same(found, this.current);
-      if (changed) this.current = check(found);
-      this.reminder.reset();
-      if (!changed && performance.now() - this.toldAt < ticketLife) return;
-      this.toldAt = performance.now();
-      for (const listener of this.caListeners) this.tellCa(listener);
-      for (const listener of this.identityListeners) listener(this.current);
-      if (!changed) return;
-      this.log.info({ expires: this.expiry }, 'the certificates for gRPC have changed');
-    } catch (error) {
-      if (!this.reminder.isDue()) return;
-      const why = (error as Error).message;
-      this.log.error({ why }, 'could not read the certificates for gRPC; the old ones stay in use');
-    }
+  private tellAll(): void {
+    this.toldAt = performance.now();
+    for (const listener of this.caListeners) this.tellCa(listener);
+    for (const listener of this.identityListeners) listener(this.contents.current);
   }
 }
 

@@ -1,7 +1,7 @@
 import { Server, ServerCredentials, type ServerInterceptor } from '@grpc/grpc-js';
 import type { GrpcConfig } from '../../config';
-import type { Metrics } from '../../metrics/metrics';
-import { countingRpcs, limitingRequestTime } from './interceptors';
+import { limitingRequestTime, observingRpcs } from './interceptors';
+import type { RpcObserver } from './observer';
 
 /** The largest request that is read, in bytes: a share token and a few short fields. */
 const largestRequest = 64 * 1024;
@@ -16,12 +16,12 @@ const connectionAgeGrace = 60_000;
  * Makes a gRPC server that puts up with what the configuration says, and no more. (Metadata is limited
  * by Node.js, to 64 KiB a call.)
  *
- * @param metrics counts every RPC; undefined: nobody counts.
+ * @param observer is told of every RPC; undefined: nobody is.
  */
-export function createGrpcServer(config: GrpcConfig, metrics: Metrics | undefined): Server {
+export function createGrpcServer(config: GrpcConfig, observer: RpcObserver | undefined): Server {
   const interceptors: ServerInterceptor[] = [limitingRequestTime(config.requestTimeout)];
   // First, so that it sees how the others end a call.
-  if (metrics) interceptors.unshift(countingRpcs(metrics));
+  if (observer) interceptors.unshift(observingRpcs(observer));
   return new Server({
     interceptors,
     'grpc.max_receive_message_length': largestRequest,

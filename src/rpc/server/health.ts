@@ -1,6 +1,6 @@
 import type { Server } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
-import type { Database } from '../../db/connection';
+import type { Database } from '../../db/database';
 
 /** How often the database is asked whether it answers, in milliseconds. */
 const interval = 1_000;

@@ -5,19 +5,19 @@ import {
   type ServerInterceptor,
   type ServerMethodDefinition,
 } from '@grpc/grpc-js';
-import type { Metrics, RpcLabels } from '../../metrics/metrics';
+import type { RpcLabels, RpcObserver } from './observer';
 
-/** Counts and times every RPC of every service, also those that end before they reach their handler. */
-export function countingRpcs(metrics: Metrics): ServerInterceptor {
+/** Tells an observer of every RPC of every service, also of those that end before they reach their handler. */
+export function observingRpcs(observer: RpcObserver): ServerInterceptor {
   return (method, call) => {
     const labels = labelsOf(method);
     const startedAt = performance.now();
-    metrics.rpcBegun(labels);
+    observer.rpcBegun(labels);
     let ended = false;
     const end = (code: status): void => {
       if (ended) return;
       ended = true;
-      metrics.rpcEnded(labels, code, (performance.now() - startedAt) / 1_000);
+      observer.rpcEnded(labels, code, (performance.now() - startedAt) / 1_000);
     };
     // Here, and not in the interceptor below: statuses that grpc-js sends by itself (a request that is
     // too large, or can't be read, or is late) come to no interceptor.
@@ -31,7 +31,7 @@ export function countingRpcs(metrics: Metrics): ServerInterceptor {
         next(
           new ServerListenerBuilder()
             .withOnReceiveMessage((message, proceed) => {
-              metrics.messageReceived(labels);
+              observer.messageReceived(labels);
               proceed(message);
             })
             .withOnCancel(() => {
@@ -41,7 +41,7 @@ export function countingRpcs(metrics: Metrics): ServerInterceptor {
         );
       },
       sendMessage: (message, next) => {
-        metrics.messageSent(labels);
+        observer.messageSent(labels);
         next(message);
       },
     });

@@ -1,50 +1,37 @@
-import type { handleUnaryCall } from '@grpc/grpc-js';
 import { z } from 'zod';
-import { isUuid, toId, type SessionId, type ShareTokenId } from '../../model/ids';
-import { ServiceError } from '../../model/problems';
-import {
-  SessionShareService,
-  type ListShareTokensRequest,
-  type ListShareTokensResponse,
+import type {
+  ListShareTokensRequest,
+  ListShareTokensResponse,
 } from '../../gen/sessionimport/v1/session_share';
-import { findOwnSession, listShares } from '../../store/share-tokens';
-import { authorize } from '../call/authorize';
-import type { Context } from '../context';
-import { onDatabase } from '../on-database';
-import { Pages } from '../call/paging';
+import { read } from '../../db/query';
+import type { SessionId } from '../../model/ids';
+import { ServiceError } from '../../model/problems';
+import { sessionById } from '../../store/sessions/find';
+import { listShares, shareTokenKeyset } from '../../store/share-tokens';
+import type { Caller } from '../call/callers';
+import { PageTokens } from '../call/page-tokens';
 import { checkRequest, requiredId } from '../call/request';
-import { unary } from '../call/unary';
+import type { CallContext } from '../context';
 import { wireShare } from './wire';
 
 const schema = z.object({ session_id: requiredId<SessionId>() });
 
-/** A page ends with a token; those after it are older. */
-const cursor = z
-  .string()
-  .refine(isUuid)
-  .transform((id) => toId<ShareTokenId>(id));
-
 /** Lists the share tokens of a session of the caller's application. */
-export function listShareTokens(
-  context: Context,
-): handleUnaryCall<ListShareTokensRequest, ListShareTokensResponse> {
-  return unary(SessionShareService.listShareTokens, context, async (call) => {
-    const { applicationId } = await authorize(call, context, 'read:session-shares');
-    const { session_id: sessionId } = checkRequest(schema, { session_id: call.request.sessionId });
-    const pages = new Pages(['ListShareTokens', applicationId, sessionId], cursor);
-    const { size, after } = pages.read(call.request);
+export async function listShareTokens(
+  request: ListShareTokensRequest,
+  { applicationId }: Caller,
+  { onDatabase, annotate }: CallContext,
+): Promise<ListShareTokensResponse> {
+  const { session_id: sessionId } = checkRequest(schema, { session_id: request.sessionId });
+  const tokens = new PageTokens(['ListShareTokens', applicationId, sessionId], shareTokenKeyset);
+  const wanted = tokens.read(request);
 
-    const found = await onDatabase(context, async (db) => {
-      const shares = await listShares(db, applicationId, sessionId, { after, limit: size + 1 });
-      if (shares.length > 0 || after !== undefined) return shares;
-      if (await findOwnSession(db, applicationId, sessionId)) return shares;
-      throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
-    });
-    const page = found.slice(0, size);
-    call.note({ session_id: sessionId, listed: page.length });
-    return {
-      shareTokens: page.map(wireShare),
-      nextPageToken: found.length > size ? pages.tokenAfter(page.at(-1)?.id) : '',
-    };
+  const { items, end } = await onDatabase(async (db) => {
+    const page = await listShares(db, applicationId, sessionId, wanted);
+    if (page.items.length > 0 || wanted.after !== undefined) return page;
+    if (await read(db, sessionById(sessionId, applicationId))) return page;
+    throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
   });
+  annotate({ session_id: sessionId, listed: items.length });
+  return { shareTokens: items.map(wireShare), nextPageToken: tokens.after(end) };
 }

@@ -1,19 +1,17 @@
-import type { handleUnaryCall } from '@grpc/grpc-js';
 import { z } from 'zod';
-import type { Database } from '../../db/connection';
+import type {
+  RevokeShareTokenRequest,
+  RevokeShareTokenResponse,
+} from '../../gen/sessionimport/v1/session_share';
+import type { TextDatabase } from '../../db/database';
+import { read } from '../../db/query';
 import type { ApplicationId, SessionId, ShareTokenId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
-import {
-  SessionShareService,
-  type RevokeShareTokenRequest,
-  type RevokeShareTokenResponse,
-} from '../../gen/sessionimport/v1/session_share';
-import { findOwnSession, revokeShares, sharedSession } from '../../store/share-tokens';
-import { authorize } from '../call/authorize';
-import type { Context } from '../context';
-import { onDatabase } from '../on-database';
+import { sessionById } from '../../store/sessions/find';
+import { findSharedSession, revokeShares, type SharedSession } from '../../store/share-tokens';
+import type { Caller } from '../call/callers';
 import { checkRequest, invalidField, optionalId } from '../call/request';
-import { unary } from '../call/unary';
+import type { CallContext } from '../context';
 
 const schema = z.object({
   share_token_id: optionalId<ShareTokenId>(),
@@ -24,24 +22,23 @@ const schema = z.object({
 type Target = { readonly shareTokenId: ShareTokenId } | { readonly sessionId: SessionId };
 
 /** Takes back a share token of the caller's application, or all of a session's. */
-export function revokeShareToken(
-  context: Context,
-): handleUnaryCall<RevokeShareTokenRequest, RevokeShareTokenResponse> {
-  return unary(SessionShareService.revokeShareToken, context, async (call) => {
-    const { applicationId, actor } = await authorize(call, context, 'write:session-shares');
-    const target = parse(call.request);
-    const one = 'shareTokenId' in target ? target.shareTokenId : undefined;
-    call.note(one === undefined ? {} : { share_token_id: one });
+export async function revokeShareToken(
+  request: RevokeShareTokenRequest,
+  { applicationId, actor }: Caller,
+  { onDatabase, clock, annotate }: CallContext,
+): Promise<RevokeShareTokenResponse> {
+  const target = parse(request);
+  const one = 'shareTokenId' in target ? target.shareTokenId : undefined;
+  if (one !== undefined) annotate({ share_token_id: one });
 
-    const revocation = await onDatabase(context, async (db) => {
-      const shared = await findShared(db, applicationId, target);
-      if (!shared) return { revoked: 0, redeemed: 0 };
-      call.note({ session_kind: shared.kind, session_id: shared.sessionId });
-      return revokeShares(db, applicationId, shared, one, { actor, at: context.clock() });
-    });
-    call.note({ ...revocation });
-    return revocation;
+  const revocation = await onDatabase(async (db) => {
+    const shared = await findShared(db, applicationId, target);
+    if (!shared) return { revoked: 0, redeemed: 0 };
+    annotate({ session_kind: shared.kind, session_id: shared.sessionId });
+    return revokeShares(db, applicationId, shared, one, { actor, at: clock() });
   });
+  annotate({ ...revocation });
+  return revocation;
 }
 
 function parse({ target }: RevokeShareTokenRequest): Target {
@@ -59,13 +56,17 @@ function parse({ target }: RevokeShareTokenRequest): Target {
  *
  * @throws ServiceError with SHARE_TOKEN_NOT_FOUND or SESSION_NOT_FOUND
  */
-async function findShared(db: Database, applicationId: ApplicationId, target: Target) {
-  const shared = await sharedSession(db, applicationId, target);
+async function findShared(
+  db: TextDatabase,
+  applicationId: ApplicationId,
+  target: Target,
+): Promise<SharedSession | undefined> {
+  const shared = await findSharedSession(db, applicationId, target);
   if (shared) return shared;
   if ('shareTokenId' in target) {
     throw new ServiceError({ reason: 'SHARE_TOKEN_NOT_FOUND', ...target });
   }
-  if (!(await findOwnSession(db, applicationId, target.sessionId))) {
+  if (!(await read(db, sessionById(target.sessionId, applicationId)))) {
     throw new ServiceError({ reason: 'SESSION_NOT_FOUND', ...target });
   }
   return undefined;

@@ -1,27 +1,21 @@
-import type { handleUnaryCall } from '@grpc/grpc-js';
 import { z } from 'zod';
-import { applicationExists } from '../call/callers';
+import type {
+  ShareSessionRequest,
+  ShareSessionResponse,
+} from '../../gen/sessionimport/v1/session_share';
+import type { TextDatabase } from '../../db/database';
+import { read } from '../../db/query';
 import { newId, type ApplicationId, type SessionId, type ShareTokenId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
-import {
-  SessionShareService,
-  type ShareSessionRequest,
-  type ShareSessionResponse,
-} from '../../gen/sessionimport/v1/session_share';
 import { finishedStatuses } from '../../model/session';
-import {
-  findOwnSession,
-  recordShare,
-  type OwnSession,
-  type ShareRecord,
-} from '../../store/share-tokens';
+import { applicationExists } from '../../store/accounts';
+import { sessionById, type SessionSummary } from '../../store/sessions/find';
+import { recordShare, type ShareRecord } from '../../store/share-tokens';
 import { longestLifetime } from '../../token/share-token';
-import { authorize } from '../call/authorize';
-import type { Context } from '../context';
-import { onDatabase } from '../on-database';
+import type { Caller } from '../call/callers';
 import { checkRequest, requiredId } from '../call/request';
+import type { CallContext } from '../context';
 import { wireShare } from './wire';
-import { unary } from '../call/unary';
 
 /** How long a share token is good for, in seconds, at least and if nobody says. */
 const shortestLifetime = 60;
@@ -47,76 +41,72 @@ const schemaFor = (caller: ApplicationId) =>
   });
 
 /** Makes a share token for a session of the caller's application, and records it. */
-export function shareSession(
-  context: Context,
-): handleUnaryCall<ShareSessionRequest, ShareSessionResponse> {
-  return unary(SessionShareService.shareSession, context, async (call) => {
-    const { applicationId, actor } = await authorize(call, context, 'write:session-shares');
-    const request = checkRequest(schemaFor(applicationId), {
-      session_id: call.request.sessionId,
-      for_application_id: call.request.forApplicationId,
-      ttl: call.request.ttl,
-    });
-    const { signer } = context;
-    if (!signer) throw new ServiceError({ reason: 'SHARING_NOT_CONFIGURED' });
-    const sessionId = request.session_id;
-    const forApplicationId = request.for_application_id;
-    const { kind } = await requireShareable(context, applicationId, sessionId);
-    await requireRecipient(context, forApplicationId);
-
-    const linkedSessions = kind === 'business' && call.request.includeLinkedSessions;
-    const createdAt = wholeSeconds(context.clock());
-    const share: ShareRecord = {
-      id: newId<ShareTokenId>(),
-      applicationId,
-      sessionId,
-      kind,
-      forApplicationId,
-      linkedSessions,
-      actor,
-      createdAt,
-      expiresAt: new Date(createdAt.getTime() + request.ttl * 1_000),
-    };
-    const token = await signer.sign({
-      id: share.id,
-      sessionId,
-      kind,
-      fromApplicationId: applicationId,
-      forApplicationId,
-      includeLinkedSessions: linkedSessions,
-      lifetime: request.ttl,
-      issuedAt: createdAt,
-    });
-    await onDatabase(context, (db) => recordShare(db, share));
-    call.note({
-      session_kind: kind,
-      session_id: sessionId,
-      for_application_id: forApplicationId,
-      share_token_id: share.id,
-    });
-    const details = wireShare({ ...share, redeemedAt: null, revokedAt: null });
-    return { shareToken: token, details };
+export async function shareSession(
+  request: ShareSessionRequest,
+  { applicationId, actor }: Caller,
+  { onDatabase, signer, clock, annotate }: CallContext,
+): Promise<ShareSessionResponse> {
+  const {
+    session_id: sessionId,
+    for_application_id: forApplicationId,
+    ttl,
+  } = checkRequest(schemaFor(applicationId), {
+    session_id: request.sessionId,
+    for_application_id: request.forApplicationId,
+    ttl: request.ttl,
   });
+  if (!signer) throw new ServiceError({ reason: 'SHARING_NOT_CONFIGURED' });
+  const { kind } = await onDatabase((db) => findShareable(db, applicationId, sessionId));
+  if (!(await onDatabase((db) => applicationExists(db, forApplicationId)))) {
+    throw new ServiceError({ reason: 'RECIPIENT_NOT_FOUND', applicationId: forApplicationId });
+  }
+
+  const linkedSessions = kind === 'business' && request.includeLinkedSessions;
+  const createdAt = wholeSeconds(clock());
+  const share: ShareRecord = {
+    id: newId<ShareTokenId>(),
+    applicationId,
+    sessionId,
+    kind,
+    forApplicationId,
+    linkedSessions,
+    actor,
+    createdAt,
+    expiresAt: new Date(createdAt.getTime() + ttl * 1_000),
+  };
+  const shareToken = await signer.sign({
+    id: share.id,
+    sessionId,
+    kind,
+    fromApplicationId: applicationId,
+    forApplicationId,
+    includeLinkedSessions: linkedSessions,
+    lifetime: ttl,
+    issuedAt: createdAt,
+  });
+  await onDatabase((db) => recordShare(db, share));
+  annotate({
+    session_kind: kind,
+    session_id: sessionId,
+    for_application_id: forApplicationId,
+    share_token_id: share.id,
+  });
+  return { shareToken, details: wireShare({ ...share, redeemedAt: null, revokedAt: null }) };
 }
 
-async function requireShareable(
-  context: Context,
+/** @throws ServiceError with SESSION_NOT_FOUND or SESSION_NOT_FINISHED */
+async function findShareable(
+  db: TextDatabase,
   applicationId: ApplicationId,
   sessionId: SessionId,
-): Promise<OwnSession> {
-  const session = await onDatabase(context, (db) => findOwnSession(db, applicationId, sessionId));
+): Promise<SessionSummary> {
+  const session = await read(db, sessionById(sessionId, applicationId));
   if (!session) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
   const { status } = session;
   if (!finishedStatuses.has(status)) {
     throw new ServiceError({ reason: 'SESSION_NOT_FINISHED', sessionId, status });
   }
   return session;
-}
-
-async function requireRecipient(context: Context, applicationId: ApplicationId): Promise<void> {
-  if (!(await onDatabase(context, (db) => applicationExists(db, applicationId)))) {
-    throw new ServiceError({ reason: 'RECIPIENT_NOT_FOUND', applicationId });
-  }
 }
 
 /** Tokens count whole seconds (RFC 7519, section 2, allows fractions; few expect them). */

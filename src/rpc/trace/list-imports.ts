@@ -1,44 +1,113 @@
-import type { handleUnaryCall } from '@grpc/grpc-js';
 import { z } from 'zod';
-import { isUuid, type Id } from '../../model/ids';
-import type { ListImportsResponse } from '../../gen/sessionimport/v1/session_trace';
 import {
-  SessionTraceService,
+  ImportDirection,
+  ImportOutcome,
   type ListImportsRequest,
+  type ListImportsResponse,
 } from '../../gen/sessionimport/v1/session_trace';
-import { listIncoming, listOutgoing, type ImportCursor } from '../../store/import-lists';
-import { authorize } from '../call/authorize';
-import type { Context } from '../context';
+import type { ApplicationId } from '../../model/ids';
+import { listIncoming, listOutgoing, type AttemptOutcome } from '../../store/import-lists';
+import type { ImportFilter } from '../../store/import-records';
+import { incomingKeyset, outgoingKeyset } from '../../store/ledger/records';
+import type { Caller } from '../call/callers';
+import { PageTokens } from '../call/page-tokens';
+import { checkRequest, knownValue, moment, optionalId } from '../call/request';
+import type { CallContext } from '../context';
+import { wantedKind, wantedKinds } from '../wire';
 import { wireImportRecord } from './wire';
-import { parseListImportsRequest } from './request';
-import { onDatabase } from '../on-database';
-import { Pages } from '../call/paging';
-import { unary } from '../call/unary';
-
-const cursorSchema: z.ZodType<ImportCursor> = z.object({
-  at: z.iso.datetime({ precision: 6, local: true }),
-  ids: z.array(z.custom<Id<string>>((id) => typeof id === 'string' && isUuid(id))),
-});
 
 /** Lists what the caller's application has imported, or what others have imported of it. */
-export function listImports(
-  context: Context,
-): handleUnaryCall<ListImportsRequest, ListImportsResponse> {
-  return unary(SessionTraceService.listImports, context, async (call) => {
-    const { applicationId } = await authorize(call, context, 'read:session-imports');
-    const { direction, outcome, filter } = parseListImportsRequest(call.request);
-    const ids = direction === 'outgoing' ? 2 : 1;
-    const pages = new Pages(
-      ['ListImports', applicationId, direction, outcome, filter],
-      cursorSchema.refine((cursor) => cursor.ids.length === ids),
-    );
-    const page = pages.read(call.request);
-    const { imports, end } = await onDatabase(context, (db) =>
-      direction === 'outgoing'
-        ? listOutgoing(db, applicationId, filter, page)
-        : listIncoming(db, applicationId, filter, outcome, page),
-    );
-    call.note({ imports: imports.length });
-    return { imports: imports.map(wireImportRecord), nextPageToken: pages.tokenAfter(end) };
+export async function listImports(
+  request: ListImportsRequest,
+  { applicationId }: Caller,
+  { onDatabase, annotate }: CallContext,
+): Promise<ListImportsResponse> {
+  const { direction, outcome, filter } = parseRequest(request);
+  const tokens = new PageTokens(
+    ['ListImports', applicationId, direction, outcome, filter],
+    direction === 'outgoing' ? outgoingKeyset : incomingKeyset,
+  );
+  const page = tokens.read(request);
+  const { items, end } = await onDatabase((db) =>
+    direction === 'outgoing'
+      ? listOutgoing(db, applicationId, filter, page)
+      : listIncoming(db, applicationId, filter, outcome, page),
+  );
+  annotate({ imports: items.length });
+  return { imports: items.map(wireImportRecord), nextPageToken: tokens.after(end) };
+}
+
+/** A request whose fields are known to be well-formed. */
+interface ParsedListImportsRequest {
+  readonly direction: 'incoming' | 'outgoing';
+  /** Undefined: both. */
+  readonly outcome: AttemptOutcome | undefined;
+  readonly filter: ImportFilter;
+}
+
+const outcomes: Readonly<Record<number, AttemptOutcome>> = {
+  [ImportOutcome.IMPORT_OUTCOME_IMPORTED]: 'imported',
+  [ImportOutcome.IMPORT_OUTCOME_REFUSED]: 'refused',
+};
+
+const schema = z.object({
+  direction: knownValue([
+    ImportDirection.IMPORT_DIRECTION_UNSPECIFIED,
+    ImportDirection.IMPORT_DIRECTION_INCOMING,
+    ImportDirection.IMPORT_DIRECTION_OUTGOING,
+  ]),
+  outcome: knownValue([
+    ImportOutcome.IMPORT_OUTCOME_UNSPECIFIED,
+    ImportOutcome.IMPORT_OUTCOME_IMPORTED,
+    ImportOutcome.IMPORT_OUTCOME_REFUSED,
+  ]),
+  session_kind: knownValue(wantedKinds),
+  other_application_id: optionalId<ApplicationId>(),
+  since: moment.optional(),
+  until: moment.optional(),
+});
+
+/** What can't be said of one field alone. */
+function schemaFor(request: ListImportsRequest) {
+  const { since } = request;
+  const othersRefusals =
+    isOutgoing(request) && request.outcome === ImportOutcome.IMPORT_OUTCOME_REFUSED;
+  const { outcome, until } = schema.shape;
+  return schema.extend({
+    outcome: outcome.refine(
+      () => !othersRefusals,
+      'must not be IMPORT_OUTCOME_REFUSED with IMPORT_DIRECTION_OUTGOING: what others were refused is theirs to know',
+    ),
+    until: until.refine((end) => !(since && end) || since < end, 'must be after since'),
   });
+}
+
+/**
+ * Checks the form of a request, less its page.
+ *
+ * @throws ServiceError with INVALID_REQUEST, naming every field that is wrong.
+ */
+function parseRequest(request: ListImportsRequest): ParsedListImportsRequest {
+  const fields = checkRequest(schemaFor(request), {
+    direction: request.direction,
+    outcome: request.outcome,
+    session_kind: request.sessionKind,
+    other_application_id: request.otherApplicationId,
+    since: request.since,
+    until: request.until,
+  });
+  return {
+    direction: isOutgoing(request) ? 'outgoing' : 'incoming',
+    outcome: outcomes[fields.outcome],
+    filter: {
+      kind: wantedKind(fields.session_kind),
+      otherApplicationId: fields.other_application_id,
+      since: fields.since,
+      until: fields.until,
+    },
+  };
+}
+
+function isOutgoing({ direction }: ListImportsRequest): boolean {
+  return direction === ImportDirection.IMPORT_DIRECTION_OUTGOING;
 }

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { Cursor, Keyset, WantedPage } from '../../db/cursor';
+import { isUuid } from '../../model/ids';
 import { invalidField } from './request';
 
 /** The items of a page if the request does not say, and the most that it may have (AIP-158). */
@@ -17,32 +19,33 @@ export function pageSizeOf(asked: number, field = 'page_size'): number {
   return Math.min(asked === 0 ? usualPageSize : asked, largestPageSize);
 }
 
-/** Where a page begins, and how many items it has at most. */
-export interface PageRequest<Cursor> {
-  readonly size: number;
-  /** Where the page before has ended; undefined: this is the first one. */
-  readonly after: Cursor | undefined;
-}
-
 /** What a list request says of its page. */
 interface AskedPage {
   readonly pageSize: number;
   readonly pageToken: string;
 }
 
+/** What a cursor may have in the place of a column. */
+const values = {
+  moment: z.iso.datetime({ precision: 6, local: true }),
+  id: z.string().refine(isUuid),
+  ordinal: z.number().int(),
+};
+
 /**
  * The page tokens of one list: opaque to callers, and good only for the list, the application and the
  * filters that they were made for (AIP-158). They carry no right: what a page shows is decided anew.
- *
- * @param scope everything that the list depends on, but for the page: its RPC, caller and filters.
- * @param cursor where a page ends.
  */
-export class Pages<Cursor> {
+export class PageTokens {
   private readonly digest: string;
 
+  /**
+   * @param scope everything that the list depends on, but for the page: its RPC, caller and filters.
+   * @param keyset the order of the list: a token holds a cursor of it.
+   */
   constructor(
     scope: readonly unknown[],
-    private readonly cursor: z.ZodType<Cursor>,
+    private readonly keyset: Keyset,
   ) {
     const text = JSON.stringify(scope);
     this.digest = createHash('sha256').update(text).digest('base64url').slice(0, 16);
@@ -53,7 +56,7 @@ export class Pages<Cursor> {
    *
    * @throws ServiceError with INVALID_REQUEST if the size is negative, or the token of another list.
    */
-  read({ pageSize, pageToken }: AskedPage): PageRequest<Cursor> {
+  read({ pageSize, pageToken }: AskedPage): WantedPage {
     return {
       size: pageSizeOf(pageSize),
       after: pageToken === '' ? undefined : this.parse(pageToken),
@@ -61,14 +64,17 @@ export class Pages<Cursor> {
   }
 
   /** The token of the page that begins after the given place; empty if there is none. */
-  tokenAfter(end: Cursor | undefined): string {
+  after(end: Cursor | undefined): string {
     if (end === undefined) return '';
     return Buffer.from(JSON.stringify([this.digest, end])).toString('base64url');
   }
 
   private parse(token: string): Cursor {
+    const columns = this.keyset.columns.map(
+      ({ type }) => values[type] as z.ZodType<string | number>,
+    );
     const parsed = z
-      .tuple([z.literal(this.digest), this.cursor])
+      .tuple([z.literal(this.digest), z.tuple(columns as [z.ZodType<string | number>])])
       .safeParse(parseJson(Buffer.from(token, 'base64url').toString()));
     if (parsed.success) return parsed.data[1];
     throw invalidField(

@@ -1,14 +1,15 @@
 import { expect } from 'chai';
-import type { Database } from '../../src/db/connection';
+import type { Database } from '../../src/db/database';
 import { newId, toBinary, type ApplicationId } from '../../src/model/ids';
-import { unobserved } from '../../src/import/observer';
-import { Refusals, type Refusal } from '../../src/import/refusals';
+import { createRetry } from '../../src/db/retry';
+import { RefusalRecorder } from '../../src/import/refusal-recorder';
+import type { Refusal } from '../../src/store/refusals';
 import { createLogger } from '../../src/telemetry/log';
 import { databaseUrl, open } from '../support/mysql';
 
 describe('refusals', () => {
   let db: Database;
-  let refusals: Refusals;
+  let refusals: RefusalRecorder;
   let applicationId: ApplicationId;
   /** The rows that each statement has inserted. */
   let inserted: number[];
@@ -32,7 +33,11 @@ describe('refusals', () => {
       { level: 'debug', format: 'json' },
       { write: (line) => logLines.push(line) },
     );
-    refusals = new Refusals(db, unobserved, log);
+    refusals = new RefusalRecorder(
+      db,
+      createRetry(() => undefined),
+      log,
+    );
   });
   afterEach(() => db.destroy());
 

@@ -1,8 +1,10 @@
-import { readColumns } from '../db/catalogue';
-import type { Database } from '../db/connection';
-import { read } from '../db/query';
-import { carriedColumns, freshColumns, leftBehindColumns } from '../model/relations';
-import type { KindSchema, Relation } from '../model/relations';
+import { readColumns, readForeignKeys, tablesBelow, type Reference } from '../../db/catalogue';
+import type { Database } from '../../db/database';
+import type { Statement } from '../../db/query';
+import { toBinary, type SessionId } from '../../model/ids';
+import { must } from '../../model/must';
+import type { KindSchema, Relation } from '../../model/relations';
+import { carriedColumns, freshColumns, leftBehindColumns } from '../sessions/copies';
 
 /** A kind of session as this database really stores it: what the importer runs on. */
 export interface ClonePlan {
@@ -52,10 +54,23 @@ export async function planClone(db: Database, schema: KindSchema): Promise<Clone
     schema,
     relations: schema.relations.map((relation) => ({
       ...relation,
-      cloneSql: cloneSql(db, schema, relation, columns.get(relation.table) ?? []),
+      cloneSql: cloneSql(
+        db,
+        schema,
+        relation,
+        must(columns.get(relation.table), `the columns of ${relation.table}`),
+      ),
     })),
     countSql: countSql(db, schema),
   };
+}
+
+/** Clones the rows of a relation for new sessions, each of which names its original. */
+export function cloneRows(
+  { cloneSql: sql }: PlannedRelation,
+  ids: readonly SessionId[],
+): Statement {
+  return { sql, bindings: [ids.map(toBinary)] };
 }
 
 function relationProblems(schema: KindSchema, references: readonly Reference[]): string[] {
@@ -88,22 +103,8 @@ function sessionColumnProblems(schema: KindSchema, columns: readonly string[]): 
     .filter((column) => !known.has(column))
     .map(
       (column) =>
-        `nobody has said whether a copy takes column ${schema.sessions}.${column} (src/model/relations.ts)`,
+        `nobody has said whether a copy takes column ${schema.sessions}.${column} (src/store/sessions/copies.ts)`,
     );
-}
-
-/** Every table that references the given one, directly or through others. */
-function tablesBelow(root: string, references: readonly Reference[]): Set<string> {
-  const found = new Set<string>();
-  const visit = (table: string): void => {
-    for (const { child, parent } of references) {
-      if (parent !== table || found.has(child)) continue;
-      found.add(child);
-      visit(child);
-    }
-  };
-  visit(root);
-  return found;
 }
 
 /**
@@ -145,18 +146,3 @@ function countSql(db: Database, { sessions, relations }: KindSchema): string {
 
 /** What is true of a column that the database does not compute by itself. */
 const isStored = "COALESCE(GENERATION_EXPRESSION, '') = ''";
-
-interface Reference {
-  readonly child: string;
-  readonly parent: string;
-}
-
-async function readForeignKeys(db: Database): Promise<readonly Reference[]> {
-  return read<Reference>(
-    db,
-    `SELECT TABLE_NAME AS child, REFERENCED_TABLE_NAME AS parent
-     FROM information_schema.REFERENTIAL_CONSTRAINTS
-     WHERE CONSTRAINT_SCHEMA = DATABASE()`,
-    [],
-  );
-}

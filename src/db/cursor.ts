@@ -1,0 +1,119 @@
+import { fromBinary, toBinary, type Id } from '../model/ids';
+import { must } from '../model/must';
+import { sql, type Binding, type Statement } from './query';
+
+/**
+ * A place in a list: where one of its rows stands. A list that is read on from a cursor loses nothing and
+ * repeats nothing, whatever is added to it meanwhile.
+ */
+export type Cursor = readonly (string | number)[];
+
+/** A column that orders a list. */
+interface KeyColumn {
+  /** Its name in the statement, with the table's where that is needed. */
+  readonly name: string;
+  /** `moment`: DATETIME(6). `id`: a UUID in BINARY(16). `ordinal`: a whole number. */
+  readonly type: 'moment' | 'id' | 'ordinal';
+}
+
+/** What is read of a list: some of its rows, and where the next of them begin. */
+export interface Page<Item> {
+  readonly items: readonly Item[];
+  /** Undefined: there are no more. */
+  readonly end: Cursor | undefined;
+}
+
+/** A page that is wanted: at most `size` rows, of those that follow `after`. */
+export interface WantedPage {
+  readonly size: number;
+  /** Where the page before has ended; undefined: this is the first one. */
+  readonly after: Cursor | undefined;
+}
+
+/** A row, with the exact moments that {@link Keyset.select} adds to it. */
+type Row = Readonly<Record<string, unknown>>;
+
+/** The order of a list, by columns whose values together are unique in it: keyset pagination. */
+export class Keyset {
+  /** @param direction of all columns. */
+  constructor(
+    readonly columns: readonly KeyColumn[],
+    private readonly direction: 'ASC' | 'DESC',
+  ) {}
+
+  /** What goes behind ORDER BY. */
+  get orderBy(): string {
+    return this.columns.map(({ name }) => `${name} ${this.direction}`).join(', ');
+  }
+
+  /** What has to be selected for {@link cursorOf}: moments to the microsecond, which a `Date` rounds. */
+  get select(): string {
+    return this.columns
+      .map(({ name, type }) => {
+        if (type !== 'moment') return `${name} AS ${aliasOf(name)}`;
+        return `DATE_FORMAT(${name}, '%Y-%m-%dT%H:%i:%s.%f') AS ${aliasOf(name)}`;
+      })
+      .join(', ');
+  }
+
+  /** Where a row stands that was read with what {@link select} says. */
+  cursorOf(row: Row): Cursor {
+    return this.columns.map(({ name, type }) => {
+      const value = must(row[aliasOf(name)], `the column ${name} of a list`);
+      return type === 'id' ? fromBinary<Id<string>>(value as Buffer) : (value as string | number);
+    });
+  }
+
+  /**
+   * The condition that a row follows a cursor, in a form that MySQL turns into ranges of the index which
+   * begin right behind it. With `a <= ? AND (a < ? OR b < ?)`, each page would read all those before it.
+   */
+  following(cursor: Cursor): Statement {
+    const beyond = this.direction === 'ASC' ? '>' : '<';
+    const bound = this.columns.map((column, index) =>
+      bindingOf(column, must(cursor[index], `the value of ${column.name} in a cursor`)),
+    );
+    const [first, ...others] = this.columns.map(({ name }, index) => {
+      const before = this.columns.slice(0, index).map((column) => `${column.name} = ?`);
+      return sql([...before, `${name} ${beyond} ?`].join(' AND '), ...bound.slice(0, index + 1));
+    });
+    const ways = first ? [first, ...others] : [];
+    return sql(
+      `(${ways.map((way) => way.sql).join(' OR ')})`,
+      ...ways.flatMap(({ bindings }) => bindings),
+    );
+  }
+
+  /** Compares two places: the first one comes first. The text of moments and ids has their order. */
+  readonly compare = (a: Cursor, b: Cursor): number => {
+    const [before, behind] = this.direction === 'ASC' ? [-1, 1] : [1, -1];
+    for (const [index, valueOfA] of a.entries()) {
+      const valueOfB = must(b[index], 'a value of a cursor');
+      if (valueOfA !== valueOfB) return valueOfA < valueOfB ? before : behind;
+    }
+    return 0;
+  };
+}
+
+/**
+ * Makes a page of rows that were read with one more than it has room for.
+ *
+ * @param cursorOf where an item stands.
+ */
+export function pageOf<Item>(
+  found: readonly Item[],
+  size: number,
+  cursorOf: (item: Item) => Cursor,
+): Page<Item> {
+  const items = found.slice(0, size);
+  const last = items.at(-1);
+  return { items, end: found.length > size && last !== undefined ? cursorOf(last) : undefined };
+}
+
+function aliasOf(name: string): string {
+  return `place_${name.replace('.', '_')}`;
+}
+
+function bindingOf({ type }: KeyColumn, value: string | number): Binding {
+  return type === 'id' ? toBinary(value as Id<string>) : value;
+}

@@ -1,0 +1,72 @@
+import type { Logger } from '../telemetry/log';
+import { LogThrottle } from '../telemetry/log-throttle';
+
+/** How something that changes while the service runs is kept up to date. */
+export interface Reloading<T> {
+  /**
+   * Reads it as it is now, and returns what it is given if that has not changed.
+   *
+   * @throws Error if it can't be used; the message is logged, and repeats nothing secret.
+   */
+  readonly load: (current: T) => Promise<T>;
+  /** How often it is read, in milliseconds. */
+  readonly interval: number;
+  /** Is told of each reading that went well. */
+  readonly loaded: (value: T, changed: boolean) => void;
+  /** What the log says when one did not, and with which fields. */
+  readonly complaint: string;
+  readonly fields?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Something that is read again at intervals. When a reading fails, the last good one stays, and the log
+ * says so.
+ */
+export class LastGood<T> {
+  private readonly timer: NodeJS.Timeout;
+  private readonly throttle = new LogThrottle();
+  private refreshing: Promise<void> | undefined;
+
+  constructor(
+    private value: T,
+    private readonly reloading: Reloading<T>,
+    private readonly log: Logger,
+  ) {
+    this.timer = setInterval(() => void this.refresh(), reloading.interval).unref();
+  }
+
+  get current(): T {
+    return this.value;
+  }
+
+  /** The reading that is going on; undefined: there is none. */
+  get reading(): Promise<void> | undefined {
+    return this.refreshing;
+  }
+
+  /** Reads it now, or waits for the reading that is going on. Never rejects. */
+  refresh(): Promise<void> {
+    this.refreshing ??= this.reload().finally(() => {
+      this.refreshing = undefined;
+    });
+    return this.refreshing;
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  private async reload(): Promise<void> {
+    const { load, loaded, complaint, fields } = this.reloading;
+    try {
+      const next = await load(this.value);
+      const changed = next !== this.value;
+      this.value = next;
+      this.throttle.reset();
+      loaded(next, changed);
+    } catch (error) {
+      if (!this.throttle.allows()) return;
+      this.log.error({ ...fields, why: (error as Error).message }, complaint);
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import {
+  isUuid,
+  toId,
+  type ApplicationId,
+  type RequestId,
+  type SessionId,
+  type ShareTokenId,
+  type WorkflowId,
+} from '../model/ids';
+import type { Actor, ImportedSession, SessionKind, TokenFingerprint } from '../model/session';
+
+/** What lets an import be made: a share token, or another import that takes it along. */
+export type Grounds =
+  | { readonly token: TokenFingerprint; readonly linkedTo: null }
+  /** By the copy of the business session whose key person the session is of. */
+  | { readonly token: null; readonly linkedTo: SessionId };
+
+/** One import of one session: who asks, for what, on which strength. */
+export interface ImportRequest {
+  readonly kind: SessionKind;
+  /** The importing application. */
+  readonly applicationId: ApplicationId;
+  /** Who asks on its behalf: kept in the ledger. */
+  readonly actor: Actor;
+  readonly sourceApplicationId: ApplicationId;
+  readonly sourceSessionId: SessionId;
+  readonly grounds: Grounds;
+  readonly workflowId: WorkflowId;
+  /**
+   * The workflow for the sessions of the key people of a business session, which are imported with it;
+   * null: they stay behind.
+   */
+  readonly linkedWorkflowId: WorkflowId | null;
+  /** The importing application's name for the person or company; null: none. */
+  readonly vendorData: string | null;
+  /** True: the copy keeps the original's status. False: it is In Review. */
+  readonly trustReview: boolean;
+  /** What makes the request known again; null: it has no idempotency key. */
+  readonly idempotency: Idempotency | null;
+  /** True: nothing is written. */
+  readonly validateOnly: boolean;
+}
+
+/** What a request is known by when it comes again. */
+export interface IdempotencyKey {
+  readonly id: RequestId;
+  /** SHA-256 of everything else that the request says. */
+  readonly digest: Buffer;
+}
+
+/** An idempotency key, and how the answer is written that is stored under it. */
+export interface Idempotency extends IdempotencyKey {
+  readonly encode: (session: ImportedSession) => Buffer;
+}
+
+/** What an import came to. */
+export type ImportResult =
+  | { readonly type: 'imported'; readonly session: ImportedSession }
+  /** Nothing was done: this is what an import would have made. */
+  | { readonly type: 'validated'; readonly session: ImportedSession }
+  /** Nothing was done: the same request was carried out before, and this was its answer. */
+  | { readonly type: 'replayed'; readonly answer: Buffer };
+
+/** The id under which a call's token is recorded, if this service has made it. */
+export function shareTokenIdOf({ grounds }: ImportRequest): ShareTokenId | undefined {
+  const id = grounds.token?.id ?? null;
+  return id !== null && isUuid(id) ? toId(id) : undefined;
+}

@@ -1,0 +1,115 @@
+import type { SessionId, VendorEntityId, WorkflowId } from '../model/ids';
+import type { Problem } from '../model/problems';
+import { finishedStatuses, type SessionKind } from '../model/session';
+import type { Workflow } from '../store/accounts';
+import type { LedgerEntry, LedgerKey } from '../store/ledger/entries';
+import type { RevocationKey } from '../store/share-tokens';
+import type { VendorKey } from '../store/vendor-entities';
+import { compareRequests } from './idempotency';
+import { keyOf, type PlannedImport, type Source } from './planned-import';
+import { shareTokenIdOf, type ImportResult } from './request';
+
+/** What the database says about the calls of a group. */
+export interface Facts {
+  /** The copies that exist, or existed, by importing application and source session. */
+  readonly ledger: ReadonlyMap<LedgerKey, LedgerEntry>;
+  readonly workflows: ReadonlyMap<WorkflowId, Workflow>;
+  /** The vendor entities that exist, of those that the calls name. */
+  readonly vendorEntities: ReadonlyMap<VendorKey, VendorEntityId>;
+  /** The source sessions, locked until the transaction ends: nobody changes them meanwhile. */
+  readonly sources: ReadonlyMap<SessionId, Source>;
+  /** The tokens that were taken back, of those that the calls have. */
+  readonly revoked: ReadonlySet<RevocationKey>;
+}
+
+/** What is decided of a call without making a copy. */
+export type Settled =
+  | { readonly type: 'refused'; readonly problem: Problem }
+  | Extract<ImportResult, { type: 'imported' | 'replayed' }>;
+
+/** What the facts say of a call. */
+export type Verdict =
+  | Settled
+  | {
+      readonly type: 'admitted';
+      readonly source: Source;
+      readonly workflow: Workflow;
+      /** For the sessions of key people; null: they stay behind. */
+      readonly linkedWorkflow: Workflow | null;
+    };
+
+/** Judges a call by the order of `ErrorReason`: the first condition that applies refuses it. */
+export function judge(call: PlannedImport, facts: Facts): Verdict {
+  const { request } = call;
+  const { sourceSessionId, sourceApplicationId, workflowId, linkedWorkflowId, kind } = request;
+
+  const existing = facts.ledger.get(keyOf(call));
+  if (existing) return judgeImported(call, existing);
+
+  const tokenId = shareTokenIdOf(request);
+  if (tokenId !== undefined && facts.revoked.has(`${sourceApplicationId}/${tokenId}`)) {
+    return refused({ reason: 'SHARE_TOKEN_REVOKED', shareTokenId: tokenId });
+  }
+  const source = facts.sources.get(sourceSessionId);
+  if (source?.applicationId !== sourceApplicationId) {
+    return refused({
+      reason: 'SOURCE_SESSION_NOT_FOUND',
+      kind,
+      sourceSessionId,
+      sourceApplicationId,
+    });
+  }
+  const { status } = source;
+  if (!finishedStatuses.has(status)) {
+    return refused({ reason: 'SOURCE_SESSION_NOT_FINISHED', sourceSessionId, status });
+  }
+
+  const workflow = facts.workflows.get(workflowId);
+  if (workflow?.applicationId !== request.applicationId) {
+    return refused({ reason: 'WORKFLOW_NOT_FOUND', workflowId });
+  }
+  const linkedWorkflow = linkedWorkflowId === null ? null : facts.workflows.get(linkedWorkflowId);
+  if (linkedWorkflowId !== null && linkedWorkflow?.applicationId !== request.applicationId) {
+    return refused({ reason: 'WORKFLOW_NOT_FOUND', workflowId: linkedWorkflowId });
+  }
+  if (workflow.kind !== kind) return refused(kindMismatch(workflowId, workflow, kind));
+  if (linkedWorkflowId !== null && linkedWorkflow && linkedWorkflow.kind !== 'user') {
+    return refused(kindMismatch(linkedWorkflowId, linkedWorkflow, 'user'));
+  }
+  return { type: 'admitted', source, workflow, linkedWorkflow: linkedWorkflow ?? null };
+}
+
+function kindMismatch(
+  workflowId: WorkflowId,
+  { kind: workflowKind }: Workflow,
+  sessionKind: SessionKind,
+): Problem {
+  return { reason: 'WORKFLOW_KIND_MISMATCH', workflowId, workflowKind, sessionKind };
+}
+
+/** Judges a call whose session has been imported: by one of its own tries, or by another call. */
+export function judgeImported(
+  { request, sessionId, uncertain }: PlannedImport,
+  existing: LedgerEntry,
+): Settled {
+  if (existing.sessionId === sessionId && uncertain) {
+    return { type: 'imported', session: uncertain };
+  }
+  const compared = compareRequests(request.idempotency, existing.request);
+  switch (compared.type) {
+    case 'same':
+      return { type: 'replayed', answer: compared.answer };
+    case 'reused':
+      return refused({ reason: 'REQUEST_ID_REUSED' });
+    case 'unrelated':
+      return refused({
+        reason: 'SESSION_ALREADY_IMPORTED',
+        sessionId: existing.sessionId,
+        sourceSessionId: request.sourceSessionId,
+      });
+  }
+}
+
+function refused(problem: Problem): Settled {
+  return { type: 'refused', problem };
+}

@@ -1,0 +1,10 @@
+/** What an API key may allow. */
+export const privileges = [
+  'write:sessions',
+  'write:session-shares',
+  'read:session-shares',
+  'read:sessions',
+  'read:session-imports',
+] as const;
+
+export type Privilege = (typeof privileges)[number];

@@ -1,0 +1,42 @@
+import type { Privilege } from '../../model/privileges';
+import { CallAbandoned } from '../../model/problems';
+import { inSpan } from '../../telemetry/spans';
+import type { CallContext } from '../context';
+import { requirePrivilege, type Caller, type Credentials } from './callers';
+
+/** What a call has to pass before its work begins, in two steps. */
+export class Gate {
+  constructor(
+    private readonly context: CallContext,
+    private readonly credentials: Credentials,
+    private readonly privilege: Privilege,
+  ) {}
+
+  /**
+   * Finds out who calls.
+   *
+   * @throws ServiceError with what `Callers.authenticate` throws.
+   */
+  async identify(): Promise<Caller> {
+    const { callers, annotate } = this.context;
+    const caller = await inSpan('authenticate', () => callers.authenticate(this.credentials));
+    const { applicationId, actor } = caller;
+    annotate({
+      application_id: applicationId,
+      ...(actor.apiKeyId === null ? { gateway: actor.gateway } : { api_key_id: actor.apiKeyId }),
+    });
+    return caller;
+  }
+
+  /**
+   * Requires that a caller may make the call, now, and is still waiting for it.
+   *
+   * @throws ServiceError with PRIVILEGE_MISSING or RATE_LIMITED.
+   * @throws CallAbandoned
+   */
+  admit(caller: Caller): void {
+    requirePrivilege(caller, this.privilege);
+    this.context.rateLimiter.admit(caller.applicationId);
+    if (this.context.signal.aborted) throw new CallAbandoned();
+  }
+}

@@ -1,0 +1,54 @@
+import type { Below, Relation } from '../../model/relations';
+import type { Row } from '../../store/relations/read';
+
+/** How deep trees are nested: some decoders give up at 100 messages within each other. */
+const deepest = 50;
+
+/**
+ * Puts rows that stand below others into these, as the contract shows them: hits into their screenings,
+ * and key people, as trees, into their checks.
+ *
+ * @returns rows by the name of their relation.
+ */
+export function nest(rows: ReadonlyMap<Relation, readonly Row[]>): Record<string, readonly Row[]> {
+  const nested = new Map([...rows].map(([{ name }, own]) => [name, own]));
+  for (const [{ name, below }, own] of rows) {
+    if (!below) continue;
+    const byParent = groupBy(own, below.ordinal);
+    const parents = (nested.get(below.relation) ?? []).map((parent) => ({
+      ...parent,
+      [below.field]: arranged(below, byParent.get(parent['ordinal']) ?? []),
+    }));
+    nested.set(below.relation, parents).delete(name);
+  }
+  return Object.fromEntries(nested);
+}
+
+/** The rows below one row: as they are, or as trees, in which a row stands before those below it. */
+function arranged({ tree }: Below, rows: readonly Row[]): readonly Row[] {
+  if (!tree) return rows;
+  interface Node {
+    readonly below: Row[];
+    readonly depth: number;
+  }
+  const roots: Row[] = [];
+  const nodes = new Map<unknown, Node>();
+  for (const row of rows) {
+    const parent = nodes.get(row[tree.ordinal]);
+    const nests = parent !== undefined && parent.depth < deepest;
+    const below: Row[] = [];
+    (nests ? parent.below : roots).push({ ...row, [tree.field]: below });
+    nodes.set(row['ordinal'], { below, depth: nests ? parent.depth + 1 : 1 });
+  }
+  return roots;
+}
+
+function groupBy(rows: readonly Row[], column: string): ReadonlyMap<unknown, readonly Row[]> {
+  const groups = new Map<unknown, Row[]>();
+  for (const row of rows) {
+    const group = groups.get(row[column]);
+    if (group) group.push(row);
+    else groups.set(row[column], [row]);
+  }
+  return groups;
+}

@@ -1,0 +1,20 @@
+import type { Binding } from '../db/query';
+import { fromBinary, toBinary } from '../model/ids';
+import type { Actor } from '../model/session';
+
+/** The columns that say who acted: `api_key_id` and `gateway`, of which one is null. */
+export interface ActorRow {
+  readonly api_key_id: Buffer | null;
+  readonly gateway: string | null;
+}
+
+/** What goes into the two columns, in their order. */
+export function actorBindings({ apiKeyId, gateway }: Actor): readonly [Binding, Binding] {
+  return [apiKeyId && toBinary(apiKeyId), gateway];
+}
+
+/** Who acted; null if neither is there, as where an operator has erased it. */
+export function actorOf({ api_key_id: key, gateway }: ActorRow): Actor | null {
+  if (key) return { apiKeyId: fromBinary(key), gateway: null };
+  return gateway === null ? null : { apiKeyId: null, gateway };
+}

@@ -1,0 +1,171 @@
+import type { Database } from '../../db/database';
+import { inKeyOrder } from '../../db/key-order';
+import { query, read, select, sql, write, type Query, type Statement } from '../../db/query';
+import {
+  fromBinary,
+  toBinary,
+  type ApplicationId,
+  type RequestId,
+  type SessionId,
+} from '../../model/ids';
+import type { Actor, SessionKind, SessionStatus, TokenFingerprint } from '../../model/session';
+import { actorBindings } from '../actor-columns';
+
+/** What the ledger knows an import by: the importing application and the source session. */
+export interface Imported {
+  readonly applicationId: ApplicationId;
+  readonly sourceSessionId: SessionId;
+}
+
+/** The ledger's primary key, as text whose order is that of the key. */
+export type LedgerKey = `${ApplicationId}/${SessionId}`;
+
+/** The key of an import. */
+export function ledgerKey({ applicationId, sourceSessionId }: Imported): LedgerKey {
+  return `${applicationId}/${sourceSessionId}`;
+}
+
+/** What an entry keeps of a request with an idempotency key; all null if it had none. */
+export interface StoredRequest {
+  readonly id: RequestId | null;
+  /** SHA-256 of everything else that the request said; null too if an operator has erased it. */
+  readonly digest: Buffer | null;
+  /** What it was answered, as it went over the wire; null too if an operator has erased it. */
+  readonly answer: Buffer | null;
+}
+
+/** An import that was made. */
+export interface LedgerEntry {
+  readonly sessionId: SessionId;
+  readonly request: StoredRequest;
+}
+
+type RequestRow = Readonly<Record<'request_id' | 'request_digest' | 'answer', Buffer | null>>;
+
+function requestOf(row: RequestRow): StoredRequest {
+  return {
+    id: row.request_id && fromBinary(row.request_id),
+    digest: row.request_digest,
+    answer: row.answer,
+  };
+}
+
+/** The entries for some imports, of those that were made. */
+export function ledgerEntries(
+  wanted: readonly Imported[],
+): Query<ReadonlyMap<LedgerKey, LedgerEntry>> {
+  type Row = RequestRow &
+    Readonly<Record<'application_id' | 'source_session_id' | 'session_id', Buffer>>;
+  const keys = wanted.map(({ applicationId, sourceSessionId }) => [
+    toBinary(applicationId),
+    toBinary(sourceSessionId),
+  ]);
+  return query(
+    {
+      sql: `SELECT application_id, source_session_id, session_id, request_id, request_digest, answer
+            FROM session_imports
+            WHERE (application_id, source_session_id) IN (?)`,
+      bindings: [keys],
+    },
+    (found: Row[]) =>
+      new Map(
+        found.map((row) => [
+          ledgerKey({
+            applicationId: fromBinary(row.application_id),
+            sourceSessionId: fromBinary(row.source_session_id),
+          }),
+          { sessionId: fromBinary(row.session_id), request: requestOf(row) },
+        ]),
+      ),
+  );
+}
+
+/** Finds what is kept of a request that an application has made an import by. */
+export async function findStoredRequest(
+  db: Database,
+  applicationId: ApplicationId,
+  id: RequestId,
+): Promise<StoredRequest | undefined> {
+  const [row] = await read(
+    db,
+    select<RequestRow>(
+      `SELECT request_id, request_digest, answer FROM session_imports
+       WHERE application_id = ? AND request_id = ?`,
+      [toBinary(applicationId), toBinary(id)],
+    ),
+  );
+  return row && requestOf(row);
+}
+
+/** A claim: the entry of an import that is about to be made. */
+export interface Claim extends Imported, LedgerEntry {
+  readonly sourceApplicationId: ApplicationId;
+  readonly kind: SessionKind;
+  readonly sourceStatus: SessionStatus;
+  readonly trustReview: boolean;
+  readonly actor: Actor;
+  /** Null: it comes along with another import. */
+  readonly token: TokenFingerprint | null;
+  /** The copy of the business session that it comes along with; null: it comes by itself. */
+  readonly linkedTo: SessionId | null;
+  readonly createdAt: Date;
+}
+
+/**
+ * Enters claims, in key order; those that somebody else holds already are left out.
+ *
+ * @returns how many entries are new.
+ */
+export async function insertClaims(db: Database, claims: readonly Claim[]): Promise<number> {
+  const values = inKeyOrder(claims, ledgerKey).map((claim) => [
+    toBinary(claim.applicationId),
+    toBinary(claim.sourceSessionId),
+    toBinary(claim.sourceApplicationId),
+    claim.kind,
+    claim.sourceStatus,
+    toBinary(claim.sessionId),
+    claim.trustReview,
+    ...actorBindings(claim.actor),
+    claim.token?.digest ?? null,
+    claim.token?.keyId ?? null,
+    claim.token?.id ?? null,
+    claim.linkedTo && toBinary(claim.linkedTo),
+    claim.createdAt,
+    claim.request.id && toBinary(claim.request.id),
+    claim.request.digest,
+    claim.request.answer,
+  ]);
+  const { affectedRows } = await write(
+    db,
+    sql(
+      `INSERT IGNORE INTO session_imports
+         (application_id, source_session_id, source_application_id, session_kind, source_status,
+          session_id, trust_review, api_key_id, gateway, token_digest, token_key_id, token_id,
+          linked_to_session_id, created_at, request_id, request_digest, answer)
+       VALUES ?`,
+      values,
+    ),
+  );
+  return affectedRows;
+}
+
+/** Replaces the answer that an entry keeps. */
+export function updateAnswer(
+  { applicationId, sourceSessionId }: Imported,
+  answer: Buffer,
+): Statement {
+  return sql(
+    'UPDATE session_imports SET answer = ? WHERE application_id = ? AND source_session_id = ?',
+    answer,
+    toBinary(applicationId),
+    toBinary(sourceSessionId),
+  );
+}
+
+/**
+ * Joins the ledger's entry, as `i`, that was made with a share token `t`. Older releases kept a token's
+ * `jti` as the token spelled it.
+ */
+export const joinRedemption = `session_imports i
+  ON i.application_id = t.for_application_id AND i.source_session_id = t.session_id
+  AND LOWER(REPLACE(i.token_id, '-', '')) = LOWER(HEX(t.id))`;

@@ -1,0 +1,172 @@
+import { Keyset, type WantedPage } from '../../db/cursor';
+import { allOf, ifGiven, query, sql, type Query, type Statement } from '../../db/query';
+import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
+import type { SessionKind, SessionStatus } from '../../model/session';
+import { actorOf, type ActorRow } from '../actor-columns';
+import {
+  filtered,
+  type ImportFilter,
+  type ImportRecord,
+  type PlacedRecord,
+  type TokenRow,
+} from '../import-records';
+
+type Bytes<Column extends string> = Readonly<Record<Column, Buffer>>;
+
+type ImportRow = Bytes<
+  'application_id' | 'source_session_id' | 'source_application_id' | 'session_id'
+> &
+  ActorRow &
+  TokenRow & {
+    readonly created_at: Date;
+    readonly session_kind: SessionKind;
+    readonly source_status: SessionStatus;
+    /** 0 or 1. */
+    readonly trust_review: number;
+    readonly linked_to_session_id: Buffer | null;
+  };
+
+/** What is read of an entry. A session that came along has the token of the one it came with. */
+const importColumns = `application_id, source_session_id, source_application_id, session_id,
+  created_at, session_kind, source_status, trust_review, api_key_id, gateway, linked_to_session_id,
+  ${ofItsOwnOrLinked('token_key_id')}, ${ofItsOwnOrLinked('token_id')}`;
+
+function ofItsOwnOrLinked(column: string): string {
+  return `COALESCE(${column}, (SELECT m.${column} FROM session_imports m
+    WHERE m.session_id = session_imports.linked_to_session_id)) AS ${column}`;
+}
+
+/**
+ * What an application may know of an import: all of it if it made it; if the session was its own, who
+ * has it now, and on which token's strength.
+ *
+ * @returns undefined if the import does not concern the application.
+ */
+function importRecord(row: ImportRow, viewer: ApplicationId): ImportRecord | undefined {
+  const applicationId = fromBinary<ApplicationId>(row.application_id);
+  const sourceApplicationId = fromBinary<ApplicationId>(row.source_application_id);
+  const ownImport = applicationId === viewer;
+  if (!ownImport && sourceApplicationId !== viewer) return undefined;
+  return {
+    createdAt: row.created_at,
+    applicationId,
+    source: {
+      kind: row.session_kind,
+      sessionId: fromBinary(row.source_session_id),
+      applicationId: sourceApplicationId,
+      signingKeyId: row.token_key_id,
+      shareTokenId: row.token_id,
+    },
+    actor: ownImport ? actorOf(row) : null,
+    copy: ownImport
+      ? {
+          sessionId: fromBinary(row.session_id),
+          sourceStatus: row.source_status,
+          trustReview: row.trust_review !== 0,
+          linkedTo: row.linked_to_session_id && fromBinary(row.linked_to_session_id),
+        }
+      : null,
+    refusedFor: null,
+  };
+}
+
+/** An import on the way from a session back to its origin. */
+export interface LedgerStep {
+  readonly applicationId: ApplicationId;
+  readonly sourceSessionId: SessionId;
+  readonly createdAt: Date;
+  /** Undefined if the import does not concern the application that asks. */
+  readonly record: ImportRecord | undefined;
+}
+
+/** The import that made a session, as far as an application may know of it. */
+export function importOf(
+  sessionId: SessionId,
+  viewer: ApplicationId,
+): Query<LedgerStep | undefined> {
+  return query(
+    sql(`SELECT ${importColumns} FROM session_imports WHERE session_id = ?`, toBinary(sessionId)),
+    ([row]: ImportRow[]) =>
+      row && {
+        applicationId: fromBinary(row.application_id),
+        sourceSessionId: fromBinary(row.source_session_id),
+        createdAt: row.created_at,
+        record: importRecord(row, viewer),
+      },
+  );
+}
+
+/** The order of {@link incomingImports}, and of refused attempts beside them. */
+export const incomingKeyset = new Keyset(
+  [
+    { name: 'created_at', type: 'moment' },
+    { name: 'source_session_id', type: 'id' },
+  ],
+  'DESC',
+);
+
+/** What an application has imported, the newest first: one more than a page has room for. */
+export function incomingImports(
+  viewer: ApplicationId,
+  filter: ImportFilter,
+  page: WantedPage,
+): Query<readonly PlacedRecord[]> {
+  // Named, since the primary key begins with the application too: reading and sorting all of it
+  // would do for a small ledger.
+  return listed(incomingKeyset, viewer, page, {
+    table: 'session_imports FORCE INDEX (session_imports_application_id_created_at)',
+    condition: allOf(
+      sql('application_id = ?', toBinary(viewer)),
+      filtered(filter, 'source_application_id'),
+    ),
+  });
+}
+
+/** The order of {@link outgoingImports}. */
+export const outgoingKeyset = new Keyset(
+  [
+    { name: 'created_at', type: 'moment' },
+    { name: 'application_id', type: 'id' },
+    { name: 'source_session_id', type: 'id' },
+  ],
+  'DESC',
+);
+
+/** What others have imported of an application: as {@link incomingImports}. */
+export function outgoingImports(
+  viewer: ApplicationId,
+  filter: ImportFilter,
+  page: WantedPage,
+): Query<readonly PlacedRecord[]> {
+  return listed(outgoingKeyset, viewer, page, {
+    table: 'session_imports FORCE INDEX (session_imports_source_application_id_created_at)',
+    condition: allOf(
+      sql('source_application_id = ?', toBinary(viewer)),
+      filtered(filter, 'application_id'),
+    ),
+  });
+}
+
+function listed(
+  keyset: Keyset,
+  viewer: ApplicationId,
+  { size, after }: WantedPage,
+  from: { readonly table: string; readonly condition: Statement },
+): Query<readonly PlacedRecord[]> {
+  const wanted = allOf(
+    from.condition,
+    ifGiven(after, (cursor) => keyset.following(cursor)),
+  );
+  return query(
+    {
+      sql: `SELECT ${keyset.select}, ${importColumns} FROM ${from.table}
+            WHERE ${wanted.sql} ORDER BY ${keyset.orderBy} LIMIT ?`,
+      bindings: [...wanted.bindings, size + 1],
+    },
+    (found: (ImportRow & Record<string, unknown>)[]) =>
+      found.flatMap((row) => {
+        const record = importRecord(row, viewer);
+        return record ? [{ record, place: keyset.cursorOf(row) }] : [];
+      }),
+  );
+}

@@ -1,0 +1,134 @@
+import type { Database } from '../db/database';
+import { Keyset, type WantedPage } from '../db/cursor';
+import { allOf, ifGiven, query, sql, write, type Query } from '../db/query';
+import { fromBinary, newId, toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import type { Reason } from '../model/problems';
+import type { Actor, SessionKind, TokenFingerprint } from '../model/session';
+import { actorBindings, actorOf, type ActorRow } from './actor-columns';
+import {
+  filtered,
+  type ImportFilter,
+  type ImportRecord,
+  type PlacedRecord,
+  type TokenRow,
+} from './import-records';
+
+/** An attempt to import a session, and why it was refused. */
+export interface Refusal {
+  /** Who wanted to import. */
+  readonly applicationId: ApplicationId;
+  readonly actor: Actor;
+  readonly reason: Reason;
+  /** What the share token said; undefined unless it was genuine: anybody can write a forged one. */
+  readonly token: RefusedToken | undefined;
+}
+
+/** What a genuine share token says, as far as it is recorded. */
+interface RefusedToken {
+  readonly kind: SessionKind;
+  readonly sessionId: SessionId;
+  readonly fromApplicationId: ApplicationId;
+  readonly fingerprint: TokenFingerprint;
+}
+
+/** A refusal with the id and the moment that it is recorded under. */
+export interface NewRefusal extends Refusal {
+  readonly id: Buffer;
+  readonly createdAt: Date;
+}
+
+/** Makes a refusal ready to be recorded: as often as it is tried, it is recorded once. */
+export function newRefusal(refusal: Refusal): NewRefusal {
+  return { ...refusal, id: toBinary(newId()), createdAt: new Date() };
+}
+
+/** Records refusals, in one statement; those that an earlier try has recorded stay as they are. */
+export async function insertRefusals(db: Database, refusals: readonly NewRefusal[]): Promise<void> {
+  const values = refusals.map(({ applicationId, createdAt, id, reason, token, actor }) => [
+    toBinary(applicationId),
+    createdAt,
+    id,
+    reason,
+    token?.kind ?? null,
+    token ? toBinary(token.sessionId) : null,
+    token ? toBinary(token.fromApplicationId) : null,
+    token?.fingerprint.digest ?? null,
+    token?.fingerprint.keyId ?? null,
+    token?.fingerprint.id ?? null,
+    ...actorBindings(actor),
+  ]);
+  await write(
+    db,
+    sql(
+      `INSERT IGNORE INTO import_refusals
+         (application_id, created_at, id, reason, session_kind, source_session_id,
+          source_application_id, token_digest, token_key_id, token_id, api_key_id, gateway)
+       VALUES ?`,
+      values,
+    ),
+  );
+}
+
+type RefusalRow = ActorRow &
+  TokenRow & {
+    readonly application_id: Buffer;
+    readonly created_at: Date;
+    readonly reason: string;
+    readonly session_kind: SessionKind | null;
+    readonly source_session_id: Buffer | null;
+    readonly source_application_id: Buffer | null;
+  };
+
+const keyset = new Keyset(
+  [
+    { name: 'created_at', type: 'moment' },
+    { name: 'id', type: 'id' },
+  ],
+  'DESC',
+);
+
+/** What an application was refused, the newest first: one more than a page has room for. */
+export function refusalsOf(
+  applicationId: ApplicationId,
+  filter: ImportFilter,
+  { size, after }: WantedPage,
+): Query<readonly PlacedRecord[]> {
+  const wanted = allOf(
+    sql('application_id = ?', toBinary(applicationId)),
+    filtered(filter, 'source_application_id'),
+    ifGiven(after, (cursor) => keyset.following(cursor)),
+  );
+  return query(
+    {
+      sql: `SELECT ${keyset.select}, application_id, source_session_id, source_application_id, created_at,
+              reason, session_kind, api_key_id, gateway, token_key_id, token_id
+            FROM import_refusals
+            WHERE ${wanted.sql} ORDER BY ${keyset.orderBy} LIMIT ?`,
+      bindings: [...wanted.bindings, size + 1],
+    },
+    (found: (RefusalRow & Record<string, unknown>)[]) =>
+      found.map((row) => ({ record: refusalRecord(row), place: keyset.cursorOf(row) })),
+  );
+}
+
+/** What the application that tried may know of a refused attempt: all that is recorded. */
+function refusalRecord(row: RefusalRow): ImportRecord {
+  const { session_kind: kind, source_session_id: session, source_application_id: from } = row;
+  return {
+    createdAt: row.created_at,
+    applicationId: fromBinary(row.application_id),
+    source:
+      kind && session && from
+        ? {
+            kind,
+            sessionId: fromBinary(session),
+            applicationId: fromBinary(from),
+            signingKeyId: row.token_key_id,
+            shareTokenId: row.token_id,
+          }
+        : null,
+    actor: actorOf(row),
+    copy: null,
+    refusedFor: row.reason,
+  };
+}

@@ -1,0 +1,40 @@
+import { query, type Query } from '../../db/query';
+import { fromBinary, toBinary, type SessionId } from '../../model/ids';
+import { must } from '../../model/must';
+import type { ClonedRows } from '../../model/session';
+import type { ClonePlan } from './clone-plan';
+
+/** What a session has in its relations. */
+export interface RowCounts {
+  /** By relation, parents before children; those without rows included. */
+  readonly relations: readonly ClonedRows[];
+  readonly total: number;
+}
+
+/** A row of what the plan's statement counts. */
+interface Row {
+  readonly id: Buffer;
+  readonly [count: `r${number}`]: number;
+}
+
+/** Counts the rows of sessions in every relation of their kind. */
+export function countRows(
+  plan: ClonePlan,
+  ids: readonly SessionId[],
+): Query<ReadonlyMap<SessionId, RowCounts>> {
+  const statement = { sql: plan.countSql, bindings: [ids.map(toBinary)] };
+  return query(
+    statement,
+    (rows: Row[]) =>
+      new Map(rows.map((row) => [fromBinary<SessionId>(row.id), countsOf(plan, row)])),
+  );
+}
+
+function countsOf(plan: ClonePlan, row: Row): RowCounts {
+  const relations = plan.relations.map(({ name }, index) => ({
+    relation: name,
+    rows: must(row[`r${index}`], `the count of ${name}`),
+  }));
+  const total = relations.reduce((sum, { rows }) => sum + rows, 0);
+  return { relations, total };
+}

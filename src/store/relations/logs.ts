@@ -1,0 +1,61 @@
+import type { Statement } from '../../db/query';
+import { toBinary, type ApplicationId, type SessionId } from '../../model/ids';
+import type { KindSchema } from '../../model/relations';
+import type { SessionStatus } from '../../model/session';
+
+/** What the log of a copy says of where it came from. */
+export interface ImportLogEntry {
+  readonly sessionId: SessionId;
+  readonly status: SessionStatus;
+  readonly sourceSessionId: SessionId;
+  readonly sourceApplicationId: ApplicationId;
+  readonly sourceStatus: SessionStatus;
+  readonly trustReview: boolean;
+  /** The copy of the business session that it came along with; null: it came by itself. */
+  readonly linkedTo: SessionId | null;
+  readonly createdAt: Date;
+}
+
+/** What an entry is known by. */
+const importActivity = 'session_imported';
+
+/**
+ * Appends to each copy's log that, and how, it was imported. The place of the entry is that after the
+ * last one which was copied, whatever was counted before.
+ */
+export function appendImportLogs(
+  schema: KindSchema,
+  entries: readonly ImportLogEntry[],
+): Statement {
+  const columns = ['status', 'long_description', 'additional_data', 'created_at'];
+  const row = `SELECT ? AS id, ${columns.map((column) => `? AS ${column}`).join(', ')}`;
+  return {
+    sql: `INSERT INTO ?? (session_id, ordinal, activity_type, log_type, short_description, updated_at,
+            ${columns.join(', ')})
+          SELECT n.id, (SELECT COALESCE(MAX(l.ordinal) + 1, 0) FROM ?? l WHERE l.session_id = n.id),
+            ?, 'information', 'Session imported', n.created_at,
+            ${columns.map((column) => `n.${column}`).join(', ')}
+          FROM (${entries.map(() => row).join(' UNION ALL ')}) n`,
+    bindings: [
+      schema.logs,
+      schema.logs,
+      importActivity,
+      ...entries.flatMap((entry) => [
+        toBinary(entry.sessionId),
+        entry.status,
+        entry.trustReview
+          ? 'Imported from another application; its review was trusted.'
+          : 'Imported from another application, to be reviewed again.',
+        JSON.stringify({
+          shared_from_session: entry.sourceSessionId,
+          shared_from_application: entry.sourceApplicationId,
+          original_status: entry.sourceStatus,
+          trust_review: entry.trustReview,
+          // A session that came by itself is linked to none: the entry is what it always was.
+          linked_to_session: entry.linkedTo ?? undefined,
+        }),
+        entry.createdAt,
+      ]),
+    ],
+  };
+}

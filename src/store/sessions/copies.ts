@@ -1,0 +1,122 @@
+import { query, type Binding, type Query, type Statement } from '../../db/query';
+import {
+  fromBinary,
+  toBinary,
+  type ApplicationId,
+  type SessionId,
+  type VendorEntityId,
+} from '../../model/ids';
+import type { KindSchema } from '../../model/relations';
+import type { CopiedSession, SessionStatus } from '../../model/session';
+
+/** Columns of a session that a copy takes from its original: what describes the check. */
+export const carriedColumns = ['features', 'expected_details', 'contact_details', 'language'];
+
+/** Columns of a session that stay behind: they belong to the source application's integration. */
+export const leftBehindColumns = ['callback', 'metadata'];
+
+/** Columns of a session that a copy gets anew. */
+export const freshColumns = [
+  'id',
+  'application_id',
+  'session_number',
+  'session_token',
+  'status',
+  'workflow_id',
+  'workflow_version',
+  'vendor_entity_id',
+  'vendor_data',
+  'shared_from_session_id',
+  'shared_from_application_id',
+  'created_at',
+  'updated_at',
+] as const;
+
+type FreshValues = Readonly<Record<(typeof freshColumns)[number], Binding>>;
+
+/** A copy that is to be made, less what comes from its original. */
+export interface NewCopy extends Omit<CopiedSession, 'clonedRows' | 'kind'> {
+  /** The importing application. */
+  readonly applicationId: ApplicationId;
+  readonly workflowVersion: number;
+  readonly vendorEntityId: VendorEntityId | null;
+}
+
+/** Inserts new sessions; each names the session that it is a copy of. */
+export function insertCopies(schema: KindSchema, copies: readonly NewCopy[]): Statement {
+  const row = `SELECT ${freshColumns.map((column) => `? AS ${column}`).join(', ')}`;
+  return {
+    // The new values as a derived table, so that the columns that cross over are copied by the server
+    // and never leave it. A row constructor would be shorter (VALUES ROW), but MySQL alone has it.
+    sql: `INSERT INTO ?? (${[...freshColumns, ...carriedColumns].join(', ')})
+          SELECT n.*, ${carriedColumns.map((column) => `o.${column}`).join(', ')}
+          FROM (${copies.map(() => row).join(' UNION ALL ')}) n
+          STRAIGHT_JOIN ?? o FORCE INDEX (PRIMARY) ON o.id = n.shared_from_session_id`,
+    bindings: [
+      schema.sessions,
+      ...copies.map(freshValues).flatMap((values) => freshColumns.map((column) => values[column])),
+      schema.sessions,
+    ],
+  };
+}
+
+function freshValues(copy: NewCopy): FreshValues {
+  return {
+    id: toBinary(copy.sessionId),
+    application_id: toBinary(copy.applicationId),
+    session_number: copy.sessionNumber,
+    session_token: copy.sessionToken,
+    status: copy.status,
+    workflow_id: toBinary(copy.workflowId),
+    workflow_version: copy.workflowVersion,
+    vendor_entity_id: copy.vendorEntityId === null ? null : toBinary(copy.vendorEntityId),
+    vendor_data: copy.vendorData === null ? null : Buffer.from(copy.vendorData, 'utf8'),
+    shared_from_session_id: toBinary(copy.sourceSessionId),
+    shared_from_application_id: toBinary(copy.sourceApplicationId),
+    created_at: copy.createdAt,
+    updated_at: copy.createdAt,
+  };
+}
+
+/** A copy as it stands in its table. */
+export type StoredCopy = Omit<CopiedSession, 'clonedRows'>;
+
+interface CopyRow {
+  readonly id: Buffer;
+  readonly session_number: number;
+  readonly session_token: string;
+  readonly status: SessionStatus;
+  readonly workflow_id: Buffer;
+  readonly vendor_data: Buffer | null;
+  readonly shared_from_session_id: Buffer;
+  readonly shared_from_application_id: Buffer;
+  readonly created_at: Date;
+}
+
+/** Copies of a kind by their ids, as they are now; those that were deleted are missing. */
+export function copiesById(
+  { sessions, kind }: KindSchema,
+  ids: readonly SessionId[],
+): Query<readonly StoredCopy[]> {
+  return query(
+    {
+      sql: `SELECT id, session_number, session_token, status, workflow_id, vendor_data,
+              shared_from_session_id, shared_from_application_id, created_at
+            FROM ?? WHERE id IN (?)`,
+      bindings: [sessions, ids.map(toBinary)],
+    },
+    (found: CopyRow[]) =>
+      found.map((row) => ({
+        sessionId: fromBinary(row.id),
+        sessionNumber: row.session_number,
+        sessionToken: row.session_token,
+        kind,
+        status: row.status,
+        workflowId: fromBinary(row.workflow_id),
+        vendorData: row.vendor_data?.toString('utf8') ?? null,
+        sourceSessionId: fromBinary(row.shared_from_session_id),
+        sourceApplicationId: fromBinary(row.shared_from_application_id),
+        createdAt: row.created_at,
+      })),
+  );
+}

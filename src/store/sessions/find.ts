@@ -1,0 +1,168 @@
+import { query, type Query, type Statement } from '../../db/query';
+import {
+  fromBinary,
+  toBinary,
+  type ApplicationId,
+  type SessionId,
+  type WorkflowId,
+} from '../../model/ids';
+import { kindSchemas } from '../../model/relations';
+import { sessionKinds, type SessionKind, type SessionStatus } from '../../model/session';
+
+/** A session, as far as it is shown in a list. */
+export interface SessionSummary {
+  readonly kind: SessionKind;
+  readonly sessionId: SessionId;
+  readonly applicationId: ApplicationId;
+  readonly sessionNumber: number;
+  readonly status: SessionStatus;
+  readonly workflowId: WorkflowId;
+  readonly vendorData: string | null;
+  /** Null: it is no copy. */
+  readonly sharedFrom: {
+    readonly sessionId: SessionId;
+    readonly applicationId: ApplicationId;
+  } | null;
+  readonly createdAt: Date;
+}
+
+/** A session with everything that its own row says. */
+export interface SessionDetails extends SessionSummary {
+  /** The secret part of its URL. */
+  readonly sessionToken: string;
+  readonly updatedAt: Date;
+  readonly workflowVersion: number;
+  readonly language: string | null;
+  readonly callback: string | null;
+  /** JSON, as text; null: there is none. */
+  readonly features: string | null;
+  readonly expectedDetails: string | null;
+  readonly contactDetails: string | null;
+  readonly metadata: string | null;
+}
+
+/** The columns of {@link SummaryRow}. */
+export const summaryColumns = [
+  'id',
+  'application_id',
+  'session_number',
+  'status',
+  'workflow_id',
+  'vendor_data',
+  'shared_from_session_id',
+  'shared_from_application_id',
+  'created_at',
+] as const;
+
+const detailsColumns = [
+  ...summaryColumns,
+  'session_token',
+  'updated_at',
+  'workflow_version',
+  'language',
+  'callback',
+  'features',
+  'expected_details',
+  'contact_details',
+  'metadata',
+] as const;
+
+/** A row of a sessions table, as far as a list shows it. */
+export interface SummaryRow {
+  readonly kind: SessionKind;
+  readonly id: Buffer;
+  readonly application_id: Buffer;
+  readonly session_number: number;
+  readonly status: SessionStatus;
+  readonly workflow_id: Buffer;
+  readonly vendor_data: Buffer | null;
+  readonly shared_from_session_id: Buffer | null;
+  readonly shared_from_application_id: Buffer | null;
+  readonly created_at: Date;
+}
+
+interface DetailsRow extends SummaryRow {
+  readonly session_token: string;
+  readonly updated_at: Date;
+  readonly workflow_version: number;
+  readonly language: string | null;
+  readonly callback: string | null;
+  readonly features: string | null;
+  readonly expected_details: string | null;
+  readonly contact_details: string | null;
+  readonly metadata: string | null;
+}
+
+/** Makes a summary of a row. */
+export function summaryOf(row: SummaryRow): SessionSummary {
+  const { shared_from_session_id: session, shared_from_application_id: application } = row;
+  return {
+    kind: row.kind,
+    sessionId: fromBinary(row.id),
+    applicationId: fromBinary(row.application_id),
+    sessionNumber: row.session_number,
+    status: row.status,
+    workflowId: fromBinary(row.workflow_id),
+    vendorData: row.vendor_data?.toString('utf8') ?? null,
+    sharedFrom:
+      session && application
+        ? { sessionId: fromBinary(session), applicationId: fromBinary(application) }
+        : null,
+    createdAt: row.created_at,
+  };
+}
+
+/**
+ * Finds a session of either kind.
+ *
+ * @param owner only if it is this application's: for another's, the same is done as for an id that
+ * nobody has. Undefined: whosever it is, which no caller may be told.
+ */
+export function sessionById(
+  id: SessionId,
+  owner: ApplicationId | undefined,
+): Query<SessionSummary | undefined> {
+  const statement = selectById(summaryColumns, id, owner);
+  return query(statement, ([row]: SummaryRow[]) => row && summaryOf(row));
+}
+
+/** Finds a session like {@link sessionById}, with everything that its own row says: to be shown. */
+export function sessionDetailsById(
+  id: SessionId,
+  owner: ApplicationId,
+): Query<SessionDetails | undefined> {
+  const statement = selectById(detailsColumns, id, owner);
+  return query(statement, ([row]: DetailsRow[]) => row && detailsOf(row));
+}
+
+function selectById(
+  columns: readonly string[],
+  id: SessionId,
+  owner: ApplicationId | undefined,
+): Statement {
+  const owned = owner === undefined ? [] : [toBinary(owner)];
+  const selects = sessionKinds.map(
+    (kind) =>
+      `SELECT '${kind}' AS kind, ${columns.join(', ')}
+       FROM ?? WHERE id = ? ${owner === undefined ? '' : 'AND application_id = ?'}`,
+  );
+  return {
+    sql: selects.join(' UNION ALL '),
+    bindings: sessionKinds.flatMap((kind) => [kindSchemas[kind].sessions, toBinary(id), ...owned]),
+  };
+}
+
+function detailsOf(row: DetailsRow): SessionDetails {
+  return {
+    ...summaryOf(row),
+    sessionToken: row.session_token,
+    updatedAt: row.updated_at,
+    workflowVersion: row.workflow_version,
+    language: row.language,
+    callback: row.callback,
+    features: row.features,
+    expectedDetails: row.expected_details,
+    contactDetails: row.contact_details,
+    metadata: row.metadata,
+  };
+}
