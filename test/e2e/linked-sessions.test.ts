@@ -22,7 +22,7 @@ import {
 import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
 import { scrape, sumOf } from '../support/metrics';
 import { anyRelations, insertRelations } from '../support/random-session';
-import { relationRows, select, sessionRow } from '../support/rows';
+import { checksums, relationRows, sessionRow } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
 const logs = 2;
@@ -498,17 +498,6 @@ describe('an import with linked sessions', () => {
       group_size: 1,
     });
   });
-
-  /** Of every table there is. */
-  async function checksums() {
-    const tables = await select(
-      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
-       WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME`,
-    );
-    return select(
-      `CHECKSUM TABLE ${tables.map(({ name }) => `\`${String(name)}\``).join()} EXTENDED`,
-    );
-  }
 });
 
 function idOf(response: ImportSessionResponse): SessionId {
