@@ -90,11 +90,12 @@ export class TestClient {
     { path, requestSerialize, responseDeserialize }: Method<Request, Response>,
     caller: string | Metadata | null,
     request: Request,
+    { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<Response> {
     const metadata = caller instanceof Metadata ? caller : new Metadata();
     if (typeof caller === 'string') metadata.set('x-api-key', caller);
     return new Promise((resolve, reject) => {
-      this.stub.makeUnaryRequest(
+      const call = this.stub.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
@@ -105,6 +106,9 @@ export class TestClient {
           else reject(error ?? new Error('there is no answer'));
         },
       );
+      signal?.addEventListener('abort', () => {
+        call.cancel();
+      });
     });
   }
 

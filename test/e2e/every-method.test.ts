@@ -1,0 +1,533 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { ScalarType, type DescField, type DescMethod, type JsonObject } from '@bufbuild/protobuf';
+import type { ServiceError as GrpcError } from '@grpc/grpc-js';
+import { expect } from 'chai';
+import {
+  SessionShareService,
+  ShareSessionRequest,
+} from '../../src/gen/sessionimport/v1/session_share';
+import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
+import { hashApiKey, privileges, type Privilege } from '../../src/rpc/call/callers';
+import { createApiKey } from '../../src/store/accounts';
+import { signShareToken } from '../../src/token/signing';
+import { failureOf, sessionOf } from '../support/client';
+import { createCompany, requestWithLinked } from '../support/companies';
+import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { eventually } from '../support/helpers';
+import { isId, methodOf, methods, privilegeOf, titleOf, withField } from '../support/methods';
+import { scrape, sumOf } from '../support/metrics';
+import { checksums } from '../support/rows';
+import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+
+/** What an application has, when it has worked with a partner for a while. */
+interface Belongings {
+  readonly tenant: Tenant;
+  readonly partner: Tenant;
+  /** A company's session, which was imported from the partner and shared with it. */
+  readonly company: SessionId;
+  /** The partner's session that it was imported from. */
+  readonly original: SessionId;
+  /** The `request_id` of that import. */
+  readonly requestId: string;
+  readonly shareTokenId: string;
+  /** A person's session, shared as well. */
+  readonly person: SessionId;
+  /** The partner's copy of it. */
+  readonly personsCopy: SessionId;
+  /** A session that was imported, and deleted since. */
+  readonly deleted: SessionId;
+}
+
+/** Two applications that have nothing to do with each other. */
+interface World {
+  readonly harness: ProxiedHarness;
+  /** The caller's. */
+  readonly mine: Belongings;
+  /** Another tenant's. */
+  readonly theirs: Belongings;
+}
+
+/**
+ * A request of the caller for each method: one that is answered, and that says what is needed and
+ * nothing more. What can be done once is there anew each time.
+ */
+const requests: Readonly<Record<string, (world: World) => Promise<JsonObject> | JsonObject>> = {
+  'SessionImport/ImportSession': async ({ harness, mine: { tenant, partner } }) => ({
+    share_token: await companyToken(harness, partner, tenant),
+    workflow_id: tenant.workflows.business,
+    request_id: newId(),
+    include_linked_sessions: true,
+    linked_workflow_id: tenant.workflows.user,
+  }),
+  'SessionShare/ShareSession': ({ mine: { company, partner } }) => ({
+    session_id: company,
+    for_application_id: partner.applicationId,
+  }),
+  'SessionShare/RevokeShareToken': async ({ harness, mine: { tenant, partner, company } }) => ({
+    share_token_id: await share(harness, tenant, company, partner),
+  }),
+  'SessionShare/ListShareTokens': ({ mine: { company } }) => ({ session_id: company }),
+  'SessionRead/GetSession': ({ mine: { company } }) => ({ session_id: company }),
+  // A relation that the other kind of session does not have: nobody is told which kind another's is.
+  'SessionRead/ListSessionRows': ({ mine: { company } }) => ({
+    session_id: company,
+    relation: 'key_people',
+  }),
+  'SessionRead/ListSessions': () => ({}),
+  'SessionTrace/ListImports': () => ({}),
+  'SessionTrace/GetProvenance': ({ mine: { company } }) => ({ session_id: company }),
+};
+
+/** What goes into a field that names something. */
+interface Named {
+  /** One that is the caller's. */
+  readonly mine: (world: World) => Promise<string> | string;
+  /** Those of others. */
+  readonly theirs: (world: World) => Promise<readonly string[]> | readonly string[];
+  /** One that nobody has; absent: a fresh id. */
+  readonly nobodys?: (world: World) => Promise<string> | string;
+  /** How a call ends that names one of these, or one that nobody has. */
+  readonly reason: string;
+  /** What the answer calls it, if it has `google.rpc.ResourceInfo`. */
+  readonly resource?: string;
+}
+
+/** The same for the fields of all requests: an id is called the same wherever it stands. */
+const namedBy: Readonly<Record<string, Named | 'anybody may name it'>> = {
+  session_id: {
+    mine: ({ mine: { company } }) => company,
+    theirs: ({ mine, theirs }) => [
+      theirs.company,
+      theirs.person,
+      theirs.deleted,
+      theirs.original,
+      // What it came from, and what was made of it, is not the caller's either.
+      mine.original,
+      mine.personsCopy,
+    ],
+    reason: 'SESSION_NOT_FOUND',
+    resource: 'session-import/session',
+  },
+  share_token_id: {
+    mine: ({ mine: { shareTokenId } }) => shareTokenId,
+    theirs: ({ theirs: { shareTokenId } }) => [shareTokenId],
+    reason: 'SHARE_TOKEN_NOT_FOUND',
+    resource: 'session-import/share-token',
+  },
+  workflow_id: {
+    mine: ({ mine: { tenant } }) => tenant.workflows.business,
+    theirs: ({ mine, theirs }) => [
+      theirs.tenant.workflows.business,
+      theirs.tenant.workflows.user,
+      mine.partner.workflows.business,
+    ],
+    reason: 'WORKFLOW_NOT_FOUND',
+    resource: 'session-import/workflow',
+  },
+  linked_workflow_id: {
+    mine: ({ mine: { tenant } }) => tenant.workflows.user,
+    theirs: ({ mine, theirs }) => [
+      theirs.tenant.workflows.user,
+      theirs.tenant.workflows.business,
+      mine.partner.workflows.user,
+    ],
+    reason: 'WORKFLOW_NOT_FOUND',
+    resource: 'session-import/workflow',
+  },
+  request_id: {
+    mine: ({ mine: { requestId } }) => requestId,
+    theirs: ({ theirs: { requestId } }) => [requestId],
+    reason: 'OK',
+  },
+  share_token: {
+    mine: ({ harness, mine: { tenant, partner } }) => companyToken(harness, partner, tenant),
+    theirs: async ({ harness, theirs: { tenant, partner } }) => [
+      await companyToken(harness, partner, tenant),
+    ],
+    nobodys: ({ harness: { signer } }) =>
+      signShareToken(signer.privateJwk, {
+        sessionId: newId(),
+        kind: 'business',
+        fromApplicationId: newId(),
+        forApplicationId: newId(),
+        lifetime: 600,
+        includeLinkedSessions: true,
+      }),
+    reason: 'SHARE_TOKEN_NOT_FOR_APPLICATION',
+  },
+  shared_from_session: {
+    mine: ({ mine: { original } }) => original,
+    theirs: ({ theirs: { original, company, person } }) => [original, company, person],
+    reason: 'OK',
+  },
+  shared_from_application: {
+    mine: ({ mine: { partner } }) => partner.applicationId,
+    theirs: ({ theirs: { partner, tenant } }) => [partner.applicationId, tenant.applicationId],
+    reason: 'OK',
+  },
+  other_application_id: {
+    mine: ({ mine: { partner } }) => partner.applicationId,
+    theirs: ({ theirs: { partner, tenant } }) => [partner.applicationId, tenant.applicationId],
+    reason: 'OK',
+  },
+  // An application can share with every other one, so that one is there is no secret.
+  for_application_id: 'anybody may name it',
+};
+
+/** Texts of requests that name nothing that an application could have. */
+const otherTexts = new Set(['vendor_data', 'relation', 'page_token']);
+
+/** A text that only what belongs to the other tenant has in it. */
+const markOfTheirs = 'known to the other tenant alone';
+
+const here = 'test/e2e/every-method.test.ts';
+
+describe('every method', () => {
+  let harness: ProxiedHarness;
+  let world: World;
+  before(async () => {
+    harness = await startProxiedHarness();
+    const { db, source, target } = harness;
+    world = {
+      harness,
+      mine: await belongingsOf(harness, target, source, 'known to the caller'),
+      theirs: await belongingsOf(
+        harness,
+        await createTenant(db),
+        await createTenant(db),
+        markOfTheirs,
+      ),
+    };
+  });
+  after(() => harness.stop());
+
+  it('that is named here is in the contract, and so is every field', () => {
+    const fields = new Set(methods.flatMap(({ input }) => input.fields.map(({ name }) => name)));
+    expect(methods.map(titleOf)).to.include.members(Object.keys(requests));
+    expect([...fields]).to.include.members([...Object.keys(namedBy), ...otherTexts]);
+  });
+
+  it('needs the same privilege by the contract and by the README', () => {
+    const readme = readFileSync(path.join(__dirname, '..', '..', 'README.md'), 'utf8');
+    const documented = [...readme.matchAll(/^\| `([a-z-]+:[a-z-]+)` \| ((?:(?:, )?`\w+`)+)/gm)];
+    const inReadme = documented.flatMap(([, privilege = '', names = '']) =>
+      [...names.matchAll(/\w+/g)].map(([name]) => `${name} ${privilege}`),
+    );
+    const inContract = methods.map((method) => `${method.name} ${privilegeOf(method) ?? ''}`);
+    expect(inReadme.sort()).to.deep.equal(inContract.sort());
+  });
+
+  for (const method of methods) {
+    const title = titleOf(method);
+    describe(title, () => {
+      const request = requests[title];
+      const privilege = privileges.find((known) => known === privilegeOf(method));
+      const lacking = whatIsLacking(method);
+      if (!request || !privilege || lacking.length > 0) {
+        it('is known well enough to be tested', () => {
+          throw new Error(`${title} is new, or has changed:\n${lacking.join('\n')}`);
+        });
+        return;
+      }
+      const call = (caller: string | null, asked: JsonObject, options = {}) =>
+        harness.client.call(methodOf(method), caller, asked, options);
+
+      it('knows nobody without an API key, or by one that there is not', async () => {
+        for (const asked of [await request(world), {}]) {
+          const keyless = await failureOf(call(null, asked));
+          expect(keyless).to.include({ code: 'UNAUTHENTICATED', reason: 'API_KEY_INVALID' });
+          expect(await failureOf(call('sik_unknown', asked))).to.deep.equal(keyless);
+        }
+      });
+
+      it(`needs the privilege ${privilege}, and no other`, async () => {
+        const asked = await request(world);
+        const others = await keyWith(privileges.filter((each) => each !== privilege));
+        for (const each of [asked, {}]) {
+          expect(await failureOf(call(others, each))).to.deep.include({
+            code: 'PERMISSION_DENIED',
+            reason: 'PRIVILEGE_MISSING',
+            metadata: { privilege },
+          });
+        }
+        const { reason, seen } = await answerTo(call(await keyWith([privilege]), asked));
+        expect(reason).to.equal('OK');
+        expect(theirsIn(seen)).to.deep.equal([]);
+      });
+
+      for (const field of method.input.fields) {
+        const named = namedBy[field.name];
+        if (!named || named === 'anybody may name it') continue;
+        it(`answers for another’s ${field.name} as for one that nobody has`, async () => {
+          const { apiKey } = world.mine.tenant;
+          // Where that can be said, so that the same can be asked again.
+          const asked = method.input.fields.some(({ name }) => name === 'validate_only')
+            ? { ...(await request(world)), validate_only: true }
+            : await request(world);
+          const answer = (value: string) =>
+            answerTo(call(apiKey, withField(asked, field, value)), value);
+
+          const missing = (await named.nobodys?.(world)) ?? newId();
+          const foreign = await named.theirs(world);
+
+          const before = await checksums();
+          const nobodys = await answer(missing);
+          expect(nobodys.reason).to.equal(named.reason);
+          expect(nobodys.resource).to.deep.equal(named.resource && [named.resource, 'the value']);
+          for (const value of foreign) {
+            const others = await answer(value);
+            expect(others).to.deep.equal(nobodys);
+            expect(theirsIn(others.seen)).to.deep.equal([]);
+          }
+          expect(await checksums()).to.deep.equal(before);
+          // And it does make a difference what is named there.
+          expect(await answer(await named.mine(world))).not.to.deep.equal(nobodys);
+        });
+      }
+
+      for (const field of method.input.fields.filter(isId)) {
+        it(`names ${field.name} when that is malformed`, async () => {
+          const asked = await request(world);
+          for (const value of ['', 'mine', `${newId()}0`, `{${newId()}}`]) {
+            const wrong = withField(asked, field, value);
+            const failure = await failureOf(call(world.mine.tenant.apiKey, wrong));
+            expect(failure).to.include({ code: 'INVALID_ARGUMENT', reason: 'INVALID_REQUEST' });
+            const violations = failure.badRequest?.fieldViolations ?? [];
+            expect(violations.map((each) => each.field)).to.deep.equal([field.name]);
+            expect(violations[0]?.description).to.match(
+              value === '' ? /^is required$|^must be a UUID/ : /^must be a UUID/,
+            );
+          }
+        });
+      }
+
+      it('does nothing when its caller cancels it before its work starts', async () => {
+        const { client, proxy, logLines, server } = harness;
+        const asked = await request(world);
+        const apiKey = await keyWith([privilege]);
+        const hash = hashApiKey(apiKey).toString('hex');
+        const cancelled = async (): Promise<number> =>
+          sumOf(await scrape(server.metricsPort), 'grpc_server_handled_total', {
+            grpc_service: method.parent.typeName,
+            grpc_method: method.name,
+            grpc_code: 'Canceled',
+          });
+        const before = { data: await checksums(), cancelled: await cancelled() };
+        const abort = new AbortController();
+        let letGo = (): void => undefined;
+        const released = new Promise<void>((resolve) => (letGo = resolve));
+        let held = false;
+        const statements: string[] = [];
+        proxy.intercept = async ({ sql }) => {
+          if (sql.includes(hash)) {
+            held = true;
+            await released;
+          } else if (!housekeeping.test(sql)) {
+            statements.push(sql.replaceAll(/\s+/g, ' ').slice(0, 80));
+          }
+        };
+        let line: Record<string, unknown> | undefined;
+        try {
+          const answer = failureOf(call(apiKey, asked, { signal: abort.signal }));
+          await eventually(() => held);
+          const already = logLines.length;
+          abort.abort();
+          expect((await answer).code).to.equal('CANCELLED');
+          await eventually(async () => (await cancelled()) > before.cancelled);
+          letGo();
+          await eventually(() => {
+            line = logLines
+              .slice(already)
+              .map((each) => JSON.parse(each) as Record<string, unknown>)
+              .find(({ msg, method: name }) => msg === 'call' && name === method.name);
+            return line !== undefined;
+          });
+          // If the call went on after all, these would come to MySQL behind it.
+          for (let round = 0; round < 3; round++) {
+            await failureOf(client.call(methodOf(method), `sik_unknown ${newId()}`, asked));
+          }
+        } finally {
+          letGo();
+          proxy.intercept = undefined;
+        }
+        expect({ code: line?.['code'], statements }).to.deep.equal({
+          code: 'CANCELLED',
+          statements: [],
+        });
+        expect(await checksums()).to.deep.equal(before.data);
+      });
+    });
+  }
+
+  async function keyWith(some: readonly Privilege[]): Promise<string> {
+    const { applicationId } = world.mine.tenant;
+    const key = { applicationId, name: 'some', privileges: some, expiresAt: null };
+    return (await createApiKey(harness.db, key)).apiKey;
+  }
+
+  /** What of the other tenant is in a text. */
+  function theirsIn(seen: string): string[] {
+    const { tenant, partner, ...ids } = world.theirs;
+    return [
+      ...[tenant, partner].flatMap((each) => [
+        each.applicationId,
+        each.apiKey,
+        ...Object.values(each.workflows),
+      ]),
+      ...Object.values(ids),
+      markOfTheirs,
+    ].filter((secret) => seen.includes(secret));
+  }
+});
+
+/** What the service asks MySQL for by itself, and the look-ups of other API keys. */
+const housekeeping = /^SET SESSION |^SELECT @@|FROM api_keys/;
+
+/** What a method must have, here or in the contract, before it can be tested. */
+function whatIsLacking(method: DescMethod): string[] {
+  const title = titleOf(method);
+  const privilege = privilegeOf(method);
+  const lacking: string[] = [];
+  if (method.methodKind !== 'unary') {
+    lacking.push(`- It is no unary method: teach ${here} to call it.`);
+  }
+  if (!requests[title]) {
+    lacking.push(`- Add a request for '${title}' to \`requests\` in ${here}.`);
+  }
+  if (privilege === undefined) {
+    const file = `proto/${method.parent.file.name}.proto`;
+    lacking.push(`- Say in its comment in ${file} what it needs, as in "Privilege: \`…\`."`);
+  } else if (!privileges.some((known) => known === privilege)) {
+    lacking.push(`- There is no privilege ${privilege}.`);
+  }
+  for (const field of method.input.fields) {
+    if (!isUnderstood(field)) {
+      lacking.push(`- Teach ${here} what can go into a field like ${field.name}.`);
+    } else if (
+      isText(field) &&
+      !namedBy[field.name] &&
+      (isId(field) || !otherTexts.has(field.name))
+    ) {
+      lacking.push(
+        `- Add ${field.name} to \`namedBy\` in ${here}, with what of another tenant can go there${isId(field) ? '' : '; or to `otherTexts`, if nothing can'}.`,
+      );
+    }
+  }
+  return lacking;
+}
+
+function isText(field: DescField): boolean {
+  return field.fieldKind === 'scalar' && field.scalar === ScalarType.STRING;
+}
+
+/** Whether the tests above look into a field, or need not: it holds a number, a choice or a time. */
+function isUnderstood(field: DescField): boolean {
+  switch (field.fieldKind) {
+    case 'scalar':
+      return field.scalar !== ScalarType.BYTES;
+    case 'enum':
+      return true;
+    case 'list':
+      return field.listKind === 'enum';
+    case 'message':
+      return field.message.typeName.startsWith('google.protobuf.');
+    case 'map':
+      return false;
+  }
+}
+
+/** What there is to see of a call's end, as one who compares two of them sees it. */
+interface Answer {
+  /** `OK`, or why it failed. */
+  readonly reason: string | undefined;
+  /** The type and name of the resource that a failure tells of. */
+  readonly resource: readonly [string, string] | undefined;
+  /** All of it, also what a failure has in its trailer. */
+  readonly seen: string;
+}
+
+/** Waits for the end of a call. @param value what was asked for: it is no news to the caller. */
+async function answerTo(call: Promise<unknown>, value = 'the value'): Promise<Answer> {
+  const shown = (all: object): string => JSON.stringify(all).replaceAll(value, 'the value');
+  try {
+    return { reason: 'OK', resource: undefined, seen: shown({ answer: await call }) };
+  } catch (error) {
+    const failed = error as GrpcError;
+    const failure = await failureOf(Promise.reject(failed));
+    const trailer = Object.keys(failed.metadata.getMap()).sort();
+    const { resourceType, resourceName } = failure.resource ?? {};
+    return {
+      reason: failure.reason ?? failure.code,
+      resource:
+        resourceType === undefined || resourceName === undefined
+          ? undefined
+          : [resourceType, resourceName === value ? 'the value' : resourceName],
+      seen: shown({ ...failure, trailer }),
+    };
+  }
+}
+
+/** A share token for a company of one application with a key person, for another one. */
+async function companyToken(
+  { db, signer }: ProxiedHarness,
+  source: Tenant,
+  target: Tenant,
+): Promise<string> {
+  const company = await createCompany(db, source, [await createSession(db, source, 'user')]);
+  const { shareToken } = await requestWithLinked({ signer, source, target }, company);
+  return shareToken ?? '';
+}
+
+/** Shares a session by ShareSession, and returns the token's id. */
+async function share(
+  { client }: ProxiedHarness,
+  by: Tenant,
+  sessionId: SessionId,
+  { applicationId: forApplicationId }: Tenant,
+): Promise<string> {
+  const request = ShareSessionRequest.fromPartial({ sessionId, forApplicationId });
+  const { details } = await client.call(SessionShareService.shareSession, by.apiKey, request);
+  return details?.shareTokenId ?? '';
+}
+
+/** Lets an application work with a partner. @param mark what its person is called. */
+async function belongingsOf(
+  harness: ProxiedHarness,
+  tenant: Tenant,
+  partner: Tenant,
+  mark: string,
+): Promise<Belongings> {
+  const { db, signer, client } = harness;
+  const importing = async (from: Tenant, to: Tenant, original: SessionId): Promise<SessionId> => {
+    const shareToken = await signer.share(from, to, 'user', original);
+    const request = { shareToken, workflowId: to.workflows.user };
+    return toId(sessionOf(await client.import(to.apiKey, request)).sessionId);
+  };
+
+  const original = await createCompany(db, partner, [await createSession(db, partner, 'user')]);
+  const requestId = newId();
+  const request = await requestWithLinked({ signer, source: partner, target: tenant }, original);
+  const imported = await client.import(tenant.apiKey, { ...request, vendorData: mark, requestId });
+  // So that there is a refusal on record, too.
+  await failureOf(client.import(tenant.apiKey, request));
+  const company = toId<SessionId>(sessionOf(imported).sessionId);
+  const person = await createSession(db, tenant, 'user', { vendor_data: Buffer.from(mark) });
+  await share(harness, tenant, person, partner);
+  const deleted = await importing(partner, tenant, await createSession(db, partner, 'user'));
+  await share(harness, tenant, deleted, partner);
+  await db('user_sessions')
+    .where({ id: toBinary(deleted) })
+    .delete();
+  return {
+    tenant,
+    partner,
+    company,
+    original,
+    requestId,
+    shareTokenId: await share(harness, tenant, company, partner),
+    person,
+    personsCopy: await importing(tenant, partner, person),
+    deleted,
+  };
+}
