@@ -89,8 +89,8 @@ interface Named {
   readonly nobodys?: (world: World) => Promise<string> | string;
   /** How a call ends that names one of these, or one that nobody has. */
   readonly reason: string;
-  /** What the answer calls it, if it has `google.rpc.ResourceInfo`. */
-  readonly resource?: string;
+  /** Where the answer names it, if it is said not to be there. */
+  readonly told?: { readonly resourceType: string; readonly metadata: string };
 }
 
 /** The same for the fields of all requests: an id is called the same wherever it stands. */
@@ -107,13 +107,13 @@ const namedBy: Readonly<Record<string, Named | 'anybody may name it'>> = {
       mine.personsCopy,
     ],
     reason: 'SESSION_NOT_FOUND',
-    resource: 'session-import/session',
+    told: { resourceType: 'session-import/session', metadata: 'session_id' },
   },
   share_token_id: {
     mine: ({ mine: { shareTokenId } }) => shareTokenId,
     theirs: ({ theirs: { shareTokenId } }) => [shareTokenId],
     reason: 'SHARE_TOKEN_NOT_FOUND',
-    resource: 'session-import/share-token',
+    told: { resourceType: 'session-import/share-token', metadata: 'share_token_id' },
   },
   workflow_id: {
     mine: ({ mine: { tenant } }) => tenant.workflows.business,
@@ -123,7 +123,7 @@ const namedBy: Readonly<Record<string, Named | 'anybody may name it'>> = {
       mine.partner.workflows.business,
     ],
     reason: 'WORKFLOW_NOT_FOUND',
-    resource: 'session-import/workflow',
+    told: { resourceType: 'session-import/workflow', metadata: 'workflow_id' },
   },
   linked_workflow_id: {
     mine: ({ mine: { tenant } }) => tenant.workflows.user,
@@ -133,7 +133,7 @@ const namedBy: Readonly<Record<string, Named | 'anybody may name it'>> = {
       mine.partner.workflows.user,
     ],
     reason: 'WORKFLOW_NOT_FOUND',
-    resource: 'session-import/workflow',
+    told: { resourceType: 'session-import/workflow', metadata: 'workflow_id' },
   },
   request_id: {
     mine: ({ mine: { requestId } }) => requestId,
@@ -274,7 +274,12 @@ describe('every method', () => {
           const before = await checksums();
           const nobodys = await answer(missing);
           expect(nobodys.reason).to.equal(named.reason);
-          expect(nobodys.resource).to.deep.equal(named.resource && [named.resource, 'the value']);
+          expect(nobodys.told).to.deep.equal(
+            named.told && {
+              resource: [named.told.resourceType, 'the value'],
+              metadata: { [named.told.metadata]: 'the value' },
+            },
+          );
           for (const value of foreign) {
             const others = await answer(value);
             expect(others).to.deep.equal(nobodys);
@@ -441,29 +446,26 @@ function isUnderstood(field: DescField): boolean {
 interface Answer {
   /** `OK`, or why it failed. */
   readonly reason: string | undefined;
-  /** The type and name of the resource that a failure tells of. */
-  readonly resource: readonly [string, string] | undefined;
-  /** All of it, also what a failure has in its trailer. */
+  /** What a failure says is not there. */
+  readonly told: object | undefined;
+  /** All of it, also the keys of a failure's trailer. */
   readonly seen: string;
 }
 
 /** Waits for the end of a call. @param value what was asked for: it is no news to the caller. */
 async function answerTo(call: Promise<unknown>, value = 'the value'): Promise<Answer> {
-  const shown = (all: object): string => JSON.stringify(all).replaceAll(value, 'the value');
+  const text = (all: unknown): string => JSON.stringify(all).replaceAll(value, 'the value');
   try {
-    return { reason: 'OK', resource: undefined, seen: shown({ answer: await call }) };
+    return { reason: 'OK', told: undefined, seen: text(await call) };
   } catch (error) {
     const failed = error as GrpcError;
     const failure = await failureOf(Promise.reject(failed));
-    const trailer = Object.keys(failed.metadata.getMap()).sort();
-    const { resourceType, resourceName } = failure.resource ?? {};
+    const { resource, metadata } = failure;
+    const told = resource && { resource: [resource.resourceType, resource.resourceName], metadata };
     return {
       reason: failure.reason ?? failure.code,
-      resource:
-        resourceType === undefined || resourceName === undefined
-          ? undefined
-          : [resourceType, resourceName === value ? 'the value' : resourceName],
-      seen: shown({ ...failure, trailer }),
+      told: told && (JSON.parse(text(told)) as object),
+      seen: text({ ...failure, trailer: Object.keys(failed.metadata.getMap()).sort() }),
     };
   }
 }
