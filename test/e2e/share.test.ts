@@ -2,7 +2,6 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { createApiKey } from '../../src/store/accounts';
-import type { Privilege } from '../../src/model/privileges';
 import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { SessionKind as WireKind } from '../../src/gen/sessionimport/v1/session_import';
 import {
@@ -223,25 +222,6 @@ describe('ShareSession', () => {
     ]);
   });
 
-  it('shares nothing of another application, and does not say whether it exists', async () => {
-    const { db, source, target } = harness;
-    const thief = await createTenant(db);
-    const forApplicationId = target.applicationId;
-    for (const kind of sessionKinds) {
-      const sessionId = await createSession(db, source, kind);
-      const others = await failureOf(share({ sessionId, forApplicationId }, thief));
-      const nobodys = await failureOf(share({ sessionId: newId(), forApplicationId }, thief));
-      expect(others).to.include({ code: 'NOT_FOUND', reason: 'SESSION_NOT_FOUND' });
-      expect(others.resource).to.include({
-        resourceType: 'session-import/session',
-        resourceName: sessionId,
-      });
-      const unnamed = (failure: object, id = ''): string =>
-        JSON.stringify(failure).replaceAll(id, '<id>');
-      expect(unnamed(others, sessionId)).to.equal(unnamed(nobodys, nobodys.metadata['session_id']));
-    }
-  });
-
   it('shares finished sessions only', async () => {
     const { db, source, target } = harness;
     const finished: readonly SessionStatus[] = ['Approved', 'Declined', 'In Review', 'Kyc Expired'];
@@ -278,31 +258,6 @@ describe('ShareSession', () => {
       resourceType: 'session-import/application',
       resourceName: forApplicationId,
     });
-  });
-
-  it('needs a privilege of its own, and so does the list', async () => {
-    const { db, source } = harness;
-    const keyWith = async (privilege: Privilege): Promise<string> => {
-      const { apiKey } = await createApiKey(db, {
-        applicationId: source.applicationId,
-        name: 'of the wrong kind',
-        privileges: ['write:sessions', privilege],
-        expiresAt: null,
-      });
-      return apiKey;
-    };
-    const { client } = harness;
-    const missing = async (call: Promise<unknown>) => {
-      const { code, reason, metadata } = await failureOf(call);
-      expect([code, reason]).to.deep.equal(['PERMISSION_DENIED', 'PRIVILEGE_MISSING']);
-      return metadata['privilege'];
-    };
-    const reads = await keyWith('read:session-shares');
-    const writes = await keyWith('write:session-shares');
-    const share = client.call(shareSession, reads, ShareSessionRequest.fromPartial({}));
-    expect(await missing(share)).to.equal('write:session-shares');
-    const list = client.call(listShareTokens, writes, ListShareTokensRequest.fromPartial({}));
-    expect(await missing(list)).to.equal('read:session-shares');
   });
 
   it('is not there in a service without a signing key, which lists all the same', async () => {
@@ -418,16 +373,10 @@ describe('ListShareTokens', () => {
     }
   });
 
-  it('shows nothing of another application, and what was shared of a session that was deleted', async () => {
+  it('shows what was shared of a session that was deleted', async () => {
     const { db, source, target } = harness;
     const sessionId = await createSession(db, source, 'user');
     const token = await share(sessionId, target);
-    for (const id of [sessionId, newId<SessionId>()]) {
-      expect(await failureOf(list({ sessionId: id }, target))).to.include({
-        code: 'NOT_FOUND',
-        reason: 'SESSION_NOT_FOUND',
-      });
-    }
     await db('user_sessions')
       .where({ id: toBinary(toId(sessionId)) })
       .delete();
