@@ -170,15 +170,6 @@ describe('ListSessions', () => {
     }
   });
 
-  it('shows nobody the sessions of another application', async () => {
-    const { db } = harness;
-    const [tenant, other] = [await createTenant(db), await createTenant(db)];
-    const id = await createSession(db, tenant, 'user');
-    expect(idsOf(await list(tenant))).to.deep.equal([id]);
-    expect(idsOf(await list(other))).to.deep.equal([]);
-    expect(idsOf(await list(other, { sharedFromSession: id }))).to.deep.equal([]);
-  });
-
   it('does not walk through all sessions for the few that are wanted', async () => {
     const { db } = harness;
     const tenant = await createTenant(db);
