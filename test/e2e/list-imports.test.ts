@@ -452,28 +452,6 @@ describe('the list of imports', () => {
       const early = forged(['0000-01-01T00:00:00.000000', id]);
       expect(await imports(target, { pageToken: early })).to.deep.equal([]);
     });
-
-    it('without its privilege, which allows nothing else', async () => {
-      const { client, db } = harness;
-      const { applicationId } = target;
-      const keyWith = async (privilege: 'write:sessions' | 'read:session-imports') =>
-        (
-          await createApiKey(db, {
-            applicationId,
-            name: privilege,
-            privileges: [privilege],
-            expiresAt: null,
-          })
-        ).apiKey;
-      expect(await failureOf(list(await keyWith('write:sessions')))).to.deep.include({
-        code: 'PERMISSION_DENIED',
-        reason: 'PRIVILEGE_MISSING',
-        metadata: { privilege: 'read:session-imports' },
-      });
-      const officer = await keyWith('read:session-imports');
-      expect((await list(officer)).imports).to.deep.equal([]);
-      expect((await failureOf(client.import(officer, {}))).reason).to.equal('PRIVILEGE_MISSING');
-    });
   });
 });
 

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
-import { createApiKey } from '../../src/store/accounts';
 import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { SessionStatus as WireStatus } from '../../src/gen/sessionimport/v1/session_import';
 import {
@@ -211,25 +210,5 @@ describe('the provenance of a session', () => {
     await remove('business', original, copy);
     expect(await answers(third, copy)).to.deep.equal(nobodys);
     expect(await answers(source, copy)).to.deep.equal(nobodys);
-  });
-
-  it('is refused for its form, or without its privilege', async () => {
-    const { db, target } = harness;
-    for (const sessionId of ['', 'mine']) {
-      const failure = await failureOf(provenance(target, sessionId));
-      expect(failure.reason).to.equal('INVALID_REQUEST');
-      expect(failure.badRequest?.fieldViolations.map(({ field }) => field)).to.deep.equal([
-        'session_id',
-      ]);
-    }
-    const { apiKey } = await createApiKey(db, {
-      applicationId: target.applicationId,
-      name: 'imports',
-      privileges: ['write:sessions'],
-      expiresAt: null,
-    });
-    expect((await failureOf(provenance({ ...target, apiKey }, ''))).reason).to.equal(
-      'PRIVILEGE_MISSING',
-    );
   });
 });
