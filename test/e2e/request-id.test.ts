@@ -195,21 +195,6 @@ describe('a request with an id', () => {
     }
   });
 
-  it('must have a UUID for its id', async () => {
-    const { client, target } = harness;
-    for (const requestId of ['', 'once']) {
-      const failure = await failureOf(
-        client.import(target.apiKey, { ...(await requestFor('user')).request, requestId }),
-      );
-      expect(failure.badRequest?.fieldViolations).to.deep.include({
-        field: 'request_id',
-        description: 'must be a UUID when present',
-        reason: '',
-        localizedMessage: undefined,
-      });
-    }
-  });
-
   it('still needs a valid key of its application', async () => {
     const { client, source } = harness;
     const { request } = await requestFor('user');
