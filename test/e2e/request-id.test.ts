@@ -205,4 +205,33 @@ describe('a request with an id', () => {
       'SHARE_TOKEN_NOT_FOR_APPLICATION',
     );
   });
+
+  it('has it in its log line, as a name of its own, each time it comes', async () => {
+    const { client, target, logLines } = harness;
+    const { request } = await requestFor('user');
+    const lineOf = async (asked: Partial<ImportSessionRequest>) => {
+      await client.import(target.apiKey, asked).catch(() => undefined);
+      const line = logLines.find((each) => each.includes(client.lastRequestId ?? 'none'));
+      return JSON.parse(line ?? '{}') as Record<string, unknown>;
+    };
+    const first = await lineOf(request);
+    const again = await lineOf(request);
+    const refused = await lineOf({ ...request, trustReview: true });
+    expect([first, again, refused].map(({ code }) => code)).to.deep.equal([
+      'OK',
+      'OK',
+      'INVALID_ARGUMENT',
+    ]);
+    for (const line of [first, again, refused]) {
+      expect(line['idempotency_key']).to.equal(request.requestId);
+      expect(line['request_id']).not.to.equal(request.requestId);
+    }
+    expect(new Set([first, again, refused].map((line) => line['request_id']))).to.have.length(3);
+    // What is no id may be anything, so nobody logs it; and there need not be one.
+    for (const requestId of ['Ana María Núñez', undefined]) {
+      const line = await lineOf({ ...request, requestId });
+      expect(line).to.include.keys('method', 'request_id');
+      expect(line).not.to.have.property('idempotency_key');
+    }
+  });
 });
