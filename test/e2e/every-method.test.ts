@@ -8,8 +8,8 @@ import {
   ShareSessionRequest,
 } from '../../src/gen/sessionimport/v1/session_share';
 import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
-import { hashApiKey, privileges, type Privilege } from '../../src/rpc/call/callers';
-import { createApiKey } from '../../src/store/accounts';
+import { privileges, type Privilege } from '../../src/model/privileges';
+import { createApiKey, hashApiKey } from '../../src/store/accounts';
 import { signShareToken } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
 import { createCompany, requestWithLinked } from '../support/companies';
