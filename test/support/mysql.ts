@@ -1,30 +1,33 @@
 import { randomBytes } from 'node:crypto';
-import { createConnection } from 'mysql2/promise';
+import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { startMysql, type MysqlServer } from '../../scripts/mysql/server';
 import { openDatabase } from '../../src/db/connection';
 import type { Database } from '../../src/db/database';
 
 let server: MysqlServer | undefined;
-const created: string[] = [];
+let sharedUrl: string | undefined;
 
 /** The address of a database that every test shares; tests keep apart by having own applications. */
 export function databaseUrl(): string {
-  const url = process.env['TEST_DATABASE_URL'];
-  if (!url) throw new Error('MySQL has not been started');
-  return url;
+  if (sharedUrl === undefined) throw new Error('MySQL has not been started');
+  return sharedUrl;
 }
 
 /** Makes an empty database of its own on the test server, and returns its address. */
 export async function createEmptyDatabase(): Promise<string> {
   if (!server) throw new Error('MySQL has not been started');
   const url = new URL(server.url);
-  const name = `session_import_test_${randomBytes(6).toString('hex')}`;
+  const name = `${namesOfThisRun()}${randomBytes(6).toString('hex')}`;
   const connection = await createConnection(server.url);
   await connection.query('CREATE DATABASE ?? CHARACTER SET utf8mb4 COLLATE utf8mb4_bin', [name]);
   await connection.end();
-  created.push(name);
   url.pathname = `/${name}`;
   return url.href;
+}
+
+/** What the names of all databases start with that this run makes, in whichever process. */
+function namesOfThisRun(): string {
+  return `session_import_test_${process.env['TEST_RUN'] ?? ''}_`;
 }
 
 /** Opens a database with the service's own settings. */
@@ -32,21 +35,38 @@ export function open(url: string): Database {
   return openDatabase({ url, poolSize: 20, lockWaitSeconds: 10 });
 }
 
-/** Mocha runs this once, before the first test. */
-export async function mochaGlobalSetup(): Promise<void> {
-  server = await startMysql();
-  const url = await createEmptyDatabase();
-  process.env['TEST_DATABASE_URL'] = url;
-  const db = open(url);
-  await db.migrate.latest();
-  await db.destroy();
+/** Mocha runs this once, before it runs tests or starts the processes that do. */
+export function mochaGlobalSetup(): void {
+  process.env['TEST_RUN'] = randomBytes(4).toString('hex');
 }
+
+/** Every process that runs tests has a server of its own, unless all of them share the user's. */
+export const mochaHooks = {
+  /** Mocha runs this before the first test of each file that it hands to a process. */
+  async beforeAll(): Promise<void> {
+    if (server) return;
+    server = await startMysql();
+    sharedUrl = await createEmptyDatabase();
+    const db = open(sharedUrl);
+    await db.migrate.latest();
+    await db.destroy();
+  },
+};
 
 /** Mocha runs this once, after the last test. */
 export async function mochaGlobalTeardown(): Promise<void> {
-  if (!server) return;
-  const connection = await createConnection(server.url);
-  for (const name of created) await connection.query('DROP DATABASE ??', [name]);
+  const url = process.env['DATABASE_URL'];
+  if (url) await dropDatabases(url);
+  // One that another process has started is gone with that process.
+  await server?.stop();
+}
+
+async function dropDatabases(url: string): Promise<void> {
+  const connection = await createConnection(url);
+  const [made] = await connection.query<RowDataPacket[]>(
+    'SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA WHERE LEFT(SCHEMA_NAME, ?) = ?',
+    [namesOfThisRun().length, namesOfThisRun()],
+  );
+  for (const { name } of made) await connection.query('DROP DATABASE ??', [name]);
   await connection.end();
-  await server.stop();
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { builtProgram } from './program';
 
 const root = path.join(__dirname, '..', '..');
 
@@ -16,23 +17,17 @@ export class ServiceProcess {
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.errors += text));
   }
 
-  /** Runs the program from the sources; only what is given is in its environment. */
+  /** Runs the program; only what is given is in its environment. */
   static run(
     args: readonly string[],
     environment: Readonly<Record<string, string>>,
     cwd = root,
   ): ServiceProcess {
-    const child = spawn(
-      process.execPath,
-      ['-r', require.resolve('sucrase/register'), path.join(root, 'src', 'main.ts'), ...args],
-      {
-        cwd,
-        // As in production: a .env file of whoever runs the tests has no say.
-        env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...environment },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
-    return new ServiceProcess(child);
+    return ServiceProcess.start([process.execPath, builtProgram(), ...args], {
+      cwd,
+      // As in production: a .env file of whoever runs the tests has no say.
+      env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...environment },
+    });
   }
 
   /** Starts `serve` and waits until it does. */
@@ -47,10 +42,10 @@ export class ServiceProcess {
     return service;
   }
 
-  /** Runs a program that was built somewhere else; only what is given is in its environment. */
+  /** Runs any program; only what is given is in its environment. */
   static start(
     [program = '', ...args]: readonly string[],
-    options: { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
+    options: { readonly cwd: string; readonly env: Readonly<Record<string, string | undefined>> },
   ): ServiceProcess {
     return new ServiceProcess(
       spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] }),
