@@ -1,6 +1,6 @@
 # Everything that is needed is fetched and built by the target that needs it, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench bench-full lint build clean
+.PHONY: help demo run test test-image bench bench-full lint build clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
@@ -10,6 +10,8 @@ with_mysql := $(ts) scripts/mysql/with-mysql.ts --
 modules := node_modules/.package-lock.json
 generated := src/gen/descriptors/session_import.binpb
 program := dist/main.js
+# What lint knows of files that have not changed since.
+cache := node_modules/.cache/session-import
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +22,11 @@ demo: $(program) ## Import a user and a business session, end to end, and show w
 run: $(program) ## Run the service on demo data, with ready grpcurl lines, until Ctrl-C
 	@$(with_mysql) $(ts) scripts/run.ts
 
-test: lint ## Check formatting, lint, types and the contract, and run all tests on a real MySQL
-	mocha
+test: $(generated) ## Check formatting, lint, types and the contract, and run all tests on a real MySQL
+	@$(ts) scripts/test.ts
+
+test-image: $(generated) ## Carry out the steps of the Dockerfile, and test the program that comes of them
+	mocha test/deploy/image.steps.ts
 
 bench: $(program) ## Measure imports beside other ways of copying, in a minute and a half
 	@$(ts) bench/main.ts
@@ -30,9 +35,9 @@ bench-full: $(program) ## Measure that and more, in nine minutes: sizes, setting
 	@$(ts) bench/main.ts --full
 
 lint: $(generated) ## Check formatting, lint, types and the contract
-	prettier --check --log-level warn .
+	prettier --check --log-level warn --cache --cache-location $(cache)/prettier .
 	eslint .
-	tsc --noEmit
+	tsc --noEmit --incremental --tsBuildInfoFile $(cache)/tsc
 	buf lint
 	buf breaking --against proto/released.txtpb
 
