@@ -1,11 +1,14 @@
 # Everything that is needed is fetched and built by the target that needs it, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-image bench bench-full lint build clean
+.PHONY: help demo run test test-image bench bench-full lint picture build clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 ts := node -r sucrase/register
 with_mysql := $(ts) scripts/mysql/with-mysql.ts --
+
+# Which folder of src/ imports which.
+imports := depcruise --no-config --ts-pre-compilation-deps --ts-config --include-only '^src/' --collapse '^src/[^/]+' --output-type json src
 
 modules := node_modules/.package-lock.json
 generated := src/gen/descriptors/session_import.binpb
@@ -37,9 +40,14 @@ bench-full: $(program) ## Measure that and more, in nine minutes: sizes, setting
 lint: $(generated) ## Check formatting, lint, types and the contract
 	prettier --check --log-level warn --cache --cache-location $(cache)/prettier .
 	eslint .
+	depcruise --output-type err src test bench scripts
+	@$(imports) | $(ts) scripts/draw-imports.ts --check
 	tsc --noEmit --incremental --tsBuildInfoFile $(cache)/tsc
 	buf lint
 	buf breaking --against proto/released.txtpb
+
+picture: $(generated) ## Draw in docs/architecture.md which folder imports which
+	@$(imports) | $(ts) scripts/draw-imports.ts
 
 build: $(program) ## Build the program into dist/
 
