@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { SignJWT, importJWK } from 'jose';
 import { createApiKey } from '../../src/store/accounts';
-import { newId, toBinary, toId } from '../../src/model/ids';
+import { newId, toBinary, toId, type ShareTokenId } from '../../src/model/ids';
 import {
   ListShareTokensRequest,
   SessionShareService,
@@ -10,7 +10,13 @@ import {
   type RevokeShareTokenResponse,
   type ShareToken,
 } from '../../src/gen/sessionimport/v1/session_share';
+import {
+  ImportDirection,
+  ListImportsRequest,
+  SessionTraceService,
+} from '../../src/gen/sessionimport/v1/session_trace';
 import { sessionKinds } from '../../src/model/session';
+import { signShareToken } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { eventually, pause } from '../support/helpers';
@@ -18,6 +24,7 @@ import { select } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
 const { shareSession, revokeShareToken, listShareTokens } = SessionShareService;
+const { listImports, getProvenance } = SessionTraceService;
 
 interface Shared {
   readonly token: string;
@@ -301,6 +308,98 @@ describe('RevokeShareToken', () => {
     for (const jti of [id, id.toUpperCase()]) {
       const failure = await failureOf(importBy(await sign(source, jti)));
       expect(failure.reason).to.equal('SHARE_TOKEN_REVOKED');
+    }
+  });
+
+  describe('where another token has the id for its jti,', () => {
+    const withoutHyphens = (id: string): string => id.replaceAll('-', '');
+
+    /** A session with a recorded share token, and another token for it with a jti that is made of its id. */
+    async function shareAs(spell: (id: string) => string) {
+      const { db, source, signer } = harness;
+      const to = await createTenant(db);
+      const sessionId = await createSession(db, source, 'user');
+      const { id } = await share(sessionId, to);
+      const jti = spell(id);
+      const token = await signShareToken(signer.privateJwk, {
+        id: jti as ShareTokenId,
+        sessionId,
+        kind: 'user',
+        fromApplicationId: source.applicationId,
+        forApplicationId: to.applicationId,
+        lifetime: 600,
+      });
+      return { to, sessionId, id, jti, token };
+    }
+
+    /** The ids of share tokens that the lists of imports show, on both sides. */
+    async function idsListed(to: Tenant) {
+      const { client, source } = harness;
+      const incoming = ListImportsRequest.fromPartial({});
+      const outgoing = ListImportsRequest.fromPartial({
+        direction: ImportDirection.IMPORT_DIRECTION_OUTGOING,
+        otherApplicationId: to.applicationId,
+      });
+      const [made, theirs] = [
+        await client.call(listImports, to.apiKey, incoming),
+        await client.call(listImports, source.apiKey, outgoing),
+      ].map(({ imports }) => imports.map(({ shareTokenId }) => shareTokenId));
+      return { made, theirs };
+    }
+
+    async function idsOfProvenance(to: Tenant, sessionId: string) {
+      const { steps } = await harness.client.call(getProvenance, to.apiKey, { sessionId });
+      return steps.map(({ record }) => record?.shareTokenId);
+    }
+
+    for (const [how, spell] of [
+      ['in lower case with hyphens', (id: string) => id],
+      ['without hyphens', withoutHyphens],
+      ['in upper case', (id: string) => id.toUpperCase()],
+      ['in upper case without hyphens', (id: string) => withoutHyphens(id).toUpperCase()],
+    ] as const) {
+      it(`stops that one too, written ${how}, and the refusal is listed with the id`, async () => {
+        const { to, id, token } = await shareAs(spell);
+        expect(await revokeOne(id)).to.deep.equal({ revoked: 1, redeemed: 0 });
+        expect(await failureOf(importBy(token, {}, to))).to.deep.include({
+          code: 'PERMISSION_DENIED',
+          reason: 'SHARE_TOKEN_REVOKED',
+          metadata: { share_token_id: id },
+        });
+        expect(await idsListed(to)).to.deep.equal({ made: [id], theirs: [] });
+      });
+
+      it(`counts an import by that one, written ${how}, which is listed with the id`, async () => {
+        const { to, sessionId, id, token } = await shareAs(spell);
+        const copy = sessionOf(await importBy(token, {}, to));
+        const [recorded] = await listed(sessionId);
+        expect(recorded?.redeemedAt).to.deep.equal(copy.createdAt);
+        expect(await revokeOne(id)).to.deep.equal({ revoked: 1, redeemed: 1 });
+        expect(await idsListed(to)).to.deep.equal({ made: [id], theirs: [id] });
+        expect(await idsOfProvenance(to, copy.sessionId)).to.deep.equal([id]);
+      });
+    }
+
+    for (const [what, spell] of [
+      ['a text', () => 'Ticket 7, Zoë'],
+      ['a URN of it', (id: string) => `urn:uuid:${id}`],
+      ['one in braces', (id: string) => `{${id}}`],
+      ['a digit less', (id: string) => id.slice(1)],
+      [
+        'one with hyphens in other places',
+        (id: string) => withoutHyphens(id).replace(/^.{9}/, '$&-'),
+      ],
+    ] as const) {
+      it(`leaves that one alone if it is no UUID but ${what}, which is kept as it is`, async () => {
+        const { to, sessionId, id, jti, token } = await shareAs(spell);
+        expect(await revokeOne(id)).to.deep.equal({ revoked: 1, redeemed: 0 });
+        const copy = sessionOf(await importBy(token, {}, to));
+        expect(await idsListed(to)).to.deep.equal({ made: [jti], theirs: [jti] });
+        expect(await idsOfProvenance(to, copy.sessionId)).to.deep.equal([jti]);
+        const [recorded] = await listed(sessionId);
+        expect(recorded?.redeemedAt).to.equal(undefined);
+        expect(await revokeOne(id)).to.deep.equal({ revoked: 0, redeemed: 0 });
+      });
     }
   });
 
