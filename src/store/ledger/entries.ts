@@ -163,9 +163,21 @@ export function updateAnswer(
 }
 
 /**
- * Joins the ledger's entry, as `i`, that was made with a share token `t`. Older releases kept a token's
- * `jti` as the token spelled it.
+ * Joins the ledger's entry, as `i`, that was made with a share token `t`. A token's `jti` is kept in its
+ * normal form; 0.1.0 kept it as it was spelled, in either case and with or without hyphens.
  */
 export const joinRedemption = `session_imports i
   ON i.application_id = t.for_application_id AND i.source_session_id = t.session_id
-  AND LOWER(REPLACE(i.token_id, '-', '')) = LOWER(HEX(t.id))`;
+  AND LOWER(i.token_id) IN (LOWER(HEX(t.id)), ${withHyphens('LOWER(HEX(t.id))')})`;
+
+/** SQL for a UUID in its text form, of its 32 digits. */
+function withHyphens(digits: string): string {
+  const parts = [
+    [1, 8],
+    [9, 4],
+    [13, 4],
+    [17, 4],
+    [21, 12],
+  ].map(([start, length]) => `SUBSTR(${digits}, ${start}, ${length})`);
+  return `CONCAT_WS('-', ${parts.join(', ')})`;
+}
