@@ -10,27 +10,24 @@ export type ColumnsByTable = ReadonlyMap<string, readonly string[]>;
  * @param condition which of them are wanted: constant SQL over `information_schema.COLUMNS`.
  */
 export async function readColumns(db: Database, condition: string): Promise<ColumnsByTable> {
-  interface Row {
-    readonly table_name: string;
-    readonly column_name: string;
-  }
-  const found = await read(
+  return columnsByTable(
     db,
-    select<Row>(
-      `SELECT TABLE_NAME AS table_name, COLUMN_NAME AS column_name
-       FROM information_schema.COLUMNS
-       WHERE TABLE_SCHEMA = DATABASE() AND ${condition}
-       ORDER BY TABLE_NAME, ORDINAL_POSITION`,
-      [],
-    ),
+    `SELECT TABLE_NAME AS table_name, COLUMN_NAME AS column_name
+     FROM information_schema.COLUMNS
+     WHERE TABLE_SCHEMA = DATABASE() AND ${condition}
+     ORDER BY TABLE_NAME, ORDINAL_POSITION`,
   );
-  const columns = new Map<string, string[]>();
-  for (const { table_name: table, column_name: column } of found) {
-    const known = columns.get(table);
-    if (known) known.push(column);
-    else columns.set(table, [column]);
-  }
-  return columns;
+}
+
+/** Reads from the database's catalogue the columns of each table's primary key, in their order. */
+export async function readPrimaryKeys(db: Database): Promise<ColumnsByTable> {
+  return columnsByTable(
+    db,
+    `SELECT TABLE_NAME AS table_name, COLUMN_NAME AS column_name
+     FROM information_schema.KEY_COLUMN_USAGE
+     WHERE TABLE_SCHEMA = DATABASE() AND CONSTRAINT_NAME = 'PRIMARY'
+     ORDER BY TABLE_NAME, ORDINAL_POSITION`,
+  );
 }
 
 /** A table that refers to another by a foreign key. */
@@ -64,4 +61,18 @@ export function tablesBelow(root: string, references: readonly Reference[]): Rea
   };
   visit(root);
   return found;
+}
+
+async function columnsByTable(db: Database, sql: string): Promise<ColumnsByTable> {
+  interface Row {
+    readonly table_name: string;
+    readonly column_name: string;
+  }
+  const columns = new Map<string, string[]>();
+  for (const row of await read(db, select<Row>(sql, []))) {
+    const known = columns.get(row.table_name);
+    if (known) known.push(row.column_name);
+    else columns.set(row.table_name, [row.column_name]);
+  }
+  return columns;
 }

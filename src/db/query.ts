@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import type { ResultSetHeader } from 'mysql2';
+import { must } from '../model/must';
 import type { Database, MultiDatabase } from './database';
 
 /**
@@ -57,7 +58,9 @@ export async function readTogether<const Queries extends readonly Query<unknown>
   queries: Queries,
 ): Promise<Results<Queries>> {
   const found = (await runTogether(db, queries)) as object[][];
-  return queries.map((each, index) => each.parse(found[index] ?? [])) as Results<Queries>;
+  return queries.map((each, index) =>
+    each.parse(must(found[index], 'the result of a statement')),
+  ) as Results<Queries>;
 }
 
 /**

@@ -87,6 +87,18 @@ describe('the check of the relations at the start', () => {
     expect((error as Error).message).to.include('relation user_ghosts does not exist');
   });
 
+  it('names a relation that is keyed by other columns than is said', async () => {
+    const relations = kindSchemas.user.relations.map((relation) =>
+      relation.name === 'aml_hits' ? { ...relation, key: ['ordinal'] } : relation,
+    );
+    const error: unknown = await planClone(db, { ...kindSchemas.user, relations }).catch(
+      (e: unknown) => e,
+    );
+    expect((error as Error).message).to.include(
+      'user_aml_hits is keyed by (session_id, screening_ordinal, ordinal), and not by (session_id, ordinal)',
+    );
+  });
+
   it('names a relation that is listed before its parent', async () => {
     const relations = kindSchemas.user.relations.toReversed();
     const error: unknown = await planClone(db, { ...kindSchemas.user, relations }).catch(

@@ -5,8 +5,9 @@ import type {
   GetSessionResponse,
 } from '../../gen/sessionimport/v1/session_read';
 import type { SessionId } from '../../model/ids';
+import { must } from '../../model/must';
 import { ServiceError } from '../../model/problems';
-import type { Relation } from '../../model/relations';
+import { relationOf, type Relation } from '../../model/relations';
 import type { Row, SessionReading } from '../../store/relations/read';
 import type { Caller } from '../call/callers';
 import { pageSizeOf } from '../call/page-tokens';
@@ -67,7 +68,8 @@ function cutAll({ session, rows }: SessionReading, limit: number): Cut {
     let page = cut(session.kind, relation, found, room);
     if (below) {
       // A child is shown in its parent, so not before that is.
-      const [, parentRows = []] = [...shown].find(([{ name }]) => name === below.relation) ?? [];
+      const parent = must(relationOf(session.kind, below.relation), below.relation);
+      const parentRows = must(shown.get(parent), `the rows of ${parent.name}`);
       const parents = new Set(parentRows.map((row) => row['ordinal']));
       const missing = page.shown.findIndex((row) => !parents.has(row[below.ordinal]));
       if (missing >= 0) {

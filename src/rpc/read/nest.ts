@@ -1,3 +1,4 @@
+import { must } from '../../model/must';
 import type { Below, Relation } from '../../model/relations';
 import type { Row } from '../../store/relations/read';
 
@@ -15,7 +16,7 @@ export function nest(rows: ReadonlyMap<Relation, readonly Row[]>): Record<string
   for (const [{ name, below }, own] of rows) {
     if (!below) continue;
     const byParent = groupBy(own, below.ordinal);
-    const parents = (nested.get(below.relation) ?? []).map((parent) => ({
+    const parents = must(nested.get(below.relation), below.relation).map((parent) => ({
       ...parent,
       [below.field]: arranged(below, byParent.get(parent['ordinal']) ?? []),
     }));

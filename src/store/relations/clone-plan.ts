@@ -1,4 +1,11 @@
-import { readColumns, readForeignKeys, tablesBelow, type Reference } from '../../db/catalogue';
+import {
+  readColumns,
+  readForeignKeys,
+  readPrimaryKeys,
+  tablesBelow,
+  type ColumnsByTable,
+  type Reference,
+} from '../../db/catalogue';
 import type { Database } from '../../db/database';
 import type { Statement } from '../../db/query';
 import { toBinary, type SessionId } from '../../model/ids';
@@ -36,14 +43,19 @@ export class SchemaMismatch extends Error {
  * once, when the service starts.
  *
  * @throws SchemaMismatch if a table hangs by foreign keys on a session and is neither listed as a
- * relation nor left out on purpose, if a listed relation does not exist, hangs on nothing, or stands
- * before its parent, or if the session has a column of which nobody has said whether a copy takes it.
+ * relation nor left out on purpose, if a listed relation does not exist, hangs on nothing, stands
+ * before its parent, or has another key than is said, or if the session has a column of which nobody has said whether a copy takes it.
  */
 export async function planClone(db: Database, schema: KindSchema): Promise<ClonePlan> {
-  const [references, columns] = await Promise.all([readForeignKeys(db), readColumns(db, isStored)]);
+  const [references, keys, columns] = await Promise.all([
+    readForeignKeys(db),
+    readPrimaryKeys(db),
+    readColumns(db, isStored),
+  ]);
   const problems = [
     ...relationProblems(schema, references),
-    ...sessionColumnProblems(schema, columns.get(schema.sessions) ?? []),
+    ...keyProblems(schema, keys),
+    ...sessionColumnProblems(schema, must(columns.get(schema.sessions), schema.sessions)),
   ];
   if (problems.length > 0) {
     throw new SchemaMismatch(
@@ -95,6 +107,18 @@ function relationProblems(schema: KindSchema, references: readonly Reference[]):
     )
     .map(({ child, parent }) => `relation ${child} must be listed after its parent ${parent}`);
   return [...forgotten, ...missing, ...misplaced];
+}
+
+function keyProblems({ relations }: KindSchema, keys: ColumnsByTable): string[] {
+  return relations.flatMap(({ table, key }) => {
+    const found = keys.get(table)?.join(', ');
+    const said = ['session_id', ...key].join(', ');
+    // One that is missing altogether is named elsewhere.
+    if (found === undefined || found === said) return [];
+    return [
+      `relation ${table} is keyed by (${found}), and not by (${said}) (src/model/relations.ts)`,
+    ];
+  });
 }
 
 function sessionColumnProblems(schema: KindSchema, columns: readonly string[]): string[] {
