@@ -4,14 +4,15 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { rowsOf, sessionOf, TestClient } from '../support/client';
 import { migrations } from '../../src/db/migrations';
-import { createEmptyDatabase } from '../support/mysql';
+import { createSigner } from '../support/fixtures';
+import { createEmptyDatabase, databaseUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 
 describe('the command line', () => {
   let url: string;
   let folder: string;
   before(async () => {
-    url = await createEmptyDatabase();
+    url = databaseUrl();
     folder = await mkdtemp(path.join(tmpdir(), 'session-import-cli-'));
   });
   after(() => rm(folder, { recursive: true }));
@@ -30,20 +31,23 @@ describe('the command line', () => {
   }
 
   it('takes an operator from an empty database to an imported session, without any SQL', async () => {
+    url = await createEmptyDatabase();
     await json('migrate');
     const seeded = await json('seed');
     const target = await json('application', 'create', '--name', 'Fabrikam');
     const application = target['application_id'] ?? '';
     const workflowOf = (kind: string) =>
       json('workflow', 'create', '--application', application, '--kind', kind, '--name', kind);
-    const workflow = await workflowOf('business');
-    const linkedWorkflow = await workflowOf('user');
-    const key = await json('api-key', 'create', '--application', application, '--days', '30');
-    // No more than what most keys are for.
-    expect(key).to.deep.include({ privileges: ['write:sessions'] });
     const signingKey = path.join(folder, 'signing-key.json');
     const jwks = path.join(folder, 'jwks.json');
-    await json('signing-key', 'generate', '--out', signingKey, '--jwks', jwks);
+    const [workflow, linkedWorkflow, key] = await Promise.all([
+      workflowOf('business'),
+      workflowOf('user'),
+      json('api-key', 'create', '--application', application, '--days', '30'),
+      json('signing-key', 'generate', '--out', signingKey, '--jwks', jwks),
+    ]);
+    // No more than what most keys are for.
+    expect(key).to.deep.include({ privileges: ['write:sessions'] });
     const token = await json(
       ...['share-token', 'sign', '--key', signingKey, '--for', application],
       ...['--session', seeded['business_session_id'] ?? '', '--ttl', '60'],
@@ -161,22 +165,29 @@ describe('the command line', () => {
         ...['share-token', 'sign', '--key', key, '--session', seeded['user_session_id'] ?? ''],
         ...['--for', target, ...options],
       );
-    expect(await sign(seeded['source_application_id'] ?? '')).to.include('share with itself');
-    expect(await sign(importing)).to.include('signs for another application');
-    expect(await sign(importing, '--include-linked-sessions')).to.include(
-      'only a business session',
-    );
+    const [itself, others, linked] = await Promise.all([
+      sign(seeded['source_application_id'] ?? ''),
+      sign(importing),
+      sign(importing, '--include-linked-sessions'),
+    ]);
+    expect(itself).to.include('share with itself');
+    expect(others).to.include('signs for another application');
+    expect(linked).to.include('only a business session');
   });
 
   it('says that a database is not up to date, and what to do', async () => {
     const environment = {
       DATABASE_URL: await createEmptyDatabase(),
-      SHARE_TOKEN_JWKS: path.join(folder, 'jwks.json'),
+      SHARE_TOKEN_JWKS: 'jwks.json',
       SESSION_BASE_URL: 'https://verify.example.com/session',
       METRICS_ADDRESS: '127.0.0.1:0',
     };
-    expect(await failure(environment, 'serve')).to.include('run "session-import migrate"');
-    expect(await failure(environment, 'seed')).to.include('run "session-import migrate"');
+    for (const errors of await Promise.all([
+      failure(environment, 'serve'),
+      failure(environment, 'seed'),
+    ])) {
+      expect(errors).to.include('run "session-import migrate"');
+    }
   });
 
   it('reads a .env file in development, and not in production', async () => {
@@ -187,23 +198,25 @@ describe('the command line', () => {
       expect(await command.ended()).to.equal(1);
       return command.errors;
     };
-    expect(await seed('development')).to.include('can not be reached (ECONNREFUSED)');
-    expect(await seed('production')).to.include('DATABASE_URL is not set');
+    const [development, production] = await Promise.all([seed('development'), seed('production')]);
+    expect(development).to.include('can not be reached (ECONNREFUSED)');
+    expect(production).to.include('DATABASE_URL is not set');
   });
 
   it('says what does not exist', async () => {
     const nobody = '0190a000-0000-7000-8000-000000000000';
     const environment = { DATABASE_URL: url };
-    const key = path.join(folder, 'signing-key.json');
+    const signer = await createSigner();
     const attempts = [
       ['api-key', 'create', '--application', nobody],
       ['workflow', 'create', '--application', nobody, '--kind', 'user', '--name', 'x'],
       ['api-key', 'revoke', nobody],
-      ['share-token', 'sign', '--key', key, '--session', nobody, '--for', nobody],
+      ['share-token', 'sign', '--key', signer.signingKey, '--session', nobody, '--for', nobody],
     ];
-    for (const args of attempts) {
-      expect(await failure(environment, ...args)).to.match(/^session-import: there is no /);
+    for (const errors of await Promise.all(attempts.map((args) => failure(environment, ...args)))) {
+      expect(errors).to.match(/^session-import: there is no /);
     }
+    await signer.remove();
   });
 
   it('explains itself: every command, and every variable of serve', async () => {
@@ -212,12 +225,11 @@ describe('the command line', () => {
       expect(await command.ended()).to.equal(0);
       return command.logLines.join('\n');
     };
+    const [program, serve] = await Promise.all([help(), help('serve')]);
     const commands = ['serve', 'migrate', 'seed', 'application', 'workflow', 'api-key'];
     for (const name of [...commands, 'signing-key', 'share-token']) {
-      expect(await help()).to.include(name);
+      expect(program).to.include(name);
     }
-    expect(await help('serve'))
-      .to.include('SHARE_TOKEN_JWKS')
-      .and.include('default: 64');
+    expect(serve).to.include('SHARE_TOKEN_JWKS').and.include('default: 64');
   });
 });

@@ -10,7 +10,6 @@ import {
 } from '../../src/gen/sessionimport/v1/session_import';
 import { failureOf, TestClient } from '../support/client';
 import { createSession, createTenant } from '../support/fixtures';
-import { eventually } from '../support/helpers';
 import { select } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
@@ -68,7 +67,7 @@ describe('a client with the service config', () => {
       .where({ id: toBinary(original) })
       .forUpdate();
     const call = client.import(harness.target.apiKey, await requestFor(original));
-    await eventually(() => codes().length === 1);
+    await harness.logged(() => codes().length === 1);
     await writer.rollback();
     await call;
     expect(codes()).to.deep.equal(['ABORTED', 'OK']);
@@ -96,7 +95,7 @@ describe('a client with the service config', () => {
     expect(await failureOf(Promise.race(rivals))).to.include({ code: 'RESOURCE_EXHAUSTED' });
 
     const call = client.import(harness.target.apiKey, await requestFor(await sharedSession()));
-    await eventually(() => codes().length === 1);
+    await harness.logged(() => codes().length === 1);
     release();
     await call;
     await settled;
@@ -140,7 +139,7 @@ describe('a client with the service config', () => {
       else if (claimed && statement.sql.startsWith('COMMIT')) finishCommit = statement.orphan();
     };
     const call = failureOf(client.import(target.apiKey, request));
-    await eventually(() => codes().length === 1);
+    await harness.logged(() => codes().length === 1);
     await finishCommit?.();
     const failure = await call;
     expect(codes()).to.deep.equal(['UNAVAILABLE', 'PERMISSION_DENIED']);

@@ -18,23 +18,32 @@ const example = path.join(root, 'examples', 'typescript', 'import-session.ts');
 /** What the client needs of the package's dependencies, and a compiler of its types. */
 const linked = ['@grpc/grpc-js', '@bufbuild/protobuf', '@types/node'];
 
+/** What the package is built of and packed from. */
+const sources = [
+  ...['package.json', 'README.md', 'LICENSE', 'tsconfig.json', 'tsconfig.build.json'],
+  ...['src', 'proto'],
+];
+
+/** The kinds of packages that programs are in. */
+const types = ['commonjs', 'module'] as const;
+
 describe('the TypeScript client of the package', () => {
   let folder: string;
   let harness: Harness;
-  before(async () => {
+  before(async function () {
+    // Compiles twice, on a machine that may be busy.
+    this.timeout(180_000);
     harness = await startHarness();
     folder = await mkdtemp(path.join(tmpdir(), 'session-import-package-'));
     const modules = path.join(folder, 'node_modules');
     const installed = path.join(modules, 'session-import');
     await mkdir(installed, { recursive: true });
-    const pack = ['pack', '--silent', '--pack-destination', folder];
-    const { stdout } = await run('npm', pack, { cwd: root });
-    const archive = path.join(folder, stdout.trim());
-    await run('tar', ['-xzf', archive, '-C', installed, '--strip-components', '1']);
+    await run('tar', ['-xzf', await packed(), '-C', installed, '--strip-components', '1']);
     for (const name of linked) {
       await mkdir(path.dirname(path.join(modules, name)), { recursive: true });
       await symlink(path.join(root, 'node_modules', name), path.join(modules, name));
     }
+    await compileExamples();
   });
   after(async () => {
     await harness.stop();
@@ -48,27 +57,45 @@ describe('the TypeScript client of the package', () => {
     }
   });
 
-  /** Type-checks and compiles the example as a program of a package's own. */
-  async function compiled(type: string): Promise<string> {
-    const project = await mkdtemp(path.join(folder, 'consumer-'));
-    await writeFile(path.join(project, 'package.json'), JSON.stringify({ type }));
-    await cp(example, path.join(project, 'import-session.ts'));
-    const options = ['--strict', '--module', 'nodenext', '--target', 'es2023', '--types', 'node'];
-    const tsc = path.join(root, 'node_modules', '.bin', 'tsc');
-    await run(tsc, [...options, 'import-session.ts'], { cwd: project }).catch((error: unknown) => {
-      throw new Error((error as { stdout: string }).stdout);
-    });
-    return path.join(project, 'import-session.js');
+  /** Builds and packs the package, in a copy of its sources: what was built in the tree stays there. */
+  async function packed(): Promise<string> {
+    const copy = path.join(folder, 'sources');
+    for (const name of sources) {
+      await cp(path.join(root, name), path.join(copy, name), { recursive: true });
+    }
+    await symlink(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
+    const pack = ['pack', '--silent', '--pack-destination', folder];
+    const { stdout } = await run('npm', pack, { cwd: copy });
+    return path.join(folder, stdout.trim());
   }
 
-  for (const type of ['commonjs', 'module']) {
+  /** Type-checks and compiles the example as a program of a package of its own, of each type. */
+  async function compileExamples(): Promise<void> {
+    for (const type of types) {
+      const project = path.join(folder, type);
+      await mkdir(project);
+      await writeFile(path.join(project, 'package.json'), JSON.stringify({ type }));
+      await cp(example, path.join(project, 'import-session.ts'));
+    }
+    const options = ['--strict', '--module', 'nodenext', '--target', 'es2023', '--types', 'node'];
+    const files = types.map((type) => path.join(type, 'import-session.ts'));
+    const tsc = path.join(root, 'node_modules', '.bin', 'tsc');
+    await run(tsc, [...options, ...files], { cwd: folder }).catch((error: unknown) => {
+      throw new Error((error as { stdout: string }).stdout);
+    });
+  }
+
+  const compiled = (type: (typeof types)[number]): string =>
+    path.join(folder, type, 'import-session.js');
+
+  for (const type of types) {
     it(`has types and imports a session, in a package of type ${type}`, async () => {
       const { db, source, target, signer, server } = harness;
       const original = await createSession(db, source, 'user');
       const token = await signer.share(source, target, 'user', original);
       const command: Command = [
         process.execPath,
-        ...[await compiled(type), '--plaintext', '--vendor-data', type],
+        ...[compiled(type), '--plaintext', '--vendor-data', type],
         ...[`127.0.0.1:${server.port}`, token, target.workflows.user],
       ];
 
@@ -96,7 +123,7 @@ describe('the TypeScript client of the package', () => {
     const { db, source, target, signer, server } = secure.harness;
     const original = await createSession(db, source, 'business');
     const token = await signer.share(source, target, 'business', original);
-    const program = await compiled('commonjs');
+    const program = compiled('commonjs');
     const args = [`127.0.0.1:${server.port}`, token, target.workflows.business];
     const result = await runExample([process.execPath, program, ...secure.options, ...args], {
       API_KEY: target.apiKey,

@@ -8,17 +8,13 @@ import { sessionKinds, type SessionKind } from '../../src/model/session';
 import type { ImportSessionResponse } from '../../src/gen/sessionimport/v1/session_import';
 import { endings, failureOf, rowsOf, sessionOf } from '../support/client';
 import { addLogs, createSession, createTenant } from '../support/fixtures';
-import { pause } from '../support/helpers';
 import { databaseUrl } from '../support/mysql';
 import type { MysqlProxy, Passing } from '../support/mysql-proxy';
 import { anyRelations, insertRelations } from '../support/random-session';
-import { relationRows, select } from '../support/rows';
+import { lockWaits, relationRows, select } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 const logs = 5;
-
-/** Long enough for a call to reach the queue, in milliseconds. */
-const reachTheQueue = 200;
 
 describe('when the connection to MySQL is killed', () => {
   let proxy: MysqlProxy;
@@ -64,17 +60,11 @@ describe('when the connection to MySQL is killed', () => {
     };
   }
 
-  /** The first connection to send a statement that writes to a table, once it has got there. */
-  function firstToWriteTo(table: string): Promise<number> {
-    return new Promise((resolve) => {
-      proxy.intercept = ({ sql, connectionId }) => {
-        if (!new RegExp(`INTO .?${table}\\b`).test(sql)) return;
-        proxy.intercept = undefined;
-        void pause(50).then(() => {
-          resolve(connectionId);
-        });
-      };
-    });
+  /** The first connection to send a statement that writes to a table, once it waits there. */
+  async function firstToWriteTo(table: string): Promise<number> {
+    const { connectionId } = await proxy.passing(new RegExp(`INTO .?${table}\\b`));
+    await lockWaits();
+    return connectionId;
   }
 
   async function expectOneWholeCopy(
@@ -430,7 +420,7 @@ describe('when MySQL', () => {
       rivalEnded = locked.then(async () => {
         await rival.rollback();
       });
-      await pause(reachTheQueue);
+      await lockWaits();
     };
     expect(await client.import(target.apiKey, wanted)).to.have.property('session');
     await rivalEnded;
@@ -489,8 +479,9 @@ describe('when MySQL', () => {
     };
     await db.transaction(async (writer) => {
       await writer('user_sessions').whereIn('id', originals.map(toBinary)).forUpdate();
+      const begun = proxy.passing('LOCK IN SHARE MODE');
       const stuck = endings(wanted.map((one) => client.import(target.apiKey, one)));
-      await pause(reachTheQueue);
+      await begun;
       expect(await client.import(other.apiKey, others)).to.have.property('session');
       expect(await stuck).to.deep.equal(['CONFLICT', 'CONFLICT', 'CONFLICT']);
     });
@@ -506,8 +497,9 @@ describe('when MySQL', () => {
       await writer('user_sessions')
         .where({ id: toBinary(locked) })
         .forUpdate();
+      const begun = proxy.passing('LOCK IN SHARE MODE');
       const stuck = endings(Array.from({ length: 3 }, () => client.import(target.apiKey, wanted)));
-      await pause(reachTheQueue);
+      await begun;
       const answer = await client.import(other.apiKey, {
         shareToken: await signer.share(source, other, 'user', original),
         workflowId: other.workflows.user,
@@ -532,8 +524,9 @@ describe('when MySQL', () => {
     const { db, source, target, client, server } = harness;
     const wanted = await request(await createSession(db, source, 'user'));
     proxy.intercept = () => new Promise(() => undefined);
+    const begun = proxy.passing('api_keys');
     const call = failureOf(client.import(target.apiKey, wanted));
-    await pause(reachTheQueue);
+    await begun;
     await server.stop();
     expect((await call).code).to.be.oneOf(['UNAVAILABLE', 'CANCELLED']);
   });
@@ -546,11 +539,12 @@ describe('when MySQL', () => {
       await writer('user_sessions')
         .where({ id: toBinary(original) })
         .forUpdate();
+      const begun = proxy.passing('LOCK IN SHARE MODE');
       const first = client.import(target.apiKey, wanted);
-      await pause(reachTheQueue);
+      await begun;
       const others = Array.from({ length: 5 }, () => client.import(target.apiKey, wanted));
       const settled = endings([first, ...others]);
-      await pause(reachTheQueue);
+      await harness.queued(3);
       const refused = await failureOf(client.import(target.apiKey, wanted));
       expect(refused).to.include({ code: 'RESOURCE_EXHAUSTED', reason: 'OVERLOADED' });
       expect(refused.retry?.retryDelay).to.deep.equal({ seconds: 1, nanos: 0 });
@@ -578,15 +572,16 @@ describe('when MySQL', () => {
         await writer('user_sessions')
           .where({ id: toBinary(blocker) })
           .forUpdate();
+        const begun = proxy.passing('LOCK IN SHARE MODE');
         const first = client.import(target.apiKey, blocking);
-        await pause(reachTheQueue);
+        await begun;
         const failure = failureOf(
           client.import(target.apiKey, wanted, {
             signal: controller.signal,
             ...(way === 'deadline' ? { deadline: Date.now() + 300 } : {}),
           }),
         );
-        await pause(reachTheQueue);
+        await harness.queued(1);
         if (way === 'cancellation') controller.abort();
         expect((await failure).code).to.equal(
           way === 'deadline' ? 'DEADLINE_EXCEEDED' : 'CANCELLED',
@@ -594,7 +589,8 @@ describe('when MySQL', () => {
         await writer.commit();
         await first;
       });
-      await pause(reachTheQueue);
+      // Whatever still waited would be imported before, or together with this.
+      await client.import(target.apiKey, await request(await createSession(db, source, 'user')));
       const ledger = 'SELECT * FROM session_imports WHERE source_session_id = ?';
       expect(await select(ledger, [toBinary(original)])).to.deep.equal([]);
     });

@@ -5,12 +5,8 @@ import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { signShareToken } from '../../src/token/signing';
 import { endings, rowsOf, sessionOf } from '../support/client';
 import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
-import { eventually, pause } from '../support/helpers';
 import { select } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
-
-/** Long enough for calls to reach the queue, in milliseconds. */
-const reachTheQueue = 400;
 
 /** Starts a service that runs one group at a time, so that whoever waits is in the next one. */
 const oneAtATime = (environment: Record<string, string>) =>
@@ -20,11 +16,9 @@ const oneAtATime = (environment: Record<string, string>) =>
 async function holdUp(harness: ProxiedHarness): Promise<() => Promise<void>> {
   const { source, db, proxy } = harness;
   const request = await requestFor(harness, await createSession(db, source, 'user'));
-  let letGo: () => void = () => undefined;
-  const held = new Promise<void>((resolve) => (letGo = resolve));
-  proxy.intercept = ({ sql }) => (sql.includes('LOCK IN SHARE MODE') ? held : undefined);
+  const { came, letGo } = proxy.holdBack('LOCK IN SHARE MODE');
   const call = harness.client.import(harness.target.apiKey, request);
-  await pause(reachTheQueue);
+  await came;
   return async () => {
     letGo();
     await call;
@@ -96,12 +90,12 @@ describe('a full group', () => {
       fromApplicationId: source.applicationId,
       forApplicationId: target.applicationId,
       lifetime: 1,
+      issuedAt: new Date(Date.now() - 5_000),
     });
     const good = await Promise.all(Array.from({ length: 19 }, () => session()));
     const [any] = good;
     if (!any) throw new Error('no session');
     const anyRequest = await requestFor(harness, any);
-    await pause(1_100);
 
     const abandoned = await session();
     const controller = new AbortController();
@@ -171,14 +165,14 @@ describe('a full group', () => {
     ]);
     const late = endings([
       client.import(target.apiKey, await requestFor(harness, await session()), {
-        deadline: Date.now() + 600,
+        deadline: Date.now() + 1_500,
       }),
     ]);
     const ended = endings(calls.map(({ apiKey, request }) => client.import(apiKey, request)));
-    await pause(reachTheQueue);
+    await harness.queued(limit);
     const inVain = await endings([client.import(target.apiKey, anyRequest)]);
     controller.abort();
-    await pause(reachTheQueue);
+    await harness.queued(limit - 2);
     const groupsBefore = groupsOf(harness).length;
     await letGo();
 
@@ -237,9 +231,9 @@ describe('the queue', () => {
     const noted = (name: string, calls: readonly (() => Promise<unknown>)[]) =>
       calls.map((call) => call().then(() => order.push(name)));
     const answers = noted('flood', flood);
-    await pause(reachTheQueue);
+    await harness.queued(flood.length);
     answers.push(...noted('single', single ? [single] : []));
-    await pause(reachTheQueue);
+    await harness.queued(flood.length + 1);
     await letGo();
     await Promise.all(answers);
     // In the first group of four.
@@ -251,9 +245,9 @@ describe('the queue', () => {
     const [single] = await manyOf(1, other);
     const letGo = await holdUp(harness);
     const flooding = endings(flood.map((call) => call()));
-    await pause(reachTheQueue);
+    await harness.queued(limit);
     const others = endings(single ? [single()] : []);
-    await pause(reachTheQueue);
+    await harness.logged(() => harness.logLines.some((line) => line.includes('"OVERLOADED"')));
     const [more] = await manyOf(1, harness.target);
     expect(await endings(more ? [more()] : [])).to.deep.equal(['OVERLOADED']);
     await letGo();
@@ -273,20 +267,13 @@ describe('the queue', () => {
     const [single] = await manyOf(1, other);
 
     // The first one is found to be large; then it holds up the others that are.
-    let letGo: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => (letGo = resolve));
-    let writing = false;
-    proxy.intercept = ({ sql }) => {
-      if (!sql.includes('STRAIGHT_JOIN')) return;
-      writing = true;
-      return held;
-    };
+    const { came, letGo } = proxy.holdBack('STRAIGHT_JOIN');
     const importing = (some: typeof requests) =>
       some.map((request) => client.import(target.apiKey, request));
     const first = importing(requests.slice(0, 1));
-    await eventually(() => writing);
+    await came;
     const flooding = endings([...first, ...importing(requests.slice(1))]);
-    await eventually(
+    await harness.logged(
       () => groupsOf(harness).reduce((sum, { postponed }) => sum + Number(postponed), 0) > limit,
     );
     proxy.intercept = undefined;
@@ -311,7 +298,7 @@ describe('the queue', () => {
       const response = await client.import(target.apiKey, request);
       order.push(rowsOf(response)['logs'] ?? 0);
     });
-    await pause(reachTheQueue);
+    await harness.queued(requests.length);
     const groupsBefore = groupsOf(harness).length;
     await letGo();
     await Promise.all(answers);
@@ -332,7 +319,7 @@ describe('the queue', () => {
     const requests = await Promise.all(originals.map((id) => requestFor(harness, id)));
     const letGo = await holdUp(harness);
     const calls = requests.map((request) => client.import(target.apiKey, request));
-    await pause(reachTheQueue);
+    await harness.queued(requests.length);
     await letGo();
     for (const answer of await Promise.all(calls)) {
       expect(rowsOf(answer)).to.deep.equal({ logs: rows / 2 });
@@ -345,23 +332,31 @@ describe('the queue', () => {
 
   it('drops a large session that is given up when it is about to be postponed', async () => {
     const { db, source, target, client, proxy } = harness;
-    const original = await createSession(db, source, 'user');
-    await addLogs(db, 'user', original, rows + 1);
+    const [original, another] = [
+      await createSession(db, source, 'user'),
+      await createSession(db, source, 'user'),
+    ];
+    for (const id of [original, another]) await addLogs(db, 'user', id, rows + 1);
     const request = await requestFor(harness, original);
     const controller = new AbortController();
     let begun = 0;
     proxy.intercept = async ({ sql }) => {
       if (!sql.includes('LOCK IN SHARE MODE') || ++begun > 1) return;
       controller.abort();
-      await pause(reachTheQueue);
+      // What comes on the same connection comes later: now the service knows.
+      await endings([client.import(null, {})]);
     };
     const ended = await endings([
       client.import(target.apiKey, request, { signal: controller.signal }),
     ]);
     expect(ended).to.deep.equal(['CANCELLED']);
-    await eventually(() => groupsOf(harness).length > 0);
-    await pause(reachTheQueue);
-    expect(groupsOf(harness)).to.deep.equal([{ calls: 1, imported: 0, postponed: 1 }]);
+    // Whatever still waited among the large ones would be imported before this.
+    await client.import(target.apiKey, await requestFor(harness, another));
+    expect(groupsOf(harness)).to.deep.equal([
+      { calls: 1, imported: 0, postponed: 1 },
+      { calls: 1, imported: 0, postponed: 1 },
+      { calls: 1, imported: 1, postponed: 0 },
+    ]);
     expect(await copiesOf(original)).to.deep.equal([]);
   });
 });
@@ -407,7 +402,7 @@ describe('the round trips of a group', () => {
     const calls = await Promise.all(Array.from({ length: 30 }, () => importing(3)));
     const letGo = await holdUp(harness);
     const answers = calls.map((call) => call());
-    await pause(reachTheQueue);
+    await harness.queued(calls.length);
     const many = await textsOf(async () => {
       await letGo();
       await Promise.all(answers);

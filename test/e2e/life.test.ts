@@ -13,6 +13,7 @@ import { eventually, pause } from '../support/helpers';
 import { scrape, sumOf } from '../support/metrics';
 import { ServiceProcess } from '../support/process';
 import { startHarness, type Harness } from '../support/service';
+import { Signal } from '../support/signal';
 
 const serviceName = 'sessionimport.v1.SessionImport';
 
@@ -21,10 +22,10 @@ describe('health', () => {
     const harness = await startHarness();
     const health = new HealthClient(harness.server.port);
     const seen = ['', serviceName, 'readiness', 'liveness'].map((name) => health.watch(name));
-    await eventually(() => seen.every(({ length }) => length > 0));
+    await health.told(() => seen.every(({ length }) => length > 0));
     expect(seen).to.deep.equal([['SERVING'], ['SERVING'], ['SERVING'], ['SERVING']]);
     const stopped = harness.stop();
-    await eventually(() => seen.slice(0, 3).every((names) => names.includes('NOT_SERVING')));
+    await health.told(() => seen.slice(0, 3).every((names) => names.includes('NOT_SERVING')));
     expect(seen[3]).to.deep.equal(['SERVING']);
     await stopped;
     health.close();
@@ -194,6 +195,7 @@ describe('a service whose MySQL', () => {
     const client = new TestClient(await service.port());
     const acknowledged: string[] = [];
     const outcomes = new Set<string>();
+    const ends = new Signal();
     let running = true;
     const caller = async (offers: readonly { token: string }[]): Promise<void> => {
       for (const { token } of offers) {
@@ -203,7 +205,8 @@ describe('a service whose MySQL', () => {
         const [ending = ''] = await endings([call]);
         outcomes.add(ending);
         if (ending === 'OK') acknowledged.push(sessionOf(await call).sessionId);
-        else await pause(20);
+        ends.fire();
+        if (ending !== 'OK') await pause(20);
       }
     };
     const offers = await Promise.all(
@@ -216,9 +219,9 @@ describe('a service whose MySQL', () => {
     const callers = Array.from({ length: 8 }, (_, i) =>
       caller(offers.slice(0, half).filter((_offer, index) => index % 8 === i)),
     );
-    await eventually(() => acknowledged.length > 20);
+    await ends.until(() => acknowledged.length > 20);
     await mysql.crash();
-    await eventually(() => outcomes.has('DATABASE_UNAVAILABLE'));
+    await ends.until(() => outcomes.has('DATABASE_UNAVAILABLE'));
     running = false;
     await Promise.all(callers);
     const beforeTheCrash = acknowledged.length;

@@ -14,14 +14,10 @@ import {
   requestWithLinked,
 } from '../support/companies';
 import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
-import { eventually, pause } from '../support/helpers';
 import { databaseUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
-import { select } from '../support/rows';
+import { lockWaits, select } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
-
-/** Long enough for a statement to wait for a lock, in milliseconds. */
-const reachTheLock = 200;
 
 describe('imports with linked sessions at the same time', () => {
   let harness: ProxiedHarness;
@@ -175,19 +171,12 @@ describe('imports with linked sessions at the same time', () => {
     if (!person) throw new Error('no person');
     const request = await requestFor(await company([person]));
     const wanted = await directRequest(person);
-    let letGo: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => (letGo = resolve));
-    let holding = false;
-    harness.proxy.intercept = async ({ sql }) => {
-      if (holding || !sql.includes('INTO `user_sessions`')) return;
-      holding = true;
-      await held;
-    };
+    const { came, letGo } = harness.proxy.holdBack('INTO `user_sessions`');
     const direct = importing(wanted);
-    await eventually(() => holding);
+    await came;
     let ended = false;
     const linked = importing(request).finally(() => (ended = true));
-    await pause(reachTheLock);
+    await lockWaits();
     expect(ended).to.equal(false);
     letGo();
     const response = await linked;
@@ -207,7 +196,7 @@ describe('imports with linked sessions at the same time', () => {
     harness.proxy.intercept = async ({ sql }) => {
       if (direct || !sql.includes('UPDATE business_key_people')) return;
       direct = failureOf(importing(wanted));
-      await pause(reachTheLock);
+      await lockWaits();
     };
     const response = await importing(request);
     const failure = await direct;

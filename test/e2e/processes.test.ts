@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { toBinary } from '../../src/model/ids';
 import { endings, failureOf, TestClient } from '../support/client';
 import { createSession } from '../support/fixtures';
-import { pause } from '../support/helpers';
+import { reading } from '../support/metrics';
 import { databaseUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 import { select } from '../support/rows';
@@ -77,10 +77,11 @@ describe('service processes', () => {
         .where({ id: toBinary(original) })
         .forUpdate();
       finished = endings([client.import(target.apiKey, request)]);
-      await pause(300);
+      const { metrics_port: port } = await service.logged('serving');
+      const used = { pool: 'import', state: 'used' };
+      await reading(Number(port), 'session_import_database_connections', used, 1);
       service.signal('SIGTERM');
       await service.logged('stopping: finishing what runs');
-      await pause(200);
       const late = new TestClient(await service.port());
       expect((await failureOf(late.import(target.apiKey, request))).code).to.equal('UNAVAILABLE');
       late.close();

@@ -5,7 +5,6 @@ import type { SessionStatus } from '../../src/model/session';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';
 import { endings, failureOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
-import { eventually, pause } from '../support/helpers';
 import { select, type Row } from '../support/rows';
 import { startHarness, startProxiedHarness, type Harness } from '../support/service';
 
@@ -245,12 +244,13 @@ describe('a call to import that nothing was decided about is not recorded', () =
       await writer('user_sessions')
         .where({ id: toBinary(original) })
         .forUpdate();
+      const begun = proxy.passing('LOCK IN SHARE MODE');
       const first = call();
-      await pause(200);
+      await begun;
       const second = call({ signal: abort.signal });
-      await pause(200);
+      await harness.queued(1);
       const calls = endings([first, second, ...Array.from({ length: 5 }, () => call())]);
-      await pause(200);
+      await harness.queued(2);
       abort.abort();
       return await calls;
     });
@@ -299,14 +299,16 @@ describe('a refused import that can not be recorded', () => {
   it('is recorded once, if only the answer of the database got lost', async () => {
     const harness = await startProxiedHarness();
     const { client, target, proxy } = harness;
-    let lost = 0;
+    let again: Promise<unknown> | undefined;
     proxy.intercept = async (statement) => {
-      if (!statement.sql.includes('import_refusals') || lost++ > 0) return;
+      if (again || !statement.sql.includes('import_refusals')) return;
+      again = proxy.passing('import_refusals');
       await statement.answered();
       statement.cut();
     };
     expect(await endings([client.import(target.apiKey, {})])).to.deep.equal(['INVALID_REQUEST']);
-    await eventually(() => lost > 1);
+    expect(again).to.be.instanceOf(Promise);
+    await again;
     expect(await refusalsOf(target)).to.have.length(1);
     await harness.stop();
   });

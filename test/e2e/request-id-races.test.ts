@@ -4,8 +4,9 @@ import { toBinary, type SessionId } from '../../src/model/ids';
 import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
 import { endings, sessionOf } from '../support/client';
 import { addLogs, createSession } from '../support/fixtures';
-import { eventually, pause, without } from '../support/helpers';
+import { without } from '../support/helpers';
 import { scrape, sumOf } from '../support/metrics';
+import { lockWaits } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 type Request = Partial<ImportSessionRequest> & { readonly requestId: string };
@@ -43,30 +44,16 @@ describe('requests with ids that meet', () => {
   const send = (request: Partial<ImportSessionRequest>) =>
     harness.client.import(harness.target.apiKey, request);
 
-  /** Holds back the first statement of a kind; the promise resolves when it has come. */
-  function holdBack(part: string): { readonly came: Promise<void>; readonly letGo: () => void } {
-    let letGo = (): void => undefined;
-    const held = new Promise<void>((resolve) => (letGo = resolve));
-    const came = new Promise<void>((resolve) => {
-      harness.proxy.intercept = ({ sql }) => {
-        if (!sql.includes(part)) return undefined;
-        resolve();
-        return held;
-      };
-    });
-    return { came, letGo };
-  }
-
   const value = async (name: string, labels: Record<string, string> = {}): Promise<number> =>
     sumOf(await scrape(harness.server.metricsPort), `session_import_${name}`, labels);
 
   /** How some calls end that are in one group. */
   async function together(requests: readonly Partial<ImportSessionRequest>[]): Promise<string[]> {
+    const { came, letGo } = harness.proxy.holdBack('LOCK IN SHARE MODE');
     const blocking = send(without(await requestFor(await newSession()), 'requestId'));
-    const { came, letGo } = holdBack('LOCK IN SHARE MODE');
     await came;
     const calls = endings(requests.map((request) => send(request)));
-    await eventually(async () => (await value('queue_calls')) === requests.length);
+    await harness.queued(requests.length);
     letGo();
     await blocking;
     return calls;
@@ -119,7 +106,7 @@ describe('requests with ids that meet', () => {
     const { db } = harness;
     const original = await newSession();
     const request = await requestFor(original);
-    const { came, letGo } = holdBack('INSERT IGNORE INTO session_imports');
+    const { came, letGo } = harness.proxy.holdBack('INSERT IGNORE INTO session_imports');
     const first = send(request);
     await came;
     // Waits for the import's lock, and the second call behind it.
@@ -127,9 +114,9 @@ describe('requests with ids that meet', () => {
       .where({ id: toBinary(original) })
       .update({ status: 'In Progress' })
       .then(() => undefined);
-    await pause(300);
+    await lockWaits(1);
     const again = send(request);
-    await pause(300);
+    await lockWaits(2);
     letGo();
     await writer;
     expect(sessionOf(await again)).to.deep.equal(sessionOf(await first));

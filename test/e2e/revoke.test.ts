@@ -19,8 +19,8 @@ import { sessionKinds } from '../../src/model/session';
 import { signShareToken } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
-import { eventually, pause } from '../support/helpers';
-import { select } from '../support/rows';
+import { pause } from '../support/helpers';
+import { lockWaits, select, underWay } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
 const { shareSession, revokeShareToken, listShareTokens } = SessionShareService;
@@ -226,7 +226,7 @@ describe('RevokeShareToken', () => {
     const revoking = revokeOne(id).finally(() => {
       ended = true;
     });
-    await pause(300);
+    await lockWaits();
     expect(ended).to.equal(false);
     await importing.commit();
     expect(await revoking).to.deep.equal({ revoked: 1, redeemed: 0 });
@@ -241,13 +241,7 @@ describe('RevokeShareToken', () => {
       .where({ id: toBinary(sessionId) })
       .forUpdate();
     const importing = failureOf(importBy(token));
-    await eventually(async () => {
-      const waiting = await select(
-        `SELECT 1 FROM information_schema.processlist
-         WHERE info LIKE 'SELECT id, application_id, status FROM%'`,
-      );
-      return waiting.length > 0;
-    });
+    await underWay('SELECT id, application_id, status FROM%');
     await revoking('share_tokens')
       .where({ id: toBinary(toId(id)) })
       .update({ revoked_at: new Date() });

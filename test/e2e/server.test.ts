@@ -5,17 +5,12 @@ import { expect } from 'chai';
 import { failureOf } from '../support/client';
 import { createSession } from '../support/fixtures';
 import { HealthClient } from '../support/health';
-import { eventually } from '../support/helpers';
 import type { MysqlProxy } from '../support/mysql-proxy';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 const run = promisify(execFile);
 const root = path.join(__dirname, '..', '..');
 const serviceName = 'sessionimport.v1.SessionImport';
-
-interface HealthAnswer {
-  readonly status: string;
-}
 
 describe('the server', () => {
   let proxy: MysqlProxy;
@@ -98,9 +93,12 @@ describe('the server', () => {
       proxy.intercept = (statement) => {
         if (down) statement.cut();
       };
-      await eventually(async () => (await check(serviceName)) === 'NOT_SERVING');
+      const seen = client.watch(serviceName);
+      await client.told(() => seen.at(-1) === 'NOT_SERVING');
+      expect(await check(serviceName)).to.equal('NOT_SERVING');
       down = false;
-      await eventually(async () => (await check(serviceName)) === 'SERVING');
+      await client.told(() => seen.at(-1) === 'SERVING');
+      expect(await check(serviceName)).to.equal('SERVING');
       expect(await check('')).to.equal('SERVING');
     });
   });
@@ -108,17 +106,16 @@ describe('the server', () => {
   it('is not serving on a database that takes no writes', async function () {
     // A setting of the whole server: not to be touched on one that belongs to somebody.
     if (process.env['DATABASE_URL']) this.skip();
-    const check = async () => {
-      const { answer } = await bufCurl('', 'grpc.health.v1.Health/Check', { service: serviceName });
-      return (answer as HealthAnswer | undefined)?.status;
-    };
+    const client = new HealthClient(harness.server.port);
+    const seen = client.watch(serviceName);
     try {
       await harness.db.raw('SET GLOBAL read_only = 1');
-      await eventually(async () => (await check()) === 'NOT_SERVING');
+      await client.told(() => seen.at(-1) === 'NOT_SERVING');
     } finally {
       await harness.db.raw('SET GLOBAL read_only = 0');
     }
-    await eventually(async () => (await check()) === 'SERVING');
+    await client.told(() => seen.at(-1) === 'SERVING');
+    client.close();
   });
 
   it('does not take a request that is far too large', async () => {

@@ -17,7 +17,7 @@ import { failureOf, sessionOf } from '../support/client';
 import { createCompany } from '../support/companies';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { eventually } from '../support/helpers';
-import { select } from '../support/rows';
+import { select, underWay } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
 const { shareSession, listShareTokens } = SessionShareService;
@@ -162,13 +162,7 @@ describe('ShareSession', () => {
     });
     try {
       // The call has come to the record, and waits there.
-      await eventually(async () => {
-        const waiting = await select(
-          `SELECT 1 FROM information_schema.processlist
-           WHERE info LIKE 'INSERT IGNORE INTO share_tokens%'`,
-        );
-        return waiting.length > 0;
-      });
+      await underWay('INSERT IGNORE INTO share_tokens%');
       expect(ended).to.equal(false);
     } finally {
       await connection.raw('UNLOCK TABLES');
@@ -424,7 +418,7 @@ describe('the key that signs share tokens', () => {
       if (content !== undefined) {
         const before = complaints().length;
         await replace(signer.signingKey, content);
-        await eventually(() => complaints().length > before);
+        await harness.logged(() => complaints().length > before);
         expect(await kidOf(harness)).to.equal(current);
       }
       const next = await signer.addKey({ algorithm });

@@ -137,7 +137,7 @@ describe('TLS', () => {
 
     const [first, second] = [await readFile(authority.file), await readFile(stranger.file)];
     await writeFile(file, Buffer.concat([first, Buffer.from('\n'), second.subarray(0, -60)]));
-    await eventually(() =>
+    await harness.logged(() =>
       harness.logLines.some((line) => line.includes('GRPC_TLS_CLIENT_CA is not what it must be')),
     );
     await writeFile(file, second);
@@ -157,9 +157,10 @@ describe('TLS', () => {
     const complaint = (): string | undefined =>
       harness.logLines.find((line) => line.includes('the old ones stay in use'));
     await copyFile(another.privateKey, current.privateKey);
-    await eventually(() => complaint() !== undefined);
+    await harness.logged(() => complaint() !== undefined);
     expect(complaint()).to.include('GRPC_TLS_KEY is not the key of GRPC_TLS_CERT');
     await writeFile(current.certificate, 'half a certific');
+    // It is read again within a second. That it is wrong still, nobody hears twice in a minute.
     await pause(1_500);
     expect(await importWith(client(authority))).to.equal('OK');
   });

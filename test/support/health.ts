@@ -1,6 +1,7 @@
 import { credentials, makeGenericClientConstructor, status, type Client } from '@grpc/grpc-js';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
+import { Signal } from './signal';
 
 interface HealthAnswer {
   readonly status: string;
@@ -9,6 +10,7 @@ interface HealthAnswer {
 /** A client of the standard health service. */
 export class HealthClient {
   private readonly client: Client;
+  private readonly telling = new Signal();
 
   constructor(port: number) {
     const Constructor = makeGenericClientConstructor(healthService, 'Health');
@@ -31,6 +33,11 @@ export class HealthClient {
     });
   }
 
+  /** Waits until a condition holds, looking at it whenever a status is told to whoever watches. */
+  told(condition: () => boolean): Promise<void> {
+    return this.telling.until(condition);
+  }
+
   /** Watches a service. The list grows with every status that is told. */
   watch(service: string): string[] {
     const seen: string[] = [];
@@ -42,7 +49,10 @@ export class HealthClient {
         responseDeserialize as (bytes: Buffer) => HealthAnswer,
         { service },
       )
-      .on('data', (answer: HealthAnswer) => seen.push(answer.status))
+      .on('data', (answer: HealthAnswer) => {
+        seen.push(answer.status);
+        this.telling.fire();
+      })
       // The server goes away in the end.
       .on('error', () => undefined);
     return seen;

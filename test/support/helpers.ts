@@ -3,11 +3,15 @@ export function without<T extends object>(object: T, name: string): T {
   return Object.fromEntries(Object.entries(object).filter(([key]) => key !== name)) as T;
 }
 
-/** Waits until something holds; the test's own time limit ends the waiting. */
-export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await pause(50);
+/**
+ * Waits until something holds that nobody tells of: what a file, MySQL or another service says. The
+ * test's own time limit ends the waiting.
+ */
+export async function eventually(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await pause(20);
 }
 
+/** Lets time pass, for a test that is about time. */
 export async function pause(milliseconds: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -1,3 +1,5 @@
+import { eventually } from './helpers';
+
 /** A series of a scrape: its name, its labels, its value. */
 export interface Series {
   readonly name: string;
@@ -37,4 +39,14 @@ export function sumOf(
     .filter((each) => each.name === name)
     .filter((each) => Object.entries(labels).every(([key, value]) => each.labels[key] === value))
     .reduce((sum, { value }) => sum + value, 0);
+}
+
+/** Waits until the metrics of a service say something. */
+export async function reading(
+  port: number | undefined,
+  name: string,
+  labels: Readonly<Record<string, string>>,
+  value: number,
+): Promise<void> {
+  await eventually(async () => sumOf(await scrape(port), name, labels) === value);
 }

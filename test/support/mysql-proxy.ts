@@ -19,6 +19,17 @@ export interface Passing {
   orphan(): () => Promise<void>;
 }
 
+/** What of a statement is looked for: a part of its text, or a pattern. */
+export type Wanted = string | RegExp;
+
+/** Statements that are held back. */
+export interface Held {
+  /** Resolves with the first of them when it has come. */
+  readonly came: Promise<Passing>;
+  /** Lets them through, and all that come after. */
+  readonly letGo: () => void;
+}
+
 /** Decides what becomes of a statement; it goes on when the promise resolves. */
 export type Interceptor = (statement: Passing) => Promise<void> | void;
 
@@ -28,6 +39,7 @@ export type Interceptor = (statement: Passing) => Promise<void> | void;
  */
 export class MysqlProxy {
   intercept: Interceptor | undefined;
+  private readonly onlookers = new Set<(statement: Passing) => void>();
   private readonly sockets = new Set<Socket>();
 
   private constructor(
@@ -49,6 +61,26 @@ export class MysqlProxy {
       proxy.join(client, connect(Number(url.port), url.hostname));
     });
     return proxy;
+  }
+
+  /** Waits for the next statement that fits, which is let through. */
+  passing(wanted: Wanted): Promise<Passing> {
+    return new Promise((resolve) => {
+      const look = (statement: Passing): void => {
+        if (!fits(statement, wanted)) return;
+        this.onlookers.delete(look);
+        resolve(statement);
+      };
+      this.onlookers.add(look);
+    });
+  }
+
+  /** Holds back the statements that fit. It takes the place of the interceptor. */
+  holdBack(wanted: Wanted): Held {
+    let letGo = (): void => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    this.intercept = (statement) => (fits(statement, wanted) ? held : undefined);
+    return { came: this.passing(wanted), letGo };
   }
 
   close(): void {
@@ -94,13 +126,19 @@ export class MysqlProxy {
           client.destroy();
           return answered;
         };
-        if (sql !== undefined && this.intercept) {
-          await this.intercept({ sql, connectionId, cut, answered, orphan });
+        if (sql !== undefined) {
+          const statement = { sql, connectionId, cut, answered, orphan };
+          for (const look of [...this.onlookers]) look(statement);
+          await this.intercept?.(statement);
         }
         if (!sent.already && !mysql.destroyed) mysql.write(chunk);
       })();
     });
   }
+}
+
+function fits({ sql }: Passing, wanted: Wanted): boolean {
+  return typeof wanted === 'string' ? sql.includes(wanted) : wanted.test(sql);
 }
 
 /** The thread id in the server's greeting (MySQL internals, "Protocol::HandshakeV10"). */

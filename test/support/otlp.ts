@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
+import { Signal } from './signal';
 
 /** An attribute's value, as far as the service uses them. */
 interface AnyValue {
@@ -40,6 +41,7 @@ export class Collector {
   readonly spans: ReceivedSpan[] = [];
   /** Everything that was received, as text. */
   readonly bodies: string[] = [];
+  private readonly receiving = new Signal();
 
   private constructor(private readonly http: Server) {}
 
@@ -68,6 +70,11 @@ export class Collector {
     };
   }
 
+  /** Waits until a condition holds, looking at it whenever spans come in. */
+  received(condition: () => boolean): Promise<void> {
+    return this.receiving.until(condition);
+  }
+
   named(name: string): ReceivedSpan[] {
     return this.spans.filter((span) => span.name === name);
   }
@@ -86,6 +93,7 @@ export class Collector {
         this.spans.push({ ...span, attributes, links: span.links ?? [], service });
       }
     }
+    this.receiving.fire();
   }
 }
 

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { builtProgram } from './program';
+import { Signal } from './signal';
 
 const root = path.join(__dirname, '..', '..');
 
@@ -11,9 +12,19 @@ const root = path.join(__dirname, '..', '..');
 export class ServiceProcess {
   readonly logLines: string[] = [];
   errors = '';
+  private readonly logging = new Signal();
+  private logEnded = false;
 
   private constructor(private readonly child: ChildProcessByStdio<null, Readable, Readable>) {
-    createInterface(child.stdout).on('line', (line) => this.logLines.push(line));
+    createInterface(child.stdout)
+      .on('line', (line) => {
+        this.logLines.push(line);
+        this.logging.fire();
+      })
+      .on('close', () => {
+        this.logEnded = true;
+        this.logging.fire();
+      });
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.errors += text));
   }
 
@@ -37,8 +48,7 @@ export class ServiceProcess {
       METRICS_ADDRESS: '127.0.0.1:0',
       ...environment,
     });
-    await Promise.race([service.logged('serving'), once(service.child, 'exit')]);
-    if (service.child.exitCode !== null) throw new Error(`serve has ended: ${service.errors}`);
+    await service.logged('serving');
     return service;
   }
 
@@ -52,15 +62,22 @@ export class ServiceProcess {
     );
   }
 
-  /** Waits for a log line with the given message, and returns it. */
+  /** Waits for a log line with the given message, and returns it; fails if the process ends without. */
   async logged(message: string): Promise<Record<string, unknown>> {
-    for (;;) {
-      for (const line of this.logLines) {
-        const entry = JSON.parse(line) as Record<string, unknown>;
-        if (entry['msg'] === message) return entry;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+    const text = await this.line((line) => entryOf(line)['msg'] === message);
+    return entryOf(text);
+  }
+
+  /** Waits for a log line that fits, and returns it; fails if the process ends without. */
+  async line(fits: (line: string) => boolean): Promise<string> {
+    let found: string | undefined;
+    await this.logging.until(() => {
+      found = this.logLines.find(fits);
+      return found !== undefined || this.logEnded;
+    });
+    if (found !== undefined) return found;
+    await this.ended();
+    throw new Error(`the process has ended: ${this.errors}`);
   }
 
   async port(): Promise<number> {
@@ -88,4 +105,8 @@ export class ServiceProcess {
     this.signal('SIGTERM');
     return this.ended();
   }
+}
+
+function entryOf(line: string): Record<string, unknown> {
+  return JSON.parse(line) as Record<string, unknown>;
 }

@@ -2,7 +2,7 @@ import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise';
 import { toBinary, type SessionId } from '../../src/model/ids';
 import { kindSchemas } from '../../src/model/relations';
 import type { SessionKind } from '../../src/model/session';
-import { without } from './helpers';
+import { eventually, pause, without } from './helpers';
 import { databaseUrl } from './mysql';
 
 /** A row as the database holds it, to the last digit: dates, decimals and JSON as text. */
@@ -97,4 +97,30 @@ export async function sessionRow(kind: SessionKind, id: SessionId): Promise<Row 
     toBinary(id),
   ]);
   return row;
+}
+
+/** Waits until MySQL carries out a statement in the database of the tests. */
+export async function underWay(like: string): Promise<void> {
+  await eventually(async () => {
+    const found = await select(
+      'SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE ?',
+      [like],
+    );
+    return found.length > 0;
+  });
+}
+
+/** How long MySQL says the same of its transactions if it is asked again before, in milliseconds. */
+const sameTransactions = 110;
+
+/** Waits until some connections to the database of the tests wait for a lock, of a row or a table. */
+export async function lockWaits(connections = 1): Promise<void> {
+  const waiting = () =>
+    select(
+      `SELECT id FROM information_schema.processlist
+       WHERE db = DATABASE() AND (state LIKE 'Waiting for table%' OR id IN (
+         SELECT trx_mysql_thread_id FROM information_schema.innodb_trx
+         WHERE trx_state = 'LOCK WAIT'))`,
+    );
+  while ((await waiting()).length < connections) await pause(sameTransactions);
 }

@@ -5,8 +5,10 @@ import { createLogger, type LogLevel } from '../../src/telemetry/log';
 import type { Clock } from '../../src/token/verifier';
 import { TestClient } from './client';
 import { createSigner, createTenant, type Signer, type Tenant } from './fixtures';
+import { reading } from './metrics';
 import { databaseUrl, open } from './mysql';
 import { MysqlProxy } from './mysql-proxy';
+import { Signal } from './signal';
 
 /** A running service with everything that a test needs around it. */
 export interface Harness {
@@ -20,6 +22,10 @@ export interface Harness {
   readonly target: Tenant;
   /** What the service has logged, line by line. */
   readonly logLines: readonly string[];
+  /** Waits until a condition holds, looking at it whenever the service logs a line. */
+  logged(condition: () => boolean): Promise<void>;
+  /** Waits until as many calls wait in the queue. */
+  queued(calls: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -60,6 +66,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const db = open(databaseUrl());
   const signer = await createSigner();
   const logLines: string[] = [];
+  const logging = new Signal();
   const config = readConfig({
     DATABASE_URL: databaseUrl(),
     GRPC_ADDRESS: '127.0.0.1:0',
@@ -71,7 +78,12 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   });
   const log = createLogger(
     { level: options.logLevel ?? 'debug', format: 'json' },
-    { write: (line) => logLines.push(line) },
+    {
+      write: (line) => {
+        logLines.push(line);
+        logging.fire();
+      },
+    },
   );
   const server = await SessionImportServer.start(config, log, options.clock);
   const client = new TestClient(server.port);
@@ -81,6 +93,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     server,
     client,
     logLines,
+    logged: (condition) => logging.until(condition),
+    queued: (calls) => reading(server.metricsPort, 'session_import_queue_calls', {}, calls),
     source: await createTenant(db),
     target: await createTenant(db),
     async stop() {

@@ -5,7 +5,6 @@ import type { SessionKind } from '../../src/model/session';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';
 import { endings } from '../support/client';
 import { createSession } from '../support/fixtures';
-import { eventually } from '../support/helpers';
 import { databaseUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 import { relationRows, sessionRow, type Row } from '../support/rows';
@@ -155,7 +154,7 @@ describe('the logs', () => {
       METRICS_ADDRESS: 'off',
       LOG_FORMAT: 'pretty',
     });
-    await eventually(() => pretty.logLines.some((line) => /^\[.*\] INFO: serving$/.test(line)));
+    await pretty.line((line) => /^\[.*\] INFO: serving$/.test(line));
     expect(await pretty.stop()).to.equal(0);
   });
 });

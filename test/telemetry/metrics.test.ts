@@ -5,7 +5,7 @@ import { endings, failureOf, rowsOf } from '../support/client';
 import { CertificateAuthority } from '../support/certificates';
 import { addLogs, createSession } from '../support/fixtures';
 import { eventually } from '../support/helpers';
-import { scrape, sumOf, type Series } from '../support/metrics';
+import { reading, scrape, sumOf, type Series } from '../support/metrics';
 import {
   startHarness,
   startProxiedHarness,
@@ -105,16 +105,12 @@ describe('the metrics', () => {
         const id = toBinary(blocked.original);
         await writer('user_sessions').where({ id }).forUpdate();
         const first = client.import(target.apiKey, blocked.request);
-        await eventually(async () => {
-          const used = { pool: 'import', state: 'used' };
-          return sumOf(await read(), 'session_import_database_connections', used) === 1;
-        });
+        const used = { pool: 'import', state: 'used' };
+        await reading(harness.server.metricsPort, 'session_import_database_connections', used, 1);
         const others = waiting.map(({ request }) => client.import(target.apiKey, request));
         calls = endings([first, ...others]);
-        await eventually(async () => {
-          const lane = { kind: 'user', lane: 'usual' };
-          return sumOf(await read(), 'session_import_queue_calls', lane) === 5;
-        });
+        const lane = { kind: 'user', lane: 'usual' };
+        await reading(harness.server.metricsPort, 'session_import_queue_calls', lane, 5);
       });
       expect(new Set(await calls)).to.deep.equal(new Set(['OK']));
     });

@@ -3,8 +3,7 @@ import { expect } from 'chai';
 import { toBinary } from '../../src/model/ids';
 import { failureOf, sessionOf, TestClient } from '../support/client';
 import { createSession } from '../support/fixtures';
-import { eventually, pause } from '../support/helpers';
-import { scrape, sumOf } from '../support/metrics';
+import { reading } from '../support/metrics';
 import { databaseUrl } from '../support/mysql';
 import { Collector, type ReceivedSpan } from '../support/otlp';
 import { ServiceProcess } from '../support/process';
@@ -58,21 +57,10 @@ describe('traces', () => {
     return { original, request: { shareToken, workflowId: target.workflows.user } };
   }
 
-  /** Waits until the service's metrics say something. */
-  async function reading(
-    name: string,
-    labels: Record<string, string>,
-    value: number,
-  ): Promise<void> {
-    const port = Number((await service.logged('serving'))['metrics_port']);
-    await eventually(async () => sumOf(await scrape(port), name, labels) === value);
-  }
-
   async function spansOf(traceId: string): Promise<ReceivedSpan[]> {
     const own = () => collector.spans.filter((span) => span.traceId === traceId);
-    await eventually(() => own().some(({ name }) => name === call));
-    // What belongs to it was finished before, but may have been sent in another batch.
-    await pause(200);
+    // What belongs to it was finished before, and spans are sent in the order in which they end.
+    await collector.received(() => own().some(({ name }) => name === call));
     return own();
   }
 
@@ -127,12 +115,13 @@ describe('traces', () => {
         .forUpdate();
       const calls = [client.send(traced(traceIdOf(17)), first.request)];
       const used = { pool: 'import', state: 'used' };
-      await reading('session_import_database_connections', used, 1);
+      const port = Number((await service.logged('serving'))['metrics_port']);
+      await reading(port, 'session_import_database_connections', used, 1);
       calls.push(
         ...others.map(({ request }, i) => client.send(traced(traceIdOf(18 + i)), request)),
       );
       answers = Promise.all(calls);
-      await reading('session_import_queue_calls', { kind: 'user' }, 3);
+      await reading(port, 'session_import_queue_calls', { kind: 'user' }, 3);
     });
     await answers;
     const servers = await Promise.all(
