@@ -11,7 +11,7 @@ import { addLogs, createSession, createTenant } from '../support/fixtures';
 import { databaseUrl } from '../support/mysql';
 import type { MysqlProxy, Passing } from '../support/mysql-proxy';
 import { anyRelations, insertRelations } from '../support/random-session';
-import { lockWaits, relationRows, select } from '../support/rows';
+import { relationRows, rowLockWaits, select, tableLockWaits, tableRows } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 const logs = 5;
@@ -63,7 +63,7 @@ describe('when the connection to MySQL is killed', () => {
   /** The first connection to send a statement that writes to a table, once it waits there. */
   async function firstToWriteTo(table: string): Promise<number> {
     const { connectionId } = await proxy.passing(new RegExp(`INTO .?${table}\\b`));
-    await lockWaits();
+    await tableLockWaits();
     return connectionId;
   }
 
@@ -77,8 +77,8 @@ describe('when the connection to MySQL is killed', () => {
     const copy = toId<SessionId>(sessionOf(response).sessionId);
     expect(copies[0]?.['id']).to.deep.equal(toBinary(copy));
     const table = kindSchemas[kind].logs;
-    const from = (await relationRows(kind, original))[table];
-    expect((await relationRows(kind, copy))[table]?.slice(0, -1)).to.deep.equal(from);
+    const from = await tableRows(table, original);
+    expect((await tableRows(table, copy)).slice(0, -1)).to.deep.equal(from);
     expect(rowsOf(response)).to.deep.equal({ logs });
   }
 
@@ -420,7 +420,7 @@ describe('when MySQL', () => {
       rivalEnded = locked.then(async () => {
         await rival.rollback();
       });
-      await lockWaits();
+      await rowLockWaits();
     };
     expect(await client.import(target.apiKey, wanted)).to.have.property('session');
     await rivalEnded;

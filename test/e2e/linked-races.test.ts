@@ -16,7 +16,7 @@ import {
 import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
 import { databaseUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
-import { lockWaits, select } from '../support/rows';
+import { rowLockWaits, select } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 describe('imports with linked sessions at the same time', () => {
@@ -176,7 +176,7 @@ describe('imports with linked sessions at the same time', () => {
     await came;
     let ended = false;
     const linked = importing(request).finally(() => (ended = true));
-    await lockWaits();
+    await rowLockWaits();
     expect(ended).to.equal(false);
     letGo();
     const response = await linked;
@@ -196,7 +196,7 @@ describe('imports with linked sessions at the same time', () => {
     harness.proxy.intercept = async ({ sql }) => {
       if (direct || !sql.includes('UPDATE business_key_people')) return;
       direct = failureOf(importing(wanted));
-      await lockWaits();
+      await rowLockWaits();
     };
     const response = await importing(request);
     const failure = await direct;

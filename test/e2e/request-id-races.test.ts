@@ -6,7 +6,7 @@ import { endings, sessionOf } from '../support/client';
 import { addLogs, createSession } from '../support/fixtures';
 import { without } from '../support/helpers';
 import { scrape, sumOf } from '../support/metrics';
-import { lockWaits } from '../support/rows';
+import { rowLockWaits } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 type Request = Partial<ImportSessionRequest> & { readonly requestId: string };
@@ -114,9 +114,9 @@ describe('requests with ids that meet', () => {
       .where({ id: toBinary(original) })
       .update({ status: 'In Progress' })
       .then(() => undefined);
-    await lockWaits(1);
+    await rowLockWaits(1);
     const again = send(request);
-    await lockWaits(2);
+    await rowLockWaits(2);
     letGo();
     await writer;
     expect(sessionOf(await again)).to.deep.equal(sessionOf(await first));

@@ -20,7 +20,7 @@ import { signShareToken } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { pause } from '../support/helpers';
-import { lockWaits, select, underWay } from '../support/rows';
+import { rowLockWaits, select, underWay } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
 const { shareSession, revokeShareToken, listShareTokens } = SessionShareService;
@@ -226,7 +226,7 @@ describe('RevokeShareToken', () => {
     const revoking = revokeOne(id).finally(() => {
       ended = true;
     });
-    await lockWaits();
+    await rowLockWaits();
     expect(ended).to.equal(false);
     await importing.commit();
     expect(await revoking).to.deep.equal({ revoked: 1, redeemed: 0 });

@@ -66,13 +66,16 @@ export async function counting<T>(
 /** Everything that belongs to a session, less the column that says so. */
 export async function relationRows(kind: SessionKind, id: SessionId): Promise<Rows> {
   const rows: Record<string, readonly Row[]> = {};
-  for (const { table } of kindSchemas[kind].relations) {
-    const found = await select('SELECT * FROM ?? WHERE session_id = ?', [table, toBinary(id)]);
-    rows[table] = found
-      .map((row): Row => without(row, 'session_id'))
-      .sort((a, b) => compareKeys(keyOf(a), keyOf(b)));
-  }
+  for (const { table } of kindSchemas[kind].relations) rows[table] = await tableRows(table, id);
   return rows;
+}
+
+/** What belongs to a session in one table, less the column that says so. */
+export async function tableRows(table: string, id: SessionId): Promise<Row[]> {
+  const found = await select('SELECT * FROM ?? WHERE session_id = ?', [table, toBinary(id)]);
+  return found
+    .map((row): Row => without(row, 'session_id'))
+    .sort((a, b) => compareKeys(keyOf(a), keyOf(b)));
 }
 
 /** The columns that make up a relation's key, besides the session. */
@@ -110,17 +113,27 @@ export async function underWay(like: string): Promise<void> {
   });
 }
 
+/** Waits until a statement in the database of the tests waits for a table that somebody has locked. */
+export async function tableLockWaits(): Promise<void> {
+  await eventually(async () => {
+    const waiting = await select(
+      `SELECT 1 FROM information_schema.processlist
+       WHERE db = DATABASE() AND state LIKE 'Waiting for table%'`,
+    );
+    return waiting.length > 0;
+  });
+}
+
 /** How long MySQL says the same of its transactions if it is asked again before, in milliseconds. */
 const sameTransactions = 110;
 
-/** Waits until some connections to the database of the tests wait for a lock, of a row or a table. */
-export async function lockWaits(connections = 1): Promise<void> {
+/** Waits until some transactions in the database of the tests wait for a row that is locked. */
+export async function rowLockWaits(transactions = 1): Promise<void> {
   const waiting = () =>
     select(
-      `SELECT id FROM information_schema.processlist
-       WHERE db = DATABASE() AND (state LIKE 'Waiting for table%' OR id IN (
-         SELECT trx_mysql_thread_id FROM information_schema.innodb_trx
-         WHERE trx_state = 'LOCK WAIT'))`,
+      `SELECT 1 FROM information_schema.innodb_trx JOIN information_schema.processlist
+         ON id = trx_mysql_thread_id
+       WHERE db = DATABASE() AND trx_state = 'LOCK WAIT'`,
     );
-  while ((await waiting()).length < connections) await pause(sameTransactions);
+  while ((await waiting()).length < transactions) await pause(sameTransactions);
 }
