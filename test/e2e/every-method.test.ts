@@ -322,11 +322,12 @@ describe('every method', () => {
         const abort = new AbortController();
         let letGo = (): void => undefined;
         const released = new Promise<void>((resolve) => (letGo = resolve));
-        let held = false;
+        let hold = (): void => undefined;
+        const held = new Promise<void>((resolve) => (hold = resolve));
         const statements: string[] = [];
         proxy.intercept = async ({ sql }) => {
           if (sql.includes(hash)) {
-            held = true;
+            hold();
             await released;
           } else if (!housekeeping.test(sql)) {
             statements.push(sql.replaceAll(/\s+/g, ' ').slice(0, 80));
@@ -335,13 +336,13 @@ describe('every method', () => {
         let line: Record<string, unknown> | undefined;
         try {
           const answer = failureOf(call(apiKey, asked, { signal: abort.signal }));
-          await eventually(() => held);
+          await held;
           const already = logLines.length;
           abort.abort();
           expect((await answer).code).to.equal('CANCELLED');
           await eventually(async () => (await cancelled()) > before.cancelled);
           letGo();
-          await eventually(() => {
+          await harness.logged(() => {
             line = logLines
               .slice(already)
               .map((each) => JSON.parse(each) as Record<string, unknown>)
