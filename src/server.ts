@@ -33,13 +33,13 @@ import { version } from './version';
 /** How long clients, and then the database, get to close their connections, in milliseconds. */
 const closingTime = 500;
 
-/** Connections for finding callers and for looking whether the database answers. */
+/** Connections for authenticating callers, for stored answers, and for the health check. */
 const lookUpPool = 4;
 
 /** Connections for all calls that are not imports. */
 const callPool = 4;
 
-/** What the service is made of, as far as it has to be closed again: in the order of closing. */
+/** The parts of the service that have to be closed, in the order of closing. */
 interface Parts {
   readonly health: HealthMonitor;
   readonly running: RunningCalls;
@@ -76,7 +76,7 @@ export class SessionImportServer {
   ): Promise<SessionImportServer> {
     const importPool = connectionsPerGroup * groupsAtOnce(config.queue) * sessionKinds.length;
     const db = openMultiDatabase({ ...config.database, poolSize: importPool });
-    // Apart, so that callers are known and health is told while every import waits for something.
+    // A pool of its own, so that authentication and the health check work while all imports wait.
     const lookUps = openDatabase({ ...config.database, poolSize: lookUpPool });
     const calls = openTextDatabase({ ...config.database, poolSize: callPool });
     const databases = [db, lookUps, calls];
@@ -162,8 +162,8 @@ export class SessionImportServer {
   }
 
   /**
-   * Stops: refuses what comes, finishes what runs (within the configured grace), and lets go of the
-   * database. Safe to call more than once.
+   * Stops the service: refuses new calls, finishes running calls (within the configured grace), and
+   * closes the database connections. Safe to call more than once.
    */
   stop(): Promise<void> {
     this.stopping ??= this.drain();
@@ -190,7 +190,7 @@ export class SessionImportServer {
   }
 }
 
-/** Runs groups, and has each of them in the log, for those who tune the queue. */
+/** Runs groups, and logs each of them at level debug, for tuning the queue. */
 function groupsOf(importer: Importer, log: Logger): RunGroup {
   return async (kind, requests, limits) => {
     const startedAt = performance.now();

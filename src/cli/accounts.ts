@@ -67,7 +67,7 @@ function createApiKeyCommand() {
     .addOption(
       new Option('--privilege <privilege...>', 'what it allows')
         .choices(privileges)
-        // The least: what else a key may do, somebody has to want.
+        // The least privilege: any other must be asked for.
         .default(['write:sessions'] as Privilege[]),
     )
     .option(

@@ -15,7 +15,7 @@ export function serveCommand() {
     .addHelpText('after', `\nEnvironment:\n${explainVariables()}\n${openTelemetry}`)
     .action(async () => {
       const config = readConfig(process.env);
-      // From the start, and for good: a second signal must not cut short what the first has begun.
+      // Registered from the start and never removed: a second signal must not cut the stop short.
       const told = new Promise<void>((resolve) => {
         for (const signal of ['SIGTERM', 'SIGINT'] as const) {
           process.on(signal, () => {

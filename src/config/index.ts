@@ -23,7 +23,7 @@ export interface Config {
   /** Names in client certificates that may act for any application, as `URI:…` or `DNS:…`. */
   readonly trustedGateways: ReadonlySet<string>;
   readonly queue: QueueOptions;
-  /** What each application may ask for; undefined: as much as it likes. */
+  /** The rate limit of each application; undefined: there is none. */
   readonly rateLimit: RateLimit | undefined;
   /** How long calls that run may take to finish once the service was told to stop, in seconds. */
   readonly shutdownGrace: number;
@@ -32,7 +32,7 @@ export interface Config {
   readonly log: LogOptions;
 }
 
-/** How the gRPC server listens, and what it puts up with. */
+/** How the gRPC server listens, and its limits. */
 export interface GrpcConfig {
   /** `host:port` to listen on; port 0 takes a free one. */
   readonly address: string;
@@ -59,13 +59,13 @@ export interface TlsConfig {
 
 /** A token bucket for each application. */
 export interface RateLimit {
-  /** What flows in, per second. */
+  /** How many tokens are added per second. */
   readonly perSecond: number;
-  /** What it holds. */
+  /** How many tokens it holds. */
   readonly burst: number;
 }
 
-/** The environment is not what it must be; the message lists every mistake. */
+/** The environment variables have mistakes; the message lists all of them. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 
@@ -154,7 +154,7 @@ function tlsConfig(values: Values): TlsConfig | undefined {
   };
 }
 
-/** What must hold between variables. Those that are missing or wrong by themselves are not there. */
+/** Rules between variables. A variable that is missing or wrong by itself is undefined here. */
 const rules: readonly ((values: Partial<Values>) => string | false | undefined)[] = [
   ({ DATABASE_SILENCE: silence = Infinity, DATABASE_LOCK_WAIT: wait = 0 }) =>
     silence < wait * 2 &&
@@ -215,7 +215,7 @@ function readVariables<Name extends VariableName>(
   }
   for (const rule of rules) {
     const mistake = rule(values);
-    // What is wrong by itself looks as if it were not set.
+    // A variable that is wrong by itself looks unset to the rule: no second message about it.
     if (mistake && ![...wrong].some((name) => mistake.includes(name))) mistakes.push(mistake);
   }
   if (mistakes.length > 0) throw new ConfigError(mistakes);
@@ -240,7 +240,7 @@ function textOf(
   name: VariableName,
   { secret }: Variable<unknown>,
 ): string | undefined {
-  // An empty variable is what a deployment leaves behind that meant to unset it.
+  // An empty variable counts as not set: deployments often unset a variable this way.
   const text = environment[name] === '' ? undefined : environment[name];
   const file = secret ? environment[`${name}_FILE`] : undefined;
   if (file === undefined || file === '') return text;

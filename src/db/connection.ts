@@ -23,7 +23,7 @@ export interface DatabaseOptions {
   readonly readTimeoutSeconds?: number;
 }
 
-/** How long to wait for a connection, made or freed, in milliseconds. */
+/** How long to wait for a new connection or for a free one, in milliseconds. */
 const connectTimeout = 5_000;
 
 /**
@@ -37,7 +37,7 @@ const sessionSettings = [
   "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE'",
 ];
 
-/** What Knex would print, it throws as well; and its texts quote SQL with the values in it. */
+/** Knex prints nothing: it throws the same errors, and its messages quote SQL with the values. */
 const silent: Knex.Logger = {
   debug: () => undefined,
   warn: () => undefined,
@@ -45,7 +45,7 @@ const silent: Knex.Logger = {
   deprecate: () => undefined,
 };
 
-/** What a pool is for, as far as its connections differ by it. */
+/** The settings in which the connections of the pools differ. */
 interface Purpose {
   readonly multi: boolean;
   readonly texts: boolean;
@@ -112,7 +112,9 @@ export function openTextDatabase(options: DatabaseOptions): TextDatabase {
   return knex(databaseConfig(options, { multi: true, texts: true })) as TextDatabase;
 }
 
-/** How many connections of a database's pool are at work, lie idle, and are waited for. */
+/**
+ * How many connections of a pool are used, how many are idle, and how many callers wait for one.
+ */
 export interface PoolUse {
   readonly used: number;
   readonly idle: number;
@@ -143,8 +145,9 @@ async function prepareSession(connection: Connection, options: DatabaseOptions):
 }
 
 /**
- * Cuts a connection over which nothing has come for the read timeout: a server that hangs, or a network
- * that swallows packets, must not hold a worker for ever. Covers every statement, COMMIT included.
+ * Closes a connection on which nothing has arrived for the read timeout. A server that hangs, or a
+ * network that loses packets, must not block a worker for ever. Covers every statement, also
+ * COMMIT.
  */
 function limitReadTime(connection: Connection, seconds: number): void {
   const { stream } = connection as unknown as { readonly stream: Socket };

@@ -3,8 +3,8 @@ import { must } from '../model/must';
 import { sql, type Binding, type Statement } from './query';
 
 /**
- * A place in a list: where one of its rows stands. A list that is read on from a cursor loses nothing and
- * repeats nothing, whatever is added to it meanwhile.
+ * A position in a list: the values of the key columns of one row. A list that is read on from a
+ * cursor skips no row and repeats no row, whatever is added to it meanwhile.
  */
 export type Cursor = readonly (string | number)[];
 
@@ -16,7 +16,7 @@ interface KeyColumn {
   readonly type: 'moment' | 'id' | 'ordinal';
 }
 
-/** What is read of a list: some of its rows, and where the next of them begin. */
+/** A page of a list: some of its rows, and the cursor after which the next page begins. */
 export interface Page<Item> {
   readonly items: readonly Item[];
   /** Undefined: there are no more. */
@@ -56,7 +56,7 @@ export class Keyset {
       .join(', ');
   }
 
-  /** Where a row stands that was read with what {@link select} says. */
+  /** The cursor of a row that was read with the columns of {@link select}. */
   cursorOf(row: Row): Cursor {
     return this.columns.map(({ name, type }) => {
       const value = must(row[aliasOf(name)], `the column ${name} of a list`);
@@ -65,8 +65,9 @@ export class Keyset {
   }
 
   /**
-   * The condition that a row follows a cursor, in a form that MySQL turns into ranges of the index which
-   * begin right behind it. With `a <= ? AND (a < ? OR b < ?)`, each page would read all those before it.
+   * The condition that a row follows a cursor. MySQL turns this form into ranges of the index that
+   * begin right after the cursor. With `a <= ? AND (a < ? OR b < ?)`, each page would read the rows
+   * of the pages before it again.
    */
   following(cursor: Cursor): Statement {
     const beyond = this.direction === 'ASC' ? '>' : '<';
@@ -84,7 +85,7 @@ export class Keyset {
     );
   }
 
-  /** Compares two places: the first one comes first. The text of moments and ids has their order. */
+  /** Compares two cursors, for sorting. The text form of times and ids sorts like their values. */
   readonly compare = (a: Cursor, b: Cursor): number => {
     const [before, behind] = this.direction === 'ASC' ? [-1, 1] : [1, -1];
     for (const [index, valueOfA] of a.entries()) {
@@ -96,9 +97,9 @@ export class Keyset {
 }
 
 /**
- * Makes a page of rows that were read with one more than it has room for.
+ * Makes a page. The rows must have been read with a limit of the page size plus one.
  *
- * @param cursorOf where an item stands.
+ * @param cursorOf returns the cursor of an item.
  */
 export function pageOf<Item>(
   found: readonly Item[],

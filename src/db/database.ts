@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 
-/** What a pool can do that others can't: the wrong one does not compile. */
+/** Marks of pools with special abilities: code that gets the wrong pool does not compile. */
 declare const multi: unique symbol;
 declare const texts: unique symbol;
 
@@ -8,8 +8,8 @@ declare const texts: unique symbol;
 export type Database = Knex;
 
 /**
- * Takes several statements in one round trip. Only for pools whose every statement is a constant text
- * with bound values: elsewhere, one statement at a time is another line of defence.
+ * Takes several statements in one round trip. Only for pools on which every statement is a constant
+ * text with bound values. Other pools take one statement at a time, as a second line of defence.
  */
 export type MultiDatabase = Knex & { readonly [multi]: true };
 

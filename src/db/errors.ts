@@ -66,8 +66,8 @@ const failures = new Map<string, DatabaseFailure>([
 ]);
 
 /**
- * Another transaction has ended between two statements of this one, and what they saw does not fit
- * together. The next try sees one state.
+ * Another transaction ended between two statements of this one, so their results contradict each
+ * other. The next try sees one consistent state.
  */
 export class Overtaken extends Error {
   override readonly name = 'Overtaken';
@@ -94,7 +94,7 @@ export function databaseFailure(error: unknown): DatabaseFailure {
   return failures.get(errorCode(error) ?? '') ?? 'other';
 }
 
-/** What the caller is told of an error, whoever threw it; the error itself stays as the cause. */
+/** Turns any error into the one that the caller is told. The original error stays as the cause. */
 export function toServiceError(error: unknown): ServiceError {
   if (error instanceof ServiceError) return error;
   switch (databaseFailure(error)) {

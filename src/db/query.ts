@@ -15,12 +15,12 @@ export interface Statement {
   readonly bindings: readonly Binding[];
 }
 
-/** A statement that reads, and how what it reads is understood. */
+/** A statement that reads, and how its rows are parsed. */
 export interface Query<Result> extends Statement {
   readonly parse: (rows: object[]) => Result;
 }
 
-/** Makes a query of its text, what is bound to it, and what its rows stand for. */
+/** Makes a query from a statement and a parser for its rows. */
 export function query<Row extends object, Result>(
   { sql, bindings }: Statement,
   parse: (rows: Row[]) => Result,
@@ -64,8 +64,8 @@ export async function readTogether<const Queries extends readonly Query<unknown>
 }
 
 /**
- * Runs statements that write, in order and in one round trip, and returns what each did. The first
- * that fails is the last that was run.
+ * Runs statements that write, in order and in one round trip, and returns what each did. After the
+ * first statement that fails, no more are run.
  */
 export async function writeTogether(
   db: MultiDatabase,
@@ -94,7 +94,7 @@ export function sql(text: string, ...bindings: readonly Binding[]): Statement {
   return { sql: text, bindings };
 }
 
-/** A condition on a value; undefined, which {@link allOf} passes over, if there is no value. */
+/** A condition on a value. Without a value it is undefined, which {@link allOf} ignores. */
 export function ifGiven<Value>(
   value: Value | undefined,
   condition: (value: Value) => Statement,
@@ -102,7 +102,7 @@ export function ifGiven<Value>(
   return value === undefined ? undefined : condition(value);
 }
 
-/** The condition that all of some conditions hold; that of none always does. */
+/** The condition that all given conditions hold. It is TRUE if none is given. */
 export function allOf(...conditions: readonly (Statement | undefined)[]): Statement {
   const given = conditions.filter((condition) => condition !== undefined);
   if (given.length === 0) return sql('TRUE');

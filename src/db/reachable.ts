@@ -11,7 +11,7 @@ const pause = 1_000;
  * Waits until the database answers.
  *
  * @param waiting is told why it does not answer, for each attempt that fails.
- * @throws whatever else is wrong, such as a password: waiting would not cure it.
+ * @throws any other error, such as a wrong password: waiting would not help.
  */
 export async function untilReachable(db: Database, waiting: (why: string) => void): Promise<void> {
   for (;;) {

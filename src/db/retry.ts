@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { databaseFailure, type DatabaseFailure } from './errors';
 
-/** How often something is tried, by what it fails with. */
+/** The most tries, by the kind of failure. */
 export type RetryPolicy = Readonly<Record<DatabaseFailure, number>>;
 
-/** For what is tried on its own account. */
+/** The usual policy: for everything but groups of several calls. */
 export const defaultRetryPolicy: RetryPolicy = {
   conflict: 5,
   unreachable: 5,
@@ -12,19 +12,19 @@ export const defaultRetryPolicy: RetryPolicy = {
   other: 1,
 };
 
-/** For a group, which waits for a lock once: it is better taken apart than tried again. */
+/** For a group of several calls. It waits for a lock only once, and is then split up. */
 export const groupRetryPolicy: RetryPolicy = { ...defaultRetryPolicy, 'lock wait': 1 };
 
 /** The longest pause before the second try, in milliseconds; it doubles from try to try. */
 const firstPause = 20;
 
 /**
- * Does something on the database, and does it again, with pauses that grow and jitter, as long as its
- * policy says that the failure is worth it. Without a policy, {@link defaultRetryPolicy} holds.
+ * Runs work on the database, and retries it as often as the policy allows for the failure. The
+ * pauses grow and have jitter. Without a policy, {@link defaultRetryPolicy} applies.
  */
 export type Retry = <T>(work: () => Promise<T>, policy?: RetryPolicy) => Promise<T>;
 
-/** @param retried is told of each failure that is worth another try. */
+/** @param retried is called for each failure after which the work is tried again. */
 export function createRetry(retried: (failure: DatabaseFailure) => void): Retry {
   return async (work, policy = defaultRetryPolicy) => {
     for (let attempt = 1; ; attempt++) {

@@ -6,7 +6,10 @@ interface Statement {
   readonly sql: string;
 }
 
-/** Knex's client for MySQL, with a span for every statement: also BEGIN and COMMIT, of which Knex tells nobody. */
+/**
+ * Knex's client for MySQL, with a span for every statement. This includes BEGIN and COMMIT, for
+ * which Knex emits no event.
+ */
 export class TracedClient extends MySql2Client {
   override _query(connection: unknown, statement: Statement): Promise<unknown> {
     return inStatementSpan(statement.sql, () => super._query(connection, statement));

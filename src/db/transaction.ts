@@ -4,8 +4,8 @@ import type { Database, TransactionOf } from './database';
 /**
  * Runs work in a transaction, at READ COMMITTED, as connections are set to.
  *
- * @throws what the work throws. When a connection is lost, Knex would report that it could not roll
- * back, and not why it had to.
+ * @throws the error that the work throws. If the connection is lost, Knex would report that the
+ * rollback failed, and hide why it was needed.
  */
 export async function inTransaction<D extends Database, T>(
   db: D,
@@ -28,8 +28,9 @@ export async function inTransaction<D extends Database, T>(
 }
 
 /**
- * Lets all that is read be of one moment, without a lock (MySQL 8.4 manual, section 17.7.2.3). Not said
- * to be READ ONLY: beside an isolation level, Knex writes that without the comma that MySQL wants.
+ * Runs reads on one consistent snapshot, without locks (MySQL 8.4 manual, section 17.7.2.3). It is
+ * not marked READ ONLY: together with an isolation level, Knex would leave out the comma that MySQL
+ * needs.
  */
 export function atOneMoment<D extends Database, T>(
   db: D,

@@ -4,16 +4,16 @@ import { LogThrottle } from '../telemetry/log-throttle';
 /** How something that changes while the service runs is kept up to date. */
 export interface Reloading<T> {
   /**
-   * Reads it as it is now, and returns what it is given if that has not changed.
+   * Reads the value as it is now. Returns `current` itself if nothing has changed.
    *
    * @throws Error if it can't be used; the message is logged, and repeats nothing secret.
    */
   readonly load: (current: T) => Promise<T>;
   /** How often it is read, in milliseconds. */
   readonly interval: number;
-  /** Is told of each reading that went well. */
+  /** Called after each successful reading. */
   readonly loaded: (value: T, changed: boolean) => void;
-  /** What the log says when one did not, and with which fields. */
+  /** The log message for a failed reading, and its fields. */
   readonly complaint: string;
   readonly fields?: Readonly<Record<string, string>>;
 }

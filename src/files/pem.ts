@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 
 /**
- * Every certificate of a PEM file (RFC 7468, section 5), in order. Node.js itself passes over those
- * that it can't read, and takes a file without any for none at all.
+ * Every certificate of a PEM file (RFC 7468, section 5), in order. Node.js itself skips those that
+ * it can't read, and accepts a file that has none.
  *
  * @throws Error if there is none, or any can't be read. It does not quote the file, which may be a key.
  */

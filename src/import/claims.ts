@@ -20,12 +20,13 @@ export interface Claims {
 }
 
 /**
- * Enters the calls into the ledger, in key order. Of all the transactions that claim one session for
- * one application, the ledger's primary key lets one through; the others wait here until that one
- * ends, and then find its entry. Of several calls in this group, the first stands for all.
+ * Claims the calls' sessions: inserts their entries into the ledger, in key order. If several
+ * transactions claim the same session for the same application, the ledger's primary key lets one
+ * insert. The others wait here until that transaction ends, and then find its entry. If several
+ * calls of this group want the same copy, the first one claims it for all.
  *
- * @throws Overtaken if an earlier try of one of the calls was still in its COMMIT when this one looked
- * at the ledger: its entry can't be told from a claim made just now.
+ * @throws Overtaken if an earlier try of a call was committed after this try read the ledger. The
+ * entry of that try looks like a claim that was made just now.
  */
 export async function claimSessions(
   trx: Transaction,
@@ -71,7 +72,7 @@ export async function claimSessions(
   return { won, lost, reused };
 }
 
-/** What is kept of a call's request and its answer: all null if the request has no idempotency key. */
+/** What the ledger keeps of a request and its answer; all null without an idempotency key. */
 function storedRequestOf(call: AdmittedImport): StoredRequest {
   const { idempotency } = call.request;
   if (!idempotency) return { id: null, digest: null, answer: null };
@@ -80,9 +81,10 @@ function storedRequestOf(call: AdmittedImport): StoredRequest {
 }
 
 /**
- * Whether a claim that the ledger has ignored, though nobody holds the session, was ignored for its
- * idempotency key: what else is unique in an entry, is unique to its session. Of several calls for the
- * session, this can be said of those with the key that was tried; the others must try by themselves.
+ * Whether the ledger ignored a claim because its idempotency key was taken. No entry holds the
+ * session, and all other unique values of an entry belong to one session, so only the idempotency
+ * key can be in the way. Only the first call for a session was inserted. So this is known only of
+ * calls with the same key as the first one; the others must be tried by themselves.
  */
 function keyWasTaken(call: AdmittedImport, first: ReadonlyMap<LedgerKey, AdmittedImport>): boolean {
   const tried = first.get(keyOf(call))?.request.idempotency?.id;

@@ -18,7 +18,7 @@ function statusOfCopy({ request, source }: AdmittedImport): SessionStatus {
   return request.trustReview ? source.status : 'In Review';
 }
 
-/** The session that a call makes, with those it takes along: all of it is known before it is made. */
+/** The session that a call creates, with its linked sessions: known before anything is created. */
 export function sessionOf(call: AdmittedImport): ImportedSession {
   return { ...copyOf(call), linkedSessions: call.linked.map(linkedSessionOf) };
 }
@@ -51,8 +51,9 @@ function copyOf(call: AdmittedImport): CopiedSession {
  * rows of every relation, and the log entries.
  *
  * @param calls whose sessions are claimed, and whose sources are locked.
- * @throws Overtaken if not as many rows were copied as were counted: somebody has changed a source
- * without locking it. Not every such change shows; that nobody makes one is a rule for writers.
+ * @throws Overtaken if the number of copied rows differs from the number of counted rows: somebody
+ * has changed a source session without locking it. Not every such change is detected, so locking is
+ * a rule for all writers.
  */
 export async function writeCopies(
   trx: Transaction,

@@ -27,14 +27,16 @@ export async function gatherFacts(
   const wanted = calls.filter((call) => !ledger.has(keyOf(call)));
   const facts = { ledger, vendorEntities, ...(await lockSources(trx, plan, wanted)) };
   if (!calls.some((call) => mayHaveBeenDone(call, facts))) return facts;
-  // It may have been committed since the ledger was read, and the source or the workflow changed after
-  // that: they were locked for as long as it ran. So this reading is decisive.
+  // The other try may have been committed after the first read of the ledger, and the source or the
+  // workflow may have changed after that: the other try locked them until it ended. So this second
+  // read decides.
   return { ...facts, ledger: await read(trx, ledgerEntries(requests)) };
 }
 
 /**
- * Whether what a call asks for may be done already, although the ledger did not say so at first: by an
- * earlier try, or by the same request in another call, which was still running then.
+ * Whether the import may have been made already, although the first read of the ledger did not show
+ * it. An earlier try of this call, or another call with the same request, may still have been
+ * running at that time.
  */
 function mayHaveBeenDone(call: PlannedImport, facts: Facts): boolean {
   if (call.uncertain) return true;
@@ -53,7 +55,7 @@ async function lockSources(
     shareLockSessions(plan.schema, ids),
     countRows(plan, ids),
     workflowsById(workflowsNamedBy(calls)),
-    // Behind the locks: whoever takes a token back holds the session while doing so.
+    // After the locks: a revocation holds the session's lock while it marks the tokens.
     revokedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
   ]);
   return { sources: sourcesOf(locked, counts), workflows, revoked };

@@ -1,6 +1,6 @@
 /**
- * A line in which everybody has a turn: the items of one owner stay in their order, but owners take
- * turns, however many items each of them has.
+ * A fair queue. Owners take turns, however many items each of them has. The items of one owner stay
+ * in their order.
  */
 export class FairLine<Owner, Item> {
   /** In the order in which the owners have their turns. An owner without items has none. */
@@ -17,7 +17,7 @@ export class FairLine<Owner, Item> {
     this.count++;
   }
 
-  /** Adds an item before all others of its owner, whose turn is the next one. */
+  /** Adds an item before all others of its owner. The owner gets the next turn. */
   prepend(owner: Owner, item: Item): void {
     const items = this.items.get(owner) ?? [];
     const others = [...this.items].filter(([other]) => other !== owner);
@@ -33,7 +33,9 @@ export class FairLine<Owner, Item> {
     return undefined;
   }
 
-  /** Takes the first item of the owner whose turn it is, who then waits until all others had theirs. */
+  /**
+   * Takes the first item of the owner whose turn it is. All other owners come before its next turn.
+   */
   shift(): Item | undefined {
     for (const [owner, items] of this.items) {
       const item = items.shift();

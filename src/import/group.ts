@@ -14,7 +14,7 @@ import type { ImportResult } from './request';
 import { judge, judgeImported, type Facts, type Settled } from './rules';
 import { planVendorEntities } from './vendor-entities';
 
-/** How many rows a group copies at most, and how many a session of it may have. */
+/** The most rows that a group copies, and the most that one session in it may have. */
 export interface RowLimits {
   readonly group: number;
   readonly session: number;
@@ -43,14 +43,14 @@ export interface Tools {
 }
 
 /**
- * Imports a group: calls of one kind, in one transaction, each settled by itself. This is the only
- * way in which a session is imported, alone or with others.
+ * Imports a group: calls of one kind, in one transaction. Each call gets its own outcome. Every
+ * import goes through this function, also that of a single call.
  *
  * The number of round trips depends neither on the number of calls nor on the number of rows.
  *
  * @param trx a transaction at READ COMMITTED. The outcomes hold once it is committed.
- * @param calls of which one that takes linked sessions along is the only one.
- * @param limits what there is room for; other calls are postponed.
+ * @param calls if one of them includes linked sessions, it must be the only call.
+ * @param limits calls that do not fit into these limits are postponed.
  */
 export async function importGroup(
   trx: Transaction,
@@ -59,7 +59,7 @@ export async function importGroup(
   calls: readonly PlannedImport[],
   limits: RowLimits,
 ): Promise<Outcomes> {
-  // No two calls of a group may want the same of their linked sessions.
+  // Two calls of one group must never want the same linked session.
   mustHold(
     calls.length === 1 || calls.every(({ request }) => request.linkedWorkflowId === null),
     'a call with linked sessions is alone in its group',
@@ -106,8 +106,8 @@ function fitInto(
   let room = limits.group;
   for (const call of calls) {
     const rows = call.source.rows.total;
-    // Of several calls for one copy, one makes it. And a call that may have been carried out already
-    // must find out in this very transaction.
+    // The rows of a copy count once, also if several calls want it. A call whose earlier try may
+    // have been committed is never postponed: it must find that out in this transaction.
     const free = counted.has(keyOf(call)) || call.uncertain !== undefined;
     if (!free && (rows > limits.session || rows > room)) {
       postponed.push({ call, rows });

@@ -5,7 +5,7 @@ import { ServiceError } from '../model/problems';
 import { findStoredRequest, type StoredRequest } from '../store/ledger/entries';
 import type { IdempotencyKey } from './request';
 
-/** How a request compares with the one that an entry of the ledger was made by. */
+/** How a request compares with the request that created a ledger entry. */
 type Comparison =
   /** The very same, which got this answer. */
   | { readonly type: 'same'; readonly answer: Buffer }
@@ -14,7 +14,7 @@ type Comparison =
   /** One with another key, or without any. */
   | { readonly type: 'unrelated' };
 
-/** Compares a request with the one that an entry of the ledger was made by. */
+/** Compares a request with the request that created a ledger entry. */
 export function compareRequests(key: IdempotencyKey | null, stored: StoredRequest): Comparison {
   if (key === null) return { type: 'unrelated' };
   if (key.id !== stored.id) return { type: 'unrelated' };
@@ -32,7 +32,7 @@ export class StoredAnswers {
   ) {}
 
   /**
-   * Looks whether an application has made an import by this request before.
+   * Looks up whether an application has already made an import with this request.
    *
    * @returns the answer that it got then; undefined if the key is new.
    * @throws ServiceError with REQUEST_ID_REUSED if the key stands for another request.

@@ -15,26 +15,29 @@ import { NumberLeases } from './number-leases';
 import { noNumber, planImport, type PlannedImport } from './planned-import';
 import type { ImportRequest } from './request';
 
-/** How long a group that has failed may be taken apart, in milliseconds; the rest is refused. */
+/**
+ * How long the calls of a failed group may be run one by one, in milliseconds. Calls that are left
+ * then fail with CONFLICT.
+ */
 const timeToTakeApart = 10_000;
 
-/** What holds for a group however often it is tried, and whatever parts it is taken into. */
+/** What stays the same for a group: when it is tried again, and when it is split up. */
 interface Work {
   readonly kind: SessionKind;
   readonly limits: RowLimits;
-  /** When there is no more time to take it apart. */
+  /** When splitting it up must end, by `performance.now()`. */
   readonly until: number;
 }
 
 /**
- * Connections that one running group uses at most: two while it is taken apart, or while it leases
- * numbers for sessions that it has just found.
+ * The most connections that one running group uses. It uses two while its calls run one by one, or
+ * while it leases numbers for linked sessions.
  */
 export const connectionsPerGroup = 2;
 
 /**
- * Imports sessions: takes calls of one kind and settles each of them, whatever becomes of the
- * others. Knows nothing of gRPC, and nothing of who is waiting.
+ * Imports sessions: takes calls of one kind and gives each of them its own outcome. Knows nothing
+ * about gRPC or about who is waiting.
  */
 export class Importer {
   private constructor(
@@ -67,7 +70,7 @@ export class Importer {
   /**
    * Imports sessions of one kind.
    *
-   * @param limits what a transaction has room for; other calls are postponed.
+   * @param limits calls that do not fit into one transaction by these limits are postponed.
    * @returns how each call ended, in the order of the calls. Never rejects.
    */
   async import(
@@ -91,7 +94,9 @@ export class Importer {
     });
   }
 
-  /** Runs the group; when it fails as a whole, lets each call fail, or not, by itself. */
+  /**
+   * Runs the group. If it fails as a whole, runs its calls by themselves: only bad ones fail then.
+   */
   private async settle(work: Work, calls: readonly PlannedImport[]): Promise<Outcomes> {
     if (calls.length === 0) return new Map();
     try {
@@ -112,13 +117,15 @@ export class Importer {
     }
   }
 
-  /** Each call by itself, two at a time: one that waits for a lock does not hold up all others. */
+  /**
+   * Runs each call by itself, two at a time, so that one that waits for a lock does not stop all.
+   */
   private async settleApart(
     work: Work,
     calls: readonly PlannedImport[],
     error: unknown,
   ): Promise<Outcomes> {
-    // Nothing is known to be wrong with a call whose turn does not come: it may be repeated.
+    // A call that was not run by itself may be correct: CONFLICT tells its caller to try again.
     const outOfTime = new ServiceError({ reason: 'CONFLICT' }, { cause: error });
     const outcomes: Outcomes = new Map();
     for (let done = 0; done < calls.length; done += 2) {
@@ -141,7 +148,7 @@ export class Importer {
     try {
       return await findLockedSessions(this.db, kindSchemas[kind], ids);
     } catch {
-      // A server that can't tell, or none: each call finds out by itself.
+      // The server can't tell, or can't be reached: each call will find out by itself.
       return new Set();
     }
   }
@@ -167,8 +174,8 @@ function failed(error: unknown): Outcome {
 }
 
 /**
- * The outcomes of calls whose last try has failed. If one of a call's tries may have made its copy,
- * whatever stopped the others: nobody knows, and the caller must ask again.
+ * The outcomes of calls whose last try has failed. If one try of a call may have been committed,
+ * its result is not known, whatever stopped the other tries. Then the caller must ask again.
  */
 function failAll(calls: readonly PlannedImport[], error: unknown): Outcomes {
   const unknown = new ServiceError({ reason: 'DATABASE_UNAVAILABLE' }, { cause: error });

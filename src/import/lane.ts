@@ -3,11 +3,13 @@ import type { Waiting } from '../telemetry/spans';
 import { FairLine } from './fair-line';
 import type { ImportRequest, ImportResult } from './request';
 
-/** Whoever waits for an import. */
+/** The caller that waits for an import. */
 export interface Waiter {
   /** Fires when the import is given up. */
   readonly signal: AbortSignal;
-  /** Is told when a group takes the import in: how many it has, and how long the import has waited. */
+  /**
+   * Called when the import's group starts: with the group's size and the time the import waited.
+   */
   readonly begun?: (group: { readonly calls: number; readonly waitedMs: number }) => void;
 }
 
@@ -15,7 +17,7 @@ export interface Waiter {
 export interface QueuedImport {
   readonly request: ImportRequest;
   readonly waiter: Waiter;
-  /** Where it stands in its trace, and since when it waits for its next group. */
+  /** Its trace context, and the time since when it waits for its next group. */
   waiting: Waiting;
   /** How long it has waited for the groups before, in milliseconds. */
   waitedMs: number;
@@ -30,11 +32,11 @@ export interface LaneOptions {
   readonly workers: number;
   readonly groupSize: number;
   readonly groupRows: number;
-  /** How many rows a call's session is taken to have. */
+  /** How many rows a call's session is assumed to have. */
   readonly rowsOf: (call: QueuedImport) => number;
 }
 
-/** Calls that wait for the same workers. A worker that becomes free takes as many as a group holds. */
+/** A queue of calls with workers of its own. A free worker takes as many calls as a group holds. */
 export class Lane {
   private readonly line = new FairLine<ApplicationId, QueuedImport>();
   private running = 0;
@@ -55,7 +57,7 @@ export class Lane {
     this.schedule();
   }
 
-  /** Puts calls back that were in a group without room for them, in their order. */
+  /** Puts postponed calls back at the head of the queue, in their order. */
   putBack(calls: readonly QueuedImport[]): void {
     for (const call of calls.toReversed()) this.line.prepend(call.request.applicationId, call);
     this.schedule();
@@ -76,7 +78,9 @@ export class Lane {
     return this.line.lengths();
   }
 
-  /** Starts groups at the end of this turn of the event loop: calls that arrive together, go together. */
+  /**
+   * Starts groups at the end of this event loop turn, so that calls that arrive together share one.
+   */
   private schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;

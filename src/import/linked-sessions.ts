@@ -25,13 +25,14 @@ import type { ImportRequest } from './request';
 import { planVendorEntities } from './vendor-entities';
 
 /**
- * Finds the sessions behind the key people of a business session, and locks those that may come along:
- * user sessions of the source application that are finished. What else a key person names stays behind.
+ * Finds the sessions that the key people of a business session name, and share-locks them. A
+ * session comes along if it is a finished user session of the source application. All others stay
+ * behind.
  *
- * @param plan that of user sessions.
- * @param call whose source session is locked.
- * @returns in the order of the key people, each session once. A session that was imported before, and
- * whose copy was deleted since, is not among them: it can't be imported again.
+ * @param plan the clone plan of user sessions.
+ * @param call its source session must be locked.
+ * @returns the linked sessions, in the order of the key people, each once. A session is left out if
+ * it was imported before and its copy was deleted: it can't be imported again.
  */
 export async function findLinkedSessions(
   trx: Transaction,
@@ -74,7 +75,7 @@ export async function findLinkedSessions(
   });
 }
 
-/** Copies of user sessions, by id; those that were deleted since are missing. */
+/** Copies of user sessions, by id. Deleted copies are missing. */
 async function readCopies(
   trx: Transaction,
   { schema }: ClonePlan,
@@ -82,11 +83,11 @@ async function readCopies(
 ): Promise<ReadonlyMap<SessionId, CopiedSession>> {
   if (ids.length === 0) return new Map();
   const copies = await read(trx, copiesById(schema, ids));
-  // Nothing is cloned of them by this call.
+  // This call clones none of their rows.
   return new Map(copies.map((copy) => [copy.sessionId, { ...copy, clonedRows: [] }]));
 }
 
-/** The import of a key person's session, as one that the given call takes along. */
+/** The request to import a key person's session along with the given call. */
 function linkedRequest({ request, sessionId }: PlannedImport, id: SessionId): ImportRequest {
   return {
     ...request,
@@ -100,7 +101,7 @@ function linkedRequest({ request, sessionId }: PlannedImport, id: SessionId): Im
   };
 }
 
-/** Plans what no try has planned before: like the call's own, the ids stay the same from try to try. */
+/** Plans linked imports that no earlier try has planned, so that ids stay the same in all tries. */
 async function planLinked(
   call: PlannedImport,
   requests: readonly ImportRequest[],
@@ -120,10 +121,10 @@ async function planLinked(
 }
 
 /**
- * Claims the linked sessions of a call that has claimed its own. Who finds one claimed by somebody
- * else, who was faster, takes that one's copy.
+ * Claims the linked sessions of a call, after the call has claimed its own session. If another
+ * import has claimed one of them first, the call uses the copy of that import.
  *
- * @returns the call with its linked sessions as they stand now.
+ * @returns the call with its linked sessions after the claims.
  */
 export async function claimLinkedSessions(
   trx: Transaction,
@@ -144,7 +145,7 @@ export async function claimLinkedSessions(
     return copy ? [{ type: 'imported before', copy }] : [];
   });
   const settled = { ...call, linked };
-  // The answer was stored with the call's own claim, as if it would win all others.
+  // The call's own claim stored an answer that expects to win all linked claims: correct it.
   const { idempotency } = call.request;
   if (idempotency) {
     await write(trx, updateAnswer(call.request, idempotency.encode(sessionOf(settled))));
@@ -153,8 +154,8 @@ export async function claimLinkedSessions(
 }
 
 /**
- * Copies the linked sessions that were claimed, and makes the key people of the copied business session
- * point at them, and at those that were there before.
+ * Copies the linked sessions that were claimed. Then points the key people of the copied business
+ * session at these copies, and at the copies that existed before.
  */
 export async function copyLinkedSessions(
   trx: Transaction,

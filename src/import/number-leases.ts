@@ -5,7 +5,7 @@ import { defaultRetryPolicy, groupRetryPolicy, type Retry } from '../db/retry';
 import type { ApplicationId } from '../model/ids';
 import { leaseBlocks } from '../store/session-numbers';
 
-/** Numbers that are leased at once for an application, at least. */
+/** The smallest block of numbers that is leased for an application. */
 const blockSize = 64;
 
 /** Applications whose leases are kept; a lease that is dropped leaves a gap, and gaps are allowed. */
@@ -18,8 +18,8 @@ interface Lease {
 }
 
 /**
- * Gives out session numbers: unique per application, with gaps, and higher from call to call, but for
- * calls that run at the same time.
+ * Gives out session numbers. They are unique per application and may have gaps. They grow from call
+ * to call, except between calls that run at the same time.
  *
  * Numbers are leased from the database in blocks, in a short transaction of their own, so that the
  * row of a counter is never held while an import runs: imports into one application do not wait for
@@ -34,10 +34,10 @@ export class NumberLeases {
   ) {}
 
   /**
-   * A number for each of some imports, in their order.
+   * Takes one number for each import, in the order of the imports.
    *
    * @param applicationIds the importing application of each import.
-   * @returns for an import whose number can't be had, why.
+   * @returns a number for each import, or the error that says why there is none.
    */
   async take(applicationIds: readonly ApplicationId[]): Promise<(number | Error)[]> {
     const numbers = applicationIds.map((id) => this.next(id));
@@ -51,7 +51,7 @@ export class NumberLeases {
     return taken;
   }
 
-  /** Of two blocks that were leased at the same time, the later one stays: numbers do not go back. */
+  /** Keeps the later of two blocks that were leased at the same time: numbers do not go back. */
   private keep(id: ApplicationId, block: Lease): void {
     const kept = this.leases.get(id);
     if (!kept || kept.next < block.next) this.leases.set(id, block);
@@ -62,7 +62,9 @@ export class NumberLeases {
     return lease && lease.next < lease.end ? lease.next++ : undefined;
   }
 
-  /** Leases for all at once; if that fails, for each by itself, so that one can't fail the others. */
+  /**
+   * Leases for all applications at once. If that fails, for each alone: one can't fail the others.
+   */
   private async lease(
     ids: readonly ApplicationId[],
     size: number,

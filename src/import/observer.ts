@@ -1,7 +1,7 @@
 import type { DatabaseFailure } from '../db/errors';
 import type { ClonedRows, SessionKind } from '../model/session';
 
-/** Is told what imports go through, by those who carry them out. */
+/** Is told what happens to imports: for metrics. */
 export interface ImportObserver {
   /** A call has waited, and its group starts. */
   waited(kind: SessionKind, seconds: number): void;
@@ -26,7 +26,7 @@ export interface ImportEnding {
   readonly linkedRows: readonly ClonedRows[];
 }
 
-/** For when nobody watches. */
+/** An observer that does nothing: for a service without metrics. */
 export const unobserved: ImportObserver = {
   waited: () => undefined,
   groupEnded: () => undefined,

@@ -12,9 +12,9 @@ import type { ImportRequest } from './request';
 export type Transaction = TransactionOf<MultiDatabase>;
 
 /**
- * A call on its way, with everything about the copy that is decided before the first try. Since the
- * new ids stay the same from try to try, a try that finds its own claim in the ledger knows that an
- * earlier one was committed, although the connection was lost before the answer came.
+ * A call with everything about its copy that is decided before the first try. The new ids stay the
+ * same from try to try. So a try that finds its own claim in the ledger knows that an earlier try
+ * was committed, although the connection was lost before the answer came.
  */
 export interface PlannedImport {
   readonly request: ImportRequest;
@@ -24,12 +24,14 @@ export interface PlannedImport {
   /** The id of the vendor entity, should it have to be made. */
   readonly vendorEntityId: VendorEntityId;
   readonly createdAt: Date;
-  /** The imports of linked sessions, by what they copy: decided when a try first meets the session. */
+  /**
+   * The imports of linked sessions, by source session. Planned when a try first finds the session.
+   */
   readonly linkedPlans: Map<SessionId, PlannedImport>;
   /**
-   * What the newest try has made that reached COMMIT; undefined: none did. Whether it was committed is
-   * not known. If any was, it was this one: a later try passes its claim only if the earlier ones were
-   * rolled back.
+   * The result of the newest try that reached COMMIT; undefined: no try did. It is not known
+   * whether that COMMIT succeeded. If any try was committed, it was this one: a later try wins its
+   * claim only if the earlier tries were rolled back.
    */
   uncertain: ImportedSession | undefined;
 }
@@ -50,13 +52,13 @@ export interface AdmittedImport extends PlannedImport {
 /** The session of a key person, which a call takes along. */
 export type LinkedImport =
   | { readonly type: 'to copy'; readonly call: AdmittedImport }
-  /** The application has a copy already, and that one is taken. */
+  /** The application already has a copy, and this copy is used. */
   | { readonly type: 'imported before'; readonly copy: CopiedSession };
 
-/** What a session that is not made has for a number: none is used up for it. */
+/** The number of a session that is only validated: it uses up no real number. */
 export const noNumber = 0;
 
-/** Decides everything about the copy that does not depend on the session it is made of. */
+/** Decides everything about the copy that does not depend on its source session. */
 export function planImport(request: ImportRequest, sessionNumber: number): PlannedImport {
   return {
     request,
@@ -70,7 +72,7 @@ export function planImport(request: ImportRequest, sessionNumber: number): Plann
   };
 }
 
-/** What the ledger knows a call's import by. */
+/** The ledger key of a call's import. */
 export function keyOf({ request }: Pick<PlannedImport, 'request'>): LedgerKey {
   return ledgerKey(request);
 }

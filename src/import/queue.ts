@@ -26,7 +26,7 @@ export interface QueueLength {
   readonly calls: number;
 }
 
-/** Groups of one large session each that run at the same time, besides those of the other sessions. */
+/** How many large sessions are imported at the same time, each alone, besides the other groups. */
 const workersForLargeSessions = 1;
 
 /** How many groups of one kind may run at the same time. */
@@ -34,7 +34,7 @@ export function groupsAtOnce({ workers }: QueueOptions): number {
   return workers + workersForLargeSessions;
 }
 
-/** What runs a group: settles or postpones every call, in order, and never rejects. */
+/** Runs a group, and returns the outcome of every call in the order of the calls. Never rejects. */
 export type RunGroup = (
   kind: SessionKind,
   requests: readonly ImportRequest[],
@@ -42,9 +42,9 @@ export type RunGroup = (
 ) => Promise<readonly Outcome[]>;
 
 /**
- * Turns concurrent calls into groups. A worker that becomes free takes all that waits, up to a
- * group's size, and waits for nothing: an idle service imports a single call at once, and a busy one
- * has large groups because calls gather while the groups before them run.
+ * Turns concurrent calls into groups. A worker that becomes free takes all waiting calls, up to the
+ * size of a group, and never waits for more. So an idle service imports a single call at once. A
+ * busy service has large groups, because calls gather while the groups before them run.
  *
  * ```text
  *   submit → waiting → (a worker is free) → running → settled
@@ -66,11 +66,11 @@ export class ImportQueue {
   }
 
   /**
-   * Imports one session, or only checks whether that could be done, in a group with whoever is waiting
-   * too.
+   * Imports one session, or only validates the request, in a group with other waiting calls.
    *
-   * @returns what came of it.
-   * @param waiter gives the call up while it waits; once its group has started, that has no effect.
+   * @returns the result of the import.
+   * @param waiter its signal removes the call while it waits. Once the group has started, the
+   * signal has no effect.
    * @throws ServiceError with what went wrong; OVERLOADED if too many calls wait already.
    * @throws CallAbandoned if the signal came before the import began.
    */
@@ -84,18 +84,18 @@ export class ImportQueue {
   }
 }
 
-/** How much each session changes what is known of their sizes. */
+/** The weight of one session in the moving average `typicalRows`. */
 const smoothing = 1 / 64;
 
 /**
- * The calls of one kind: in one lane the large sessions, and those that take others along; in the other
- * all that are not known to be.
+ * The calls of one kind, in two lanes. The large lane has the large sessions, and the calls that
+ * include linked sessions. The usual lane has all other calls.
  */
 class KindQueue {
   private readonly usual: Lane;
   private readonly large: Lane;
   private readonly limits: RowLimits;
-  /** What a session has of which nothing is known. */
+  /** How many rows a session is assumed to have until they are counted: a moving average. */
   private typicalRows = 0;
 
   constructor(
@@ -153,14 +153,19 @@ class KindQueue {
         resolve: ending(resolve),
         reject: ending(reject),
       };
-      // How many rows come along is known only when its group runs, and they are of two kinds: so it
-      // goes alone.
+      // The number of linked rows is known only when its group runs, and the sessions are of two
+      // kinds. So the call gets a group of its own.
       const alone = request.linkedWorkflowId !== null;
       (alone ? this.large : this.usual).add(call);
     });
   }
 
-  /** Room for a call, at the cost of the newest one of whoever has most, if that is two more or above. */
+  /**
+   * Makes room for a call of an application: removes the newest call of the application that has
+   * the most waiting calls, if it has at least two more than the caller's application.
+   *
+   * @returns the removed call; undefined: there is no such application.
+   */
   private makeRoomFor(applicationId: ApplicationId): QueuedImport | undefined {
     const waiting = new Map<ApplicationId, number>();
     for (const lane of [this.usual, this.large]) {
@@ -223,7 +228,7 @@ class KindQueue {
     return outcomes;
   }
 
-  /** Remembers how many rows sessions had of late, so that groups rarely turn out too large. */
+  /** Updates the average number of rows of a session, so that groups are rarely too large. */
   private learn(outcomes: readonly Outcome[]): void {
     for (const outcome of outcomes) {
       const rows = rowsOf(outcome);
@@ -233,7 +238,7 @@ class KindQueue {
   }
 }
 
-/** Answers a call; one that is postponed has to wait for its answer. */
+/** Answers a call, unless it was postponed. */
 function settle(call: QueuedImport, outcome: Outcome): void {
   switch (outcome.type) {
     case 'imported':

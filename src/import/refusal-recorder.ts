@@ -6,8 +6,8 @@ import type { Logger } from '../telemetry/log';
 import { LogThrottle } from '../telemetry/log-throttle';
 
 /**
- * Reasons that decide nothing about an attempt: the same one may succeed a moment later. There can be
- * very many, and most when the service can least do with more to write.
+ * Reasons that decide nothing about an attempt: the same attempt may succeed a moment later. There
+ * can be very many of them, and mostly when the service can't take more writes.
  */
 const undecided: ReadonlySet<Reason> = new Set<Reason>([
   'RATE_LIMITED',
@@ -17,12 +17,12 @@ const undecided: ReadonlySet<Reason> = new Set<Reason>([
   'INTERNAL',
 ]);
 
-/** Whether a failure says that an import is refused, rather than that it could not be tried. */
+/** Whether a failure is a refusal of the import, and not a try that could not be finished. */
 export function isRefusal(reason: Reason): boolean {
   return !undecided.has(reason);
 }
 
-/** The caller waits meanwhile, so fewer tries than usual. */
+/** Fewer tries than usual, because the caller waits until the refusal is recorded. */
 const policy: RetryPolicy = { conflict: 3, unreachable: 2, 'lock wait': 1, other: 1 };
 
 /** How many refusals one statement records at most: it must stay below `max_allowed_packet`. */
@@ -34,8 +34,8 @@ interface Waiting {
 }
 
 /**
- * Records refused imports. One statement runs at a time, and all that come meanwhile wait for the next:
- * a storm of refused calls takes one connection, and few commits.
+ * Records refused imports. One statement runs at a time. Refusals that arrive meanwhile go into the
+ * next statement, so a flood of refused calls takes one connection and few commits.
  */
 export class RefusalRecorder {
   private waiting: Waiting[] = [];
@@ -51,8 +51,8 @@ export class RefusalRecorder {
   /**
    * Records a refusal.
    *
-   * @returns once it is committed; or could not be written, which the log says, since the caller is
-   * refused all the same. Never rejects.
+   * @returns when the refusal is committed. If it can't be written, the log says so, and the caller
+   * is refused all the same. Never rejects.
    */
   record(refusal: Refusal): Promise<void> {
     return new Promise((done) => {

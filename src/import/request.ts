@@ -9,13 +9,13 @@ import {
 } from '../model/ids';
 import type { Actor, ImportedSession, SessionKind, TokenFingerprint } from '../model/session';
 
-/** What lets an import be made: a share token, or another import that takes it along. */
+/** What permits an import: a share token, or the import of a business session that includes it. */
 export type Grounds =
   | { readonly token: TokenFingerprint; readonly linkedTo: null }
-  /** By the copy of the business session whose key person the session is of. */
+  /** The copy of the business session: one of its key people has this session. */
   | { readonly token: null; readonly linkedTo: SessionId };
 
-/** One import of one session: who asks, for what, on which strength. */
+/** A request to import one session: who asks, for which session, and what permits it. */
 export interface ImportRequest {
   readonly kind: SessionKind;
   /** The importing application. */
@@ -35,25 +35,25 @@ export interface ImportRequest {
   readonly vendorData: string | null;
   /** True: the copy keeps the original's status. False: it is In Review. */
   readonly trustReview: boolean;
-  /** What makes the request known again; null: it has no idempotency key. */
+  /** The idempotency key, and how to store the answer; null: the request has no key. */
   readonly idempotency: Idempotency | null;
   /** True: nothing is written. */
   readonly validateOnly: boolean;
 }
 
-/** What a request is known by when it comes again. */
+/** What identifies a request that is sent again. */
 export interface IdempotencyKey {
   readonly id: RequestId;
   /** SHA-256 of everything else that the request says. */
   readonly digest: Buffer;
 }
 
-/** An idempotency key, and how the answer is written that is stored under it. */
+/** An idempotency key, and how the answer that is stored with it is encoded. */
 export interface Idempotency extends IdempotencyKey {
   readonly encode: (session: ImportedSession) => Buffer;
 }
 
-/** What an import came to. */
+/** The result of an import call that succeeded. */
 export type ImportResult =
   | { readonly type: 'imported'; readonly session: ImportedSession }
   /** Nothing was done: this is what an import would have made. */

@@ -14,20 +14,20 @@ export interface Facts {
   /** The copies that exist, or existed, by importing application and source session. */
   readonly ledger: ReadonlyMap<LedgerKey, LedgerEntry>;
   readonly workflows: ReadonlyMap<WorkflowId, Workflow>;
-  /** The vendor entities that exist, of those that the calls name. */
+  /** Those vendor entities that the calls name and that exist. */
   readonly vendorEntities: ReadonlyMap<VendorKey, VendorEntityId>;
   /** The source sessions, locked until the transaction ends: nobody changes them meanwhile. */
   readonly sources: ReadonlyMap<SessionId, Source>;
-  /** The tokens that were taken back, of those that the calls have. */
+  /** Those share tokens of the calls that were revoked. */
   readonly revoked: ReadonlySet<RevocationKey>;
 }
 
-/** What is decided of a call without making a copy. */
+/** The decision about a call that makes no copy. */
 export type Settled =
   | { readonly type: 'refused'; readonly problem: Problem }
   | Extract<ImportResult, { type: 'imported' | 'replayed' }>;
 
-/** What the facts say of a call. */
+/** The decision about a call, by the facts. */
 export type Verdict =
   | Settled
   | {

@@ -25,9 +25,9 @@ export interface VendorEntities {
 }
 
 /**
- * Decides on the vendor entities that the calls name. An entity that somebody else makes or deletes at
- * the same time, is another than the one decided on: then the session that names it is refused by its
- * foreign key, which counts as a conflict, and the next try sees what is there.
+ * Decides which vendor entities of the calls exist and which must be created. Somebody else may
+ * create or delete one of them at the same time. Then the foreign key refuses the new session. That
+ * counts as a conflict, and the next try reads the entities again.
  *
  * @param existing the entities that were found, of those that the calls name.
  */

@@ -7,9 +7,8 @@ import type { Metrics } from './metrics';
 const requestTimeout = 5_000;
 
 /**
- * The HTTP side of the service, for those who watch it: `/metrics` for Prometheus, `/livez` and
- * `/readyz` for probes. It has nothing that needs protection but numbers; still, only those who watch
- * should reach it.
+ * The HTTP server for monitoring: `/metrics` for Prometheus, `/livez` and `/readyz` for probes. It
+ * shows nothing but numbers. Still, only the monitoring systems should reach it.
  */
 export class MetricsServer {
   private constructor(

@@ -122,7 +122,7 @@ export class Metrics implements ImportObserver, RpcObserver {
     const ready = this.gauge('ready', 'Whether the service takes calls: 1 or 0.', [], () => {
       ready.set(isReady() ? 1 : 0);
     });
-    // Alerts on the rate of something need the zero that comes before the first time.
+    // An alert on a rate needs a zero before the first event.
     for (const failure of ['conflict', 'lock_wait', 'unreachable'])
       this.retries.inc({ failure }, 0);
   }
@@ -132,7 +132,7 @@ export class Metrics implements ImportObserver, RpcObserver {
     return { contentType: this.registry.contentType, text: await this.registry.metrics() };
   }
 
-  /** What the running service consists of. */
+  /** Adds gauges for the parts of the running service. */
   watch({ pools, queue, queueLimit, keySet, certificateExpiry }: Watched): void {
     const connections = this.gauge(
       'database_connections',

@@ -4,9 +4,9 @@ export class AssertionFailure extends Error {
 }
 
 /**
- * A value that has to be there. A default in its place would hide that it is missing.
+ * Returns a value that must exist. A default in its place would hide that it is missing.
  *
- * @param what what is missing if it is not there, for whoever reads the log.
+ * @param what names the value in the error message.
  * @throws AssertionFailure
  */
 export function must<T>(value: T | null | undefined, what: string): T {
@@ -15,7 +15,7 @@ export function must<T>(value: T | null | undefined, what: string): T {
 }
 
 /**
- * Requires that something holds that can't be otherwise.
+ * Asserts a condition that is always true unless the service has a defect.
  *
  * @throws AssertionFailure with the message.
  */

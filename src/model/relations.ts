@@ -7,9 +7,9 @@ export interface Relation {
   readonly table: string;
   /** The columns that order its rows within a session: the table's primary key, less the session. */
   readonly key: readonly string[];
-  /** The relation whose rows its own stand below; undefined: they belong to the session itself. */
+  /** Its parent relation; undefined: its rows belong to the session itself. */
   readonly below: Below | undefined;
-  /** By column: what the contract puts before the values that MySQL knows as a list of choices. */
+  /** By enum column: the prefix of its values in the contract. */
   readonly enums: Readonly<Record<string, string>>;
   /**
    * Columns that are not simply copied, and the SQL that makes them of the original row, which is
@@ -18,7 +18,7 @@ export interface Relation {
   readonly overrides: Readonly<Record<string, string>>;
 }
 
-/** Where the rows of a relation stand that are below those of another. */
+/** How the rows of a relation belong to the rows of its parent relation. */
 export interface Below {
   /** The name of the other relation: the parent. */
   readonly relation: string;

@@ -26,7 +26,7 @@ export const finishedStatuses: ReadonlySet<SessionStatus> = new Set<SessionStatu
   'Kyc Expired',
 ]);
 
-/** Who acts for an application: whoever has one of its API keys, or a gateway that is trusted. */
+/** Who acts for an application: the holder of one of its API keys, or a trusted gateway. */
 export type Actor =
   | { readonly apiKeyId: ApiKeyId; readonly gateway: null }
   /** By the name in the gateway's certificate that is trusted. */

@@ -11,13 +11,12 @@ import type { Callers } from './call/callers';
 import type { RateLimiter } from './call/rate-limiter';
 import type { RunningCalls } from './call/running-calls';
 
-/** What every RPC works with. */
+/** What every RPC needs. All calls share it. */
 export interface Context {
   readonly callers: Callers;
   readonly rateLimiter: RateLimiter;
   /**
-   * Does work on the database for a call that is no import, and does it again as long as its failure is
-   * worth it.
+   * Runs the database work of a call that is not an import, and retries it by the usual policy.
    */
   readonly onDatabase: <T>(work: (db: TextDatabase) => Promise<T>) => Promise<T>;
   readonly shareTokens: ShareTokenVerifier;
@@ -35,15 +34,15 @@ export interface Context {
   readonly log: Logger;
 }
 
-/** What a log line says of a call: ids and figures, and never a secret or a personal datum. */
+/** The fields of a call's log line: ids and numbers, and never a secret or personal data. */
 export type LogFields = Readonly<Record<string, string | number | boolean>>;
 
-/** What the work of one call is done with. */
+/** What one call needs: the shared context, and its own signal and log line. */
 export interface CallContext extends Context {
   /** Fires when the caller has cancelled, or the deadline has passed. */
   readonly signal: AbortSignal;
   /** Adds fields to the call's log line. */
   readonly annotate: (fields: LogFields) => void;
-  /** What the log and the metrics call it when a call ends with an error: a reason, or a code of gRPC. */
+  /** The result of a failed call for logs and metrics: an error reason, or a gRPC code. */
   readonly resultOf: (error: unknown) => string;
 }

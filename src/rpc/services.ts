@@ -17,7 +17,7 @@ import { shareSession } from './share/share-session';
 import { getProvenance } from './trace/get-provenance';
 import { listImports } from './trace/list-imports';
 
-/** A service of the contract, and how each of its methods is carried out: one that is missing does not compile. */
+/** A service of the contract with all its methods. If one is missing, the code does not compile. */
 interface Service {
   readonly definition: ServiceDefinition;
   readonly methods: Readonly<Record<string, Method<unknown, unknown>>>;

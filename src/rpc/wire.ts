@@ -10,7 +10,7 @@ export const wireKinds: Readonly<Record<SessionKind, WireKind>> = {
   business: WireKind.SESSION_KIND_BUSINESS,
 };
 
-/** What a request can say of the kind of session that it wants: unspecified is any. */
+/** The values that a request may have as its kind filter. Unspecified means any kind. */
 export const wantedKinds: readonly WireKind[] = [
   WireKind.SESSION_KIND_UNSPECIFIED,
   ...Object.values(wireKinds),

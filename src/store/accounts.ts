@@ -71,7 +71,7 @@ interface WorkflowRow {
   readonly version: number;
 }
 
-/** The workflows of some ids, of those that exist. */
+/** The workflows with the given ids. Ids that do not exist are missing. */
 export function workflowsById(
   ids: readonly WorkflowId[],
 ): Query<ReadonlyMap<WorkflowId, Workflow>> {

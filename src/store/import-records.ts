@@ -18,9 +18,9 @@ export interface ImportRecord {
     /** The share token's `jti`; null if it has none. */
     readonly shareTokenId: string | null;
   } | null;
-  /** Who did it; null if that is not the viewer's to know. */
+  /** Who did it; null if the viewer may not know. */
   readonly actor: Actor | null;
-  /** What came of it; null if that is not the viewer's to know, or the attempt was refused. */
+  /** The copy; null if the viewer may not know it, or if the attempt was refused. */
   readonly copy: {
     readonly sessionId: SessionId;
     readonly sourceStatus: SessionStatus;
@@ -32,7 +32,7 @@ export interface ImportRecord {
   readonly refusedFor: string | null;
 }
 
-/** The columns that say of a share token what is kept of it. */
+/** The columns with what is kept of a share token. */
 export interface TokenRow {
   readonly token_key_id: string | null;
   readonly token_id: string | null;
@@ -43,9 +43,9 @@ export interface ImportFilter {
   readonly kind: SessionKind | undefined;
   /** The application on the other side. */
   readonly otherApplicationId: ApplicationId | undefined;
-  /** The first moment. */
+  /** Only attempts at this time or later. */
   readonly since: Date | undefined;
-  /** The first moment that is too late. */
+  /** Only attempts before this time. */
   readonly until: Date | undefined;
 }
 
@@ -56,7 +56,7 @@ export interface PlacedRecord {
 }
 
 /**
- * The condition that a filter sets, of rows of the ledger or of refused attempts.
+ * The SQL condition of a filter, for ledger entries or for refusals.
  *
  * @param otherApplication the column of the application on the other side.
  */

@@ -4,20 +4,20 @@ import type { ApplicationId, SessionId } from '../model/ids';
 import { importOf, type LedgerStep } from './ledger/records';
 import { sessionById } from './sessions/find';
 
-/** How many imports are followed at most. Far more than there are applications to pass a session on. */
+/** The most imports that are followed. Real chains are far shorter. */
 const mostSteps = 100;
 
 /** Where a session came from. */
 export interface Provenance {
   /** From the session back to its origin; none if it is no copy. */
   readonly steps: readonly LedgerStep[];
-  /** Whether the way was followed to a session that is no copy. */
+  /** Whether the last session on the way is no copy: the origin was reached. */
   readonly complete: boolean;
 }
 
 /**
- * Follows a session back to its origin, through the ledger: one look-up for each import. A copy is made
- * after its original, so the way does not lead in a circle.
+ * Follows a session back to its origin, through the ledger: one look-up for each import. A copy is
+ * always newer than its original, so there is no cycle.
  *
  * @returns undefined if the application has no such session, and never had it as a copy.
  */
@@ -43,7 +43,7 @@ export async function provenanceOf(
   return { steps, complete: !step && !(await isCopy(db, origin)) };
 }
 
-/** Whether a session that the ledger does not know as a copy says of itself that it is one. */
+/** Whether a session's own row says that it is a copy, although the ledger has no entry for it. */
 async function isCopy(db: MultiDatabase, sessionId: SessionId): Promise<boolean> {
   const session = await read(db, sessionById(sessionId, undefined));
   return Boolean(session?.sharedFrom);

@@ -37,7 +37,7 @@ export interface NewRefusal extends Refusal {
   readonly createdAt: Date;
 }
 
-/** Makes a refusal ready to be recorded: as often as it is tried, it is recorded once. */
+/** Gives a refusal its id and time, so that retries record it only once. */
 export function newRefusal(refusal: Refusal): NewRefusal {
   return { ...refusal, id: toBinary(newId()), createdAt: new Date() };
 }
@@ -87,7 +87,7 @@ const keyset = new Keyset(
   'DESC',
 );
 
-/** What an application was refused, the newest first: one more than a page has room for. */
+/** The refusals of an application, newest first: up to one more than the page size. */
 export function refusalsOf(
   applicationId: ApplicationId,
   filter: ImportFilter,

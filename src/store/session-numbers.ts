@@ -19,7 +19,8 @@ export async function leaseBlocks(
   const ids = applicationIds.toSorted().map(toBinary);
   const starts = await advanceCounters(db, ids, size);
   if (starts) return starts;
-  // Not in the transaction that locks the counters: it shares a lock with whoever starts the same counter.
+  // Not in the transaction that locks the counters: transactions that start the same counter hold a
+  // shared lock on it together.
   await startCounters(db, ids);
   const startsNow = await advanceCounters(db, ids, size);
   if (startsNow) return startsNow;

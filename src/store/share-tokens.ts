@@ -47,11 +47,11 @@ export interface ShareRecord {
 export interface ListedShare extends ShareRecord {
   /** When an import was made with it; null: none was. */
   readonly redeemedAt: Date | null;
-  /** When it was taken back; null: it was not. */
+  /** When it was revoked; null: it was not. */
   readonly revokedAt: Date | null;
 }
 
-/** Records a share token. To be repeated without harm: its id is its own. */
+/** Records a share token. It is safe to retry, because the id stays the same. */
 export async function recordShare(db: Database, share: ShareRecord): Promise<void> {
   const values = [
     toBinary(share.id),
@@ -154,10 +154,13 @@ export async function findSharedSession(
   return row && { sessionId: fromBinary(row.session_id), kind: row.session_kind };
 }
 
-/** A recorded share token, and the application that made it: another one's means nothing. */
+/**
+ * A share token's id with the application that made it: the same id of another application is
+ * another token.
+ */
 export type RevocationKey = `${ApplicationId}/${ShareTokenId}`;
 
-/** Which of some share tokens were taken back. */
+/** Which of the given share tokens were revoked. */
 export function revokedTokens(ids: readonly ShareTokenId[]): Query<ReadonlySet<RevocationKey>> {
   return query(
     {
@@ -175,19 +178,19 @@ export function revokedTokens(ids: readonly ShareTokenId[]): Query<ReadonlySet<R
   );
 }
 
-/** What came of taking share tokens back. */
+/** The result of a revocation. */
 export interface Revocation {
-  /** How many became useless by it: those that had neither expired nor been taken back before. */
+  /** How many tokens it revoked: only those that had not expired and were not revoked before. */
   readonly revoked: number;
-  /** How many of those that were meant had been redeemed. */
+  /** How many of the selected tokens had been redeemed. */
   readonly redeemed: number;
 }
 
 /**
- * Takes back share tokens of a session: one, or all.
+ * Revokes one share token of a session, or all of them.
  *
- * Holds the session's row exclusively: whoever imports it has locked it before looking whether the token
- * was taken back. So an import has ended before this begins, or it sees what was done here.
+ * It locks the session's row exclusively. An import locks that row before it looks for revoked
+ * tokens. So an import has either ended before the revocation begins, or it sees the revocation.
  *
  * @param shareTokenId undefined: all of them.
  */
@@ -211,7 +214,8 @@ export async function revokeShares(
   });
   return inTransaction(db, async (trx) => {
     await read(trx, lockSession(kindSchemas[shared.kind], shared.sessionId));
-    // Expired ones as well, uncounted: an import that found one good may not have come to its locks yet.
+    // Expired tokens are revoked too, but not counted: an import that verified one in time may not
+    // have its locks yet.
     const [taken] = await writeTogether(trx, [revoke('>'), revoke('<=')]);
     const [counted] = await read(
       trx,

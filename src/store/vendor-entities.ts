@@ -3,7 +3,7 @@ import { query, type Query, type Statement } from '../db/query';
 import { fromBinary, toBinary, type ApplicationId, type VendorEntityId } from '../model/ids';
 import type { KindSchema } from '../model/relations';
 
-/** How an application calls a person or a company: compared byte for byte. */
+/** An application's own name for a person or a company. It is compared byte for byte. */
 export interface VendorName {
   readonly applicationId: ApplicationId;
   readonly vendorData: Buffer;
@@ -15,7 +15,7 @@ export interface VendorEntity extends VendorName {
   readonly createdAt: Date;
 }
 
-/** A name as a key of a map: its bytes in hexadecimal, since text would fold some of them. */
+/** A name as a key of a map. Hexadecimal, because different bytes can become the same text. */
 export type VendorKey = `${ApplicationId}/${string}`;
 
 /** The key of a name. */
@@ -25,7 +25,7 @@ export function vendorKey({ applicationId, vendorData }: VendorName): VendorKey 
 
 type Row = Readonly<Record<'id' | 'application_id' | 'vendor_data', Buffer>>;
 
-/** The vendor entities of some names, of those that exist. */
+/** The vendor entities with the given names. Names that do not exist are missing. */
 export function vendorEntitiesByName(
   schema: KindSchema,
   names: readonly VendorName[],
@@ -64,7 +64,7 @@ export function insertVendorEntities(
   };
 }
 
-/** Finds the id of the vendor entity that an application has by a name: a part of a statement. */
+/** A subquery for the id of the vendor entity with a name. */
 export function vendorEntityIdByName(
   schema: KindSchema,
   { applicationId, vendorData }: VendorName,

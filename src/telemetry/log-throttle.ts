@@ -1,18 +1,18 @@
-/** How often trouble that goes on is logged, in milliseconds. */
+/** How often a lasting error is logged, in milliseconds. */
 const interval = 60_000;
 
-/** Keeps trouble that goes on from filling the log: it is logged at once, and then once a minute. */
+/** Keeps a lasting error from filling the log: it is logged at once, and then once a minute. */
 export class LogThrottle {
   private loggedAt = Number.NEGATIVE_INFINITY;
 
-  /** Whether the trouble is to be logged now; if so, it counts as logged. */
+  /** Whether to log the error now; if so, it counts as logged. */
   allows(): boolean {
     if (performance.now() - this.loggedAt < interval) return false;
     this.loggedAt = performance.now();
     return true;
   }
 
-  /** The trouble is over: the next one is logged at once. */
+  /** The error is over: the next one is logged at once. */
   reset(): void {
     this.loggedAt = Number.NEGATIVE_INFINITY;
   }

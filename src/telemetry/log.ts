@@ -49,9 +49,9 @@ interface ErrorDescription {
 }
 
 /**
- * Describes an error without repeating what it was about. The messages of libraries quote what they were
- * given, people's names among it. So where an error has a code, its message is left out; and so is that
- * of every error with the marks of the database's driver.
+ * Describes an error without personal data. The messages of libraries quote their input, and that
+ * can be people's names. So the message is left out if the error has a code, or if it has a
+ * property that marks it as an error of the database driver.
  */
 export function describeError(error: unknown): ErrorDescription {
   if (!(error instanceof Error)) return { type: typeof error, stack: '' };

@@ -89,14 +89,15 @@ export interface Waiting {
   readonly since: number;
 }
 
-/** What is to be remembered of a call that begins to wait. */
+/** Remembers the trace context and the time of a call that begins to wait. */
 export function beginWaiting(): Waiting {
   return { context: context.active(), since: performance.now() };
 }
 
 /**
- * Runs a group of calls that have waited. The group's span is part of the trace of one of them, and is
- * linked to all of them, as they are to it: a span has one parent, and a group has many callers.
+ * Runs a group of calls that have waited. A span has one parent, but a group has many callers. So
+ * the group's span is part of the trace of one call. Links connect it with all calls, in both
+ * directions.
  */
 export async function inGroupSpan<T>(
   attributes: Attributes,
@@ -110,7 +111,7 @@ export async function inGroupSpan<T>(
     .map(({ context: parent }) => trace.getSpan(parent))
     .filter((span) => span?.isRecording()) as Span[];
   const [first] = spans;
-  // Whoever has woken the lane up is somebody else, whose trace this is no part of.
+  // The active context belongs to the call that woke the lane: this group is no part of its trace.
   if (!first) return context.with(ROOT_CONTEXT, work);
 
   const links = spans.map((span) => ({ context: span.spanContext() }));

@@ -36,7 +36,7 @@ export async function startTracing(
     propagation.setGlobalPropagator(new W3CTraceContextPropagator());
     return undefined;
   }
-  // What the SDK can't do, such as reach its collector, it tells nobody else.
+  // The SDK reports its errors only here, for example that it can't reach its collector.
   diag.setLogger(complaintsTo(log), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
   // Loaded only when it is wanted: the SDK is larger than the service.
   const { NodeSDK, resources } = await import('@opentelemetry/sdk-node');

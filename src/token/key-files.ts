@@ -31,8 +31,8 @@ export async function readPrivateKey(file: string): Promise<BoundJwk> {
 /** A JWK Set file with a key added to it, ready to be written. */
 export interface ExtendedKeySet {
   /**
-   * Puts the set in the place of the old one. A service that reads the file meanwhile sees it as it
-   * was or as it will be, and nothing in between.
+   * Replaces the old set. A service that reads the file at the same time sees either the old set or
+   * the new set.
    */
   save(): Promise<void>;
 }

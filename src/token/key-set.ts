@@ -48,7 +48,7 @@ const leastSecretBits = 256;
 const leastModulusBits = 2048;
 
 /**
- * Reads a JWK Set (RFC 7517) and makes its keys ready for use, so that no token pays for that.
+ * Reads a JWK Set (RFC 7517) and imports its keys once, so that this is not done for every token.
  *
  * @param symmetric whether secrets (HS256) may be in the set: they must never come over a network.
  * @throws KeySetError if it is not a JWK Set.
@@ -95,7 +95,7 @@ async function parseKey(jwk: JWK, symmetric: boolean): Promise<VerificationKey |
   }
 }
 
-/** As bytes, a secret would be imported again for every token. */
+/** Imports a secret once. As bytes, it would be imported again for every token. */
 function importSecret(secret: Uint8Array): Promise<CryptoKey> {
   const algorithm = { name: 'HMAC', hash: 'SHA-256' };
   return crypto.subtle.importKey('raw', new Uint8Array(secret), algorithm, false, ['verify']);

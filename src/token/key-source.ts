@@ -11,8 +11,8 @@ export interface KeySource {
   /** The shortest time between two readings that an unknown kid may cause, in milliseconds. */
   readonly cooldown: number;
   /**
-   * Whether a key that can't be used is a mistake that must be mended before the service starts. In a
-   * file, the operator wrote it; in a remote set, it may be meant for somebody else.
+   * Whether the service refuses to start if a key can't be used. In a file, such a key is a mistake
+   * of the operator. In a remote set, it may be meant for somebody else.
    */
   readonly strict: boolean;
   /** Reads the set as it is now. */
@@ -25,7 +25,7 @@ const fileInterval = 1_000;
 /** A key that was withdrawn from a remote set stops working within this time, if it answers. */
 const remoteInterval = 60_000;
 
-/** How long tokens with made-up kids can't make the service ask the remote again. */
+/** The least time between two fetches for unknown kids: made-up kids must not flood the remote. */
 const remoteCooldown = 10_000;
 
 const remoteTimeout = 5_000;
@@ -79,8 +79,8 @@ function remoteSource(location: string): KeySource {
   if (url.username !== '' || url.password !== '') {
     throw new KeySetError('the URL of a key set can not hold a password');
   }
-  // jose fetches; when to fetch is decided by the interval and the cool-down above, so that a known
-  // key goes on working while the remote is out.
+  // jose only fetches. The interval and the cooldown above decide when, so that known keys still
+  // work while the remote is down.
   const remote = createRemoteJWKSet(url, { timeoutDuration: remoteTimeout });
   return {
     description: url.origin + url.pathname,

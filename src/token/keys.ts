@@ -5,8 +5,8 @@ import type { KeySource } from './key-source';
 
 /**
  * The keys that share tokens are verified with, kept up to date: read again at intervals, and when a
- * token names a key that is not known. When a reading fails, the keys of the last good one stay; what
- * a good one leaves out is gone.
+ * token names a key that is not known. When a reading fails, the keys of the last good reading
+ * stay. A key that a good reading does not contain is removed.
  */
 export class Keys {
   private readonly set: LastGood<KeySet>;
@@ -97,7 +97,7 @@ function tellChange(set: KeySet, { description: source }: KeySource, log: Logger
   log[level]({ source, kids, ignored: set.ignored }, 'share token keys have changed');
 }
 
-/** What people are told when it changes; never the keys themselves. */
+/** A text that changes when the key set changes. It does not contain the keys themselves. */
 function describe({ keys, ignored }: KeySet): string {
   const used = [...keys.values()].map(({ kid, algorithm, applicationId }) => [
     kid,

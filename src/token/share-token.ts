@@ -5,8 +5,8 @@ import type { SessionKind, TokenFingerprint } from '../model/session';
 declare const verified: unique symbol;
 
 /**
- * What a share token says whose signature and every claim are good, so that it is known to come from
- * its source application. It may have expired.
+ * The content of a share token whose signature and claims are all valid, so that it is known to
+ * come from its source application. It may have expired.
  */
 export interface GenuineShareToken {
   readonly kind: SessionKind;
@@ -26,7 +26,7 @@ export interface VerifiedShareToken extends GenuineShareToken {
   readonly [verified]: true;
 }
 
-/** A token was good once. What it says is known all the same, for the record. */
+/** The token is genuine but has expired. Its content is kept, to record the refusal. */
 export class ExpiredShareToken extends ServiceError {
   constructor(
     expiredAt: Date,

@@ -7,7 +7,7 @@ import type { BoundJwk } from './key-set';
 import { signShareToken, type Share } from './signing';
 import type { Clock, ShareTokenVerifier } from './verifier';
 
-/** What makes share tokens: a key in a file, or something that keeps its key to itself. */
+/** Signs share tokens: with a key in a file, or with a system that never gives its key away. */
 export interface ShareTokenSigner {
   /**
    * Makes a share token.
@@ -21,9 +21,9 @@ export interface ShareTokenSigner {
 const interval = 1_000;
 
 /**
- * Signs with the private JWK in a file, which is read again when it changes. A file that is broken, or
- * whose key nobody can verify with yet, changes nothing: the last good key stays. So the public half
- * goes into the key set first, and then the private one into the file.
+ * Signs with the private JWK in a file, which is read again when it changes. If the file is broken,
+ * or if the key set can't verify its key yet, the last good key stays. So the public half must go
+ * into the key set first, and then the private key into the file.
  */
 export class SigningKeyFile implements ShareTokenSigner {
   private readonly key: LastGood<BoundJwk>;

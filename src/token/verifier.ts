@@ -20,10 +20,10 @@ import {
   type VerifiedShareToken,
 } from './share-token';
 
-/** Tells the time; tests have another. */
+/** Returns the current time; tests replace it. */
 export type Clock = () => Date;
 
-/** A claim that names something, as an id: one spelling, so that two of them compare as they are. */
+/** A claim that is an id, in the canonical form of ids, so that ids can be compared as strings. */
 const id = <T extends Id<string>>(name: string) =>
   z
     .string(`claim ${name} must be a UUID`)
@@ -66,9 +66,10 @@ export class ShareTokenVerifier {
 
   /**
    * Verifies a token: its form, its signature by a key that may sign for its source application, its
-   * claims, and that it has not expired. Whom it is for is the caller's to compare.
+   * claims, and that it has not expired. The calling code must check which application it is for.
    *
-   * @throws ServiceError with SHARE_TOKEN_INVALID; ExpiredShareToken. A token that is both, is invalid.
+   * @throws ServiceError with SHARE_TOKEN_INVALID; ExpiredShareToken. A token that is expired and
+   * also invalid gets SHARE_TOKEN_INVALID.
    */
   async verify(token: string): Promise<VerifiedShareToken> {
     const signedPart = requireOneSpelling(token);
@@ -105,8 +106,8 @@ export class ShareTokenVerifier {
 }
 
 /**
- * Base64url as decoders take it has several spellings of the same bytes: unused bits of the last
- * character, padding, characters that are skipped. A signed token has one.
+ * Requires the exact spelling that was signed. Base64url decoders accept several spellings of the
+ * same bytes: other unused bits in the last character, padding, and characters that they skip.
  *
  * @returns the part of the token that the signature covers.
  */
@@ -129,8 +130,8 @@ function headerOf(token: string): { readonly alg?: unknown; readonly kid?: unkno
 }
 
 /**
- * Verifies the signature, and with it `nbf`. Whether the token has expired is decided later: one that
- * is also wrong in another way is invalid first.
+ * Verifies the signature and `nbf`. Expiry is checked later: a token that is also wrong in another
+ * way must count as invalid, not as expired.
  */
 async function verifySignature(
   token: string,

@@ -6,7 +6,7 @@ import { ServiceError } from '../../model/problems';
 import type { Actor } from '../../model/session';
 import { applicationExists, findApiKey, hashApiKey } from '../../store/accounts';
 
-/** Whoever makes a call: for which application, and what it may do. */
+/** The caller: the application that it acts for, and what it may do. */
 export interface Caller {
   readonly applicationId: ApplicationId;
   /** Who acts for it. */
@@ -14,7 +14,9 @@ export interface Caller {
   readonly privileges: ReadonlySet<string>;
 }
 
-/** What a call says of who makes it. What is not there is undefined; what is there twice is empty. */
+/**
+ * The credentials of a call. A missing value is undefined, and one that is given twice is empty.
+ */
 export interface Credentials {
   readonly apiKey: string | undefined;
   /** The application that a gateway acts for. */
@@ -32,7 +34,7 @@ interface KeyOwner extends Caller {
 const cacheLife = 2_000;
 const cachedEntries = 10_000;
 
-/** Finds out who calls: by API key, or by what a trusted gateway says. */
+/** Authenticates callers: by API key, or by the application that a trusted gateway names. */
 export class Callers {
   /** Owners by the hash of their key in hexadecimal. Concurrent look-ups of one key share one query. */
   private readonly owners: LRUCache<string, KeyOwner>;
@@ -44,7 +46,7 @@ export class Callers {
     private readonly db: ParsingDatabase,
     private readonly gateways: ReadonlySet<string>,
   ) {
-    // A look-up that others have pushed out of the cache goes on for whoever waits for it.
+    // A look-up whose entry is evicted from the cache still completes for those who wait for it.
     const options = { max: cachedEntries, ttl: cacheLife, ignoreFetchAbort: true };
     this.owners = new LRUCache<string, KeyOwner>({
       ...options,

@@ -25,7 +25,7 @@ interface AskedPage {
   readonly pageToken: string;
 }
 
-/** What a cursor may have in the place of a column. */
+/** The values that a cursor may have, by the type of the column. */
 const values = {
   moment: z.iso.datetime({ precision: 6, local: true }),
   id: z.string().refine(isUuid),
@@ -33,8 +33,9 @@ const values = {
 };
 
 /**
- * The page tokens of one list: opaque to callers, and good only for the list, the application and the
- * filters that they were made for (AIP-158). They carry no right: what a page shows is decided anew.
+ * The page tokens of one list. They are opaque to callers, and valid only for the list, the
+ * application and the filters that they were made for (AIP-158). They give no access: every page
+ * checks access again.
  */
 export class PageTokens {
   private readonly digest: string;
@@ -54,7 +55,8 @@ export class PageTokens {
   /**
    * Reads what a request says of its page.
    *
-   * @throws ServiceError with INVALID_REQUEST if the size is negative, or the token of another list.
+   * @throws ServiceError with INVALID_REQUEST if the size is negative, or if the token is not one
+   * of this list.
    */
   read({ pageSize, pageToken }: AskedPage): WantedPage {
     return {

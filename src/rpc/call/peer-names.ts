@@ -11,7 +11,8 @@ const entry = /([A-Za-z][A-Za-z ]*):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/gy;
  * `URI:…` or `DNS:…`. Names that Node.js has to quote are left out: no service is called so.
  */
 export function peerNames(certificate: PeerCertificate | undefined): readonly string[] {
-  // It was in time when the connection was made, or the one before it that a TLS ticket stands for.
+  // The certificate was valid at the TLS handshake, or at the earlier one that a TLS ticket stands
+  // for. It may have expired since.
   if (!certificate || Date.parse(certificate.valid_to) <= Date.now()) return [];
   const names: string[] = [];
   for (const [, type, name = ''] of certificate.subjectaltname?.matchAll(entry) ?? []) {

@@ -4,10 +4,10 @@ import type { RateLimit } from '../../config';
 import type { ApplicationId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
 
-/** Applications whose buckets are kept; whoever drops out has been quiet, and starts with a full one. */
+/** How many buckets are kept. A dropped application was quiet, and starts with a full bucket. */
 const bucketsKept = 10_000;
 
-/** A token bucket for each application: what one of them asks for does not count for the others. */
+/** A token bucket for each application: the calls of one do not count for another. */
 export class RateLimiter {
   private readonly buckets = new LRUCache<ApplicationId, TokenBucket>({ max: bucketsKept });
 

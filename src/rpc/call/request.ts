@@ -22,11 +22,11 @@ export const optionalId = <T extends Id<string>>() =>
     .transform((id) => toId<T>(id))
     .optional();
 
-/** A field that holds one of an enum's values, and not one that a newer client may know. */
+/** An enum field. A value that only newer clients know is refused. */
 export const knownValue = (values: readonly number[]) =>
   z.number().refine((value) => values.includes(value), 'must be a value of its enum');
 
-/** A time of protobuf, which is one that MySQL can compare with. */
+/** A protobuf timestamp. MySQL can compare all times in this range. */
 export const moment = z
   .date('must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z')
   .min(new Date('0001-01-01T00:00:00Z'), 'must not be before the year 1')
@@ -62,7 +62,7 @@ export function checkRequest<T>(schema: z.ZodType<T>, fields: object): T {
   throw new ServiceError({ reason: 'INVALID_REQUEST', violations });
 }
 
-/** The error of a request with one field that is wrong in a way that no schema says. */
+/** The error for one invalid field, when the rule can't be part of a schema. */
 export function invalidField(field: string, description: string): ServiceError {
   return new ServiceError({ reason: 'INVALID_REQUEST', violations: [{ field, description }] });
 }

@@ -24,7 +24,7 @@ type Handler<Request, Response> = (
   context: CallContext,
 ) => Promise<Response>;
 
-/** Does the work of a call from its very beginning: it lets the caller through the gate by itself. */
+/** Does all the work of a call, and calls the gate itself. */
 type Attempt<Request, Response> = (
   request: Request,
   gate: Gate,
@@ -34,11 +34,11 @@ type Attempt<Request, Response> = (
 /** How a method of the contract is carried out: a row of the table in `services.ts`. */
 export type Method<Request, Response> = { readonly privilege: Privilege } & (
   | { readonly handler: Handler<Request, Response> }
-  /** Where a call that is not let through matters as well. */
+  /** For a method that must also know about calls that the gate refuses. */
   | { readonly attempt: Attempt<Request, Response> }
 );
 
-/** The metadata of the answer that names the request, and finds its log line. */
+/** The metadata key of the request's id. The id finds the call's log line. */
 const requestIdKey = 'x-request-id';
 
 /**
@@ -104,7 +104,7 @@ class RunningCall {
       request_id: this.requestId,
       ...(traceId === undefined ? {} : { trace_id: traceId }),
     };
-    // Every call ends with this event, also the one that was answered.
+    // grpc-js emits this event at the end of every call, also of a call that was answered.
     call.on('cancelled', () => {
       if (!this.ended) this.controller.abort();
     });
@@ -157,8 +157,9 @@ class RunningCall {
   }
 
   /**
-   * The id goes with the answer: in the header of a good one, in the trailer of a failure. A header
-   * that is sent earlier commits the call, and no client's retry policy would apply any more (gRFC A6).
+   * Adds the request's id to the metadata of the answer: to the header on success, to the trailer
+   * on failure. A header that is sent earlier would commit the call, and the client's retry policy
+   * would no longer apply (gRFC A6).
    */
   identified(metadata: Metadata): Metadata {
     metadata.set(requestIdKey, this.requestId);
@@ -176,7 +177,7 @@ class RunningCall {
   }
 }
 
-/** Milliseconds to one digit: more would say nothing. */
+/** Rounds milliseconds to one decimal. */
 export function tenths(milliseconds: number): number {
   return Math.round(milliseconds * 10) / 10;
 }
@@ -189,7 +190,7 @@ function credentialsOf(call: ServerUnaryCall<unknown, unknown>): Credentials {
   };
 }
 
-/** The value of a metadata key; empty, which nothing is called, if it is given more than once. */
+/** The value of a metadata key. It is empty, and so invalid, if the key is given more than once. */
 function onlyValue(metadata: Metadata, key: string): string | undefined {
   const values = metadata.get(key);
   if (values.length === 0) return undefined;

@@ -42,7 +42,7 @@ class ImportAttempt {
     private readonly context: CallContext,
   ) {}
 
-  /** Answers, or has it on record that the attempt was refused; and tells whoever watches. */
+  /** Answers the call, or records the refusal. Tells the observer in both cases. */
   async carryOut(gate: Gate): Promise<ImportSessionResponse> {
     try {
       this.caller = await gate.identify();
@@ -148,8 +148,8 @@ class ImportAttempt {
   }
 
   /**
-   * Sees to it that a refused import is on record before its caller is told: unless nobody knows who
-   * called, or the call was to write nothing. The request need not have been well-formed.
+   * Records a refused import before its caller is told. Nothing is recorded if the caller is
+   * unknown, or if the call was validate-only. A malformed request is recorded as well.
    */
   private async recordRefusal(error: unknown): Promise<void> {
     const { reason } = toServiceError(error).problem;

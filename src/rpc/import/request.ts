@@ -11,7 +11,7 @@ export interface ParsedImportSessionRequest {
   readonly trustReview: boolean;
   readonly workflowId: WorkflowId;
   readonly vendorData: string | null;
-  /** What the request is known by when it comes again; null: it has no id. */
+  /** The idempotency key; null: the request has no id. */
   readonly idempotencyKey: IdempotencyKey | null;
   readonly validateOnly: boolean;
   /** Where the sessions of key people are filed; null: they stay behind. */
@@ -29,7 +29,7 @@ const schema = z.object({
   request_id: optionalId<RequestId>(),
 });
 
-/** What a field must be that is needed in one case, and means nothing in the other. */
+/** The schema of `linked_workflow_id`: needed with linked sessions, and meaningless without. */
 type Linked = z.ZodType<WorkflowId | undefined>;
 
 const needed: Linked = requiredId<WorkflowId>();
@@ -66,7 +66,7 @@ export function parseImportSessionRequest(
   };
 }
 
-/** SHA-256 of what a request asks for, whatever id it has, and whether it asks in earnest. */
+/** SHA-256 of what a request asks for, without its id and its `validate_only`. */
 function digestOf({
   shareToken,
   trustReview,
@@ -81,8 +81,8 @@ function digestOf({
     // An id is the same in whatever case it is written.
     workflowId: workflowId.toLowerCase(),
     vendorData,
-    // Not asking and asking for nothing are the same, and so are the digests that were kept before one
-    // could ask.
+    // A missing field and `false` mean the same, so both get the same digest. It is also the digest
+    // from before this field existed.
     includeLinkedSessions: includeLinkedSessions === true ? true : undefined,
     linkedWorkflowId: linkedWorkflowId?.toLowerCase(),
   };

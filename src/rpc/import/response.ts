@@ -7,7 +7,7 @@ import type {
 import type { CopiedSession, ImportedSession } from '../../model/session';
 import { wireKinds, wireStatuses } from '../wire';
 
-/** The answer of a call that only checks: less what is made by importing (AIP-163). */
+/** The answer of a validate-only call: without the values that only an import creates (AIP-163). */
 export function validatedResponse(
   session: ImportedSession,
   sessionBaseUrl: string,

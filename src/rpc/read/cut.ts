@@ -4,7 +4,7 @@ import type { SessionKind } from '../../model/session';
 import type { RangeRows, Row } from '../../store/relations/read';
 import { jsonRow, sizeOf } from './wire-relations';
 
-/** The rows that fit into a page, and where it ends if that is not with the last of all. */
+/** The rows that fit into a page, and the cursor of the page's end if more rows follow. */
 export interface CutRows {
   readonly shown: readonly Row[];
   /** Undefined: there are no more. */
@@ -23,10 +23,10 @@ export interface Room {
 const beforeAll = -1;
 
 /**
- * Cuts rows of a relation to what there is room for.
+ * Cuts rows of a relation to the size of a page.
  *
- * Takes rows in order, as the database has them: one more than there is room for, unless there are no
- * more or they are too large.
+ * The rows must be in order, with values as in the database. There must be one row more than the
+ * page may have, unless there are no more or they are too large.
  */
 export function cut(
   kind: SessionKind,

@@ -53,7 +53,7 @@ export async function getSession(
   };
 }
 
-/** What is shown of each relation, and where that ends if not with its last row. */
+/** The rows that are shown of each relation, and the cursor of the end where more rows follow. */
 interface Cut {
   readonly shown: ReadonlyMap<Relation, readonly Row[]>;
   readonly ends: ReadonlyMap<Relation, Cursor>;
@@ -67,7 +67,7 @@ function cutAll({ session, rows }: SessionReading, limit: number): Cut {
     const { below } = relation;
     let page = cut(session.kind, relation, found, room);
     if (below) {
-      // A child is shown in its parent, so not before that is.
+      // A child is shown inside its parent. If the parent is on a later page, so is the child.
       const parent = must(relationOf(session.kind, below.relation), below.relation);
       const parentRows = must(shown.get(parent), `the rows of ${parent.name}`);
       const parents = new Set(parentRows.map((row) => row['ordinal']));

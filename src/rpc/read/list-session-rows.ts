@@ -13,7 +13,7 @@ import { cut } from './cut';
 import { rowPageTokens } from './row-page-tokens';
 import { wireRelations } from './wire-relations';
 
-/** Every relation by its name: where the kinds share a name, they order its rows alike. */
+/** Every relation by its name. If both kinds have it, its rows have the same order in both. */
 const relations: ReadonlyMap<string, Relation> = new Map(
   Object.values(kindSchemas).flatMap((schema) =>
     schema.relations.map((relation) => [relation.name, relation] as const),

@@ -2,12 +2,12 @@ import { must } from '../../model/must';
 import type { Below, Relation } from '../../model/relations';
 import type { Row } from '../../store/relations/read';
 
-/** How deep trees are nested: some decoders give up at 100 messages within each other. */
+/** How deep trees are nested. Some decoders refuse messages with more than 100 levels. */
 const deepest = 50;
 
 /**
- * Puts rows that stand below others into these, as the contract shows them: hits into their screenings,
- * and key people, as trees, into their checks.
+ * Puts child rows into their parents, as the contract shows them: hits into screenings, and key
+ * people, as trees, into key people checks.
  *
  * @returns rows by the name of their relation.
  */
@@ -25,7 +25,7 @@ export function nest(rows: ReadonlyMap<Relation, readonly Row[]>): Record<string
   return Object.fromEntries(nested);
 }
 
-/** The rows below one row: as they are, or as trees, in which a row stands before those below it. */
+/** The children of one row: as a list, or as trees. In the input, a row precedes its children. */
 function arranged({ tree }: Below, rows: readonly Row[]): readonly Row[] {
   if (!tree) return rows;
   interface Node {

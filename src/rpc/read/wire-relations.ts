@@ -25,7 +25,7 @@ export function wireRelations(
     : { $case: 'business', value: BusinessRelations.fromJSON(rows) };
 }
 
-/** A row of a relation whose values are as protobuf's JSON has them. */
+/** A row with its values in protobuf's JSON form. */
 export function jsonRow({ enums }: Relation, row: Row): Row {
   return Object.fromEntries(
     Object.entries(row).map(([column, value]) => {

@@ -14,8 +14,9 @@ type CaListener = experimental.CaCertificateUpdateListener;
 const interval = 1_000;
 
 /**
- * How long a TLS ticket may stand for the certificate that its client has shown, in milliseconds: on
- * resumption, nobody looks whether that has expired. Servers that are told anew forget their tickets.
+ * How long a TLS ticket may stand for the client's certificate, in milliseconds. A resumed
+ * connection does not check whether that certificate has expired. A server forgets its tickets when
+ * it is given its certificates again.
  */
 const ticketLife = 60_000;
 
@@ -82,8 +83,8 @@ export class CertificateFiles implements experimental.CertificateProvider {
   /** What a gRPC server listens with. */
   credentials(): ServerCredentials {
     const { clientCa, clientCertificate } = this.files;
-    // The server's own identity comes first, whatever grpc-js calls the parameter; a server without
-    // the second does not ask clients for certificates.
+    // The first parameter is the server's own identity, although grpc-js names it differently.
+    // Without the second, the server does not ask clients for certificates.
     return experimental.createCertificateProviderServerCredentials(
       this,
       clientCa === undefined ? null : this,
@@ -147,7 +148,7 @@ function check({ certificate, privateKey, clientCa }: Contents): Certificates {
   const key = parse('GRPC_TLS_KEY', () => createPrivateKey(privateKey));
   if (!own.checkPrivateKey(key)) throw new Error('GRPC_TLS_KEY is not the key of GRPC_TLS_CERT');
   if (clientCa) parse('GRPC_TLS_CLIENT_CA', () => certificatesIn(clientCa.toString()));
-  // What the server will do with them, so that it can't fail there.
+  // The server will do the same with them: if it fails, it fails here.
   createSecureContext({ cert: certificate, key: privateKey, ca: clientCa });
   return { certificate, privateKey, clientCa, expiry: new Date(own.validTo) };
 }

@@ -6,15 +6,15 @@ import type { RpcObserver } from './observer';
 /** The largest request that is read, in bytes: a share token and a few short fields. */
 const largestRequest = 64 * 1024;
 
-/** How much of the time that a client may be silent it then has to give a sign of life. */
+/** How long a client has to answer a keepalive ping, as a share of the keepalive time. */
 const keepaliveShare = 1 / 3;
 
 /** How long calls on a connection that has grown too old may take to end, in milliseconds. */
 const connectionAgeGrace = 60_000;
 
 /**
- * Makes a gRPC server that puts up with what the configuration says, and no more. (Metadata is limited
- * by Node.js, to 64 KiB a call.)
+ * Makes a gRPC server with the limits of the configuration. (Node.js itself limits metadata, to 64
+ * KiB a call.)
  *
  * @param observer is told of every RPC; undefined: nobody is.
  */

@@ -8,19 +8,19 @@ const interval = 1_000;
 /** How long its answer may take, in milliseconds. */
 const patience = 2_000;
 
-/** The name under which the process says that it runs, whatever else is the matter. */
+/** The health name for liveness: SERVING as long as the process runs. */
 const liveness = 'liveness';
 
 /**
  * Whether the service is ready: the database answers and takes writes, and nobody has told it to stop.
- * Told to the world by the standard health service (grpc.health.v1), Watch included.
+ * The standard health service (grpc.health.v1) reports it, Watch included.
  */
 export class HealthMonitor {
   private readonly health = new HealthImplementation({ [liveness]: 'SERVING' });
   private reported: boolean | undefined;
   private timer: NodeJS.Timeout | undefined;
   private stopped = false;
-  /** The names under which it says whether it takes calls; the empty one is the server as a whole. */
+  /** The health names for readiness. The empty name stands for the whole server. */
   private readonly readiness: readonly string[];
 
   /** @param services the gRPC services that are ready when the server is. */
@@ -67,7 +67,7 @@ export class HealthMonitor {
     try {
       const question = 'SELECT @@global.read_only AS read_only';
       const [rows] = (await this.db.raw(question).timeout(patience)) as [{ read_only: unknown }[]];
-      // A number in MySQL, and a word where it is a list of choices.
+      // MySQL has a number here. A server where the variable is an enum has a word.
       return rows.some(({ read_only: value }) => value === 0 || value === 'OFF');
     } catch {
       return false;

@@ -6,19 +6,20 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** Half a surrogate pair: no UTF-8 text decodes to it, so it marks a field that was not UTF-8. */
 const notUtf8 = '\ud800';
 
-/** The last whole number that JavaScript can tell from its neighbours. */
+/** The largest safe integer of JavaScript. */
 const largest = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
- * Reads what is wrong in a request as something else that is wrong, for the check of the request to
- * refuse: generated code would end the call at a number that is too large, and name no field.
+ * Reads invalid values of a request as other invalid values, which the check of the request
+ * refuses. Generated code would end the call at a number that is too large, without naming the
+ * field.
  */
 class RequestReader extends BinaryReader {
   constructor(bytes: Uint8Array) {
     super(bytes, decode);
   }
 
-  /** The seconds of a time, for example. No time has as many as the largest. */
+  /** For example the seconds of a timestamp. No valid timestamp has the largest value. */
   override int64(): bigint {
     const value = BigInt(super.int64());
     if (value > largest) return largest;

@@ -18,10 +18,10 @@ const schema = z.object({
   session_id: optionalId<SessionId>(),
 });
 
-/** What is to be taken back. */
+/** What is to be revoked. */
 type Target = { readonly shareTokenId: ShareTokenId } | { readonly sessionId: SessionId };
 
-/** Takes back a share token of the caller's application, or all of a session's. */
+/** Revokes a share token of the caller's application, or all share tokens of a session. */
 export async function revokeShareToken(
   request: RevokeShareTokenRequest,
   { applicationId, actor }: Caller,

@@ -17,7 +17,7 @@ import { checkRequest, requiredId } from '../call/request';
 import type { CallContext } from '../context';
 import { wireShare } from './wire';
 
-/** How long a share token is good for, in seconds, at least and if nobody says. */
+/** The shortest and the default lifetime of a share token, in seconds. */
 const shortestLifetime = 60;
 const usualLifetime = 3_600;
 

@@ -67,7 +67,7 @@ const schema = z.object({
   until: moment.optional(),
 });
 
-/** What can't be said of one field alone. */
+/** Adds the rules that involve more than one field. */
 function schemaFor(request: ListImportsRequest) {
   const { since } = request;
   const othersRefusals =

@@ -11,7 +11,7 @@ import {
 import type { Actor, SessionKind, SessionStatus, TokenFingerprint } from '../../model/session';
 import { actorBindings } from '../actor-columns';
 
-/** What the ledger knows an import by: the importing application and the source session. */
+/** What identifies an import in the ledger: the importing application and the source session. */
 export interface Imported {
   readonly applicationId: ApplicationId;
   readonly sourceSessionId: SessionId;
@@ -50,7 +50,7 @@ function requestOf(row: RequestRow): StoredRequest {
   };
 }
 
-/** The entries for some imports, of those that were made. */
+/** The ledger entries of the given imports. Imports that were not made are missing. */
 export function ledgerEntries(
   wanted: readonly Imported[],
 ): Query<ReadonlyMap<LedgerKey, LedgerEntry>> {
@@ -80,7 +80,7 @@ export function ledgerEntries(
   );
 }
 
-/** Finds what is kept of a request that an application has made an import by. */
+/** Finds the stored request with an id, if an application has made an import with it. */
 export async function findStoredRequest(
   db: Database,
   applicationId: ApplicationId,
@@ -112,7 +112,7 @@ export interface Claim extends Imported, LedgerEntry {
 }
 
 /**
- * Enters claims, in key order; those that somebody else holds already are left out.
+ * Inserts claims, in key order. A claim that somebody else already holds is ignored.
  *
  * @returns how many entries are new.
  */
@@ -163,8 +163,9 @@ export function updateAnswer(
 }
 
 /**
- * Joins the ledger's entry, as `i`, that was made with a share token `t`. A token's `jti` is kept in its
- * normal form; 0.1.0 kept it as it was spelled, in either case and with or without hyphens.
+ * Joins the ledger entry `i` of the import that was made with a share token `t`. A token's `jti` is
+ * stored in its normal form. Release 0.1.0 stored it as it was written: in either case, and with or
+ * without hyphens.
  */
 export const joinRedemption = `session_imports i
   ON i.application_id = t.for_application_id AND i.source_session_id = t.session_id

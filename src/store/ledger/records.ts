@@ -26,7 +26,7 @@ type ImportRow = Bytes<
     readonly linked_to_session_id: Buffer | null;
   };
 
-/** What is read of an entry. A session that came along has the token of the one it came with. */
+/** The columns to read. A linked session has the token of the session that it was imported with. */
 const importColumns = `application_id, source_session_id, source_application_id, session_id,
   created_at, session_kind, source_status, trust_review, api_key_id, gateway, linked_to_session_id,
   ${ofItsOwnOrLinked('token_key_id')}, ${ofItsOwnOrLinked('token_id')}`;
@@ -37,8 +37,8 @@ function ofItsOwnOrLinked(column: string): string {
 }
 
 /**
- * What an application may know of an import: all of it if it made it; if the session was its own, who
- * has it now, and on which token's strength.
+ * What an application may know about an import. The importing application may know all of it. The
+ * source application may know who has the session now, and by which token.
  *
  * @returns undefined if the import does not concern the application.
  */
@@ -111,8 +111,8 @@ export function incomingImports(
   filter: ImportFilter,
   page: WantedPage,
 ): Query<readonly PlacedRecord[]> {
-  // Named, since the primary key begins with the application too: reading and sorting all of it
-  // would do for a small ledger.
+  // The index is forced: the primary key also begins with the application, and for a small ledger
+  // MySQL would read and sort all of it.
   return listed(incomingKeyset, viewer, page, {
     table: 'session_imports FORCE INDEX (session_imports_application_id_created_at)',
     condition: allOf(

@@ -13,7 +13,7 @@ import { must } from '../../model/must';
 import type { KindSchema, Relation } from '../../model/relations';
 import { carriedColumns, freshColumns, leftBehindColumns } from '../sessions/copies';
 
-/** A kind of session as this database really stores it: what the importer runs on. */
+/** How to clone sessions of one kind, as this database really stores them. */
 export interface ClonePlan {
   readonly schema: KindSchema;
   readonly relations: readonly PlannedRelation[];
@@ -42,9 +42,10 @@ export class SchemaMismatch extends Error {
  * Reads the database's catalogue and makes the statements that clone a session of one kind. Run
  * once, when the service starts.
  *
- * @throws SchemaMismatch if a table hangs by foreign keys on a session and is neither listed as a
- * relation nor left out on purpose, if a listed relation does not exist, hangs on nothing, stands
- * before its parent, or has another key than is said, or if the session has a column of which nobody has said whether a copy takes it.
+ * @throws SchemaMismatch if a table references sessions by foreign keys, and is neither listed as a
+ * relation nor left out on purpose. Also if a listed relation does not exist, does not reference
+ * sessions, stands before its parent, or has another key than the list says. Also if a column of
+ * sessions is in none of the column lists of `sessions/copies.ts`.
  */
 export async function planClone(db: Database, schema: KindSchema): Promise<ClonePlan> {
   const [references, keys, columns] = await Promise.all([
@@ -132,10 +133,10 @@ function sessionColumnProblems(schema: KindSchema, columns: readonly string[]): 
 }
 
 /**
- * The statement is made of names alone: they come from the list above and from the catalogue.
+ * The statement is built only from names of the list of relations and of the catalogue.
  *
- * The order of the join and its index are given: an optimizer that has not seen the tables grow yet
- * would read all of a relation, and for each id of a long list it would look into the index to guess.
+ * The join order and the index are fixed. An optimizer that has not yet seen the tables grow would
+ * read a whole relation, and would look into the index for each id of a long list to estimate rows.
  */
 function cloneSql(
   db: Database,

@@ -16,12 +16,12 @@ export interface ImportLogEntry {
   readonly createdAt: Date;
 }
 
-/** What an entry is known by. */
+/** The activity type of these entries. */
 const importActivity = 'session_imported';
 
 /**
- * Appends to each copy's log that, and how, it was imported. The place of the entry is that after the
- * last one which was copied, whatever was counted before.
+ * Appends to each copy's log that and how it was imported. The entry comes after the last log entry
+ * that was really copied, so it does not depend on the row count.
  */
 export function appendImportLogs(
   schema: KindSchema,

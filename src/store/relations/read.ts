@@ -14,13 +14,13 @@ export type Row = Readonly<Record<string, unknown>>;
 
 /** Some rows of a relation that follow each other. */
 export interface RowRange {
-  /** Begins with the first row behind this place; undefined: with the first of all. */
+  /** The range begins after this cursor; undefined: with the first row. */
   readonly after: Cursor | undefined;
   /** The most rows. */
   readonly limit: number;
   /**
-   * Ends with the row whose large values fill this up, whatever that row's own size: so that large rows
-   * do not fill the memory of the service.
+   * The range ends with the row whose large values reach this sum, whatever the size of that row.
+   * So large rows do not fill the memory of the service.
    */
   readonly bytes: number;
 }
@@ -28,7 +28,7 @@ export interface RowRange {
 /** The rows of a {@link RowRange}. */
 export interface RangeRows {
   readonly rows: readonly Row[];
-  /** Whether there would be more, but for their size. */
+  /** Whether rows within the limit are missing because of their size. */
   readonly more: boolean;
 }
 
@@ -54,7 +54,7 @@ export interface RowsReading {
   readonly found: { readonly relation: Relation; readonly rows: RangeRows } | undefined;
 }
 
-/** What is true of a column whose values can be large. To MariaDB, JSON is a long text. */
+/** The SQL condition for columns whose values can be large. In MariaDB, JSON is LONGTEXT. */
 const isLarge = "DATA_TYPE IN ('json', 'text', 'mediumtext', 'longtext')";
 
 /** Reads sessions with what belongs to them. */
@@ -69,7 +69,7 @@ export class SessionReader {
   /**
    * Reads a session of an application, and the first rows of each of its relations.
    *
-   * @param room what there is room for, of each relation.
+   * @param room the limits for each relation.
    * @returns undefined if the application has no such session.
    */
   async readSession(
@@ -117,8 +117,8 @@ export class SessionReader {
   }
 
   /**
-   * Reads rows of a relation of a session, in order. MySQL adds up the sizes of the large values, so that
-   * only the rows that there is room for cross over.
+   * Reads rows of a relation of a session, in order. MySQL adds up the sizes of the large values,
+   * and sends only the rows that fit.
    */
   private range(
     relation: Relation,

@@ -46,8 +46,8 @@ export interface NewCopy extends Omit<CopiedSession, 'clonedRows' | 'kind'> {
 export function insertCopies(schema: KindSchema, copies: readonly NewCopy[]): Statement {
   const row = `SELECT ${freshColumns.map((column) => `? AS ${column}`).join(', ')}`;
   return {
-    // The new values as a derived table, so that the columns that cross over are copied by the server
-    // and never leave it. A row constructor would be shorter (VALUES ROW), but MySQL alone has it.
+    // The new values are a derived table, so that the server copies the carried columns itself and
+    // does not send them. VALUES ROW would be shorter, but only MySQL has it.
     sql: `INSERT INTO ?? (${[...freshColumns, ...carriedColumns].join(', ')})
           SELECT n.*, ${carriedColumns.map((column) => `o.${column}`).join(', ')}
           FROM (${copies.map(() => row).join(' UNION ALL ')}) n

@@ -115,8 +115,8 @@ export function summaryOf(row: SummaryRow): SessionSummary {
 /**
  * Finds a session of either kind.
  *
- * @param owner only if it is this application's: for another's, the same is done as for an id that
- * nobody has. Undefined: whosever it is, which no caller may be told.
+ * @param owner finds the session only if it belongs to this application. A session of another
+ * application looks like one that does not exist. Undefined: any owner; no caller may be told.
  */
 export function sessionById(
   id: SessionId,

@@ -24,9 +24,9 @@ export interface SessionFilter {
   readonly vendorData: string | undefined;
   readonly sharedFromSession: SessionId | undefined;
   readonly sharedFromApplication: ApplicationId | undefined;
-  /** The first moment. */
+  /** Only sessions created at this time or later. */
   readonly createdSince: Date | undefined;
-  /** The first moment that is too late. */
+  /** Only sessions created before this time. */
   readonly createdUntil: Date | undefined;
 }
 
@@ -40,8 +40,8 @@ export const sessionKeyset = new Keyset(
 );
 
 /**
- * How many sessions of each kind are looked at for one page, at most: one that few of them fit must not
- * cost a walk through all.
+ * The most sessions of each kind that are looked at for one page. A filter that matches few
+ * sessions must not make one call read all of them.
  */
 const lookedAt = 5_000;
 
@@ -59,7 +59,8 @@ export async function listSessions(
   page: WantedPage,
 ): Promise<Page<SessionSummary>> {
   const parts = filter.kinds.map((kind) => part(kindSchemas[kind], applicationId, filter, page));
-  // Between two moments a session could be deleted, and the horizon be one that was not looked at.
+  // One snapshot for all queries: if a session were deleted between them, the horizon could be a
+  // session that was not looked at.
   const [found, horizons] = await atOneMoment(db, async (trx) => {
     const results = await readTogether(trx, [
       ...parts.map(({ sessions }) => sessions),
@@ -70,17 +71,17 @@ export async function listSessions(
   });
   const { compare } = sessionKeyset;
   const sorted = found.toSorted((a, b) => compare(a.place, b.place));
-  // The kind whose look ended first: what the other has behind that, comes with a later page.
+  // The first place where the search of a kind stopped. Sessions after it come with a later page.
   const [horizon] = horizons.toSorted(compare);
   const certain = horizon ? sorted.filter(({ place }) => compare(place, horizon) <= 0) : sorted;
   const { items, end } = pageOf(certain, page.size, ({ place }) => place);
   return { items: items.map(({ session }) => session), end: end ?? horizon };
 }
 
-/** What one kind contributes: the sessions that fit, and how far they were looked for. */
+/** The queries for one kind: the sessions that match, and how far the search goes. */
 interface Part {
   readonly sessions: Query<Placed[]>;
-  /** Undefined: they are looked for to the end. */
+  /** Where the search stops; undefined: it goes to the end of the list. */
   readonly horizon: Query<Cursor[]> | undefined;
 }
 
@@ -122,7 +123,8 @@ function part(
   }
   const looked = chosen.every((each) => each === undefined) ? size + 1 : lookedAt;
   const newestFirst = `ORDER BY ${sessionKeyset.orderBy}`;
-  // An index alone answers this, so it is the one that MySQL takes; the sessions are looked up behind it.
+  // An index alone answers this part, so MySQL uses that index. The sessions are looked up after
+  // it.
   const walked = `FROM ?? s WHERE ${range.sql} ${newestFirst}`;
   const conditions = allOf(owned, wanted);
   return {
@@ -157,8 +159,8 @@ function placed(statement: Statement): Query<Placed[]> {
 }
 
 /**
- * An application's sessions, or those of one of its vendor entities: each begins an index that goes on
- * with the time.
+ * The condition for an application's sessions, or for those of one of its vendor entities. Either
+ * column begins an index that continues with the creation time.
  */
 function rangeOf(
   schema: KindSchema,
