@@ -31,7 +31,7 @@ import { ShareTokenVerifier, type Clock } from './token/verifier';
 import { version } from './version';
 
 /** How long clients, and then the database, get to close their connections, in milliseconds. */
-const closingTime = 500;
+const closeTimeout = 500;
 
 /** Connections for authenticating callers, for stored answers, and for the health check. */
 const lookUpPool = 4;
@@ -181,11 +181,11 @@ export class SessionImportServer {
     });
     await atMost(this.shutdownGrace * 1_000, running.ended());
     // A client that watches the health keeps its connection for ever: it is not waited for.
-    await atMost(closingTime, closed);
+    await atMost(closeTimeout, closed);
     grpc.forceShutdown();
     for (const part of closeables) part.close();
     // Nor is a database that hangs.
-    await atMost(closingTime, Promise.all(databases.map((db) => db.destroy())));
+    await atMost(closeTimeout, Promise.all(databases.map((db) => db.destroy())));
     this.log.info('stopped');
   }
 }

@@ -5,7 +5,7 @@ import { read } from '../db/query';
 import type { ApplicationId, SessionId } from '../model/ids';
 import { sessionById } from '../store/sessions/find';
 import { extendKeySet, readPrivateKey, writePrivateKey } from '../token/key-files';
-import { algorithms, longestLifetime } from '../token/share-token';
+import { algorithms, maxLifetime } from '../token/share-token';
 import { generateSigningKey, signShareToken } from '../token/signing';
 import { idArgument, wholeNumberArgument } from './arguments';
 import { withDatabase } from './database';
@@ -73,7 +73,7 @@ export function shareTokenCommand() {
         .option(
           '--ttl <seconds>',
           'how long the token is valid',
-          wholeNumberArgument(1, longestLifetime),
+          wholeNumberArgument(1, maxLifetime),
           3600,
         )
         .option(

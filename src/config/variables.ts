@@ -64,7 +64,7 @@ function certificateName(text: string): string {
 }
 
 /** What the ledger has room for. */
-const longestName = 255;
+const maxNameLength = 255;
 
 /** The names of certificates (RFC 5280, section 4.2.1.6) as Node.js writes them, with commas between. */
 const certificateNames = z
@@ -75,7 +75,7 @@ const certificateNames = z
       z
         .string()
         .regex(/^(URI|DNS):[^\s*]+$/, 'must list whole names like URI:… or DNS:…')
-        .max(longestName, `must list names of at most ${longestName} characters`),
+        .max(maxNameLength, `must list names of at most ${maxNameLength} characters`),
     ),
   );
 

@@ -5,7 +5,7 @@ import { databaseFailure } from './errors';
 import { read, select } from './query';
 
 /** How long to wait between two attempts, in milliseconds. */
-const pause = 1_000;
+const retryDelay = 1_000;
 
 /**
  * Waits until the database answers.
@@ -21,7 +21,7 @@ export async function untilReachable(db: Database, waiting: (why: string) => voi
     } catch (error) {
       if (databaseFailure(error) !== 'unreachable') throw error;
       waiting(errorCode(error as Error) ?? (error as Error).name);
-      await sleep(pause);
+      await sleep(retryDelay);
     }
   }
 }

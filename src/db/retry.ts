@@ -16,7 +16,7 @@ export const defaultRetryPolicy: RetryPolicy = {
 export const groupRetryPolicy: RetryPolicy = { ...defaultRetryPolicy, 'lock wait': 1 };
 
 /** The longest pause before the second try, in milliseconds; it doubles from try to try. */
-const firstPause = 20;
+const initialBackoff = 20;
 
 /**
  * Runs work on the database, and retries it as often as the policy allows for the failure. The
@@ -34,7 +34,7 @@ export function createRetry(retried: (failure: DatabaseFailure) => void): Retry 
         const failure = databaseFailure(error);
         if (attempt >= policy[failure]) throw error;
         retried(failure);
-        await sleep(Math.random() * firstPause * 2 ** (attempt - 1));
+        await sleep(Math.random() * initialBackoff * 2 ** (attempt - 1));
       }
     }
   };

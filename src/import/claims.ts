@@ -66,7 +66,7 @@ export async function claimSessions(
         throw new Error('the ledger ignored a claim that nobody holds');
       reused.push(call);
     } else if (existing.sessionId !== call.sessionId) lost.push({ call, existing });
-    else if (!all && call.uncertain) throw new Overtaken('committed');
+    else if (!all && call.possiblyCommitted) throw new Overtaken('committed');
     else won.push(call);
   }
   return { won, lost, reused };

@@ -39,7 +39,7 @@ export async function gatherFacts(
  * running at that time.
  */
 function mayHaveBeenDone(call: PlannedImport, facts: Facts): boolean {
-  if (call.uncertain) return true;
+  if (call.possiblyCommitted) return true;
   return call.request.idempotency !== null && judge(call, facts).type === 'refused';
 }
 

@@ -108,7 +108,7 @@ function fitInto(
     const rows = call.source.rows.total;
     // The rows of a copy count once, also if several calls want it. A call whose earlier try may
     // have been committed is never postponed: it must find that out in this transaction.
-    const free = counted.has(keyOf(call)) || call.uncertain !== undefined;
+    const free = counted.has(keyOf(call)) || call.possiblyCommitted !== undefined;
     if (!free && (rows > limits.session || rows > room)) {
       postponed.push({ call, rows });
       continue;

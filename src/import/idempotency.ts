@@ -3,7 +3,7 @@ import type { Retry } from '../db/retry';
 import type { ApplicationId } from '../model/ids';
 import { ServiceError } from '../model/problems';
 import { findStoredRequest, type StoredRequest } from '../store/ledger/entries';
-import type { IdempotencyKey } from './request';
+import type { IdempotentRequest } from './request';
 
 /** How a request compares with the request that created a ledger entry. */
 type Comparison =
@@ -15,7 +15,7 @@ type Comparison =
   | { readonly type: 'unrelated' };
 
 /** Compares a request with the request that created a ledger entry. */
-export function compareRequests(key: IdempotencyKey | null, stored: StoredRequest): Comparison {
+export function compareRequests(key: IdempotentRequest | null, stored: StoredRequest): Comparison {
   if (key === null) return { type: 'unrelated' };
   if (key.id !== stored.id) return { type: 'unrelated' };
   const { digest, answer } = stored;
@@ -37,7 +37,7 @@ export class StoredAnswers {
    * @returns the answer that it got then; undefined if the key is new.
    * @throws ServiceError with REQUEST_ID_REUSED if the key stands for another request.
    */
-  async find(applicationId: ApplicationId, key: IdempotencyKey): Promise<Buffer | undefined> {
+  async find(applicationId: ApplicationId, key: IdempotentRequest): Promise<Buffer | undefined> {
     const stored = await this.retry(() => findStoredRequest(this.db, applicationId, key.id));
     if (!stored) return undefined;
     const compared = compareRequests(key, stored);

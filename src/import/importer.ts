@@ -162,7 +162,7 @@ export class Importer {
       const outcomes = await importGroup(trx, { plans, numbers }, kind, calls, limits);
       for (const call of calls) {
         const outcome = must(outcomes.get(call.sessionId), 'the outcome of a call');
-        call.uncertain = outcome.type === 'imported' ? outcome.session : undefined;
+        call.possiblyCommitted = outcome.type === 'imported' ? outcome.session : undefined;
       }
       return outcomes;
     });
@@ -180,6 +180,9 @@ function failed(error: unknown): Outcome {
 function failAll(calls: readonly PlannedImport[], error: unknown): Outcomes {
   const unknown = new ServiceError({ reason: 'DATABASE_UNAVAILABLE' }, { cause: error });
   return new Map(
-    calls.map(({ sessionId, uncertain }) => [sessionId, failed(uncertain ? unknown : error)]),
+    calls.map(({ sessionId, possiblyCommitted }) => [
+      sessionId,
+      failed(possiblyCommitted ? unknown : error),
+    ]),
   );
 }

@@ -1,5 +1,5 @@
 import type { ApplicationId } from '../model/ids';
-import type { Waiting } from '../telemetry/spans';
+import type { WaitSpan } from '../telemetry/spans';
 import { FairLine } from './fair-line';
 import type { ImportRequest, ImportResult } from './request';
 
@@ -18,7 +18,7 @@ export interface QueuedImport {
   readonly request: ImportRequest;
   readonly waiter: Waiter;
   /** Its trace context, and the time since when it waits for its next group. */
-  waiting: Waiting;
+  waiting: WaitSpan;
   /** How long it has waited for the groups before, in milliseconds. */
   waitedMs: number;
   /** The rows of its session; undefined until a group has counted them. */

@@ -33,7 +33,7 @@ export interface PlannedImport {
    * whether that COMMIT succeeded. If any try was committed, it was this one: a later try wins its
    * claim only if the earlier tries were rolled back.
    */
-  uncertain: ImportedSession | undefined;
+  possiblyCommitted: ImportedSession | undefined;
 }
 
 /** The source session of a call: nobody changes it until the transaction ends. */
@@ -68,7 +68,7 @@ export function planImport(request: ImportRequest, sessionNumber: number): Plann
     vendorEntityId: newId(),
     createdAt: new Date(),
     linkedPlans: new Map(),
-    uncertain: undefined,
+    possiblyCommitted: undefined,
   };
 }
 

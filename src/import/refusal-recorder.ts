@@ -28,7 +28,7 @@ const policy: RetryPolicy = { conflict: 3, unreachable: 2, 'lock wait': 1, other
 /** How many refusals one statement records at most: it must stay below `max_allowed_packet`. */
 const refusalsPerStatement = 500;
 
-interface Waiting {
+interface PendingRefusal {
   readonly refusal: NewRefusal;
   readonly done: () => void;
 }
@@ -38,7 +38,7 @@ interface Waiting {
  * next statement, so a flood of refused calls takes one connection and few commits.
  */
 export class RefusalRecorder {
-  private waiting: Waiting[] = [];
+  private waiting: PendingRefusal[] = [];
   private writing = false;
   private readonly throttle = new LogThrottle();
 

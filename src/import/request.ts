@@ -42,14 +42,14 @@ export interface ImportRequest {
 }
 
 /** What identifies a request that is sent again. */
-export interface IdempotencyKey {
+export interface IdempotentRequest {
   readonly id: RequestId;
   /** SHA-256 of everything else that the request says. */
   readonly digest: Buffer;
 }
 
 /** An idempotency key, and how the answer that is stored with it is encoded. */
-export interface Idempotency extends IdempotencyKey {
+export interface Idempotency extends IdempotentRequest {
   readonly encode: (session: ImportedSession) => Buffer;
 }
 
@@ -63,6 +63,6 @@ export type ImportResult =
 
 /** The id under which a call's token is recorded, if this service has made it. */
 export function shareTokenIdOf({ grounds }: ImportRequest): ShareTokenId | undefined {
-  const id = grounds.token?.id ?? null;
-  return id !== null && isUuid(id) ? toId(id) : undefined;
+  const jti = grounds.token?.jti ?? null;
+  return jti !== null && isUuid(jti) ? toId(jti) : undefined;
 }

@@ -89,11 +89,11 @@ function kindMismatch(
 
 /** Judges a call whose session has been imported: by one of its own tries, or by another call. */
 export function judgeImported(
-  { request, sessionId, uncertain }: PlannedImport,
+  { request, sessionId, possiblyCommitted }: PlannedImport,
   existing: LedgerEntry,
 ): Settled {
-  if (existing.sessionId === sessionId && uncertain) {
-    return { type: 'imported', session: uncertain };
+  if (existing.sessionId === sessionId && possiblyCommitted) {
+    return { type: 'imported', session: possiblyCommitted };
   }
   const compared = compareRequests(request.idempotency, existing.request);
   switch (compared.type) {

@@ -60,7 +60,7 @@ const undashedPattern = /^[0-9a-f]{32}$/i;
  * The normal form of a name that may be a UUID, such as a token's `jti`: a UUID is written in lower
  * case with hyphens, whether or not it came so. Any other text stays as it is.
  */
-export function normalName(text: string): string {
+export function normalizeJti(text: string): string {
   if (undashedPattern.test(text)) return withHyphens(text.toLowerCase());
   return isUuid(text) ? text.toLowerCase() : text;
 }

@@ -37,9 +37,9 @@ export interface TokenFingerprint {
   /** SHA-256 of the token's signed part. */
   readonly digest: Buffer;
   /** The `kid` of the key that signed it; null if that key has none. */
-  readonly keyId: string | null;
-  /** The token's `jti`, in the normal form of `normalName`; null if it has none. */
-  readonly id: string | null;
+  readonly kid: string | null;
+  /** The token's `jti`, in the normal form of `normalizeJti`; null if it has none. */
+  readonly jti: string | null;
 }
 
 /** How many rows of a relation were cloned, or are to be. */

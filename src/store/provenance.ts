@@ -5,7 +5,7 @@ import { importOf, type LedgerStep } from './ledger/records';
 import { sessionById } from './sessions/find';
 
 /** The most imports that are followed. Real chains are far shorter. */
-const mostSteps = 100;
+const maxSteps = 100;
 
 /** Where a session came from. */
 export interface Provenance {
@@ -35,7 +35,7 @@ export async function provenanceOf(
   const steps: LedgerStep[] = [];
   let origin = sessionId;
   let step = made;
-  while (step && steps.length < mostSteps) {
+  while (step && steps.length < maxSteps) {
     steps.push(step);
     origin = step.sourceSessionId;
     step = await read(db, importOf(origin, viewer));

@@ -53,8 +53,8 @@ export async function insertRefusals(db: Database, refusals: readonly NewRefusal
     token ? toBinary(token.sessionId) : null,
     token ? toBinary(token.fromApplicationId) : null,
     token?.fingerprint.digest ?? null,
-    token?.fingerprint.keyId ?? null,
-    token?.fingerprint.id ?? null,
+    token?.fingerprint.kid ?? null,
+    token?.fingerprint.jti ?? null,
     ...actorBindings(actor),
   ]);
   await write(

@@ -28,7 +28,7 @@ import { joinRedemption } from './ledger/entries';
 import { lockSession } from './sessions/lock';
 
 /** A share token as it is recorded: everything but the token itself. */
-export interface ShareRecord {
+export interface ShareTokenRecord {
   readonly id: ShareTokenId;
   /** The source application. */
   readonly applicationId: ApplicationId;
@@ -44,7 +44,7 @@ export interface ShareRecord {
 }
 
 /** What has become of a share token. */
-export interface ListedShare extends ShareRecord {
+export interface ListedShareToken extends ShareTokenRecord {
   /** When an import was made with it; null: none was. */
   readonly redeemedAt: Date | null;
   /** When it was revoked; null: it was not. */
@@ -52,7 +52,7 @@ export interface ListedShare extends ShareRecord {
 }
 
 /** Records a share token. It is safe to retry, because the id stays the same. */
-export async function recordShare(db: Database, share: ShareRecord): Promise<void> {
+export async function recordShareToken(db: Database, share: ShareTokenRecord): Promise<void> {
   const values = [
     toBinary(share.id),
     toBinary(share.applicationId),
@@ -95,7 +95,7 @@ export async function listShares(
   applicationId: ApplicationId,
   sessionId: SessionId,
   { size, after }: WantedPage,
-): Promise<Page<ListedShare>> {
+): Promise<Page<ListedShareToken>> {
   const wanted = allOf(
     sql('t.session_id = ?', toBinary(sessionId)),
     sql('t.application_id = ?', toBinary(applicationId)),
@@ -111,7 +111,7 @@ export async function listShares(
       [...wanted.bindings, size + 1],
     ),
   );
-  const shares = found.map((row): ListedShare => ({
+  const shares = found.map((row): ListedShareToken => ({
     id: fromBinary(row.id),
     applicationId,
     sessionId,
@@ -194,7 +194,7 @@ export interface Revocation {
  *
  * @param shareTokenId undefined: all of them.
  */
-export async function revokeShares(
+export async function revokeShareTokens(
   db: MultiDatabase,
   applicationId: ApplicationId,
   shared: SharedSession,

@@ -82,7 +82,7 @@ export function errorType(error: unknown): string {
 }
 
 /** A call that waits for its group, as far as traces go. */
-export interface Waiting {
+export interface WaitSpan {
   /** Where the call stands in its trace. */
   readonly context: Context;
   /** Since when it waits, by `performance.now()`. */
@@ -90,7 +90,7 @@ export interface Waiting {
 }
 
 /** Remembers the trace context and the time of a call that begins to wait. */
-export function beginWaiting(): Waiting {
+export function beginWaiting(): WaitSpan {
   return { context: context.active(), since: performance.now() };
 }
 
@@ -101,7 +101,7 @@ export function beginWaiting(): Waiting {
  */
 export async function inGroupSpan<T>(
   attributes: Attributes,
-  calls: readonly Waiting[],
+  calls: readonly WaitSpan[],
   work: () => Promise<T>,
 ): Promise<T> {
   for (const { context: parent, since } of calls) {

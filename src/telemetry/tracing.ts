@@ -8,13 +8,13 @@ import { errorType } from './spans';
 const endpoints = ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] as const;
 
 /** How long spans get to reach their collector when the service stops, in milliseconds. */
-const flushTime = 2_000;
+const flushTimeout = 2_000;
 
 /** How much of a complaint of the SDK is logged, in characters. */
-const longestComplaint = 200;
+const maxComplaintLength = 200;
 
 /** A group's span has a link to each of its calls: as many as the largest group has. */
-const mostLinks = 512;
+const maxLinks = 512;
 
 /** Tracing that has been started. */
 export interface Tracing {
@@ -44,7 +44,7 @@ export async function startTracing(
     // What the variables say of the service, and nothing about the machine or the user it runs as.
     resource: resources.resourceFromAttributes({ 'service.name': 'session-import' }),
     resourceDetectors: [resources.envDetector],
-    spanLimits: { linkCountLimit: mostLinks },
+    spanLimits: { linkCountLimit: maxLinks },
     // Spans are made by hand, of what matters here; and metrics are for Prometheus to read.
     instrumentations: [],
     metricReaders: [],
@@ -57,7 +57,7 @@ export async function startTracing(
       // A collector that can't be reached, or refuses, does not keep the service from ending.
       const why = await Promise.race([
         sdk.shutdown().then(() => undefined, errorType),
-        sleep(flushTime, 'no answer from the collector', { ref: false }),
+        sleep(flushTimeout, 'no answer from the collector', { ref: false }),
       ]);
       if (why !== undefined) log.warn({ why }, 'the last spans were not sent');
     },
@@ -67,7 +67,7 @@ export async function startTracing(
 /** The SDK's complaints as log lines: what they say, without the objects that they are about. */
 function complaintsTo(log: Logger): DiagLogger {
   const complain = (message: string): void => {
-    log.warn({ why: message.slice(0, longestComplaint) }, 'trouble with traces');
+    log.warn({ why: message.slice(0, maxComplaintLength) }, 'trouble with traces');
   };
   const ignore = (): void => undefined;
   return { error: complain, warn: complain, info: ignore, debug: ignore, verbose: ignore };

@@ -44,8 +44,8 @@ const memberSchema = z.looseObject({
 });
 
 /** RFC 7518, sections 3.2, 3.3 and 3.5: the least size of a secret, and of an RSA modulus. */
-const leastSecretBits = 256;
-const leastModulusBits = 2048;
+const minSecretBits = 256;
+const minModulusBits = 2048;
 
 /**
  * Reads a JWK Set (RFC 7517) and imports its keys once, so that this is not done for every token.
@@ -104,12 +104,12 @@ function importSecret(secret: Uint8Array): Promise<CryptoKey> {
 /** Tells if a key is shorter than its algorithm allows; curves have one size. */
 function tooShort(key: CryptoKey | Uint8Array): string | undefined {
   if (key instanceof Uint8Array) {
-    const enough = key.length * 8 >= leastSecretBits;
-    return enough ? undefined : `a secret for HS256 has at least ${leastSecretBits} bits`;
+    const enough = key.length * 8 >= minSecretBits;
+    return enough ? undefined : `a secret for HS256 has at least ${minSecretBits} bits`;
   }
   const { modulusLength } = key.algorithm as { modulusLength?: number };
-  const enough = (modulusLength ?? leastModulusBits) >= leastModulusBits;
-  return enough ? undefined : `an RSA key has at least ${leastModulusBits} bits`;
+  const enough = (modulusLength ?? minModulusBits) >= minModulusBits;
+  return enough ? undefined : `an RSA key has at least ${minModulusBits} bits`;
 }
 
 /** The members that make a JWK a private key (RFC 7518, section 6). */

@@ -37,7 +37,7 @@ export class ExpiredShareToken extends ServiceError {
 }
 
 /** The longest time that a share token may be valid, in seconds. */
-export const longestLifetime = 24 * 60 * 60;
+export const maxLifetime = 24 * 60 * 60;
 
 /** The signature algorithms that share tokens may use (RFC 7518, section 3.1; RFC 8037). */
 export const algorithms = ['EdDSA', 'ES256', 'RS256', 'PS256', 'HS256'] as const;

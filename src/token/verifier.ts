@@ -3,7 +3,7 @@ import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose'
 import { z } from 'zod';
 import {
   isUuid,
-  normalName,
+  normalizeJti,
   toId,
   type ApplicationId,
   type Id,
@@ -15,7 +15,7 @@ import type { VerificationKey } from './key-set';
 import type { Keys } from './keys';
 import {
   ExpiredShareToken,
-  longestLifetime,
+  maxLifetime,
   type GenuineShareToken,
   type VerifiedShareToken,
 } from './share-token';
@@ -85,8 +85,8 @@ export class ShareTokenVerifier {
       linkedSessions: claims.linked_sessions,
       fingerprint: {
         digest: createHash('sha256').update(signedPart).digest(),
-        keyId: key.kid,
-        id: claims.jti === undefined ? null : normalName(claims.jti),
+        kid: key.kid,
+        jti: claims.jti === undefined ? null : normalizeJti(claims.jti),
       },
     };
     const expiredAt = new Date(claims.exp * 1000);
@@ -162,7 +162,7 @@ function checkClaims(payload: JWTPayload, key: VerificationKey, now: Date, leewa
   const claims = parsed.data;
   if (claims.iat > now.getTime() / 1000 + leeway) throw invalid('it was issued in the future');
   if (claims.exp <= claims.iat) throw invalid('claim exp must be after iat');
-  if (claims.exp - claims.iat > longestLifetime) throw invalid('it lives longer than 24 hours');
+  if (claims.exp - claims.iat > maxLifetime) throw invalid('it lives longer than 24 hours');
   if (claims.from_application_id === claims.for_application_id) {
     throw invalid('an application can not share with itself');
   }

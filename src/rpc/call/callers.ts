@@ -31,7 +31,7 @@ interface KeyOwner extends Caller {
 }
 
 /** How long a key is remembered, in milliseconds: a revoked one stops working within this time. */
-const cacheLife = 2_000;
+const cacheTtl = 2_000;
 const cachedEntries = 10_000;
 
 /** Authenticates callers: by API key, or by the application that a trusted gateway names. */
@@ -47,7 +47,7 @@ export class Callers {
     private readonly gateways: ReadonlySet<string>,
   ) {
     // A look-up whose entry is evicted from the cache still completes for those who wait for it.
-    const options = { max: cachedEntries, ttl: cacheLife, ignoreFetchAbort: true };
+    const options = { max: cachedEntries, ttl: cacheTtl, ignoreFetchAbort: true };
     this.owners = new LRUCache<string, KeyOwner>({
       ...options,
       fetchMethod: (hash) => this.findOwner(Buffer.from(hash, 'hex')),

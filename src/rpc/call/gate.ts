@@ -17,7 +17,7 @@ export class Gate {
    *
    * @throws ServiceError with what `Callers.authenticate` throws.
    */
-  async identify(): Promise<Caller> {
+  async authenticate(): Promise<Caller> {
     const { callers, annotate } = this.context;
     const caller = await inSpan('authenticate', () => callers.authenticate(this.credentials));
     const { applicationId, actor } = caller;
@@ -34,9 +34,9 @@ export class Gate {
    * @throws ServiceError with PRIVILEGE_MISSING or RATE_LIMITED.
    * @throws CallAbandoned
    */
-  admit(caller: Caller): void {
+  authorize(caller: Caller): void {
     requirePrivilege(caller, this.privilege);
-    this.context.rateLimiter.admit(caller.applicationId);
+    this.context.rateLimiter.take(caller.applicationId);
     if (this.context.signal.aborted) throw new CallAbandoned();
   }
 }

@@ -5,8 +5,8 @@ import { isUuid } from '../../model/ids';
 import { invalidField } from './request';
 
 /** The items of a page if the request does not say, and the most that it may have (AIP-158). */
-const usualPageSize = 50;
-const largestPageSize = 500;
+const defaultPageSize = 50;
+const maxPageSize = 500;
 
 /**
  * How many items a page is to have.
@@ -16,7 +16,7 @@ const largestPageSize = 500;
  */
 export function pageSizeOf(asked: number, field = 'page_size'): number {
   if (asked < 0) throw invalidField(field, 'must not be negative');
-  return Math.min(asked === 0 ? usualPageSize : asked, largestPageSize);
+  return Math.min(asked === 0 ? defaultPageSize : asked, maxPageSize);
 }
 
 /** What a list request says of its page. */

@@ -19,7 +19,7 @@ export class RateLimiter {
    *
    * @throws ServiceError with RATE_LIMITED if there is none; it says when there will be one.
    */
-  admit(applicationId: ApplicationId): void {
+  take(applicationId: ApplicationId): void {
     if (!this.limit) return;
     let bucket = this.buckets.get(applicationId);
     if (!bucket) {

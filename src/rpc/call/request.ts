@@ -32,15 +32,15 @@ export const moment = z
   .min(new Date('0001-01-01T00:00:00Z'), 'must not be before the year 1')
   .max(new Date('9999-12-31T23:59:59.999Z'), 'must not be after the year 9999');
 
-const longestVendorData = 255;
+const maxVendorDataLength = 255;
 
 /** An application's own name for a person or company: compared byte for byte, never empty. */
 export const vendorData = text
   .min(1, 'must not be empty when present; leave it out if there is none')
   .refine(
     // Characters, and not the UTF-16 units that a JavaScript string counts.
-    (name) => name.length <= longestVendorData || Array.from(name).length <= longestVendorData,
-    `must have at most ${longestVendorData} characters`,
+    (name) => name.length <= maxVendorDataLength || Array.from(name).length <= maxVendorDataLength,
+    `must have at most ${maxVendorDataLength} characters`,
   );
 
 /**

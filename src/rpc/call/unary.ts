@@ -76,8 +76,8 @@ async function perform<Request, Response>(
   { context }: RunningCall,
 ): Promise<Response> {
   if ('attempt' in method) return method.attempt(request, gate, context);
-  const caller = await gate.identify();
-  gate.admit(caller);
+  const caller = await gate.authenticate();
+  gate.authorize(caller);
   return method.handler(request, caller, context);
 }
 

@@ -45,8 +45,8 @@ class ImportAttempt {
   /** Answers the call, or records the refusal. Tells the observer in both cases. */
   async carryOut(gate: Gate): Promise<ImportSessionResponse> {
     try {
-      this.caller = await gate.identify();
-      gate.admit(this.caller);
+      this.caller = await gate.authenticate();
+      gate.authorize(this.caller);
       const result = await this.import(this.caller);
       this.result = result.type;
       return this.answer(result);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { RequestId, WorkflowId } from '../../model/ids';
 import { ImportSessionRequest } from '../../gen/sessionimport/v1/session_import';
-import type { IdempotencyKey } from '../../import/request';
+import type { IdempotentRequest } from '../../import/request';
 import { checkRequest, optionalId, requiredId, text, vendorData } from '../call/request';
 
 /** A request whose fields are known to be well-formed. */
@@ -12,18 +12,18 @@ export interface ParsedImportSessionRequest {
   readonly workflowId: WorkflowId;
   readonly vendorData: string | null;
   /** The idempotency key; null: the request has no id. */
-  readonly idempotencyKey: IdempotencyKey | null;
+  readonly idempotencyKey: IdempotentRequest | null;
   readonly validateOnly: boolean;
   /** Where the sessions of key people are filed; null: they stay behind. */
   readonly linkedWorkflowId: WorkflowId | null;
 }
 
-const longestShareToken = 8192;
+const maxShareTokenLength = 8192;
 
 const schema = z.object({
   share_token: text
     .min(1, 'is required')
-    .max(longestShareToken, `must have at most ${longestShareToken} characters`),
+    .max(maxShareTokenLength, `must have at most ${maxShareTokenLength} characters`),
   workflow_id: requiredId<WorkflowId>(),
   vendor_data: vendorData.optional(),
   request_id: optionalId<RequestId>(),

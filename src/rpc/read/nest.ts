@@ -3,7 +3,7 @@ import type { Below, Relation } from '../../model/relations';
 import type { Row } from '../../store/relations/read';
 
 /** How deep trees are nested. Some decoders refuse messages with more than 100 levels. */
-const deepest = 50;
+const maxDepth = 50;
 
 /**
  * Puts child rows into their parents, as the contract shows them: hits into screenings, and key
@@ -36,7 +36,7 @@ function arranged({ tree }: Below, rows: readonly Row[]): readonly Row[] {
   const nodes = new Map<unknown, Node>();
   for (const row of rows) {
     const parent = nodes.get(row[tree.ordinal]);
-    const nests = parent !== undefined && parent.depth < deepest;
+    const nests = parent !== undefined && parent.depth < maxDepth;
     const below: Row[] = [];
     (nests ? parent.below : roots).push({ ...row, [tree.field]: below });
     nodes.set(row['ordinal'], { below, depth: nests ? parent.depth + 1 : 1 });

@@ -18,7 +18,7 @@ const interval = 1_000;
  * connection does not check whether that certificate has expired. A server forgets its tickets when
  * it is given its certificates again.
  */
-const ticketLife = 60_000;
+const ticketTtl = 60_000;
 
 /** What is in the files. */
 interface Contents {
@@ -41,7 +41,7 @@ export class CertificateFiles implements experimental.CertificateProvider {
   private readonly contents: LastGood<Certificates>;
   private readonly identityListeners = new Set<IdentityListener>();
   private readonly caListeners = new Set<CaListener>();
-  private toldAt = performance.now();
+  private notifiedAt = performance.now();
 
   private constructor(
     private readonly files: TlsConfig,
@@ -57,7 +57,7 @@ export class CertificateFiles implements experimental.CertificateProvider {
         },
         interval,
         loaded: ({ expiry }, changed) => {
-          if (changed || performance.now() - this.toldAt >= ticketLife) this.tellAll();
+          if (changed || performance.now() - this.notifiedAt >= ticketTtl) this.notifyAll();
           if (changed) log.info({ expires: expiry }, 'the certificates for gRPC have changed');
         },
         complaint: 'could not read the certificates for gRPC; the old ones stay in use',
@@ -127,8 +127,8 @@ export class CertificateFiles implements experimental.CertificateProvider {
     if (clientCa) listener({ caCertificate: clientCa });
   }
 
-  private tellAll(): void {
-    this.toldAt = performance.now();
+  private notifyAll(): void {
+    this.notifiedAt = performance.now();
     for (const listener of this.caListeners) this.tellCa(listener);
     for (const listener of this.identityListeners) listener(this.contents.current);
   }

@@ -4,7 +4,7 @@ import { limitingRequestTime, observingRpcs } from './interceptors';
 import type { RpcObserver } from './observer';
 
 /** The largest request that is read, in bytes: a share token and a few short fields. */
-const largestRequest = 64 * 1024;
+const maxRequestSize = 64 * 1024;
 
 /** How long a client has to answer a keepalive ping, as a share of the keepalive time. */
 const keepaliveShare = 1 / 3;
@@ -24,7 +24,7 @@ export function createGrpcServer(config: GrpcConfig, observer: RpcObserver | und
   if (observer) interceptors.unshift(observingRpcs(observer));
   return new Server({
     interceptors,
-    'grpc.max_receive_message_length': largestRequest,
+    'grpc.max_receive_message_length': maxRequestSize,
     'grpc.max_concurrent_streams': config.maxConcurrentStreams,
     'grpc.keepalive_time_ms': config.keepalive * 1_000,
     'grpc.keepalive_timeout_ms': config.keepalive * 1_000 * keepaliveShare,

@@ -6,7 +6,7 @@ import type { Database } from '../../db/database';
 const interval = 1_000;
 
 /** How long its answer may take, in milliseconds. */
-const patience = 2_000;
+const queryTimeout = 2_000;
 
 /** The health name for liveness: SERVING as long as the process runs. */
 const liveness = 'liveness';
@@ -66,7 +66,9 @@ export class HealthMonitor {
   private async databaseAnswers(): Promise<boolean> {
     try {
       const question = 'SELECT @@global.read_only AS read_only';
-      const [rows] = (await this.db.raw(question).timeout(patience)) as [{ read_only: unknown }[]];
+      const [rows] = (await this.db.raw(question).timeout(queryTimeout)) as [
+        { read_only: unknown }[],
+      ];
       // MySQL has a number here. A server where the variable is an enum has a word.
       return rows.some(({ read_only: value }) => value === 0 || value === 'OFF');
     } catch {

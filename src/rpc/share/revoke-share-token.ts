@@ -8,7 +8,7 @@ import { read } from '../../db/query';
 import type { ApplicationId, SessionId, ShareTokenId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
 import { sessionById } from '../../store/sessions/find';
-import { findSharedSession, revokeShares, type SharedSession } from '../../store/share-tokens';
+import { findSharedSession, revokeShareTokens, type SharedSession } from '../../store/share-tokens';
 import type { Caller } from '../call/callers';
 import { checkRequest, invalidField, optionalId } from '../call/request';
 import type { CallContext } from '../context';
@@ -35,7 +35,7 @@ export async function revokeShareToken(
     const shared = await findShared(db, applicationId, target);
     if (!shared) return { revoked: 0, redeemed: 0 };
     annotate({ session_kind: shared.kind, session_id: shared.sessionId });
-    return revokeShares(db, applicationId, shared, one, { actor, at: clock() });
+    return revokeShareTokens(db, applicationId, shared, one, { actor, at: clock() });
   });
   annotate({ ...revocation });
   return revocation;

@@ -10,23 +10,22 @@ import { ServiceError } from '../../model/problems';
 import { finishedStatuses } from '../../model/session';
 import { applicationExists } from '../../store/accounts';
 import { sessionById, type SessionSummary } from '../../store/sessions/find';
-import { recordShare, type ShareRecord } from '../../store/share-tokens';
-import { longestLifetime } from '../../token/share-token';
+import { recordShareToken, type ShareTokenRecord } from '../../store/share-tokens';
+import { maxLifetime } from '../../token/share-token';
 import type { Caller } from '../call/callers';
 import { checkRequest, requiredId } from '../call/request';
 import type { CallContext } from '../context';
 import { wireShare } from './wire';
 
 /** The shortest and the default lifetime of a share token, in seconds. */
-const shortestLifetime = 60;
-const usualLifetime = 3_600;
+const minLifetime = 60;
+const defaultLifetime = 3_600;
 
 const lifetime = z
   .object({ seconds: z.number(), nanos: z.number() })
   .refine(
-    ({ seconds, nanos }) =>
-      nanos === 0 && seconds >= shortestLifetime && seconds <= longestLifetime,
-    `must be whole seconds from ${shortestLifetime} to ${longestLifetime} when present`,
+    ({ seconds, nanos }) => nanos === 0 && seconds >= minLifetime && seconds <= maxLifetime,
+    `must be whole seconds from ${minLifetime} to ${maxLifetime} when present`,
   )
   .transform(({ seconds }) => seconds);
 
@@ -37,7 +36,7 @@ const schemaFor = (caller: ApplicationId) =>
       (id) => id !== caller,
       'must be another application than your own',
     ),
-    ttl: lifetime.default(usualLifetime),
+    ttl: lifetime.default(defaultLifetime),
   });
 
 /** Makes a share token for a session of the caller's application, and records it. */
@@ -63,7 +62,7 @@ export async function shareSession(
 
   const linkedSessions = kind === 'business' && request.includeLinkedSessions;
   const createdAt = wholeSeconds(clock());
-  const share: ShareRecord = {
+  const share: ShareTokenRecord = {
     id: newId<ShareTokenId>(),
     applicationId,
     sessionId,
@@ -84,7 +83,7 @@ export async function shareSession(
     lifetime: ttl,
     issuedAt: createdAt,
   });
-  await onDatabase((db) => recordShare(db, share));
+  await onDatabase((db) => recordShareToken(db, share));
   annotate({
     session_kind: kind,
     session_id: sessionId,

@@ -1,10 +1,10 @@
 import type { ShareToken } from '../../gen/sessionimport/v1/session_share';
 import type { Actor } from '../../model/session';
-import type { ListedShare } from '../../store/share-tokens';
+import type { ListedShareToken } from '../../store/share-tokens';
 import { wireKinds } from '../wire';
 
 /** A recorded share token, as the contract writes it. */
-export function wireShare(share: ListedShare): ShareToken {
+export function wireShare(share: ListedShareToken): ShareToken {
   return {
     shareTokenId: share.id,
     sessionId: share.sessionId,

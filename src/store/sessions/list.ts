@@ -43,7 +43,7 @@ export const sessionKeyset = new Keyset(
  * The most sessions of each kind that are looked at for one page. A filter that matches few
  * sessions must not make one call read all of them.
  */
-const lookedAt = 5_000;
+const maxScanned = 5_000;
 
 /** A session, and where it stands in the list. */
 interface Placed {
@@ -121,7 +121,7 @@ function part(
       horizon: undefined,
     };
   }
-  const looked = chosen.every((each) => each === undefined) ? size + 1 : lookedAt;
+  const looked = chosen.every((each) => each === undefined) ? size + 1 : maxScanned;
   const newestFirst = `ORDER BY ${sessionKeyset.orderBy}`;
   // An index alone answers this part, so MySQL uses that index. The sessions are looked up after
   // it.
