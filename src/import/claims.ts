@@ -1,4 +1,3 @@
-import { Overtaken } from '../db/errors';
 import { read } from '../db/query';
 import {
   insertClaims,
@@ -25,8 +24,7 @@ export interface Claims {
  * insert. The others wait here until that transaction ends, and then find its entry. If several
  * calls of this group want the same copy, the first one claims it for all.
  *
- * @throws Overtaken if an earlier try of a call was committed after this try read the ledger. The
- * entry of that try looks like a claim that was made just now.
+ * @param calls none has an earlier try that was committed: `gatherFacts` has waited for its end.
  */
 export async function claimSessions(
   trx: Transaction,
@@ -66,7 +64,6 @@ export async function claimSessions(
         throw new Error('the ledger ignored a claim that nobody holds');
       reused.push(call);
     } else if (existing.sessionId !== call.sessionId) lost.push({ call, existing });
-    else if (!all && call.possiblyCommitted) throw new Overtaken('committed');
     else won.push(call);
   }
   return { won, lost, reused };

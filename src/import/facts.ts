@@ -1,8 +1,8 @@
-import { read, readTogether } from '../db/query';
+import { readTogether } from '../db/query';
 import type { SessionId, WorkflowId } from '../model/ids';
 import { must } from '../model/must';
 import { workflowsById } from '../store/accounts';
-import { ledgerEntries } from '../store/ledger/entries';
+import { ledgerEntries, shareLockLedgerEntries } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
 import { countRows, type RowCounts } from '../store/relations/count';
 import { shareLockSessions, type LockedSession } from '../store/sessions/lock';
@@ -29,8 +29,13 @@ export async function gatherFacts(
   if (!calls.some((call) => mayHaveBeenDone(call, facts))) return facts;
   // The other try may have been committed after the first read of the ledger, and the source or the
   // workflow may have changed after that: the other try locked them until it ended. So this second
-  // read decides.
-  return { ...facts, ledger: await read(trx, ledgerEntries(requests)) };
+  // read decides. It waits for a call's own earlier try that is still in its COMMIT.
+  const earlier = calls.filter(({ possiblyCommitted }) => possiblyCommitted);
+  const [, decisive] = await readTogether(trx, [
+    shareLockLedgerEntries(earlier.map(({ request }) => request)),
+    ledgerEntries(requests),
+  ]);
+  return { ...facts, ledger: decisive };
 }
 
 /**

@@ -162,7 +162,8 @@ export class Importer {
       const outcomes = await importGroup(trx, { plans, numbers }, kind, calls, limits);
       for (const call of calls) {
         const outcome = must(outcomes.get(call.sessionId), 'the outcome of a call');
-        call.possiblyCommitted = outcome.type === 'imported' ? outcome.session : undefined;
+        // A try that makes nothing does not tell what became of one that did.
+        if (outcome.type === 'imported') call.possiblyCommitted = outcome.session;
       }
       return outcomes;
     });

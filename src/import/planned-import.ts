@@ -29,9 +29,9 @@ export interface PlannedImport {
    */
   readonly linkedPlans: Map<SessionId, PlannedImport>;
   /**
-   * The result of the newest try that reached COMMIT; undefined: no try did. It is not known
-   * whether that COMMIT succeeded. If any try was committed, it was this one: a later try wins its
-   * claim only if the earlier tries were rolled back.
+   * What the newest try made that reached COMMIT; undefined if none did. Nobody knows whether that try
+   * was committed. If any try was, it was this one: a later try passes its claim only after the earlier
+   * ones were rolled back.
    */
   possiblyCommitted: ImportedSession | undefined;
 }

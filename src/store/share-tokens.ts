@@ -44,7 +44,9 @@ export interface ShareTokenRecord {
 }
 
 /** What has become of a share token. */
-export interface ListedShareToken extends ShareTokenRecord {
+export interface ListedShareToken extends Omit<ShareTokenRecord, 'actor'> {
+  /** Null: an operator has erased who shared it. */
+  readonly actor: Actor | null;
   /** When an import was made with it; null: none was. */
   readonly redeemedAt: Date | null;
   /** When it was revoked; null: it was not. */
@@ -118,7 +120,7 @@ export async function listShares(
     kind: row.session_kind,
     forApplicationId: fromBinary(row.for_application_id),
     linkedSessions: row.linked_sessions === 1,
-    actor: must(actorOf(row), 'who made a share token'),
+    actor: actorOf(row),
     createdAt: row.created_at,
     expiresAt: row.expires_at,
     redeemedAt: row.redeemed_at,

@@ -13,12 +13,16 @@ import {
   ledgerOf,
   requestWithLinked,
 } from '../support/companies';
+import { createWorkflow } from '../../src/store/accounts';
 import { addLogs, createSession } from '../support/fixtures';
 import type { Passing } from '../support/mysql-proxy';
 import { select, tableRows } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 const logs = 3;
+
+/** The statement that waits for an earlier try which is still in its COMMIT. */
+const waitsForEarlierTry = /FROM session_imports[^]*LOCK IN SHARE MODE/;
 
 describe('an import with linked sessions, when MySQL kills its connection', () => {
   let harness: ProxiedHarness;
@@ -182,14 +186,14 @@ describe('an import with linked sessions, when MySQL kills its connection', () =
     }
   }).timeout(120_000);
 
-  it('in COMMIT, which ends while the next try is about to claim, what came along is told as its own', async () => {
+  it('in COMMIT, which ends while the next try waits for it, what came along is told as its own', async () => {
     const shared = await share();
     let finishCommit: (() => Promise<void>) | undefined;
     let finished = false;
     inTransactions(async (statement) => {
       if (!finishCommit && statement.sql.startsWith('COMMIT')) {
         finishCommit = statement.orphan();
-      } else if (finishCommit && !finished && statement.sql.includes('INTO session_imports')) {
+      } else if (finishCommit && !finished && waitsForEarlierTry.test(statement.sql)) {
         finished = true;
         await finishCommit();
       }
@@ -197,6 +201,33 @@ describe('an import with linked sessions, when MySQL kills its connection', () =
     const response = await importing(shared.request);
     expect(finished).to.equal(true);
     await expectAllOfIt(shared, response);
+  });
+
+  it('in COMMIT, which ends after its linked workflow was deleted, the call is not refused for that', async () => {
+    const { db, source, target } = harness;
+    // Without linked sessions, nothing of the import holds the workflow for them.
+    const company = await createCompany(db, source, []);
+    const linkedWorkflowId = await createWorkflow(db, {
+      applicationId: target.applicationId,
+      kind: 'user',
+      name: 'soon to be deleted',
+    });
+    let finishCommit: (() => Promise<void>) | undefined;
+    inTransactions(async (statement) => {
+      if (!finishCommit && statement.sql.startsWith('COMMIT')) {
+        finishCommit = statement.orphan();
+        await db('workflows')
+          .where({ id: toBinary(linkedWorkflowId) })
+          .del();
+      } else if (finishCommit && waitsForEarlierTry.test(statement.sql)) {
+        await finishCommit();
+      }
+    });
+    const answer = sessionOf(
+      await importing({ ...(await requestWithLinked(harness, company)), linkedWorkflowId }),
+    );
+    const [entry] = await ledgerOf(target, company);
+    expect(toBinary(toId(answer.sessionId))).to.deep.equal(entry?.['session_id']);
   });
 
   it('or holds the session of a key person locked for long, the call fails, and leaves no trace', async () => {

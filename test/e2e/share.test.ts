@@ -326,6 +326,18 @@ describe('ListShareTokens', () => {
     expect(shareTokens).to.deep.equal([third, second, { ...first.details, redeemedAt }]);
   });
 
+  it('shows a token also when an operator has erased who made it', async () => {
+    const { db, source, target } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const { shareTokenId } = await share(sessionId, target);
+    await db('share_tokens')
+      .where({ id: toBinary(toId(shareTokenId)) })
+      .update({ api_key_id: null });
+    const { shareTokens } = await list({ sessionId });
+    expect(shareTokens.map((token) => token.shareTokenId)).to.deep.equal([shareTokenId]);
+    expect(shareTokens[0]?.sharedBy).to.equal(undefined);
+  });
+
   it('gives pages, each token once', async () => {
     const { db, source, target } = harness;
     const sessionId = await createSession(db, source, 'user');

@@ -19,7 +19,8 @@ export function wireShare(share: ListedShareToken): ShareToken {
   };
 }
 
-function wireActor(actor: Actor): ShareToken['sharedBy'] {
+function wireActor(actor: Actor | null): ShareToken['sharedBy'] {
+  if (!actor) return undefined;
   return actor.apiKeyId === null
     ? { $case: 'gateway', value: actor.gateway }
     : { $case: 'apiKeyId', value: actor.apiKeyId };

@@ -1,6 +1,15 @@
 import type { Database } from '../../db/database';
 import { inKeyOrder } from '../../db/key-order';
-import { query, read, select, sql, write, type Query, type Statement } from '../../db/query';
+import {
+  query,
+  read,
+  select,
+  sql,
+  write,
+  type Binding,
+  type Query,
+  type Statement,
+} from '../../db/query';
 import {
   fromBinary,
   toBinary,
@@ -23,6 +32,10 @@ export type LedgerKey = `${ApplicationId}/${SessionId}`;
 /** The key of an import. */
 export function ledgerKey({ applicationId, sourceSessionId }: Imported): LedgerKey {
   return `${applicationId}/${sourceSessionId}`;
+}
+
+function keyBindings({ applicationId, sourceSessionId }: Imported): readonly Binding[] {
+  return [toBinary(applicationId), toBinary(sourceSessionId)];
 }
 
 /** What an entry keeps of a request with an idempotency key; all null if it had none. */
@@ -56,10 +69,7 @@ export function ledgerEntries(
 ): Query<ReadonlyMap<LedgerKey, LedgerEntry>> {
   type Row = RequestRow &
     Readonly<Record<'application_id' | 'source_session_id' | 'session_id', Buffer>>;
-  const keys = wanted.map(({ applicationId, sourceSessionId }) => [
-    toBinary(applicationId),
-    toBinary(sourceSessionId),
-  ]);
+  const keys = wanted.map(keyBindings);
   return query(
     {
       sql: `SELECT application_id, source_session_id, session_id, request_id, request_digest, answer
@@ -77,6 +87,17 @@ export function ledgerEntries(
           { sessionId: fromBinary(row.session_id), request: requestOf(row) },
         ]),
       ),
+  );
+}
+
+/** Waits for whoever is inserting the entries of some imports, and then share-locks the entries. */
+export function shareLockLedgerEntries(wanted: readonly Imported[]): Query<object[]> {
+  const keys = inKeyOrder(wanted, ledgerKey).map(keyBindings);
+  return select(
+    `SELECT 1 FROM session_imports FORCE INDEX (PRIMARY)
+     WHERE (application_id, source_session_id) IN (?) LOCK IN SHARE MODE`,
+    // A list must not be empty; nothing equals null.
+    [keys.length > 0 ? keys : [[null, null]]],
   );
 }
 

@@ -56,7 +56,7 @@ export async function planClone(db: Database, schema: KindSchema): Promise<Clone
   const problems = [
     ...relationProblems(schema, references),
     ...keyProblems(schema, keys),
-    ...sessionColumnProblems(schema, must(columns.get(schema.sessions), schema.sessions)),
+    ...sessionColumnProblems(schema, columns.get(schema.sessions) ?? []),
   ];
   if (problems.length > 0) {
     throw new SchemaMismatch(
