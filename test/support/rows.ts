@@ -48,19 +48,40 @@ export async function checksums(): Promise<Row[]> {
   );
 }
 
-/** Does work, and counts the steps through indexes that MySQL takes for it, forwards or backwards. */
+/** How often work is done again that seems to cost too much. */
+const goes = 20;
+
+/**
+ * Does work, and tells how much some counters of MySQL have grown by that. They count what others do
+ * at that moment as well, where the tests share a server: so work that is not below what it may cost is
+ * done again, and the least counts.
+ */
 export async function counting<T>(
+  counters: readonly string[],
+  below: number,
+  work: () => Promise<T>,
+): Promise<{ readonly result: T; readonly grown: number }> {
+  const sum = async (): Promise<number> => {
+    const counts = await select('SHOW GLOBAL STATUS WHERE Variable_name IN (?)', [counters]);
+    return counts.reduce((total, { Value: count }) => total + Number(count), 0);
+  };
+  let least = Number.POSITIVE_INFINITY;
+  for (let go = 1; ; go++) {
+    const before = await sum();
+    const result = await work();
+    least = Math.min(least, (await sum()) - before);
+    if (least < below || go === goes) return { result, grown: least };
+  }
+}
+
+/** Does work, and counts the steps through indexes that MySQL takes for it, forwards or backwards. */
+export async function countingSteps<T>(
+  below: number,
   work: () => Promise<T>,
 ): Promise<{ readonly result: T; readonly rows: number }> {
-  const steps = async (): Promise<number> => {
-    const counts = await select(
-      "SHOW GLOBAL STATUS WHERE Variable_name IN ('Handler_read_next', 'Handler_read_prev')",
-    );
-    return counts.reduce((sum, { Value: count }) => sum + Number(count), 0);
-  };
-  const before = await steps();
-  const result = await work();
-  return { result, rows: (await steps()) - before };
+  const counters = ['Handler_read_next', 'Handler_read_prev'];
+  const { result, grown } = await counting(counters, below, work);
+  return { result, rows: grown };
 }
 
 /** Everything that belongs to a session, less the column that says so. */

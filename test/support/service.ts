@@ -85,7 +85,13 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       },
     },
   );
-  const server = await SessionImportServer.start(config, log, options.clock);
+  const server = await SessionImportServer.start(config, log, options.clock).catch(
+    async (error: unknown) => {
+      await signer.remove();
+      await db.destroy();
+      throw error;
+    },
+  );
   const client = new TestClient(server.port);
   return {
     db,
