@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { parser } from '@prometheus-io/lezer-promql';
 import { expect } from 'chai';
 import { z } from 'zod';
@@ -14,7 +16,9 @@ import { addLogs, createSession, type Tenant } from '../support/fixtures';
 import { scrape } from '../support/metrics';
 import { startHarness, type Harness } from '../support/service';
 import { serverNames } from '../support/tls';
-import { documentsOf, textOf } from './files';
+import { documentsOf, root, textOf } from './files';
+
+const run = promisify(execFile);
 
 const ruleFile = z.object({
   groups: z.array(
@@ -155,6 +159,18 @@ describe('what watches the service', () => {
     expect([...own.keys()].length).to.be.greaterThan(20);
     expect(shown).to.include.members([...own.keys()]);
     expect(Object.fromEntries(explained)).to.deep.equal(Object.fromEntries(own));
+  });
+
+  it('fires its alerts when it must, and not before', async function () {
+    const args = ['test', 'rules', 'deploy/prometheus/alerts.test.yaml'];
+    try {
+      await run('promtool', args, { cwd: root });
+    } catch (error) {
+      const { code, stdout, stderr } = error as { code: unknown; stdout: string; stderr: string };
+      if (code !== 'ENOENT') throw new Error(stdout + stderr, { cause: error });
+      console.error('promtool is not installed (it comes with Prometheus): no alert is tested');
+      this.skip();
+    }
   });
 
   it('points from every alert to what the runbook says about it', () => {

@@ -8,6 +8,12 @@ interface Workflow {
       string,
       {
         readonly permissions?: unknown;
+        readonly strategy?: {
+          readonly matrix: {
+            readonly database: readonly string[];
+            readonly include: readonly { readonly database: string }[];
+          };
+        };
         readonly services?: Readonly<Record<string, { readonly image: string }>>;
         readonly steps: readonly { readonly uses?: string; readonly run?: string }[];
       }
@@ -65,11 +71,17 @@ describe('the supply chain', () => {
     expect(textOf('Dockerfile')).not.to.match(/npm (i|install)\b/);
   });
 
-  it('is checked by a workflow that may only read, with actions of a named version', () => {
+  it('is checked by a workflow that may only read, with actions that nobody can change', () => {
     expect(workflow.permissions).to.deep.equal({ contents: 'read' });
     for (const { permissions, steps } of jobs) {
       expect(permissions).to.equal(undefined);
-      for (const { uses } of steps) if (uses) expect(uses).to.match(/^actions\/[\w-]+@v\d+$/);
+      for (const { uses } of steps) {
+        if (uses) expect(uses).to.match(/^actions\/[\w-]+@[0-9a-f]{40}$/);
+      }
+    }
+    // For people, and for Dependabot, which keeps both up to date.
+    for (const [line] of textOf('.github/workflows/ci.yaml').matchAll(/^.*\buses:.*$/gm)) {
+      expect(line).to.match(/@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
     }
   });
 
@@ -80,15 +92,42 @@ describe('the supply chain', () => {
       .flatMap(({ run = '' }) =>
         [...run.matchAll(/\bmake ([a-z-]+)/g)].map(([, target]) => target),
       );
-    expect(made).to.include('test');
+    expect(made).to.include.members(['test', 'test-image']);
     expect(targets).to.include.members(made);
     const { services } = documentsOf('compose.yaml')[0] as Pick<
       Workflow['jobs'][string],
       'services'
     >;
-    const images = jobs.flatMap((job) =>
-      job.services?.['mysql'] ? [job.services['mysql'].image] : [],
+    const ours = services?.['mysql']?.image;
+    const fixed = jobs
+      .map((job) => job.services?.['mysql']?.image)
+      .filter((image) => image !== undefined && !image.includes('matrix'));
+    expect(fixed).to.deep.equal([ours]);
+    expect(workflow.jobs['test']?.strategy?.matrix.database).to.deep.equal([ours]);
+  });
+
+  it('is checked on the databases that the README names', () => {
+    const matrix = workflow.jobs['test']?.strategy?.matrix;
+    const databases = [...(matrix?.database ?? []), ...(matrix?.include ?? [])].map((each) =>
+      (typeof each === 'string' ? each : each.database).replace(/^(mysql:8\.4)\.\d+$/, '$1'),
     );
-    expect(images).to.deep.equal([services?.['mysql']?.image]);
+    const named: Readonly<Record<string, string>> = { mysql: 'MySQL', mariadb: 'MariaDB' };
+    const names = databases.map((image) => {
+      const [name = '', version = ''] = image.split(':');
+      return `${named[name] ?? name} ${version}`;
+    });
+    expect(names.toSorted()).to.deep.equal([
+      'MariaDB 10.11',
+      'MariaDB 11',
+      'MySQL 8.0',
+      'MySQL 8.4',
+      'MySQL 9',
+    ]);
+    for (const name of names) expect(textOf('README.md')).to.include(name);
+  });
+
+  it('has its alerts tested, which make test does only where promtool is installed', () => {
+    const commands = jobs.flatMap(({ steps }) => steps).map(({ run }) => run);
+    expect(commands).to.include('promtool test rules deploy/prometheus/alerts.test.yaml');
   });
 });
