@@ -1,5 +1,3 @@
-import { execFile } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -50,12 +48,9 @@ describe('the steps of the Dockerfile, carried out in folders', () => {
   }
 
   /** The exit code of what an engine runs to see whether a container is healthy. */
-  async function health(settings: Record<string, string>): Promise<number | null> {
-    const [program = '', ...args] = image.healthcheck;
+  function health(settings: Record<string, string>): Promise<number | null> {
     const { cwd, env } = commandOf(image);
-    const child = execFile(program, args, { cwd, env: { ...env, ...settings } });
-    const [code] = (await once(child, 'exit')) as [number | null];
-    return code;
+    return ServiceProcess.start(image.healthcheck, { cwd, env: { ...env, ...settings } }).ended();
   }
 
   it('leave the program, its production dependencies and nothing else', () => {

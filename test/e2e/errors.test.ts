@@ -7,10 +7,10 @@ import {
   ImportSessionRequest,
   SessionStatus as WireStatus,
 } from '../../src/gen/sessionimport/v1/session_import';
-import { signShareToken } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant } from '../support/fixtures';
 import { eventually } from '../support/helpers';
+import { refusedCalls } from '../support/refused';
 import { select } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
@@ -301,48 +301,9 @@ describe('a call is refused', () => {
   });
 
   it('for the first of the conditions that apply, in the order of the table', async () => {
-    const { db, source, target, signer, client } = harness;
-    const { apiKey: powerless } = await createApiKey(db, {
-      applicationId: target.applicationId,
-      name: 'powerless',
-      privileges: [],
-      expiresAt: null,
-    });
-    const third = await createTenant(db);
-    const unfinished = (await goodRequest('user', 'In Progress')).request;
-    const done = (await goodRequest()).request;
-    await client.import(target.apiKey, done);
-    await db('user_sessions')
-      .where({ shared_from_application_id: toBinary(source.applicationId) })
-      .update({ status: 'Abandoned' });
-    const missing = await signer.share(source, target, 'user', newId());
-    const forThird = await signer.share(source, third, 'user', newId());
-    const expired = await signShareToken(signer.privateJwk, {
-      sessionId: newId(),
-      kind: 'user',
-      fromApplicationId: source.applicationId,
-      forApplicationId: third.applicationId,
-      lifetime: 1,
-      issuedAt: new Date(Date.now() - 5_000),
-    });
-    const workflowId = newId();
-    const otherKind = target.workflows.business;
-
-    // Each call is wrong in the way that is expected, and in every later way that goes with it.
-    const cases: [expected: string, apiKey: string, request: object][] = [
-      ['API_KEY_INVALID', 'sik_unknown', { shareToken: '', workflowId: '' }],
-      ['PRIVILEGE_MISSING', powerless, { shareToken: '', workflowId: '' }],
-      ['INVALID_REQUEST', target.apiKey, { shareToken: 'nonsense', workflowId: '' }],
-      ['SHARE_TOKEN_INVALID', target.apiKey, { shareToken: `${expired}A`, workflowId }],
-      ['SHARE_TOKEN_EXPIRED', target.apiKey, { shareToken: expired, workflowId }],
-      ['SHARE_TOKEN_NOT_FOR_APPLICATION', target.apiKey, { shareToken: forThird, workflowId }],
-      ['SESSION_ALREADY_IMPORTED', target.apiKey, { ...done, workflowId }],
-      ['SOURCE_SESSION_NOT_FOUND', target.apiKey, { shareToken: missing, workflowId }],
-      ['SOURCE_SESSION_NOT_FINISHED', target.apiKey, { ...unfinished, workflowId }],
-      ['SOURCE_SESSION_NOT_FINISHED', target.apiKey, { ...unfinished, workflowId: otherKind }],
-    ];
-    for (const [expected, apiKey, request] of cases) {
-      expect((await fail(apiKey, request)).reason).to.equal(expected);
+    const { atTheDoor, inTheGroup } = await refusedCalls(harness);
+    for (const { reason, apiKey, request } of [...atTheDoor, ...inTheGroup]) {
+      expect((await fail(apiKey, request)).reason).to.equal(reason);
     }
   });
 

@@ -8,6 +8,7 @@ import { addLogs, createSession, createSigner } from '../support/fixtures';
 import { scrape, sumOf } from '../support/metrics';
 import { createEmptyDatabase, open } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
+import { refusedCalls } from '../support/refused';
 import { select } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
@@ -104,20 +105,15 @@ describe('a call that only validates', () => {
 
   it('is refused for what an import is refused for, in the same order', async () => {
     const { client, db, target, source } = harness;
+    const { atTheDoor, inTheGroup } = await refusedCalls(harness);
+    for (const { reason, apiKey, request } of [...atTheDoor, ...inTheGroup]) {
+      const failure = await failureOf(client.import(apiKey, { ...request, validateOnly: true }));
+      expect(failure.reason).to.equal(reason);
+    }
     const validate = (request: object) =>
       client.import(target.apiKey, { ...request, validateOnly: true });
     const reasonOf = async (request: object) => (await failureOf(validate(request))).reason;
     const { original, request } = await offer('user');
-    expect(await reasonOf({ ...request, shareToken: 'x' })).to.equal('SHARE_TOKEN_INVALID');
-    expect(
-      (await failureOf(client.import(source.apiKey, { ...request, validateOnly: true }))).reason,
-    ).to.equal('SHARE_TOKEN_NOT_FOR_APPLICATION');
-    expect(await reasonOf({ ...request, workflowId: source.workflows.user })).to.equal(
-      'WORKFLOW_NOT_FOUND',
-    );
-    expect(await reasonOf({ ...request, workflowId: target.workflows.business })).to.equal(
-      'WORKFLOW_KIND_MISMATCH',
-    );
     const sources = db('user_sessions').where({ id: toBinary(original) });
     await sources.clone().update({ status: 'In Progress' });
     const wrongTwice = { ...request, workflowId: source.workflows.user };
