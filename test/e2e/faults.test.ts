@@ -275,18 +275,19 @@ describe('when the connection to MySQL is killed', () => {
   it('in COMMIT, which ends while the next try is under way, the call is not refused for what came after', async () => {
     const { original, request } = await sharedSession('user');
     let finishCommit: (() => Promise<void>) | undefined;
+    let finished = false;
     inTransactions(async (statement) => {
       if (!finishCommit && statement.sql.startsWith('COMMIT')) {
         finishCommit = statement.orphan();
-      } else if (finishCommit && statement.sql.includes('LOCK IN SHARE MODE')) {
+      } else if (finishCommit && !finished && statement.sql.includes('LOCK IN SHARE MODE')) {
         // The next try has looked at the ledger: now the first one is committed, and the original
         // changed.
+        finished = true;
         await finishCommit();
         await harness
           .db('user_sessions')
           .where({ id: toBinary(original) })
           .update({ status: 'Resubmitted' });
-        finishCommit = () => Promise.resolve();
       }
     });
     const response = await harness.client.import(harness.target.apiKey, request);
