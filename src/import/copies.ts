@@ -26,7 +26,7 @@ export function sessionOf(call: AdmittedImport): ImportedSession {
 function linkedSessionOf(linked: LinkedImport): LinkedSession {
   return linked.type === 'to copy'
     ? { ...copyOf(linked.call), importedBefore: false }
-    : { ...linked.copy, clonedRows: [], importedBefore: true };
+    : { ...linked.copy, importedBefore: true };
 }
 
 function copyOf(call: AdmittedImport): CopiedSession {

@@ -1,11 +1,11 @@
 import { readTogether } from '../db/query';
-import type { SessionId, WorkflowId } from '../model/ids';
+import type { ApplicationId, SessionId, WorkflowId } from '../model/ids';
 import { must } from '../model/must';
 import { workflowsById } from '../store/accounts';
 import { ledgerEntries, shareLockLedgerEntries } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
 import { countRows, type RowCounts } from '../store/relations/count';
-import { shareLockSessions, type LockedSession } from '../store/sessions/lock';
+import { ownersOfSessions, shareLockSessions, type LockedSession } from '../store/sessions/lock';
 import { revokedTokens } from '../store/share-tokens';
 import { vendorEntitiesByName } from '../store/vendor-entities';
 import { keyOf, type PlannedImport, type Source, type Transaction } from './planned-import';
@@ -20,12 +20,16 @@ export async function gatherFacts(
   calls: readonly PlannedImport[],
 ): Promise<Facts> {
   const requests = calls.map(({ request }) => request);
-  const [ledger, vendorEntities] = await readTogether(trx, [
+  const [ledger, vendorEntities, owners] = await readTogether(trx, [
     ledgerEntries(requests),
     vendorEntitiesByName(plan.schema, vendorNamesOf(calls)),
+    ownersOfSessions(
+      plan.schema,
+      requests.map(({ sourceSessionId }) => sourceSessionId),
+    ),
   ]);
   const wanted = calls.filter((call) => !ledger.has(keyOf(call)));
-  const facts = { ledger, vendorEntities, ...(await lockSources(trx, plan, wanted)) };
+  const facts = { ledger, vendorEntities, ...(await lockSources(trx, plan, wanted, owners)) };
   if (!calls.some((call) => mayHaveBeenDone(call, facts))) return facts;
   // The other try may have been committed after the first read of the ledger, and the source or the
   // workflow may have changed after that: the other try locked them until it ended. So this second
@@ -53,9 +57,10 @@ async function lockSources(
   trx: Transaction,
   plan: ClonePlan,
   calls: readonly PlannedImport[],
+  owners: ReadonlyMap<SessionId, ApplicationId>,
 ): Promise<Pick<Facts, 'sources' | 'workflows' | 'revoked'>> {
   if (calls.length === 0) return { sources: new Map(), workflows: new Map(), revoked: new Set() };
-  const ids = [...new Set(calls.map(({ request }) => request.sourceSessionId))];
+  const ids = sessionsOfTheirSources(calls, owners);
   const [locked, counts, workflows, revoked] = await readTogether(trx, [
     shareLockSessions(plan.schema, ids),
     countRows(plan, ids),
@@ -64,6 +69,21 @@ async function lockSources(
     revokedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
   ]);
   return { sources: sourcesOf(locked, counts), workflows, revoked };
+}
+
+/**
+ * The source sessions that really belong to the applications that the calls' tokens name. A session of
+ * another application is neither locked nor counted: whoever knows its id would learn that it is there,
+ * and that its owner works on it.
+ */
+export function sessionsOfTheirSources(
+  calls: readonly PlannedImport[],
+  owners: ReadonlyMap<SessionId, ApplicationId>,
+): readonly SessionId[] {
+  const own = calls.filter(
+    ({ request }) => owners.get(request.sourceSessionId) === request.sourceApplicationId,
+  );
+  return [...new Set(own.map(({ request }) => request.sourceSessionId))];
 }
 
 function workflowsNamedBy(calls: readonly PlannedImport[]): WorkflowId[] {

@@ -2,6 +2,7 @@ import type { MultiDatabase } from '../db/database';
 import { databaseFailure, toServiceError } from '../db/errors';
 import { pendingMigrations } from '../db/migrations';
 import { defaultRetryPolicy, groupRetryPolicy, type Retry } from '../db/retry';
+import { read } from '../db/query';
 import { inTransaction } from '../db/transaction';
 import type { SessionId } from '../model/ids';
 import { must } from '../model/must';
@@ -9,7 +10,8 @@ import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
 import type { SessionKind } from '../model/session';
 import { planClone, SchemaMismatch, type ClonePlan } from '../store/relations/clone-plan';
-import { findLockedSessions } from '../store/sessions/lock';
+import { findLockedSessions, ownersOfSessions } from '../store/sessions/lock';
+import { sessionsOfTheirSources } from './facts';
 import { importGroup, type Outcome, type Outcomes, type RowLimits } from './group';
 import { NumberLeases } from './number-leases';
 import { noNumber, planImport, type PlannedImport } from './planned-import';
@@ -144,9 +146,11 @@ export class Importer {
     kind: SessionKind,
     calls: readonly PlannedImport[],
   ): Promise<ReadonlySet<SessionId>> {
-    const ids = calls.map(({ request }) => request.sourceSessionId);
+    const schema = kindSchemas[kind];
     try {
-      return await findLockedSessions(this.db, kindSchemas[kind], ids);
+      const ids = calls.map(({ request }) => request.sourceSessionId);
+      const owners = await read(this.db, ownersOfSessions(schema, ids));
+      return await findLockedSessions(this.db, schema, sessionsOfTheirSources(calls, owners));
     } catch {
       // The server can't tell, or can't be reached: each call will find out by itself.
       return new Set();

@@ -1,13 +1,13 @@
 import { read, readTogether, write } from '../db/query';
 import type { SessionId } from '../model/ids';
 import { must } from '../model/must';
-import { finishedStatuses, type CopiedSession } from '../model/session';
+import { finishedStatuses, type ExistingCopy } from '../model/session';
 import type { Workflow } from '../store/accounts';
 import { ledgerEntries, ledgerKey, updateAnswer } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
 import { countRows } from '../store/relations/count';
 import { linkKeyPeople, sessionsOfKeyPeople } from '../store/relations/key-people';
-import { copiesById } from '../store/sessions/copies';
+import { shareLockCopies } from '../store/sessions/copies';
 import { shareLockSessions } from '../store/sessions/lock';
 import { claimSessions } from './claims';
 import { sessionOf, writeCopies } from './copies';
@@ -41,7 +41,10 @@ export async function findLinkedSessions(
   workflow: Workflow,
   numbers: NumberLeases,
 ): Promise<readonly LinkedImport[]> {
-  const ids = await read(trx, sessionsOfKeyPeople(call.request.sourceSessionId));
+  const ids = await read(
+    trx,
+    sessionsOfKeyPeople(call.request.sourceSessionId, call.request.sourceApplicationId),
+  );
   if (ids.length === 0) return [];
   const requests = ids.map((id) => linkedRequest(call, id));
   const [locked, counts, ledger] = await readTogether(trx, [
@@ -58,7 +61,7 @@ export async function findLinkedSessions(
     return mayBeCopied ? [{ request, source, entry: ledger.get(ledgerKey(request)) }] : [];
   });
   const existing = wanted.flatMap(({ entry }) => (entry ? [entry.sessionId] : []));
-  const copies = await readCopies(trx, plan, existing);
+  const copies = await lockCopies(trx, plan, existing);
   const missing = wanted.filter(({ entry }) => !entry).map(({ request }) => request);
   await planLinked(call, missing, numbers);
 
@@ -75,16 +78,14 @@ export async function findLinkedSessions(
   });
 }
 
-/** Copies of user sessions, by id. Deleted copies are missing. */
-async function readCopies(
+/** Copies of user sessions, by id, locked against deletion. Deleted copies are missing. */
+async function lockCopies(
   trx: Transaction,
   { schema }: ClonePlan,
   ids: readonly SessionId[],
-): Promise<ReadonlyMap<SessionId, CopiedSession>> {
+): Promise<ReadonlyMap<SessionId, ExistingCopy>> {
   if (ids.length === 0) return new Map();
-  const copies = await read(trx, copiesById(schema, ids));
-  // This call clones none of their rows.
-  return new Map(copies.map((copy) => [copy.sessionId, { ...copy, clonedRows: [] }]));
+  return read(trx, shareLockCopies(schema, ids));
 }
 
 /** The request to import a key person's session along with the given call. */
@@ -137,7 +138,7 @@ export async function claimLinkedSessions(
   if (lost.length === 0) return call;
 
   const winners = new Map(lost.map((one) => [one.call.sessionId, one.existing.sessionId]));
-  const copies = await readCopies(trx, plan, [...winners.values()]);
+  const copies = await lockCopies(trx, plan, [...winners.values()]);
   const linked = call.linked.flatMap((one): LinkedImport[] => {
     const winner = one.type === 'to copy' ? winners.get(one.call.sessionId) : undefined;
     if (winner === undefined) return [one];

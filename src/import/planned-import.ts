@@ -1,6 +1,6 @@
 import type { TransactionOf, MultiDatabase } from '../db/database';
 import { newId, type SessionId, type VendorEntityId } from '../model/ids';
-import type { CopiedSession, ImportedSession } from '../model/session';
+import type { ExistingCopy, ImportedSession } from '../model/session';
 import { newSessionToken } from '../model/session-token';
 import type { Workflow } from '../store/accounts';
 import { ledgerKey, type LedgerKey } from '../store/ledger/entries';
@@ -53,7 +53,7 @@ export interface AdmittedImport extends PlannedImport {
 export type LinkedImport =
   | { readonly type: 'to copy'; readonly call: AdmittedImport }
   /** The application already has a copy, and this copy is used. */
-  | { readonly type: 'imported before'; readonly copy: CopiedSession };
+  | { readonly type: 'imported before'; readonly copy: ExistingCopy };
 
 /** The number of a session that is only validated: it uses up no real number. */
 export const noNumber = 0;

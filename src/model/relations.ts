@@ -16,6 +16,8 @@ export interface Relation {
    * called `r`.
    */
   readonly overrides: Readonly<Record<string, string>>;
+  /** SQL for the rows `r` that a copy takes; undefined: all of them. */
+  readonly copied: string | undefined;
 }
 
 /** How the rows of a relation belong to the rows of its parent relation. */
@@ -49,7 +51,7 @@ export interface KindSchema {
 }
 
 /** What is said of a relation besides its name: all of it may be left out. */
-type Details = Partial<Pick<Relation, 'below' | 'enums' | 'overrides'>>;
+type Details = Partial<Pick<Relation, 'below' | 'enums' | 'overrides' | 'copied'>>;
 
 const amlScreenings: Details = { enums: { entity_type: 'SCREENED_ENTITY_TYPE_' } };
 
@@ -68,11 +70,19 @@ const keyPeople: Details = {
   // A key person's own session is the source application's: the copy keeps it as provenance only.
   overrides: {
     kyc_session_id: 'NULL',
-    source_kyc_session_id: 'COALESCE(r.kyc_session_id, r.source_kyc_session_id)',
+    // Where the source itself had the key person from is not for the next application to know.
+    source_kyc_session_id: 'r.kyc_session_id',
   },
 };
 
-const logs: Details = { enums: { log_type: 'LOG_TYPE_' } };
+/** What the log entry is known by that says how a session was imported. */
+export const importActivity = 'session_imported';
+
+const logs: Details = {
+  enums: { log_type: 'LOG_TYPE_' },
+  // What an application's log says about its own import is not for the next application to know.
+  copied: `r.activity_type <> '${importActivity}'`,
+};
 
 /**
  * The two kinds of session. A new relation is a migration, an entry here, and a message in
@@ -129,14 +139,18 @@ function schemaOf(
     kind,
     sessions: `${kind}_sessions`,
     vendorEntities,
-    relations: Object.entries(relations).map(([name, { below, enums = {}, overrides = {} }]) => ({
-      name,
-      table: `${kind}_${name}`,
-      key: below ? [below.ordinal, 'ordinal'] : ['ordinal'],
-      below,
-      enums,
-      overrides,
-    })),
+    relations: Object.entries(relations).map(([name, details]) => {
+      const { below, enums = {}, overrides = {}, copied } = details;
+      return {
+        name,
+        table: `${kind}_${name}`,
+        key: below ? [below.ordinal, 'ordinal'] : ['ordinal'],
+        below,
+        enums,
+        overrides,
+        copied,
+      };
+    }),
     logs: `${kind}_logs`,
     leftOut: new Set(),
   };

@@ -65,11 +65,18 @@ export interface CopiedSession {
   readonly clonedRows: readonly ClonedRows[];
 }
 
-/** The copy that a key person of a business session points at. */
-export interface LinkedSession extends CopiedSession {
-  /** The application had it already: nothing was cloned. */
-  readonly importedBefore: boolean;
+/** A copy that an application has already, as far as it is told of it: the call's key may not read it. */
+export interface ExistingCopy {
+  readonly sessionId: SessionId;
+  readonly sourceSessionId: SessionId;
+  readonly sourceApplicationId: ApplicationId;
 }
+
+/** The copy that a key person of a business session points at. */
+export type LinkedSession =
+  | ({ readonly importedBefore: false } & CopiedSession)
+  /** The application had it already: nothing was cloned. */
+  | ({ readonly importedBefore: true } & ExistingCopy);
 
 /** A session that an import has made. */
 export interface ImportedSession extends CopiedSession {

@@ -6,7 +6,7 @@ import {
   type ImportSessionRequest,
 } from '../../gen/sessionimport/v1/session_import';
 import { ServiceError } from '../../model/problems';
-import type { ImportedSession } from '../../model/session';
+import type { ClonedRows, ImportedSession } from '../../model/session';
 import { inSpan } from '../../telemetry/spans';
 import {
   ExpiredShareToken,
@@ -60,7 +60,7 @@ class ImportAttempt {
         trusted: this.trusted,
         result: this.result,
         clonedRows: this.imported?.clonedRows ?? [],
-        linkedRows: this.imported?.linkedSessions.flatMap(({ clonedRows }) => clonedRows) ?? [],
+        linkedRows: linkedRowsOf(this.imported),
       });
     }
   }
@@ -157,6 +157,11 @@ class ImportAttempt {
     const token = error instanceof ExpiredShareToken ? error.token : this.token;
     await this.context.refusals.record({ ...this.caller, reason, token });
   }
+}
+
+function linkedRowsOf(imported: ImportedSession | undefined): readonly ClonedRows[] {
+  const linked = imported?.linkedSessions ?? [];
+  return linked.flatMap((each) => (each.importedBefore ? [] : each.clonedRows));
 }
 
 function encode(response: ImportSessionResponse): Buffer {

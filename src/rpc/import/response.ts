@@ -1,10 +1,10 @@
-import type {
-  ClonedRelation,
-  ImportSessionResponse,
-  LinkedSession as WireLinkedSession,
+import {
   Session,
+  type ClonedRelation,
+  type ImportSessionResponse,
+  type LinkedSession as WireLinkedSession,
 } from '../../gen/sessionimport/v1/session_import';
-import type { CopiedSession, ImportedSession } from '../../model/session';
+import type { CopiedSession, ImportedSession, LinkedSession } from '../../model/session';
 import { wireKinds, wireStatuses } from '../wire';
 
 /** The answer of a validate-only call: without the values that only an import creates (AIP-163). */
@@ -35,12 +35,23 @@ export function importSessionResponse(
   return {
     session: wireSession(session, sessionBaseUrl),
     clonedRelations: clonedRelations(session),
-    linkedSessions: session.linkedSessions.map((linked): WireLinkedSession => ({
-      session: wireSession(linked, sessionBaseUrl),
-      clonedRelations: clonedRelations(linked),
-      importedBefore: linked.importedBefore,
-    })),
+    linkedSessions: session.linkedSessions.map((linked) => wireLinked(linked, sessionBaseUrl)),
   };
+}
+
+/** What was imported before is named, and no more: the key of this call need not be one that may read. */
+function wireLinked(linked: LinkedSession, sessionBaseUrl: string): WireLinkedSession {
+  if (!linked.importedBefore) {
+    const session = wireSession(linked, sessionBaseUrl);
+    return { session, clonedRelations: clonedRelations(linked), importedBefore: false };
+  }
+  const session = Session.fromPartial({
+    sessionId: linked.sessionId,
+    sessionKind: wireKinds.user,
+    sharedFromSession: linked.sourceSessionId,
+    sharedFromApplication: linked.sourceApplicationId,
+  });
+  return { session, clonedRelations: [], importedBefore: true };
 }
 
 function wireSession(session: CopiedSession, sessionBaseUrl: string): Session {

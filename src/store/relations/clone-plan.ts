@@ -153,15 +153,16 @@ function cloneSql(
     FROM ${quote(schema.sessions)} s FORCE INDEX (PRIMARY)
     STRAIGHT_JOIN ${quote(relation.table)} r FORCE INDEX (PRIMARY)
       ON r.session_id = s.shared_from_session_id
-    WHERE s.id IN (?)`;
+    WHERE s.id IN (?) ${relation.copied === undefined ? '' : `AND ${relation.copied}`}`;
 }
 
 /** A look-up for each session and relation is twice as fast here as a range of each relation. */
 function countSql(db: Database, { sessions, relations }: KindSchema): string {
   const quote = (name: string): string => db.ref(name).toQuery();
   const counts = relations.map(
-    ({ table }, index) =>
-      `(SELECT COUNT(*) FROM ${quote(table)} r WHERE r.session_id = s.id) AS r${index}`,
+    ({ table, copied }, index) =>
+      `(SELECT COUNT(*) FROM ${quote(table)} r
+        WHERE r.session_id = s.id ${copied === undefined ? '' : `AND ${copied}`}) AS r${index}`,
   );
   return `
     SELECT s.id, ${counts.join(', ')}

@@ -22,7 +22,8 @@ export function countRows(
   plan: ClonePlan,
   ids: readonly SessionId[],
 ): Query<ReadonlyMap<SessionId, RowCounts>> {
-  const statement = { sql: plan.countSql, bindings: [ids.map(toBinary)] };
+  // A list must not be empty; nothing equals null.
+  const statement = { sql: plan.countSql, bindings: [ids.length > 0 ? ids.map(toBinary) : [null]] };
   return query(
     statement,
     (rows: Row[]) =>

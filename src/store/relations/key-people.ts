@@ -1,13 +1,20 @@
 import { query, type Query, type Statement } from '../../db/query';
-import { fromBinary, toBinary, type SessionId } from '../../model/ids';
+import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
+import { kindSchemas } from '../../model/relations';
 
 /** The sessions that the key people of a business session name, in their order, each once. */
-export function sessionsOfKeyPeople(businessSession: SessionId): Query<readonly SessionId[]> {
+export function sessionsOfKeyPeople(
+  businessSession: SessionId,
+  owner: ApplicationId,
+): Query<readonly SessionId[]> {
   return query(
     {
-      sql: `SELECT kyc_session_id FROM business_key_people FORCE INDEX (PRIMARY)
-            WHERE session_id = ? AND kyc_session_id IS NOT NULL ORDER BY check_ordinal, ordinal`,
-      bindings: [toBinary(businessSession)],
+      sql: `SELECT k.kyc_session_id
+            FROM business_key_people k FORCE INDEX (PRIMARY)
+            STRAIGHT_JOIN ?? s FORCE INDEX (PRIMARY) ON s.id = k.kyc_session_id
+            WHERE k.session_id = ? AND s.application_id = ?
+            ORDER BY k.check_ordinal, k.ordinal`,
+      bindings: [kindSchemas.user.sessions, toBinary(businessSession), toBinary(owner)],
     },
     (rows: { readonly kyc_session_id: Buffer }[]) => [
       ...new Set(rows.map((row) => fromBinary<SessionId>(row.kyc_session_id))),

@@ -1,6 +1,6 @@
 import type { Statement } from '../../db/query';
 import { toBinary, type ApplicationId, type SessionId } from '../../model/ids';
-import type { KindSchema } from '../../model/relations';
+import { importActivity, type KindSchema } from '../../model/relations';
 import type { SessionStatus } from '../../model/session';
 
 /** What the log of a copy says of where it came from. */
@@ -15,9 +15,6 @@ export interface ImportLogEntry {
   readonly linkedTo: SessionId | null;
   readonly createdAt: Date;
 }
-
-/** The activity type of these entries. */
-const importActivity = 'session_imported';
 
 /**
  * Appends to each copy's log that and how it was imported. The entry comes after the last log entry

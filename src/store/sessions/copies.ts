@@ -1,3 +1,4 @@
+import { inKeyOrder } from '../../db/key-order';
 import { query, type Binding, type Query, type Statement } from '../../db/query';
 import {
   fromBinary,
@@ -7,7 +8,7 @@ import {
   type VendorEntityId,
 } from '../../model/ids';
 import type { KindSchema } from '../../model/relations';
-import type { CopiedSession, SessionStatus } from '../../model/session';
+import type { CopiedSession, ExistingCopy } from '../../model/session';
 
 /** Columns of a session that a copy takes from its original: what describes the check. */
 export const carriedColumns = ['features', 'expected_details', 'contact_details', 'language'];
@@ -78,45 +79,33 @@ function freshValues(copy: NewCopy): FreshValues {
   };
 }
 
-/** A copy as it stands in its table. */
-export type StoredCopy = Omit<CopiedSession, 'clonedRows'>;
-
-interface CopyRow {
-  readonly id: Buffer;
-  readonly session_number: number;
-  readonly session_token: string;
-  readonly status: SessionStatus;
-  readonly workflow_id: Buffer;
-  readonly vendor_data: Buffer | null;
-  readonly shared_from_session_id: Buffer;
-  readonly shared_from_application_id: Buffer;
-  readonly created_at: Date;
-}
-
-/** Copies of a kind by their ids, as they are now; those that were deleted are missing. */
-export function copiesById(
-  { sessions, kind }: KindSchema,
+/**
+ * Copies of a kind by their ids; deleted copies are missing. Share-locks them until the transaction ends,
+ * so that what is made to point at them does not lose them.
+ */
+export function shareLockCopies(
+  { sessions }: KindSchema,
   ids: readonly SessionId[],
-): Query<readonly StoredCopy[]> {
+): Query<ReadonlyMap<SessionId, ExistingCopy>> {
+  type Row = Readonly<
+    Record<'id' | 'shared_from_session_id' | 'shared_from_application_id', Buffer>
+  >;
   return query(
     {
-      sql: `SELECT id, session_number, session_token, status, workflow_id, vendor_data,
-              shared_from_session_id, shared_from_application_id, created_at
-            FROM ?? WHERE id IN (?)`,
-      bindings: [sessions, ids.map(toBinary)],
+      sql: `SELECT id, shared_from_session_id, shared_from_application_id
+            FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?) ORDER BY id LOCK IN SHARE MODE`,
+      bindings: [sessions, inKeyOrder(ids, (id) => id).map(toBinary)],
     },
-    (found: CopyRow[]) =>
-      found.map((row) => ({
-        sessionId: fromBinary(row.id),
-        sessionNumber: row.session_number,
-        sessionToken: row.session_token,
-        kind,
-        status: row.status,
-        workflowId: fromBinary(row.workflow_id),
-        vendorData: row.vendor_data?.toString('utf8') ?? null,
-        sourceSessionId: fromBinary(row.shared_from_session_id),
-        sourceApplicationId: fromBinary(row.shared_from_application_id),
-        createdAt: row.created_at,
-      })),
+    (found: Row[]) =>
+      new Map(
+        found.map((row) => [
+          fromBinary<SessionId>(row.id),
+          {
+            sessionId: fromBinary(row.id),
+            sourceSessionId: fromBinary(row.shared_from_session_id),
+            sourceApplicationId: fromBinary(row.shared_from_application_id),
+          },
+        ]),
+      ),
   );
 }

@@ -34,13 +34,34 @@ export function shareLockSessions(
       // plan for a small table would be a scan, which waits for the locks of unrelated sessions.
       sql: `SELECT id, application_id, status FROM ?? FORCE INDEX (PRIMARY)
             WHERE id IN (?) ORDER BY id LOCK IN SHARE MODE`,
-      bindings: [schema.sessions, ids.map(toBinary)],
+      // A list must not be empty; nothing equals null.
+      bindings: [schema.sessions, ids.length > 0 ? ids.map(toBinary) : [null]],
     },
     (found: Row[]) =>
       new Map(
         found.map(({ id, application_id: applicationId, status }) => [
           fromBinary<SessionId>(id),
           { applicationId: fromBinary(applicationId), status },
+        ]),
+      ),
+  );
+}
+
+/** Whose sessions are, of those that exist. Waits for nobody: no lock is asked for. */
+export function ownersOfSessions(
+  schema: KindSchema,
+  ids: readonly SessionId[],
+): Query<ReadonlyMap<SessionId, ApplicationId>> {
+  return query(
+    {
+      sql: 'SELECT id, application_id FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?)',
+      bindings: [schema.sessions, ids.map(toBinary)],
+    },
+    (found: Readonly<Record<'id' | 'application_id', Buffer>>[]) =>
+      new Map(
+        found.map(({ id, application_id: applicationId }) => [
+          fromBinary<SessionId>(id),
+          fromBinary<ApplicationId>(applicationId),
         ]),
       ),
   );
@@ -57,6 +78,7 @@ export function lockSession(schema: KindSchema, id: SessionId): Query<object[]> 
 /**
  * The sessions that somebody holds exclusively at this moment.
  *
+ * @param ids sessions that exist.
  * @throws an error of the database if it can't tell: MariaDB before 10.6 has no SKIP LOCKED.
  */
 export async function findLockedSessions(
@@ -64,14 +86,15 @@ export async function findLockedSessions(
   schema: KindSchema,
   ids: readonly SessionId[],
 ): Promise<ReadonlySet<SessionId>> {
-  const existing = 'SELECT id FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?)';
-  const bindings = [schema.sessions, ids.map(toBinary)];
-  const all = await read(db, select<{ id: Buffer }>(existing, bindings));
+  if (ids.length === 0) return new Set();
   const free = await read(
     db,
-    select<{ id: Buffer }>(`${existing} FOR SHARE SKIP LOCKED`, bindings),
+    select<{ id: Buffer }>(
+      'SELECT id FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?) FOR SHARE SKIP LOCKED',
+      [schema.sessions, ids.map(toBinary)],
+    ),
   );
-  const locked = new Set(all.map(({ id }) => fromBinary<SessionId>(id)));
+  const locked = new Set(ids);
   for (const { id } of free) locked.delete(fromBinary(id));
   return locked;
 }
