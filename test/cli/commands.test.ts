@@ -32,27 +32,31 @@ describe('the command line', () => {
 
   it('takes an operator from an empty database to an imported session, without any SQL', async () => {
     url = await createEmptyDatabase();
-    await json('migrate');
-    const seeded = await json('seed');
-    const target = await json('application', 'create', '--name', 'Fabrikam');
+    const signingKey = path.join(folder, 'signing-key.json');
+    const jwks = path.join(folder, 'jwks.json');
+    await Promise.all([
+      json('migrate'),
+      json('signing-key', 'generate', '--out', signingKey, '--jwks', jwks),
+    ]);
+    const [seeded, target] = await Promise.all([
+      json('seed'),
+      json('application', 'create', '--name', 'Fabrikam'),
+    ]);
     const application = target['application_id'] ?? '';
     const workflowOf = (kind: string) =>
       json('workflow', 'create', '--application', application, '--kind', kind, '--name', kind);
-    const signingKey = path.join(folder, 'signing-key.json');
-    const jwks = path.join(folder, 'jwks.json');
-    const [workflow, linkedWorkflow, key] = await Promise.all([
+    const [workflow, linkedWorkflow, key, token] = await Promise.all([
       workflowOf('business'),
       workflowOf('user'),
       json('api-key', 'create', '--application', application, '--days', '30'),
-      json('signing-key', 'generate', '--out', signingKey, '--jwks', jwks),
+      json(
+        ...['share-token', 'sign', '--key', signingKey, '--for', application],
+        ...['--session', seeded['business_session_id'] ?? '', '--ttl', '600'],
+        '--include-linked-sessions',
+      ),
     ]);
     // No more than what most keys are for.
     expect(key).to.deep.include({ privileges: ['write:sessions'] });
-    const token = await json(
-      ...['share-token', 'sign', '--key', signingKey, '--for', application],
-      ...['--session', seeded['business_session_id'] ?? '', '--ttl', '60'],
-      '--include-linked-sessions',
-    );
     expect(token).to.include({ session_kind: 'business', linked_sessions: true });
 
     const service = await ServiceProcess.serve({

@@ -30,9 +30,7 @@ const types = ['commonjs', 'module'] as const;
 describe('the TypeScript client of the package', () => {
   let folder: string;
   let harness: Harness;
-  before(async function () {
-    // Compiles twice, on a machine that may be busy.
-    this.timeout(180_000);
+  before(async () => {
     harness = await startHarness();
     folder = await mkdtemp(path.join(tmpdir(), 'session-import-package-'));
     const modules = path.join(folder, 'node_modules');

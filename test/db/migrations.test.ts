@@ -32,7 +32,7 @@ describe('the migrations', () => {
     }
     await db.migrate.latest();
     expect(await schemaOf(db)).to.equal(states[steps]);
-  }).timeout(120_000);
+  });
 
   it('leave an older program a ledger that it can live with, of sessions that came along too', async () => {
     await db.migrate.latest();
@@ -70,7 +70,7 @@ describe('the migrations', () => {
     expect(await refusal({ ...entry(12), token_digest: null })).to.equal('ER_BAD_NULL_ERROR');
     await db.migrate.latest();
     await db('session_imports').insert({ ...entry(12), ...linked });
-  }).timeout(120_000);
+  });
 
   async function newest(): Promise<string> {
     const [row] = await read(
@@ -103,7 +103,7 @@ describe('the migrations', () => {
     await db.migrate.down();
     // The server refuses what it can't do so.
     await db.raw(`${up ?? ''}, ALGORITHM = INPLACE, LOCK = NONE`);
-  }).timeout(120_000);
+  });
 
   it('give sessions their indexes without copying them, or keeping anybody from writing', async () => {
     let changes: string[] = [];
@@ -123,7 +123,7 @@ describe('the migrations', () => {
       indexes++;
     }
     expect(indexes).to.equal(4);
-  }).timeout(120_000);
+  });
 
   it('run with the plain knex command, and agree with those of the program', async () => {
     const knex = (...args: string[]) =>
@@ -135,7 +135,7 @@ describe('the migrations', () => {
     expect(((await db.migrate.latest()) as [number, string[]])[1]).to.deep.equal([]);
     expect((await knex('migrate:rollback')).stdout).to.match(/Batch 1 rolled back: \d+ migrations/);
     expect(await schemaOf(db)).to.equal('');
-  }).timeout(120_000);
+  });
 
   it('give every relation the key that makes a copy a range read and a range write', async () => {
     await db.migrate.latest();

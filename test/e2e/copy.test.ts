@@ -47,7 +47,7 @@ describe('a copy', () => {
         // A failing session is too large to be worth shrinking: the difference says which column.
         { numRuns: 12, endOnFailure: true },
       );
-    }).timeout(180_000);
+    });
 
     it(`of a ${kind} session without any rows is a session without any rows but the import's log entry`, async () => {
       const { db, source, target, signer, client } = harness;

@@ -121,7 +121,7 @@ describe('when the connection to MySQL is killed', () => {
         const response = await harness.client.import(harness.target.apiKey, request);
         await expectOneWholeCopy(kind, original, response);
       }
-    }).timeout(120_000);
+    });
 
     it(`before any statement of a group of many ${kind} imports, the next try succeeds`, async () => {
       for (let victim = 0; victim < 6; victim++) {
@@ -150,7 +150,7 @@ describe('when the connection to MySQL is killed', () => {
           await expectOneWholeCopy(kind, original, response);
         }
       }
-    }).timeout(120_000);
+    });
 
     it(`during a statement of a ${kind} import, the next try succeeds`, async () => {
       let transactions = 0;
@@ -166,7 +166,7 @@ describe('when the connection to MySQL is killed', () => {
       }
       // Some kills come too late to matter, but not all of them.
       expect(transactions).to.be.greaterThan(20);
-    }).timeout(120_000);
+    });
 
     it(`while a group of many writes to any table of a ${kind} session, the next try succeeds`, async () => {
       const { db, target, client } = harness;
@@ -217,7 +217,7 @@ describe('when the connection to MySQL is killed', () => {
           expect(Object.values(counts), table).to.deep.equal(expected);
         }
       }
-    }).timeout(120_000);
+    });
   }
 
   it('in COMMIT, and the answer to it is lost, the call is answered from what was committed', async () => {
@@ -254,7 +254,7 @@ describe('when the connection to MySQL is killed', () => {
       const response = await harness.client.import(harness.target.apiKey, request);
       await expectOneWholeCopy('user', original, response);
     }
-  }).timeout(60_000);
+  });
 
   it('every time, the call fails, may be repeated, and leaves no trace', async () => {
     for (const kind of sessionKinds) {

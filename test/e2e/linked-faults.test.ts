@@ -147,7 +147,7 @@ describe('an import with linked sessions, when MySQL kills its connection', () =
       harness.proxy.intercept = undefined;
       await expectAllOfIt(shared, response, statements[victim]);
     }
-  }).timeout(120_000);
+  });
 
   it('during any statement, the next try makes all of it', async () => {
     let transactions = 0;
@@ -163,7 +163,7 @@ describe('an import with linked sessions, when MySQL kills its connection', () =
     }
     // Some kills come too late to matter, but not all of them.
     expect(transactions).to.be.greaterThan(28);
-  }).timeout(120_000);
+  });
 
   it('at the same statement in every try, the call fails, and leaves no trace', async () => {
     const least = 11;
@@ -184,7 +184,7 @@ describe('an import with linked sessions, when MySQL kills its connection', () =
       await expectNoneOfIt(shared);
       await expectAllOfIt(shared, await importing(shared.request));
     }
-  }).timeout(120_000);
+  });
 
   it('in COMMIT, which ends while the next try waits for it, what came along is told as its own', async () => {
     const shared = await share();

@@ -142,7 +142,7 @@ describe('imports with linked sessions at the same time', () => {
     }
     there.close();
     await other.stop();
-  }).timeout(120_000);
+  });
 
   it('with a person who is imported directly just before the claim, take that copy, and keep that answer', async () => {
     const [first, second] = await people(2);
@@ -262,7 +262,7 @@ describe('imports with linked sessions at the same time', () => {
     stop.abort();
     await writer;
     expect(seen.size).to.be.greaterThan(5);
-  }).timeout(60_000);
+  });
 });
 
 function bytesOf(response: ImportSessionResponse): string {

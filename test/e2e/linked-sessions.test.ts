@@ -129,7 +129,7 @@ describe('an import with linked sessions', () => {
     });
     expect(await Promise.all(people.map((id) => relationRows('user', id)))).to.deep.equal(before);
     expect(await relationRows('business', original)).to.deep.equal(companyBefore);
-  }).timeout(60_000);
+  });
 
   for (const trustReview of [true, false]) {
     it(`makes sessions of their own, whose review is ${trustReview ? '' : 'not '}trusted`, async () => {
@@ -481,7 +481,7 @@ describe('an import with linked sessions', () => {
     expect(rows.map((row) => row['kyc_session_id'])).to.deep.equal(
       response.linkedSessions.map((linked) => toBinary(linkedId(linked))),
     );
-  }).timeout(60_000);
+  });
 
   it('is told in the log and in the metrics, each row with the kind of its session', async () => {
     const { client, logLines, server } = harness;

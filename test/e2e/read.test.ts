@@ -91,7 +91,7 @@ describe('reading back', () => {
         }),
         { numRuns: 8, endOnFailure: true },
       );
-    }).timeout(120_000);
+    });
 
     it(`of the copy of any ${kind} session shows what it shows of the original, less what stays behind`, async () => {
       const { db, source, signer, client } = harness;
@@ -112,7 +112,7 @@ describe('reading back', () => {
         }),
         { numRuns: 8, endOnFailure: true },
       );
-    }).timeout(120_000);
+    });
 
     it(`has a field for every column of every relation of a ${kind} session, and no other`, async () => {
       for (const { name, table } of kindSchemas[kind].relations) {
