@@ -2,6 +2,7 @@ import { Command } from '@commander-js/extra-typings';
 import { readConfig, variables } from '../config';
 import { SessionImportServer } from '../server';
 import { createLogger } from '../telemetry/log';
+import { takeOverOutput } from '../telemetry/output';
 import { startTracing } from '../telemetry/tracing';
 
 /** Variables that the OpenTelemetry SDK reads by itself. */
@@ -24,6 +25,7 @@ export function serveCommand() {
         }
       });
       const log = createLogger(config.log);
+      takeOverOutput(log);
       const tracing = await startTracing(process.env, log);
       const starting = SessionImportServer.start(config, log);
       const server = await Promise.race([starting, told]);

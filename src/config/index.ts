@@ -81,7 +81,11 @@ export class ConfigError extends Error {
  * are secret.
  */
 export function readConfig(environment: NodeJS.ProcessEnv): Config {
-  const values = readVariables(environment, Object.keys(variables) as VariableName[]);
+  const values = readVariables(
+    environment,
+    Object.keys(variables) as VariableName[],
+    talkative(environment),
+  );
   return {
     grpc: {
       address: values.GRPC_ADDRESS,
@@ -198,13 +202,26 @@ function isLoopback(address: string): boolean {
   return host === 'localhost' || host === '[::1]' || (host.startsWith('127.') && isIP(host) === 4);
 }
 
+/**
+ * Variables that make Node.js and libraries print what they handle, API keys and people's data among it.
+ * They are read before anything of the service is.
+ */
+const talkativeVariables = ['NODE_DEBUG', 'NODE_DEBUG_NATIVE', 'DEBUG'];
+
+/** The mistake of every variable that is set and must not be. */
+function talkative(environment: NodeJS.ProcessEnv): string[] {
+  return talkativeVariables
+    .filter((name) => (environment[name] ?? '') !== '')
+    .map((name) => `${name} is set, and would have secrets and personal data printed: unset it.`);
+}
+
 function readVariables<Name extends VariableName>(
   environment: NodeJS.ProcessEnv,
   names: readonly Name[],
+  mistakes: string[] = [],
 ): Pick<Values, Name> {
   const values: Partial<Record<Name, unknown>> = {};
   const wrong = new Set<VariableName>();
-  const mistakes: string[] = [];
   for (const name of names) {
     try {
       values[name] = readVariable(environment, name);

@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import { connect, type ClientHttp2Session, type OutgoingHttpHeaders } from 'node:http2';
+import { expect } from 'chai';
+import { createSigner, type Signer } from '../support/fixtures';
+import { databaseUrl } from '../support/mysql';
+import { ServiceProcess } from '../support/process';
+
+/** A zero-width space, as comes along when a key is copied from a page; in UTF-8, as clients send it. */
+const pasted = Buffer.from('\u200b', 'utf8').toString('latin1');
+
+const secret = 'sik_gLxJ3vbQ8hWqT2sYp0KdEwRzUc5NaMf7iOtVlXyBn1A';
+
+describe('what the service prints', () => {
+  let signer: Signer;
+  before(async () => {
+    signer = await createSigner();
+  });
+  after(() => signer.remove());
+
+  const environment = () => ({
+    DATABASE_URL: databaseUrl(),
+    SHARE_TOKEN_JWKS: signer.jwks,
+    SESSION_BASE_URL: 'https://verify.example.com/session',
+  });
+
+  /** What strangers may send: each with a secret, and with something that no metadata should have. */
+  const odd: readonly OutgoingHttpHeaders[] = [
+    { 'x-api-key': secret + pasted },
+    { 'x-api-key': `\t${secret}\t` },
+    { 'x-api-key': [secret + pasted, secret] },
+    { authorization: `Bearer ${secret}${pasted}` },
+    { 'x-api-key-bin': `${secret}${pasted}` },
+    { 'x-other': `{"level":"info","msg":"${secret}"}${pasted}` },
+    { 'x-long': `${secret}${pasted}`.repeat(100) },
+    { 'grpc-timeout': secret },
+    { 'grpc-encoding': secret },
+    { 'content-type': `application/grpc+${secret}` },
+    { traceparent: `00-${secret}${pasted}` },
+  ];
+
+  for (const [title, variables] of [
+    ['', {}],
+    [
+      ', also with the variables that make gRPC talk',
+      { GRPC_TRACE: 'all', GRPC_VERBOSITY: 'DEBUG' },
+    ],
+  ] as const) {
+    it(`is JSON, line by line, and repeats nothing of odd metadata${title}`, async () => {
+      const service = await ServiceProcess.serve({ ...environment(), ...variables });
+      const session = connect(`http://127.0.0.1:${await service.port()}`);
+      for (const headers of odd) await answered(session, headers);
+      session.close();
+      expect(await service.stop()).to.equal(0);
+
+      expect(service.errors).to.equal('');
+      for (const line of service.logLines) {
+        expect(() => JSON.parse(line) as unknown, line).not.to.throw();
+        expect(line).not.to.include(secret).and.not.to.include(secret.slice(4, 24));
+      }
+      expect(service.logLines.join('\n')).to.include('a library has complained');
+    });
+  }
+
+  for (const name of ['NODE_DEBUG', 'NODE_DEBUG_NATIVE', 'DEBUG']) {
+    it(`is nothing at all with ${name}, which would have libraries print what they handle`, async () => {
+      const service = ServiceProcess.run(['serve'], { ...environment(), [name]: 'nothing-real' });
+      expect(await service.ended()).to.equal(1);
+      expect(service.errors).to.include(`${name} is set`).and.to.include('unset it');
+    });
+  }
+});
+
+/** Sends a call with some headers, and waits until the service has done with it, whatever it answers. */
+async function answered(session: ClientHttp2Session, headers: OutgoingHttpHeaders): Promise<void> {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/sessionimport.v1.SessionImport/ImportSession',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...headers,
+  });
+  stream.on('error', () => undefined);
+  stream.resume();
+  // An empty message: five bytes of a frame's head.
+  stream.end(Buffer.alloc(5));
+  await once(stream, 'close');
+}
