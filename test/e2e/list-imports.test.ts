@@ -442,6 +442,7 @@ describe('the list of imports', () => {
         { pageToken: nextPageToken, since: new Date(0) },
         { pageToken: forged(['2026-02-30T00:00:00.000000', id]) },
         { pageToken: forged(["2026-02-01T00:00:00.000000' OR 1", id]) },
+        { pageToken: forged(['0000-01-01T00:00:00.000000', id]) },
         { pageToken: forged([at]) },
         { pageToken: forged([at, id, id]) },
         { pageToken: forged([at, 'x']) },
@@ -449,8 +450,6 @@ describe('the list of imports', () => {
       for (const request of wrong) expect(await violations(request)).to.deep.equal(['page_token']);
       const others = failureOf(list(source.apiKey, { pageToken: nextPageToken }));
       expect((await others).reason).to.equal('INVALID_REQUEST');
-      const early = forged(['0000-01-01T00:00:00.000000', id]);
-      expect(await imports(target, { pageToken: early })).to.deep.equal([]);
     });
   });
 });

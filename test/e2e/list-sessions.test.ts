@@ -164,7 +164,7 @@ describe('ListSessions', () => {
       { vendorData: 'Bob' },
       { sharedFromSession: originals.business },
       { sharedFromApplication: tenant.applicationId },
-      { createdSince: everything.createdUntil },
+      { createdSince: new Date(everything.createdUntil.getTime() - 1) },
     ]) {
       expect(await found({ ...everything, ...other })).to.deep.equal([]);
     }

@@ -1,7 +1,10 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { toBinary, toId, type SessionId } from '../../src/model/ids';
-import { SessionKind as WireKind } from '../../src/gen/sessionimport/v1/session_import';
+import {
+  SessionKind as WireKind,
+  SessionStatus,
+} from '../../src/gen/sessionimport/v1/session_import';
 import {
   GetSessionResponse,
   ListSessionRowsRequest,
@@ -401,6 +404,12 @@ describe('reading back', () => {
       'shared_from_application',
       'created_since',
     ]);
+    expect(await list({ createdSince: new Date(2), createdUntil: new Date(1) })).to.deep.equal([
+      'created_until',
+    ]);
+    expect(
+      await list({ statuses: [SessionStatus.SESSION_STATUS_APPROVED, SessionStatus.UNRECOGNIZED] }),
+    ).to.deep.equal(['statuses[1]']);
     expect(await wrongOf(get(id, source, -1))).to.deep.equal(['relation_page_size']);
   });
 });

@@ -27,7 +27,8 @@ interface AskedPage {
 
 /** The values that a cursor may have, by the type of the column. */
 const values = {
-  moment: z.iso.datetime({ precision: 6, local: true }),
+  // MySQL has no year 0 (MySQL 8.4 manual, section 13.2.2).
+  moment: z.iso.datetime({ precision: 6, local: true }).refine((at) => !at.startsWith('0000')),
   id: z.string().refine(isUuid),
   ordinal: z.number().int(),
 };

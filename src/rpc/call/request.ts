@@ -55,7 +55,7 @@ export function checkRequest<T>(schema: z.ZodType<T>, fields: object): T {
   if (parsed.success) return parsed.data;
   const first = new Map<string, string>();
   for (const { path, message } of parsed.error.issues) {
-    const field = path.join('.');
+    const field = fieldPath(path);
     if (!first.has(field)) first.set(field, message);
   }
   const violations = [...first].map(([field, description]) => ({ field, description }));
@@ -65,4 +65,12 @@ export function checkRequest<T>(schema: z.ZodType<T>, fields: object): T {
 /** The error for one invalid field, when the rule can't be part of a schema. */
 export function invalidField(field: string, description: string): ServiceError {
   return new ServiceError({ reason: 'INVALID_REQUEST', violations: [{ field, description }] });
+}
+
+/** A field as the caller finds it: `statuses[0]`, `target.session_id` (google.rpc.BadRequest). */
+function fieldPath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((whole, part) => {
+    if (typeof part === 'number') return `${whole}[${part}]`;
+    return whole === '' ? String(part) : `${whole}.${String(part)}`;
+  }, '');
 }

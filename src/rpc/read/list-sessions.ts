@@ -37,8 +37,19 @@ export async function listSessions(
   return { sessions: items.map(wireSummary), nextPageToken: tokens.after(end) };
 }
 
+/** What can't be said of one field alone. */
+function schemaFor({ createdSince: since }: ListSessionsRequest) {
+  const { created_until: until } = schema.shape;
+  return schema.extend({
+    created_until: until.refine(
+      (end) => !(since && end) || since < end,
+      'must be after created_since',
+    ),
+  });
+}
+
 function parseFilter(request: ListSessionsRequest): SessionFilter {
-  const fields = checkRequest(schema, {
+  const fields = checkRequest(schemaFor(request), {
     session_kind: request.sessionKind,
     statuses: request.statuses,
     vendor_data: request.vendorData,
