@@ -20,8 +20,7 @@ const summaryLine = /^\d+ passed, \d+ failed/;
 
 const tests: Command = ['mocha', '--parallel', '--jobs', String(jobs)];
 
-/** The tests come first where both want a processor: some of them have to be in time. */
-const lint: Command = ['nice', 'make', '--silent', 'lint'];
+const lint: Command = ['make', '--silent', 'lint'];
 
 /** Runs lint, and prints what it has found when it has come to its end. */
 async function passesLint(): Promise<boolean> {
