@@ -89,6 +89,14 @@ async function run(db: Database, { sql, bindings }: Statement): Promise<unknown>
   return db.raw(sql, bindings as Knex.RawBinding[]);
 }
 
+/**
+ * What is bound to `IN (?)`. A list must not be empty, and nothing equals null: so an empty one becomes
+ * one that holds nothing but `none`.
+ */
+export function inList(values: readonly Binding[], none: Binding = null): readonly Binding[] {
+  return values.length > 0 ? values : [none];
+}
+
 /** A part of a statement, with what is bound to it. */
 export function sql(text: string, ...bindings: readonly Binding[]): Statement {
   return { sql: text, bindings };

@@ -3,6 +3,7 @@ import { Keyset, pageOf, type Page, type WantedPage } from '../db/cursor';
 import {
   allOf,
   ifGiven,
+  inList,
   query,
   read,
   select,
@@ -167,8 +168,7 @@ export function revokedTokens(ids: readonly ShareTokenId[]): Query<ReadonlySet<R
   return query(
     {
       sql: 'SELECT id, application_id FROM share_tokens WHERE id IN (?) AND revoked_at IS NOT NULL',
-      // A list must not be empty; nothing equals null.
-      bindings: [ids.length > 0 ? ids.map(toBinary) : [null]],
+      bindings: [inList(ids.map(toBinary))],
     },
     (found: Readonly<Record<'id' | 'application_id', Buffer>>[]) =>
       new Set(

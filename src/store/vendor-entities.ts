@@ -1,5 +1,5 @@
 import { inKeyOrder } from '../db/key-order';
-import { query, type Query, type Statement } from '../db/query';
+import { inList, query, type Query, type Statement } from '../db/query';
 import { fromBinary, toBinary, type ApplicationId, type VendorEntityId } from '../model/ids';
 import type { KindSchema } from '../model/relations';
 
@@ -34,8 +34,7 @@ export function vendorEntitiesByName(
   return query(
     {
       sql: 'SELECT id, application_id, vendor_data FROM ?? WHERE (application_id, vendor_data) IN (?)',
-      // A list must not be empty; nothing equals null.
-      bindings: [schema.vendorEntities, keys.length > 0 ? keys : [[null, null]]],
+      bindings: [schema.vendorEntities, inList(keys, [null, null])],
     },
     (found: Row[]) =>
       new Map(

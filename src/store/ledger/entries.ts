@@ -1,6 +1,7 @@
 import type { Database } from '../../db/database';
 import { inKeyOrder } from '../../db/key-order';
 import {
+  inList,
   query,
   read,
   select,
@@ -96,8 +97,7 @@ export function shareLockLedgerEntries(wanted: readonly Imported[]): Query<objec
   return select(
     `SELECT 1 FROM session_imports FORCE INDEX (PRIMARY)
      WHERE (application_id, source_session_id) IN (?) LOCK IN SHARE MODE`,
-    // A list must not be empty; nothing equals null.
-    [keys.length > 0 ? keys : [[null, null]]],
+    [inList(keys, [null, null])],
   );
 }
 

@@ -1,4 +1,4 @@
-import { query, type Query } from '../../db/query';
+import { inList, query, type Query } from '../../db/query';
 import { fromBinary, toBinary, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { ClonedRows } from '../../model/session';
@@ -22,8 +22,7 @@ export function countRows(
   plan: ClonePlan,
   ids: readonly SessionId[],
 ): Query<ReadonlyMap<SessionId, RowCounts>> {
-  // A list must not be empty; nothing equals null.
-  const statement = { sql: plan.countSql, bindings: [ids.length > 0 ? ids.map(toBinary) : [null]] };
+  const statement = { sql: plan.countSql, bindings: [inList(ids.map(toBinary))] };
   return query(
     statement,
     (rows: Row[]) =>

@@ -1,6 +1,6 @@
 import type { Database } from '../../db/database';
 import { inKeyOrder } from '../../db/key-order';
-import { query, read, select, type Query } from '../../db/query';
+import { inList, query, read, select, type Query } from '../../db/query';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import type { KindSchema } from '../../model/relations';
 import type { SessionStatus } from '../../model/session';
@@ -34,8 +34,7 @@ export function shareLockSessions(
       // plan for a small table would be a scan, which waits for the locks of unrelated sessions.
       sql: `SELECT id, application_id, status FROM ?? FORCE INDEX (PRIMARY)
             WHERE id IN (?) ORDER BY id LOCK IN SHARE MODE`,
-      // A list must not be empty; nothing equals null.
-      bindings: [schema.sessions, ids.length > 0 ? ids.map(toBinary) : [null]],
+      bindings: [schema.sessions, inList(ids.map(toBinary))],
     },
     (found: Row[]) =>
       new Map(
