@@ -112,8 +112,13 @@ export function ifGiven<Value>(
 
 /** The condition that all given conditions hold. It is TRUE if none is given. */
 export function allOf(...conditions: readonly (Statement | undefined)[]): Statement {
+  return allGiven(...conditions) ?? sql('TRUE');
+}
+
+/** The condition that all given conditions hold. It is undefined if none is given. */
+export function allGiven(...conditions: readonly (Statement | undefined)[]): Statement | undefined {
   const given = conditions.filter((condition) => condition !== undefined);
-  if (given.length === 0) return sql('TRUE');
+  if (given.length === 0) return undefined;
   return {
     sql: given.map((condition) => condition.sql).join(' AND '),
     bindings: given.flatMap((condition) => condition.bindings),

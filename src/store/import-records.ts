@@ -1,5 +1,4 @@
-import type { Cursor } from '../db/cursor';
-import { allOf, ifGiven, sql, type Statement } from '../db/query';
+import { allGiven, ifGiven, sql, type Statement } from '../db/query';
 import { toBinary, type ApplicationId, type SessionId } from '../model/ids';
 import type { Actor, SessionKind, SessionStatus } from '../model/session';
 
@@ -49,25 +48,25 @@ export interface ImportFilter {
   readonly until: Date | undefined;
 }
 
-/** An attempt to import, and where it stands in a list. */
-export interface PlacedRecord {
-  readonly record: ImportRecord;
-  readonly place: Cursor;
+/** The SQL condition on the time, of a list with the alias `s`. */
+export function withinTime({ since, until }: ImportFilter): Statement | undefined {
+  return allGiven(
+    ifGiven(since, (moment) => sql('s.created_at >= ?', moment)),
+    ifGiven(until, (moment) => sql('s.created_at < ?', moment)),
+  );
 }
 
 /**
- * The SQL condition of a filter, for ledger entries or for refusals.
+ * The SQL condition of the rest of a filter.
  *
  * @param otherApplication the column of the application on the other side.
  */
-export function filtered(
-  { kind, otherApplicationId, since, until }: ImportFilter,
+export function chosenBy(
+  { kind, otherApplicationId }: ImportFilter,
   otherApplication: 'application_id' | 'source_application_id',
-): Statement {
-  return allOf(
-    ifGiven(kind, (value) => sql('session_kind = ?', value)),
-    ifGiven(otherApplicationId, (id) => sql(`${otherApplication} = ?`, toBinary(id))),
-    ifGiven(since, (moment) => sql('created_at >= ?', moment)),
-    ifGiven(until, (moment) => sql('created_at < ?', moment)),
+): Statement | undefined {
+  return allGiven(
+    ifGiven(kind, (value) => sql('s.session_kind = ?', value)),
+    ifGiven(otherApplicationId, (id) => sql(`s.${otherApplication} = ?`, toBinary(id))),
   );
 }

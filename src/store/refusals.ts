@@ -1,15 +1,16 @@
 import type { Database } from '../db/database';
+import { listPart, type ListPart } from '../db/bounded-list';
 import { Keyset, type WantedPage } from '../db/cursor';
-import { allOf, ifGiven, query, sql, write, type Query } from '../db/query';
+import { allOf, sql, write } from '../db/query';
 import { fromBinary, newId, toBinary, type ApplicationId, type SessionId } from '../model/ids';
 import type { Reason } from '../model/problems';
 import type { Actor, SessionKind, TokenFingerprint } from '../model/session';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
 import {
-  filtered,
+  chosenBy,
+  withinTime,
   type ImportFilter,
   type ImportRecord,
-  type PlacedRecord,
   type TokenRow,
 } from './import-records';
 
@@ -81,33 +82,30 @@ type RefusalRow = ActorRow &
 
 const keyset = new Keyset(
   [
-    { name: 'created_at', type: 'moment' },
-    { name: 'id', type: 'id' },
+    { name: 's.created_at', type: 'moment' },
+    { name: 's.id', type: 'id' },
   ],
   'DESC',
 );
 
-/** The refusals of an application, newest first: up to one more than the page size. */
+/** The refusals of an application, newest first. */
 export function refusalsOf(
   applicationId: ApplicationId,
   filter: ImportFilter,
-  { size, after }: WantedPage,
-): Query<readonly PlacedRecord[]> {
-  const wanted = allOf(
-    sql('application_id = ?', toBinary(applicationId)),
-    filtered(filter, 'source_application_id'),
-    ifGiven(after, (cursor) => keyset.following(cursor)),
-  );
-  return query(
+  page: WantedPage,
+): ListPart<ImportRecord> {
+  return listPart(
     {
-      sql: `SELECT ${keyset.select}, application_id, source_session_id, source_application_id, created_at,
-              reason, session_kind, api_key_id, gateway, token_key_id, token_id
-            FROM import_refusals
-            WHERE ${wanted.sql} ORDER BY ${keyset.orderBy} LIMIT ?`,
-      bindings: [...wanted.bindings, size + 1],
+      table: 'import_refusals',
+      key: ['application_id', 'created_at', 'id'],
+      keyset,
+      columns: `s.application_id, s.source_session_id, s.source_application_id, s.created_at, s.reason,
+        s.session_kind, s.api_key_id, s.gateway, s.token_key_id, s.token_id`,
+      range: allOf(sql('s.application_id = ?', toBinary(applicationId)), withinTime(filter)),
+      filter: chosenBy(filter, 'source_application_id'),
+      itemOf: refusalRecord,
     },
-    (found: (RefusalRow & Record<string, unknown>)[]) =>
-      found.map((row) => ({ record: refusalRecord(row), place: keyset.cursorOf(row) })),
+    page,
   );
 }
 

@@ -341,6 +341,27 @@ describe('the list of imports', () => {
       });
     }
 
+    for (const [what, fill, request, reader] of [
+      ['own imports', enter, imported, () => target],
+      ['refusals', refuse, refused, () => target],
+      ['imports by others', enter, outgoing, () => source],
+    ] as const) {
+      it(`looks at a bounded number of ${what} for one page, and finds what is wanted all the same`, async () => {
+        const { client } = harness;
+        const { original, request: offered } = await offer('business');
+        if (what === 'refusals') {
+          await client.import(target.apiKey, offered);
+          await failureOf(client.import(target.apiKey, offered));
+        } else await client.import(target.apiKey, offered);
+        // All of them are newer, and of another kind, or of none.
+        await fill(Array.from({ length: 5_100 }, () => '2027-01-01 00:00:00.000000'));
+        const wanted = { ...request, sessionKind: WireKind.SESSION_KIND_BUSINESS };
+        const pages = await pagesOf(reader(), wanted);
+        expect(pages.map(({ length }) => length)).to.deep.equal([0, 1]);
+        expect(pages.flat()[0]?.sharedFromSession).to.equal(original);
+      });
+    }
+
     it('begins with the newest', async () => {
       await enter(['2026-02-01 00:00:00.000001', '2026-02-03 00:00:00.000000']);
       await refuse(['2026-02-02 00:00:00.000000', '2026-02-04 00:00:00.000000']);

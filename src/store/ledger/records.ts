@@ -1,13 +1,14 @@
+import { listPart, type ListPart } from '../../db/bounded-list';
 import { Keyset, type WantedPage } from '../../db/cursor';
-import { allOf, ifGiven, query, sql, type Query, type Statement } from '../../db/query';
+import { allOf, query, sql, type Query } from '../../db/query';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import type { SessionKind, SessionStatus } from '../../model/session';
 import { actorOf, type ActorRow } from '../actor-columns';
 import {
-  filtered,
+  chosenBy,
+  withinTime,
   type ImportFilter,
   type ImportRecord,
-  type PlacedRecord,
   type TokenRow,
 } from '../import-records';
 
@@ -27,13 +28,13 @@ type ImportRow = Bytes<
   };
 
 /** The columns to read. A linked session has the token of the session that it was imported with. */
-const importColumns = `application_id, source_session_id, source_application_id, session_id,
-  created_at, session_kind, source_status, trust_review, api_key_id, gateway, linked_to_session_id,
-  ${ofItsOwnOrLinked('token_key_id')}, ${ofItsOwnOrLinked('token_id')}`;
+const importColumns = `s.application_id, s.source_session_id, s.source_application_id, s.session_id,
+  s.created_at, s.session_kind, s.source_status, s.trust_review, s.api_key_id, s.gateway,
+  s.linked_to_session_id, ${ofItsOwnOrLinked('token_key_id')}, ${ofItsOwnOrLinked('token_id')}`;
 
 function ofItsOwnOrLinked(column: string): string {
-  return `COALESCE(${column}, (SELECT m.${column} FROM session_imports m
-    WHERE m.session_id = session_imports.linked_to_session_id)) AS ${column}`;
+  return `COALESCE(s.${column}, (SELECT m.${column} FROM session_imports m
+    WHERE m.session_id = s.linked_to_session_id)) AS ${column}`;
 }
 
 /**
@@ -85,7 +86,10 @@ export function importOf(
   viewer: ApplicationId,
 ): Query<LedgerStep | undefined> {
   return query(
-    sql(`SELECT ${importColumns} FROM session_imports WHERE session_id = ?`, toBinary(sessionId)),
+    sql(
+      `SELECT ${importColumns} FROM session_imports s WHERE s.session_id = ?`,
+      toBinary(sessionId),
+    ),
     ([row]: ImportRow[]) =>
       row && {
         applicationId: fromBinary(row.application_id),
@@ -99,74 +103,66 @@ export function importOf(
 /** The order of {@link incomingImports}, and of refused attempts beside them. */
 export const incomingKeyset = new Keyset(
   [
-    { name: 'created_at', type: 'moment' },
-    { name: 'source_session_id', type: 'id' },
+    { name: 's.created_at', type: 'moment' },
+    { name: 's.source_session_id', type: 'id' },
   ],
   'DESC',
 );
 
-/** What an application has imported, the newest first: one more than a page has room for. */
+/** What an application has imported, the newest first. */
 export function incomingImports(
   viewer: ApplicationId,
   filter: ImportFilter,
   page: WantedPage,
-): Query<readonly PlacedRecord[]> {
-  // The index is forced: the primary key also begins with the application, and for a small ledger
-  // MySQL would read and sort all of it.
-  return listed(incomingKeyset, viewer, page, {
-    table: 'session_imports FORCE INDEX (session_imports_application_id_created_at)',
-    condition: allOf(
-      sql('application_id = ?', toBinary(viewer)),
-      filtered(filter, 'source_application_id'),
-    ),
-  });
+): ListPart<ImportRecord> {
+  return listPart(
+    {
+      ...ledger(viewer),
+      // The index is forced: the primary key also begins with the application, and for a small ledger
+      // MySQL would read and sort all of it.
+      index: 'session_imports_application_id_created_at',
+      keyset: incomingKeyset,
+      range: allOf(sql('s.application_id = ?', toBinary(viewer)), withinTime(filter)),
+      filter: chosenBy(filter, 'source_application_id'),
+    },
+    page,
+  );
 }
 
 /** The order of {@link outgoingImports}. */
 export const outgoingKeyset = new Keyset(
   [
-    { name: 'created_at', type: 'moment' },
-    { name: 'application_id', type: 'id' },
-    { name: 'source_session_id', type: 'id' },
+    { name: 's.created_at', type: 'moment' },
+    { name: 's.application_id', type: 'id' },
+    { name: 's.source_session_id', type: 'id' },
   ],
   'DESC',
 );
 
-/** What others have imported of an application: as {@link incomingImports}. */
+/** What others have imported of an application, the newest first. */
 export function outgoingImports(
   viewer: ApplicationId,
   filter: ImportFilter,
   page: WantedPage,
-): Query<readonly PlacedRecord[]> {
-  return listed(outgoingKeyset, viewer, page, {
-    table: 'session_imports FORCE INDEX (session_imports_source_application_id_created_at)',
-    condition: allOf(
-      sql('source_application_id = ?', toBinary(viewer)),
-      filtered(filter, 'application_id'),
-    ),
-  });
+): ListPart<ImportRecord> {
+  return listPart(
+    {
+      ...ledger(viewer),
+      index: 'session_imports_source_application_id_created_at',
+      keyset: outgoingKeyset,
+      range: allOf(sql('s.source_application_id = ?', toBinary(viewer)), withinTime(filter)),
+      filter: chosenBy(filter, 'application_id'),
+    },
+    page,
+  );
 }
 
-function listed(
-  keyset: Keyset,
-  viewer: ApplicationId,
-  { size, after }: WantedPage,
-  from: { readonly table: string; readonly condition: Statement },
-): Query<readonly PlacedRecord[]> {
-  const wanted = allOf(
-    from.condition,
-    ifGiven(after, (cursor) => keyset.following(cursor)),
-  );
-  return query(
-    {
-      sql: `SELECT ${keyset.select}, ${importColumns} FROM ${from.table}
-            WHERE ${wanted.sql} ORDER BY ${keyset.orderBy} LIMIT ?`,
-      bindings: [...wanted.bindings, size + 1],
-    },
-    (found: (ImportRow & Record<string, unknown>)[]) =>
-      found.flatMap((row) => {
-        const record = importRecord(row, viewer);
-        return record ? [{ record, place: keyset.cursorOf(row) }] : [];
-      }),
-  );
+/** What the lists of the ledger have in common. */
+function ledger(viewer: ApplicationId) {
+  return {
+    table: 'session_imports',
+    key: ['application_id', 'source_session_id'],
+    columns: importColumns,
+    itemOf: (row: ImportRow) => importRecord(row, viewer),
+  };
 }
