@@ -4,14 +4,15 @@
  */
 const mayImport = {
   model: [],
+  turns: ['model'],
   telemetry: ['model'],
   files: ['model', 'telemetry'],
   db: ['model', 'telemetry', 'files'],
   store: ['model', 'telemetry', 'db'],
   token: ['model', 'telemetry', 'files'],
-  import: ['model', 'telemetry', 'db', 'store'],
+  import: ['model', 'turns', 'telemetry', 'db', 'store'],
   config: ['model', 'telemetry', 'files', 'db', 'import'],
-  rpc: ['model', 'telemetry', 'files', 'db', 'store', 'token', 'import', 'config', 'gen'],
+  rpc: ['model', 'turns', 'telemetry', 'files', 'db', 'store', 'token', 'import', 'config', 'gen'],
   metrics: ['model', 'telemetry', 'db', 'import', 'rpc'],
   demo: ['model', 'db', 'store'],
   cli: ['model', 'telemetry', 'db', 'store', 'token', 'config', 'demo', 'server.ts'],

@@ -6,7 +6,7 @@ import { migrateCommand } from './cli/migrate';
 import { seedCommand } from './cli/seed';
 import { serveCommand } from './cli/serve';
 import { shareTokenCommand, signingKeyCommand } from './cli/share-tokens';
-import { databaseFailure } from './db/errors';
+import { databaseFailure, isOutOfReach } from './db/errors';
 import { errorCode } from './model/problems';
 import { version } from './version';
 
@@ -38,7 +38,7 @@ function isFile(path: string): boolean {
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return 'something went wrong';
   if (process.env['DEBUG']) return error.stack ?? error.message;
-  if (databaseFailure(error) === 'unreachable') {
+  if (isOutOfReach(databaseFailure(error))) {
     return `the database of DATABASE_URL can not be reached (${errorCode(error) ?? error.name})`;
   }
   if (errorCode(error) === 'ER_NO_SUCH_TABLE') {

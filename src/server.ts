@@ -14,7 +14,8 @@ import { RefusalRecorder } from './import/refusal-recorder';
 import { MetricsServer } from './metrics/http';
 import { Metrics, type WatchedPool } from './metrics/metrics';
 import { sessionKinds } from './model/session';
-import { Callers } from './rpc/call/callers';
+import { Callers, lookUpConnections } from './rpc/call/callers';
+import { lineOfReads, lineOfShares, lineWidth, readSeconds } from './rpc/call/lines';
 import { RateLimiter } from './rpc/call/rate-limiter';
 import { RunningCalls } from './rpc/call/running-calls';
 import { CertificateFiles } from './rpc/server/certificates';
@@ -33,11 +34,8 @@ import { version } from './version';
 /** How long clients, and then the database, get to close their connections, in milliseconds. */
 const closeTimeout = 500;
 
-/** Connections for authenticating callers, for stored answers, and for the health check. */
-const lookUpPool = 4;
-
-/** Connections for all calls that are not imports. */
-const callPool = 4;
+/** Connections for authenticating callers, and one for stored answers. */
+const lookUpPool = lookUpConnections + 1;
 
 /** The parts of the service that have to be closed, in the order of closing. */
 interface Parts {
@@ -75,12 +73,17 @@ export class SessionImportServer {
     clock: Clock = () => new Date(),
   ): Promise<SessionImportServer> {
     const importPool = connectionsPerGroup * groupsAtOnce(config.queue) * sessionKinds.length;
+    // Every kind of work has a pool of its own, as large as what runs of it at the same time. So none
+    // waits for a connection that another one uses.
     const db = openMultiDatabase({ ...config.database, poolSize: importPool });
-    // A pool of its own, so that authentication and the health check work while all imports wait.
-    const lookUps = openDatabase({ ...config.database, poolSize: lookUpPool });
-    const calls = openTextDatabase({ ...config.database, poolSize: callPool });
-    const databases = [db, lookUps, calls];
-    const health = new HealthMonitor(lookUps, serviceNames);
+    const reading = { ...config.database, statementSeconds: readSeconds };
+    const lookUps = openDatabase({ ...reading, poolSize: lookUpPool });
+    const reads = openTextDatabase({ ...reading, poolSize: lineWidth });
+    const shares = openTextDatabase({ ...config.database, poolSize: lineWidth });
+    const recording = openDatabase({ ...config.database, poolSize: 1 });
+    const checking = openDatabase({ ...reading, poolSize: 1 });
+    const databases = [db, lookUps, reads, shares, recording, checking];
+    const health = new HealthMonitor(checking, serviceNames);
     const closeables: { close(): void }[] = [];
     const opened = <T extends { close(): void }>(part: T): T => {
       closeables.push(part);
@@ -97,7 +100,7 @@ export class SessionImportServer {
         log.info({ address: metricsAddress, port: http.port }, 'watched');
       }
 
-      await untilReachable(lookUps, (why) => {
+      await untilReachable(checking, (why) => {
         log.warn({ why }, 'waiting for the database');
       });
       const observer = metrics ?? unobserved;
@@ -105,13 +108,14 @@ export class SessionImportServer {
         observer.retried(failure);
       });
       const importer = await Importer.create(db, retry);
-      const sessions = await SessionReader.create(calls);
+      const sessions = await SessionReader.create(reads);
       const keys = opened(await Keys.open(keySource(config.shareTokenJwks), log));
       const shareTokens = new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew);
       const signer =
         config.shareTokenSigningKey === undefined
           ? undefined
           : opened(await SigningKeyFile.open(config.shareTokenSigningKey, shareTokens, clock, log));
+      const lines = { reads: lineOfReads(reads, retry), shares: lineOfShares(shares, retry) };
       const imports = new ImportQueue(groupsOf(importer, log), config.queue, observer);
       const certificates =
         config.grpc.tls && opened(await CertificateFiles.open(config.grpc.tls, log));
@@ -119,8 +123,12 @@ export class SessionImportServer {
         pools: [
           watched('import', db, importPool),
           watched('look_up', lookUps, lookUpPool),
-          watched('call', calls, callPool),
+          watched('reads', reads, lineWidth),
+          watched('shares', shares, lineWidth),
+          watched('refusals', recording, 1),
+          watched('health', checking, 1),
         ],
+        lines: () => ({ reads: lines.reads.waiting, shares: lines.shares.waiting }),
         queue: () => imports.lengths(),
         queueLimit: config.queue.limit,
         keySet: () => keys.state(),
@@ -130,15 +138,15 @@ export class SessionImportServer {
       const running = new RunningCalls();
       const grpc = createGrpcServer(config.grpc, metrics);
       addServices(grpc, {
-        callers: new Callers(lookUps, config.trustedGateways),
+        callers: new Callers(lookUps, retry, config.trustedGateways),
         rateLimiter: new RateLimiter(config.rateLimit),
-        onDatabase: (work) => retry(() => work(calls)),
+        lines,
         shareTokens,
         signer,
         clock,
         storedAnswers: new StoredAnswers(lookUps, retry),
         imports,
-        refusals: new RefusalRecorder(calls, retry, log),
+        refusals: new RefusalRecorder(recording, retry, log),
         sessions,
         sessionBaseUrl: config.sessionBaseUrl,
         running,

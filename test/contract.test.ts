@@ -80,6 +80,7 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
   SHARE_TOKEN_NOT_FOUND: { reason: 'SHARE_TOKEN_NOT_FOUND', shareTokenId },
   OVERLOADED: { reason: 'OVERLOADED' },
   CONFLICT: { reason: 'CONFLICT' },
+  DATABASE_TOO_SLOW: { reason: 'DATABASE_TOO_SLOW' },
   DATABASE_UNAVAILABLE: { reason: 'DATABASE_UNAVAILABLE' },
   INTERNAL: { reason: 'INTERNAL' },
 };

@@ -11,7 +11,7 @@ export { variables };
 /** Everything that the service is told from outside. */
 export interface Config {
   readonly grpc: GrpcConfig;
-  readonly database: Omit<Required<DatabaseOptions>, 'poolSize'>;
+  readonly database: Omit<Required<DatabaseOptions>, 'poolSize' | 'statementSeconds'>;
   /** The path of a JWK Set, or its https URL. */
   readonly shareTokenJwks: string;
   /** The path of the private JWK that share tokens are signed with; undefined: none are. */

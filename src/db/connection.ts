@@ -1,7 +1,10 @@
 import type { Socket } from 'node:net';
 import { knex, type Knex } from 'knex';
 import type { Connection } from 'mysql2';
+import type { Connection as PromiseConnection } from 'mysql2/promise';
+import { errorCode } from '../model/problems';
 import type { Database, MultiDatabase, ParsingDatabase, TextDatabase } from './database';
+import { silence } from './errors';
 import { migrations } from './migrations';
 import { TracedClient } from './traced-client';
 import { tlsOptions, type DatabaseTls } from './tls';
@@ -21,6 +24,11 @@ export interface DatabaseOptions {
    * Undefined: for ever, which suits migrations.
    */
   readonly readTimeoutSeconds?: number;
+  /**
+   * How long a statement that reads may run on the server, in seconds; then the server stops it, also
+   * if nobody waits for it any more. Undefined: for ever.
+   */
+  readonly statementSeconds?: number;
 }
 
 /** How long to wait for a new connection or for a free one, in milliseconds. */
@@ -142,6 +150,21 @@ async function prepareSession(connection: Connection, options: DatabaseOptions):
     wait,
     wait,
   ]);
+  if (options.statementSeconds !== undefined)
+    await limitStatements(session, options.statementSeconds);
+}
+
+/**
+ * Limits the time of statements that read (MySQL 8.4 manual, `max_execution_time`). MariaDB has another
+ * variable for it, in seconds (MariaDB documentation, `max_statement_time`).
+ */
+async function limitStatements(session: PromiseConnection, seconds: number): Promise<void> {
+  try {
+    await session.query('SET SESSION max_execution_time = ?', [seconds * 1_000]);
+  } catch (error) {
+    if (errorCode(error as Error) !== 'ER_UNKNOWN_SYSTEM_VARIABLE') throw error;
+    await session.query('SET SESSION max_statement_time = ?', [seconds]);
+  }
 }
 
 /**
@@ -152,8 +175,6 @@ async function prepareSession(connection: Connection, options: DatabaseOptions):
 function limitReadTime(connection: Connection, seconds: number): void {
   const { stream } = connection as unknown as { readonly stream: Socket };
   stream.setTimeout(seconds * 1_000, () => {
-    stream.destroy(
-      Object.assign(new Error('MySQL has not answered in time'), { code: 'ETIMEDOUT' }),
-    );
+    stream.destroy(Object.assign(new Error('MySQL has not answered in time'), { code: silence }));
   });
 }

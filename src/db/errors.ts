@@ -7,9 +7,15 @@ import { errorCode, ServiceError } from '../model/problems';
  * - `lock wait`: waited too long for a row that somebody holds.
  * - `unreachable`: the connection was lost, killed or never made. What it was doing, COMMIT
  *   included, may or may not have happened.
+ * - `silent`: the same, because no answer came for so long that the connection was given up.
+ * - `too slow`: a statement that reads was stopped, because it ran for longer than it may.
  * - `other`: anything else.
  */
-export type DatabaseFailure = 'conflict' | 'lock wait' | 'unreachable' | 'other';
+export type DatabaseFailure =
+  'conflict' | 'lock wait' | 'unreachable' | 'silent' | 'too slow' | 'other';
+
+/** The code of the error with which this service gives up a connection that is silent. */
+export const silence = 'DATABASE_SILENT';
 
 /**
  * The codes of mysql2 and of MySQL's error reference (MySQL 8.4 manual, "Server Error Message
@@ -27,6 +33,9 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_TRANSACTION_ROLLBACK_DURING_COMMIT', 'conflict'],
   ['ER_ERROR_DURING_COMMIT', 'unreachable'],
 
+  ['ER_QUERY_TIMEOUT', 'too slow'],
+
+  [silence, 'silent'],
   ['PROTOCOL_CONNECTION_LOST', 'unreachable'],
   ['PROTOCOL_ENQUEUE_AFTER_FATAL_ERROR', 'unreachable'],
   ['PROTOCOL_ENQUEUE_AFTER_QUIT', 'unreachable'],
@@ -65,6 +74,12 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_READ_ONLY_MODE', 'unreachable'],
 ]);
 
+/** Error numbers of MariaDB that mysql2 has no code for ("MariaDB Error Codes"). */
+const unnamed = new Map<unknown, DatabaseFailure>([
+  // ER_STATEMENT_TIMEOUT
+  [1_969, 'too slow'],
+]);
+
 /**
  * Another transaction ended between two statements of this one, so their results contradict each
  * other. The next try sees one consistent state.
@@ -91,7 +106,13 @@ export function databaseFailure(error: unknown): DatabaseFailure {
   if (error.name === 'KnexTimeoutError') return 'unreachable';
   // Knex puts the statement in front.
   if (unreachableMessages.has(error.message.split(' - ').at(-1) ?? '')) return 'unreachable';
-  return failures.get(errorCode(error) ?? '') ?? 'other';
+  const { errno } = error as { readonly errno?: unknown };
+  return failures.get(errorCode(error) ?? '') ?? unnamed.get(errno) ?? 'other';
+}
+
+/** Whether a failure means that nobody answers: to try the same again at once is of little use. */
+export function isOutOfReach(failure: DatabaseFailure): boolean {
+  return failure === 'unreachable' || failure === 'silent';
 }
 
 /** Turns any error into the one that the caller is told. The original error stays as the cause. */
@@ -101,7 +122,10 @@ export function toServiceError(error: unknown): ServiceError {
     case 'conflict':
     case 'lock wait':
       return new ServiceError({ reason: 'CONFLICT' }, { cause: error });
+    case 'too slow':
+      return new ServiceError({ reason: 'DATABASE_TOO_SLOW' }, { cause: error });
     case 'unreachable':
+    case 'silent':
       return new ServiceError({ reason: 'DATABASE_UNAVAILABLE' }, { cause: error });
     case 'other':
       return new ServiceError({ reason: 'INTERNAL' }, { cause: error });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from './database';
 import { errorCode } from '../model/problems';
-import { databaseFailure } from './errors';
+import { databaseFailure, isOutOfReach } from './errors';
 import { read, select } from './query';
 
 /** How long to wait between two attempts, in milliseconds. */
@@ -19,7 +19,7 @@ export async function untilReachable(db: Database, waiting: (why: string) => voi
       await read(db, select('SELECT 1', []));
       return;
     } catch (error) {
-      if (databaseFailure(error) !== 'unreachable') throw error;
+      if (!isOutOfReach(databaseFailure(error))) throw error;
       waiting(errorCode(error as Error) ?? (error as Error).name);
       await sleep(retryDelay);
     }

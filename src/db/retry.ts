@@ -4,13 +4,19 @@ import { databaseFailure, type DatabaseFailure } from './errors';
 /** The most tries, by the kind of failure. */
 export type RetryPolicy = Readonly<Record<DatabaseFailure, number>>;
 
-/** The usual policy: for everything but groups of several calls. */
+/** The usual policy: for what writes, but for groups of several calls. */
 export const defaultRetryPolicy: RetryPolicy = {
   conflict: 5,
   unreachable: 5,
   'lock wait': 2,
+  // Each try takes as long as the database may be silent.
+  silent: 2,
+  'too slow': 1,
   other: 1,
 };
+
+/** For what reads: a caller that waited in vain once must not make the database do it again. */
+export const readRetryPolicy: RetryPolicy = { ...defaultRetryPolicy, silent: 1 };
 
 /** For a group of several calls. It waits for a lock only once, and is then split up. */
 export const groupRetryPolicy: RetryPolicy = { ...defaultRetryPolicy, 'lock wait': 1 };

@@ -1,8 +1,10 @@
 import type { Database } from '../db/database';
-import type { Retry } from '../db/retry';
+import { read } from '../db/query';
+import { readRetryPolicy, type Retry } from '../db/retry';
 import type { ApplicationId } from '../model/ids';
 import { ServiceError } from '../model/problems';
-import { findStoredRequest, type StoredRequest } from '../store/ledger/entries';
+import { storedRequests, type RequestKey, type StoredRequest } from '../store/ledger/entries';
+import { Batches } from '../turns/batches';
 import type { IdempotentRequest } from './request';
 
 /** How a request compares with the request that created a ledger entry. */
@@ -24,21 +26,32 @@ export function compareRequests(key: IdempotentRequest | null, stored: StoredReq
   return { type: 'same', answer };
 }
 
-/** The answers that the ledger keeps for requests with an idempotency key. */
+/**
+ * How many keys one statement looks up, and how many wait for it. An answer can have some hundred
+ * thousand bytes.
+ */
+const lookUps = { size: 32, limit: 2_000 };
+
+/** The answers that the ledger keeps for requests with an idempotency key. It takes one connection. */
 export class StoredAnswers {
-  constructor(
-    private readonly db: Database,
-    private readonly retry: Retry,
-  ) {}
+  private readonly lookUps: Batches<ApplicationId, RequestKey, StoredRequest | undefined>;
+
+  constructor(db: Database, retry: Retry) {
+    this.lookUps = new Batches(
+      (keys) => retry(() => read(db, storedRequests(keys)), readRetryPolicy),
+      lookUps,
+    );
+  }
 
   /**
    * Looks up whether an application has already made an import with this request.
    *
    * @returns the answer that it got then; undefined if the key is new.
-   * @throws ServiceError with REQUEST_ID_REUSED if the key stands for another request.
+   * @throws ServiceError with REQUEST_ID_REUSED if the key stands for another request; OVERLOADED if
+   * too many look-ups wait.
    */
   async find(applicationId: ApplicationId, key: IdempotentRequest): Promise<Buffer | undefined> {
-    const stored = await this.retry(() => findStoredRequest(this.db, applicationId, key.id));
+    const stored = await this.lookUps.add(applicationId, { applicationId, id: key.id });
     if (!stored) return undefined;
     const compared = compareRequests(key, stored);
     if (compared.type !== 'same') throw new ServiceError({ reason: 'REQUEST_ID_REUSED' });

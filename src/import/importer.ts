@@ -1,5 +1,5 @@
 import type { MultiDatabase } from '../db/database';
-import { databaseFailure, toServiceError } from '../db/errors';
+import { databaseFailure, isOutOfReach, toServiceError } from '../db/errors';
 import { pendingMigrations } from '../db/migrations';
 import { defaultRetryPolicy, groupRetryPolicy, type Retry } from '../db/retry';
 import { read } from '../db/query';
@@ -106,7 +106,7 @@ export class Importer {
       return await this.retry(() => this.tryGroup(work, calls), policy);
     } catch (error) {
       const failure = databaseFailure(error);
-      if (calls.length === 1 || failure === 'unreachable' || performance.now() >= work.until) {
+      if (calls.length === 1 || isOutOfReach(failure) || performance.now() >= work.until) {
         return failAll(calls, error);
       }
       if (failure !== 'lock wait') return this.settleApart(work, calls, error);

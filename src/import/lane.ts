@@ -1,6 +1,6 @@
 import type { ApplicationId } from '../model/ids';
 import type { WaitSpan } from '../telemetry/spans';
-import { FairLine } from './fair-line';
+import { FairLine } from '../turns/fair-line';
 import type { ImportRequest, ImportResult } from './request';
 
 /** The caller that waits for an import. */
@@ -38,7 +38,8 @@ export interface LaneOptions {
 
 /** A queue of calls with workers of its own. A free worker takes as many calls as a group holds. */
 export class Lane {
-  private readonly line = new FairLine<ApplicationId, QueuedImport>();
+  /** The calls that wait. */
+  readonly line = new FairLine<ApplicationId, QueuedImport>();
   private running = 0;
   private scheduled = false;
 
@@ -66,16 +67,6 @@ export class Lane {
   /** @returns whether the call was still waiting. */
   remove(call: QueuedImport): boolean {
     return this.line.remove(call.request.applicationId, call);
-  }
-
-  /** Takes the newest call of an application out. */
-  pop(applicationId: ApplicationId): QueuedImport | undefined {
-    return this.line.pop(applicationId);
-  }
-
-  /** How many calls of each application wait. */
-  lengths(): Iterable<readonly [ApplicationId, number]> {
-    return this.line.lengths();
   }
 
   /**

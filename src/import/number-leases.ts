@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Database } from '../db/database';
-import { databaseFailure } from '../db/errors';
+import { databaseFailure, isOutOfReach } from '../db/errors';
 import { defaultRetryPolicy, groupRetryPolicy, type Retry } from '../db/retry';
 import type { ApplicationId } from '../model/ids';
 import { leaseBlocks } from '../store/session-numbers';
@@ -75,7 +75,7 @@ export class NumberLeases {
       const starts = await this.retry(() => leaseBlocks(this.db, ids, size), policy);
       return new Map([...starts].map(([id, next]) => [id, { next, end: next + size }]));
     } catch (error) {
-      if (ids.length === 1 || databaseFailure(error) === 'unreachable') {
+      if (ids.length === 1 || isOutOfReach(databaseFailure(error))) {
         return new Map(ids.map((id) => [id, error as Error]));
       }
       const blocks = new Map<ApplicationId, Lease | Error>();

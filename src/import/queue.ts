@@ -1,7 +1,7 @@
-import type { ApplicationId } from '../model/ids';
 import { CallAbandoned, ServiceError } from '../model/problems';
 import type { SessionKind } from '../model/session';
 import { beginWaiting, inGroupSpan } from '../telemetry/spans';
+import { makeRoom } from '../turns/fair-line';
 import { unlimited, type Outcome, type RowLimits } from './group';
 import { Lane, type QueuedImport, type Waiter } from './lane';
 import type { ImportObserver } from './observer';
@@ -129,7 +129,7 @@ class KindQueue {
     if (signal.aborted) throw new CallAbandoned();
     if (this.usual.length + this.large.length >= this.options.limit) {
       const overloaded = new ServiceError({ reason: 'OVERLOADED' });
-      const other = this.makeRoomFor(request.applicationId);
+      const other = makeRoom([this.usual.line, this.large.line], request.applicationId);
       if (!other) throw overloaded;
       other.reject(overloaded);
     }
@@ -158,25 +158,6 @@ class KindQueue {
       const alone = request.linkedWorkflowId !== null;
       (alone ? this.large : this.usual).add(call);
     });
-  }
-
-  /**
-   * Makes room for a call of an application: removes the newest call of the application that has
-   * the most waiting calls, if it has at least two more than the caller's application.
-   *
-   * @returns the removed call; undefined: there is no such application.
-   */
-  private makeRoomFor(applicationId: ApplicationId): QueuedImport | undefined {
-    const waiting = new Map<ApplicationId, number>();
-    for (const lane of [this.usual, this.large]) {
-      for (const [owner, calls] of lane.lengths()) {
-        waiting.set(owner, (waiting.get(owner) ?? 0) + calls);
-      }
-    }
-    let most = { owner: applicationId, calls: (waiting.get(applicationId) ?? 0) + 1 };
-    for (const [owner, calls] of waiting) if (calls > most.calls) most = { owner, calls };
-    if (most.owner === applicationId) return undefined;
-    return this.usual.pop(most.owner) ?? this.large.pop(most.owner);
   }
 
   private async runUsual(calls: readonly QueuedImport[]): Promise<void> {

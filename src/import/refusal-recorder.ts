@@ -1,9 +1,11 @@
 import type { Database } from '../db/database';
-import type { Retry, RetryPolicy } from '../db/retry';
+import { defaultRetryPolicy, type Retry, type RetryPolicy } from '../db/retry';
+import type { ApplicationId } from '../model/ids';
 import type { Reason } from '../model/problems';
 import { insertRefusals, newRefusal, type NewRefusal, type Refusal } from '../store/refusals';
 import type { Logger } from '../telemetry/log';
 import { LogThrottle } from '../telemetry/log-throttle';
+import { Batches } from '../turns/batches';
 
 /**
  * Reasons that decide nothing about an attempt: the same attempt may succeed a moment later. There
@@ -13,6 +15,7 @@ const undecided: ReadonlySet<Reason> = new Set<Reason>([
   'RATE_LIMITED',
   'OVERLOADED',
   'CONFLICT',
+  'DATABASE_TOO_SLOW',
   'DATABASE_UNAVAILABLE',
   'INTERNAL',
 ]);
@@ -23,61 +26,56 @@ export function isRefusal(reason: Reason): boolean {
 }
 
 /** Fewer tries than usual, because the caller waits until the refusal is recorded. */
-const policy: RetryPolicy = { conflict: 3, unreachable: 2, 'lock wait': 1, other: 1 };
-
-/** How many refusals one statement records at most: it must stay below `max_allowed_packet`. */
-const refusalsPerStatement = 500;
-
-interface PendingRefusal {
-  readonly refusal: NewRefusal;
-  readonly done: () => void;
-}
+const policy: RetryPolicy = {
+  ...defaultRetryPolicy,
+  conflict: 3,
+  unreachable: 2,
+  'lock wait': 1,
+  silent: 1,
+};
 
 /**
- * Records refused imports. One statement runs at a time. Refusals that arrive meanwhile go into the
- * next statement, so a flood of refused calls takes one connection and few commits.
+ * How many refusals one statement records at most: it must stay below `max_allowed_packet`. And how
+ * many wait: a call whose refusal finds no room is not told it, but OVERLOADED.
+ */
+const batches = { size: 500, limit: 5_000 };
+
+/**
+ * Records refused imports. One statement runs at a time, on a connection of its own: neither a flood
+ * of other calls nor one of refused calls delays the refusals of another application.
  */
 export class RefusalRecorder {
-  private waiting: PendingRefusal[] = [];
-  private writing = false;
+  private readonly batches: Batches<ApplicationId, NewRefusal, undefined>;
   private readonly throttle = new LogThrottle();
 
   constructor(
     private readonly db: Database,
     private readonly retry: Retry,
     private readonly log: Logger,
-  ) {}
+  ) {
+    this.batches = new Batches((refusals) => this.write(refusals), batches);
+  }
 
   /**
    * Records a refusal.
    *
    * @returns when the refusal is committed. If it can't be written, the log says so, and the caller
-   * is refused all the same. Never rejects.
+   * is refused all the same.
+   * @throws ServiceError with OVERLOADED if too many refusals wait already: then nothing is recorded.
    */
-  record(refusal: Refusal): Promise<void> {
-    return new Promise((done) => {
-      this.waiting.push({ refusal: newRefusal(refusal), done });
-      if (!this.writing) void this.writeAll();
-    });
+  async record(refusal: Refusal): Promise<void> {
+    await this.batches.add(refusal.applicationId, newRefusal(refusal));
   }
 
-  private async writeAll(): Promise<void> {
-    this.writing = true;
-    while (this.waiting.length > 0) {
-      const next = this.waiting.splice(0, refusalsPerStatement);
-      await this.write(next.map(({ refusal }) => refusal));
-      for (const { done } of next) done();
-    }
-    this.writing = false;
-  }
-
-  private async write(refusals: readonly NewRefusal[]): Promise<void> {
+  private async write(refusals: readonly NewRefusal[]): Promise<undefined[]> {
     try {
       await this.retry(() => insertRefusals(this.db, refusals), policy);
       this.throttle.reset();
     } catch (err) {
-      if (!this.throttle.allows()) return;
-      this.log.error({ refusals: refusals.length, err }, 'could not record refused imports');
+      if (this.throttle.allows()) {
+        this.log.error({ refusals: refusals.length, err }, 'could not record refused imports');
+      }
     }
+    return refusals.map(() => undefined);
   }
 }

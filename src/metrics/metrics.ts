@@ -25,6 +25,8 @@ export interface WatchedPool {
 /** What is looked at whenever the metrics are read. */
 export interface Watched {
   readonly pools: readonly WatchedPool[];
+  /** How much work of calls that are not imports waits, by line. */
+  readonly lines: () => Readonly<Record<string, number>>;
   /** How many calls wait, by kind and lane. */
   readonly queue: () => readonly QueueLength[];
   readonly queueLimit: number;
@@ -107,7 +109,7 @@ export class Metrics implements ImportObserver, RpcObserver {
   });
   private readonly retries = new Counter({
     name: 'session_import_retries_total',
-    help: 'Transactions that were tried again, by what had failed: conflict, lock_wait, unreachable.',
+    help: 'Transactions that were tried again, by what had failed: conflict, lock_wait, unreachable, silent.',
     labelNames: ['failure'],
     registers: this.registers,
   });
@@ -123,7 +125,7 @@ export class Metrics implements ImportObserver, RpcObserver {
       ready.set(isReady() ? 1 : 0);
     });
     // An alert on a rate needs a zero before the first event.
-    for (const failure of ['conflict', 'lock_wait', 'unreachable'])
+    for (const failure of ['conflict', 'lock_wait', 'unreachable', 'silent'])
       this.retries.inc({ failure }, 0);
   }
 
@@ -133,7 +135,7 @@ export class Metrics implements ImportObserver, RpcObserver {
   }
 
   /** Adds gauges for the parts of the running service. */
-  watch({ pools, queue, queueLimit, keySet, certificateExpiry }: Watched): void {
+  watch({ pools, lines, queue, queueLimit, keySet, certificateExpiry }: Watched): void {
     const connections = this.gauge(
       'database_connections',
       'Connections to the database, by pool and state: used, idle.',
@@ -158,6 +160,14 @@ export class Metrics implements ImportObserver, RpcObserver {
       ['pool'],
       () => {
         for (const { name: pool, use } of pools) waiters.set({ pool }, use().waiters);
+      },
+    );
+    const inLine = this.gauge(
+      'line_calls',
+      'Calls that are not imports and wait for their turn, by line: reads, shares.',
+      ['line'],
+      () => {
+        for (const [line, calls] of Object.entries(lines())) inLine.set({ line }, calls);
       },
     );
     const waiting = this.gauge(

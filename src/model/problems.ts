@@ -68,6 +68,7 @@ export type Problem =
   | { readonly reason: 'SHARE_TOKEN_NOT_FOUND'; readonly shareTokenId: ShareTokenId }
   | { readonly reason: 'OVERLOADED' }
   | { readonly reason: 'CONFLICT' }
+  | { readonly reason: 'DATABASE_TOO_SLOW' }
   | { readonly reason: 'DATABASE_UNAVAILABLE' }
   | { readonly reason: 'INTERNAL' };
 

@@ -1,4 +1,3 @@
-import type { TextDatabase } from '../db/database';
 import type { StoredAnswers } from '../import/idempotency';
 import type { ImportObserver } from '../import/observer';
 import type { ImportQueue } from '../import/queue';
@@ -8,6 +7,7 @@ import type { Logger } from '../telemetry/log';
 import type { ShareTokenSigner } from '../token/signer';
 import type { Clock, ShareTokenVerifier } from '../token/verifier';
 import type { Callers } from './call/callers';
+import type { CallLines, OnDatabase } from './call/lines';
 import type { RateLimiter } from './call/rate-limiter';
 import type { RunningCalls } from './call/running-calls';
 
@@ -15,10 +15,7 @@ import type { RunningCalls } from './call/running-calls';
 export interface Context {
   readonly callers: Callers;
   readonly rateLimiter: RateLimiter;
-  /**
-   * Runs the database work of a call that is not an import, and retries it by the usual policy.
-   */
-  readonly onDatabase: <T>(work: (db: TextDatabase) => Promise<T>) => Promise<T>;
+  readonly lines: CallLines;
   readonly shareTokens: ShareTokenVerifier;
   /** Undefined: this service makes no share tokens. */
   readonly signer: ShareTokenSigner | undefined;
@@ -45,4 +42,15 @@ export interface CallContext extends Context {
   readonly annotate: (fields: LogFields) => void;
   /** The result of a failed call for logs and metrics: an error reason, or a gRPC code. */
   readonly resultOf: (error: unknown) => string;
+}
+
+/** What the handler of a method needs, once its caller is known. */
+export interface HandlerContext extends CallContext {
+  /**
+   * Runs work on the database, in the line of the method, when it is the caller's turn.
+   *
+   * @throws ServiceError with OVERLOADED if too much work waits already.
+   * @throws CallAbandoned if the call was given up before the work began.
+   */
+  readonly onDatabase: OnDatabase;
 }

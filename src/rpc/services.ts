@@ -40,24 +40,31 @@ function service<Definition extends ServiceDefinition>(
   return { definition, methods };
 }
 
-/** Every method of the contract: what a caller's key must allow, and what carries it out. */
+/**
+ * Every method of the contract: what a caller's key must allow, where its work waits, and what carries
+ * it out.
+ */
 const services: readonly Service[] = [
   service(SessionImportService, {
     importSession: { privilege: 'write:sessions', attempt: importSession },
   }),
   service(SessionShareService, {
-    shareSession: { privilege: 'write:session-shares', handler: shareSession },
-    revokeShareToken: { privilege: 'write:session-shares', handler: revokeShareToken },
-    listShareTokens: { privilege: 'read:session-shares', handler: listShareTokens },
+    shareSession: { privilege: 'write:session-shares', line: 'shares', handler: shareSession },
+    revokeShareToken: {
+      privilege: 'write:session-shares',
+      line: 'shares',
+      handler: revokeShareToken,
+    },
+    listShareTokens: { privilege: 'read:session-shares', line: 'reads', handler: listShareTokens },
   }),
   service(SessionReadService, {
-    getSession: { privilege: 'read:sessions', handler: getSession },
-    listSessionRows: { privilege: 'read:sessions', handler: listSessionRows },
-    listSessions: { privilege: 'read:sessions', handler: listSessions },
+    getSession: { privilege: 'read:sessions', line: 'reads', handler: getSession },
+    listSessionRows: { privilege: 'read:sessions', line: 'reads', handler: listSessionRows },
+    listSessions: { privilege: 'read:sessions', line: 'reads', handler: listSessions },
   }),
   service(SessionTraceService, {
-    listImports: { privilege: 'read:session-imports', handler: listImports },
-    getProvenance: { privilege: 'read:session-imports', handler: getProvenance },
+    listImports: { privilege: 'read:session-imports', line: 'reads', handler: listImports },
+    getProvenance: { privilege: 'read:session-imports', line: 'reads', handler: getProvenance },
   }),
 ];
 

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import type { Database, ParsingDatabase } from '../db/database';
-import { query, read, select, type Query } from '../db/query';
+import type { Database } from '../db/database';
+import { query, read, sql, type Query } from '../db/query';
 import {
   fromBinary,
   newId,
@@ -21,10 +21,20 @@ export async function createApplication(db: Database, name: string): Promise<App
   return id;
 }
 
+/** Those of the given applications that exist. */
+export function existingApplications(
+  ids: readonly ApplicationId[],
+): Query<ReadonlySet<ApplicationId>> {
+  return query(
+    sql('SELECT id FROM applications WHERE id IN (?)', ids.map(toBinary)),
+    (found: { readonly id: Buffer }[]) => new Set(found.map(({ id }) => fromBinary(id))),
+  );
+}
+
 /** Whether there is an application of an id. */
 export async function applicationExists(db: Database, id: ApplicationId): Promise<boolean> {
-  const found = await read(db, select('SELECT 1 FROM applications WHERE id = ?', [toBinary(id)]));
-  return found.length > 0;
+  const found = await read(db, existingApplications([id]));
+  return found.has(id);
 }
 
 /** @throws Error if there is no such application: a clearer one than a broken foreign key. */
@@ -144,32 +154,38 @@ export interface StoredApiKey {
   readonly expiresAt: Date | null;
 }
 
-/** Finds the API key of a hash, unless it was revoked. */
-export async function findApiKey(
-  db: ParsingDatabase,
-  hash: Buffer,
-): Promise<StoredApiKey | undefined> {
+/** The hash of an API key as text, in hexadecimal. */
+export type ApiKeyHash = string;
+
+/** Finds the API keys of some hashes. Those that are unknown or revoked are missing. */
+export function apiKeysByHash(
+  hashes: readonly ApiKeyHash[],
+): Query<ReadonlyMap<ApiKeyHash, StoredApiKey>> {
   interface Row {
+    readonly key_hash: Buffer;
     readonly id: Buffer;
     readonly application_id: Buffer;
     readonly privileges: unknown;
     readonly expires_at: Date | null;
   }
-  const [row] = await read(
-    db,
-    select<Row>(
-      `SELECT id, application_id, privileges, expires_at FROM api_keys
-       WHERE key_hash = ? AND revoked_at IS NULL`,
-      [hash],
+  return query(
+    sql(
+      `SELECT key_hash, id, application_id, privileges, expires_at FROM api_keys
+       WHERE key_hash IN (?) AND revoked_at IS NULL`,
+      hashes.map((hash) => Buffer.from(hash, 'hex')),
     ),
-  );
-  return (
-    row && {
-      id: fromBinary(row.id),
-      applicationId: fromBinary(row.application_id),
-      privileges: new Set(z.array(z.string()).parse(row.privileges)),
-      expiresAt: row.expires_at,
-    }
+    (found: Row[]) =>
+      new Map(
+        found.map((row) => [
+          row.key_hash.toString('hex'),
+          {
+            id: fromBinary(row.id),
+            applicationId: fromBinary(row.application_id),
+            privileges: new Set(z.array(z.string()).parse(row.privileges)),
+            expiresAt: row.expires_at,
+          },
+        ]),
+      ),
   );
 }
 

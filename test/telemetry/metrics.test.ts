@@ -143,9 +143,12 @@ describe('the metrics', () => {
     const value = (name: string, labels: Record<string, string> = {}): number =>
       sumOf(series, `session_import_${name}`, labels);
     expect(value('database_connections_limit', { pool: 'import' })).to.equal(8);
-    expect(value('database_connections_limit', { pool: 'look_up' })).to.equal(4);
-    expect(value('database_connections', { pool: 'look_up' })).to.be.within(1, 4);
-    expect(value('database_connections_limit', { pool: 'call' })).to.equal(4);
+    const others = ['look_up', 'reads', 'shares', 'refusals', 'health'];
+    const limits = others.map((pool) => value('database_connections_limit', { pool }));
+    expect(limits).to.deep.equal([3, 4, 4, 1, 1]);
+    expect(value('database_connections', { pool: 'health' })).to.equal(1);
+    expect(value('line_calls', { line: 'reads' })).to.equal(0);
+    expect(value('line_calls', { line: 'shares' })).to.equal(0);
     expect(series.map(({ name }) => name)).to.include('session_import_database_connection_waiters');
     expect(value('queue_limit')).to.equal(1_000);
     expect(value('key_set_keys')).to.equal(1);

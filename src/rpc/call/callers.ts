@@ -1,10 +1,13 @@
 import { LRUCache } from 'lru-cache';
 import type { ParsingDatabase } from '../../db/database';
+import { read } from '../../db/query';
+import { readRetryPolicy, type Retry, type RetryPolicy } from '../../db/retry';
 import { isUuid, toId, type ApplicationId } from '../../model/ids';
 import { privileges, type Privilege } from '../../model/privileges';
 import { ServiceError } from '../../model/problems';
 import type { Actor } from '../../model/session';
-import { applicationExists, findApiKey, hashApiKey } from '../../store/accounts';
+import { apiKeysByHash, existingApplications, hashApiKey } from '../../store/accounts';
+import { Batches } from '../../turns/batches';
 
 /** The caller: the application that it acts for, and what it may do. */
 export interface Caller {
@@ -23,7 +26,12 @@ export interface Credentials {
   readonly applicationId: string | undefined;
   /** The names in the client's certificate, verified: none if it has none. */
   readonly peerNames: () => readonly string[];
+  /** The address and the port of the connection's other end. */
+  readonly peer: string;
 }
+
+/** The other end of a connection: what look-ups take turns by, as long as nobody knows who calls. */
+type Peer = string;
 
 /** The owner of an API key, for as long as the key is good. */
 interface KeyOwner extends Caller {
@@ -34,27 +42,50 @@ interface KeyOwner extends Caller {
 const cacheTtl = 2_000;
 const cachedEntries = 10_000;
 
+/**
+ * How many keys, or applications, one statement looks up, and how many wait for it. Whoever is not yet
+ * known can ask for anything: so connections take turns, and more than these are refused.
+ */
+const lookUps = { size: 200, limit: 1_000 };
+
+/** How many connections the look-ups take: one for keys and one for applications. */
+export const lookUpConnections = 2;
+
+/** Few tries, because all callers whose keys are not known at this moment wait for it. */
+const policy: RetryPolicy = { ...readRetryPolicy, unreachable: 2 };
+
 /** Authenticates callers: by API key, or by the application that a trusted gateway names. */
 export class Callers {
   /** Owners by the hash of their key in hexadecimal. Concurrent look-ups of one key share one query. */
-  private readonly owners: LRUCache<string, KeyOwner>;
+  private readonly owners: LRUCache<string, KeyOwner, Peer>;
+  /** The hashes of keys that were looked up in vain. Whoever repeats one asks the database nothing. */
+  private readonly unknown = new LRUCache<string, true>({ max: cachedEntries, ttl: cacheTtl });
   /** Applications that gateways act for, and that exist. */
-  private readonly applications: LRUCache<ApplicationId, true>;
+  private readonly applications: LRUCache<ApplicationId, true, Peer>;
+  private readonly keyLookUps: Batches<Peer, string, KeyOwner | undefined>;
+  private readonly applicationLookUps: Batches<Peer, ApplicationId, boolean>;
 
-  /** @param gateways the names in client certificates that may act for any application. */
+  /**
+   * @param db has {@link lookUpConnections} for it.
+   * @param gateways the names in client certificates that may act for any application.
+   */
   constructor(
     private readonly db: ParsingDatabase,
+    private readonly retry: Retry,
     private readonly gateways: ReadonlySet<string>,
   ) {
+    this.keyLookUps = new Batches((hashes) => this.findOwners(hashes), lookUps);
+    this.applicationLookUps = new Batches((ids) => this.findApplications(ids), lookUps);
     // A look-up whose entry is evicted from the cache still completes for those who wait for it.
     const options = { max: cachedEntries, ttl: cacheTtl, ignoreFetchAbort: true };
-    this.owners = new LRUCache<string, KeyOwner>({
+    this.owners = new LRUCache<string, KeyOwner, Peer>({
       ...options,
-      fetchMethod: (hash) => this.findOwner(Buffer.from(hash, 'hex')),
+      fetchMethod: (hash, _stale, { context: peer }) => this.keyLookUps.add(peer, hash),
     });
-    this.applications = new LRUCache<ApplicationId, true>({
+    this.applications = new LRUCache<ApplicationId, true, Peer>({
       ...options,
-      fetchMethod: async (id) => (await applicationExists(this.db, id)) || undefined,
+      fetchMethod: async (id, _stale, { context: peer }) =>
+        (await this.applicationLookUps.add(peer, id)) || undefined,
     });
   }
 
@@ -62,27 +93,34 @@ export class Callers {
    * The caller that the credentials of a call stand for.
    *
    * @throws ServiceError with CREDENTIALS_AMBIGUOUS, API_KEY_INVALID, GATEWAY_NOT_TRUSTED or
-   * APPLICATION_NOT_FOUND.
+   * APPLICATION_NOT_FOUND; OVERLOADED if too many look-ups wait.
    */
-  async authenticate({ apiKey, applicationId, peerNames }: Credentials): Promise<Caller> {
-    if (applicationId === undefined) return this.ownerOf(apiKey);
+  async authenticate({ apiKey, applicationId, peerNames, peer }: Credentials): Promise<Caller> {
+    if (applicationId === undefined) return this.ownerOf(apiKey, peer);
     if (apiKey !== undefined) throw new ServiceError({ reason: 'CREDENTIALS_AMBIGUOUS' });
     const gateway = peerNames().find((name) => this.gateways.has(name));
     if (gateway === undefined) throw new ServiceError({ reason: 'GATEWAY_NOT_TRUSTED' });
-    return this.namedBy(gateway, applicationId);
+    return this.namedBy(gateway, applicationId, peer);
   }
 
-  private async ownerOf(apiKey: string | undefined): Promise<Caller> {
-    const owner = apiKey ? await this.owners.fetch(hashApiKey(apiKey).toString('hex')) : undefined;
+  private async ownerOf(apiKey: string | undefined, peer: Peer): Promise<Caller> {
+    const owner = apiKey ? await this.find(hashApiKey(apiKey).toString('hex'), peer) : undefined;
     if (!owner || (owner.expiresAt !== null && owner.expiresAt <= new Date())) {
       throw new ServiceError({ reason: 'API_KEY_INVALID' });
     }
     return owner;
   }
 
-  private async namedBy(gateway: string, text: string): Promise<Caller> {
+  private async find(hash: string, peer: Peer): Promise<KeyOwner | undefined> {
+    if (this.unknown.get(hash)) return undefined;
+    const owner = await this.owners.fetch(hash, { context: peer });
+    if (!owner) this.unknown.set(hash, true);
+    return owner;
+  }
+
+  private async namedBy(gateway: string, text: string, peer: Peer): Promise<Caller> {
     const id = isUuid(text) ? toId<ApplicationId>(text) : undefined;
-    if (id === undefined || !(await this.applications.fetch(id))) {
+    if (id === undefined || !(await this.applications.fetch(id, { context: peer }))) {
       throw new ServiceError({ reason: 'APPLICATION_NOT_FOUND' });
     }
     return {
@@ -92,9 +130,17 @@ export class Callers {
     };
   }
 
-  private async findOwner(hash: Buffer): Promise<KeyOwner | undefined> {
-    const key = await findApiKey(this.db, hash);
-    return key && { ...key, actor: { apiKeyId: key.id, gateway: null } };
+  private async findOwners(hashes: readonly string[]): Promise<(KeyOwner | undefined)[]> {
+    const keys = await this.retry(() => read(this.db, apiKeysByHash(hashes)), policy);
+    return hashes.map((hash) => {
+      const key = keys.get(hash);
+      return key && { ...key, actor: { apiKeyId: key.id, gateway: null } };
+    });
+  }
+
+  private async findApplications(ids: readonly ApplicationId[]): Promise<boolean[]> {
+    const found = await this.retry(() => read(this.db, existingApplications(ids)), policy);
+    return ids.map((id) => found.has(id));
   }
 }
 

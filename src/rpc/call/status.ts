@@ -179,6 +179,11 @@ const answers: Answers = {
     message: 'The call kept losing against other transactions. Nothing was written; try again.',
     details: [retryAfter(500)],
   }),
+  DATABASE_TOO_SLOW: () => ({
+    code: status.DEADLINE_EXCEEDED,
+    message:
+      'The database took too long to read this, and was told to stop. Ask for less (a smaller page, a shorter time), or try again later.',
+  }),
   DATABASE_UNAVAILABLE: () => ({
     code: status.UNAVAILABLE,
     message:

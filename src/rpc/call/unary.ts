@@ -11,9 +11,10 @@ import { newId } from '../../model/ids';
 import type { Privilege } from '../../model/privileges';
 import { CallAbandoned } from '../../model/problems';
 import { markFailed, runInSpan, startCallSpan, traceIdOf } from '../../telemetry/spans';
-import type { CallContext, Context, LogFields } from '../context';
+import type { CallContext, Context, HandlerContext, LogFields } from '../context';
 import type { Caller, Credentials } from './callers';
 import { Gate } from './gate';
+import type { LineName } from './lines';
 import { peerNames } from './peer-names';
 import { problemStatus } from './status';
 
@@ -21,7 +22,7 @@ import { problemStatus } from './status';
 type Handler<Request, Response> = (
   request: Request,
   caller: Caller,
-  context: CallContext,
+  context: HandlerContext,
 ) => Promise<Response>;
 
 /** Does all the work of a call, and calls the gate itself. */
@@ -33,7 +34,11 @@ type Attempt<Request, Response> = (
 
 /** How a method of the contract is carried out: a row of the table in `services.ts`. */
 export type Method<Request, Response> = { readonly privilege: Privilege } & (
-  | { readonly handler: Handler<Request, Response> }
+  | {
+      /** Where its work on the database waits. */
+      readonly line: LineName;
+      readonly handler: Handler<Request, Response>;
+    }
   /** For a method that must also know about calls that the gate refuses. */
   | { readonly attempt: Attempt<Request, Response> }
 );
@@ -78,7 +83,11 @@ async function perform<Request, Response>(
   if ('attempt' in method) return method.attempt(request, gate, context);
   const caller = await gate.authenticate();
   gate.authorize(caller);
-  return method.handler(request, caller, context);
+  const { lines, signal } = context;
+  return method.handler(request, caller, {
+    ...context,
+    onDatabase: (work) => lines[method.line].run(caller.applicationId, signal, work),
+  });
 }
 
 /** One call, from its arrival to its log line. */
@@ -187,6 +196,7 @@ function credentialsOf(call: ServerUnaryCall<unknown, unknown>): Credentials {
     apiKey: onlyValue(call.metadata, 'x-api-key'),
     applicationId: onlyValue(call.metadata, 'x-application-id'),
     peerNames: () => peerNames(call.getAuthContext().sslPeerCertificate),
+    peer: call.getPeer(),
   };
 }
 

@@ -51,9 +51,9 @@ class ImportAttempt {
       this.result = result.type;
       return this.answer(result);
     } catch (error) {
-      this.result = this.context.resultOf(error);
-      await this.recordRefusal(error);
-      throw error;
+      const told = await this.recordRefusal(error);
+      this.result = this.context.resultOf(told);
+      throw told;
     } finally {
       this.context.observer.callEnded({
         kind: this.token?.kind,
@@ -150,12 +150,19 @@ class ImportAttempt {
   /**
    * Records a refused import before its caller is told. Nothing is recorded if the caller is
    * unknown, or if the call was validate-only. A malformed request is recorded as well.
+   *
+   * @returns what the caller is told: the error, or OVERLOADED if there is no room to record it.
    */
-  private async recordRefusal(error: unknown): Promise<void> {
+  private async recordRefusal(error: unknown): Promise<unknown> {
     const { reason } = toServiceError(error).problem;
-    if (!this.caller || this.request.validateOnly || !isRefusal(reason)) return;
+    if (!this.caller || this.request.validateOnly || !isRefusal(reason)) return error;
     const token = error instanceof ExpiredShareToken ? error.token : this.token;
-    await this.context.refusals.record({ ...this.caller, reason, token });
+    try {
+      await this.context.refusals.record({ ...this.caller, reason, token });
+      return error;
+    } catch (overloaded) {
+      return overloaded;
+    }
   }
 }
 

@@ -12,7 +12,7 @@ import type { Row, SessionReading } from '../../store/relations/read';
 import type { Caller } from '../call/callers';
 import { pageSizeOf } from '../call/page-tokens';
 import { checkRequest, requiredId } from '../call/request';
-import type { CallContext } from '../context';
+import type { HandlerContext } from '../context';
 import { cut, endOf } from './cut';
 import { nest } from './nest';
 import { rowPageTokens } from './row-page-tokens';
@@ -28,7 +28,7 @@ const bytesOfRelation = 128 * 1024;
 export async function getSession(
   request: GetSessionRequest,
   { applicationId }: Caller,
-  { onDatabase, sessions, sessionBaseUrl, annotate }: CallContext,
+  { onDatabase, sessions, sessionBaseUrl, annotate }: HandlerContext,
 ): Promise<GetSessionResponse> {
   const { session_id: sessionId } = checkRequest(schema, { session_id: request.sessionId });
   const limit = pageSizeOf(request.relationPageSize, 'relation_page_size');

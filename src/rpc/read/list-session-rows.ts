@@ -8,7 +8,7 @@ import { ServiceError } from '../../model/problems';
 import { kindSchemas, type Relation } from '../../model/relations';
 import type { Caller } from '../call/callers';
 import { checkRequest, invalidField, requiredId, text } from '../call/request';
-import type { CallContext } from '../context';
+import type { HandlerContext } from '../context';
 import { cut } from './cut';
 import { rowPageTokens } from './row-page-tokens';
 import { wireRelations } from './wire-relations';
@@ -36,7 +36,7 @@ const bytesOfPage = 2 * 1024 * 1024;
 export async function listSessionRows(
   request: ListSessionRowsRequest,
   { applicationId }: Caller,
-  { onDatabase, sessions, annotate }: CallContext,
+  { onDatabase, sessions, annotate }: HandlerContext,
 ): Promise<ListSessionRowsResponse> {
   const { session_id: sessionId, relation: wanted } = checkRequest(schema, {
     session_id: request.sessionId,

@@ -9,7 +9,7 @@ import { listSessions as list, sessionKeyset, type SessionFilter } from '../../s
 import type { Caller } from '../call/callers';
 import { PageTokens } from '../call/page-tokens';
 import { checkRequest, knownValue, moment, optionalId, vendorData } from '../call/request';
-import type { CallContext } from '../context';
+import type { HandlerContext } from '../context';
 import { wantedKind, wantedKinds, wireStatuses } from '../wire';
 import { wireSummary } from './wire-session';
 
@@ -27,7 +27,7 @@ const schema = z.object({
 export async function listSessions(
   request: ListSessionsRequest,
   { applicationId }: Caller,
-  { onDatabase, annotate }: CallContext,
+  { onDatabase, annotate }: HandlerContext,
 ): Promise<ListSessionsResponse> {
   const filter = parseFilter(request);
   const tokens = new PageTokens(['ListSessions', applicationId, filter], sessionKeyset);

@@ -11,7 +11,7 @@ import { listShares, shareTokenKeyset } from '../../store/share-tokens';
 import type { Caller } from '../call/callers';
 import { PageTokens } from '../call/page-tokens';
 import { checkRequest, requiredId } from '../call/request';
-import type { CallContext } from '../context';
+import type { HandlerContext } from '../context';
 import { wireShare } from './wire';
 
 const schema = z.object({ session_id: requiredId<SessionId>() });
@@ -20,7 +20,7 @@ const schema = z.object({ session_id: requiredId<SessionId>() });
 export async function listShareTokens(
   request: ListShareTokensRequest,
   { applicationId }: Caller,
-  { onDatabase, annotate }: CallContext,
+  { onDatabase, annotate }: HandlerContext,
 ): Promise<ListShareTokensResponse> {
   const { session_id: sessionId } = checkRequest(schema, { session_id: request.sessionId });
   const tokens = new PageTokens(['ListShareTokens', applicationId, sessionId], shareTokenKeyset);

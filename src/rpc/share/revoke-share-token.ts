@@ -11,7 +11,7 @@ import { sessionById } from '../../store/sessions/find';
 import { findSharedSession, revokeShareTokens, type SharedSession } from '../../store/share-tokens';
 import type { Caller } from '../call/callers';
 import { checkRequest, invalidField, optionalId } from '../call/request';
-import type { CallContext } from '../context';
+import type { HandlerContext } from '../context';
 
 const schema = z.object({
   share_token_id: optionalId<ShareTokenId>(),
@@ -25,7 +25,7 @@ type Target = { readonly shareTokenId: ShareTokenId } | { readonly sessionId: Se
 export async function revokeShareToken(
   request: RevokeShareTokenRequest,
   { applicationId, actor }: Caller,
-  { onDatabase, clock, annotate }: CallContext,
+  { onDatabase, clock, annotate }: HandlerContext,
 ): Promise<RevokeShareTokenResponse> {
   const target = parse(request);
   const one = 'shareTokenId' in target ? target.shareTokenId : undefined;

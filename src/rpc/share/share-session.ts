@@ -14,7 +14,7 @@ import { recordShareToken, type ShareTokenRecord } from '../../store/share-token
 import { maxLifetime } from '../../token/share-token';
 import type { Caller } from '../call/callers';
 import { checkRequest, requiredId } from '../call/request';
-import type { CallContext } from '../context';
+import type { HandlerContext } from '../context';
 import { wireShare } from './wire';
 
 /** The shortest and the default lifetime of a share token, in seconds. */
@@ -43,7 +43,7 @@ const schemaFor = (caller: ApplicationId) =>
 export async function shareSession(
   request: ShareSessionRequest,
   { applicationId, actor }: Caller,
-  { onDatabase, signer, clock, annotate }: CallContext,
+  { onDatabase, signer, clock, annotate }: HandlerContext,
 ): Promise<ShareSessionResponse> {
   const {
     session_id: sessionId,

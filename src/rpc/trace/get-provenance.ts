@@ -12,7 +12,7 @@ import type { LedgerStep } from '../../store/ledger/records';
 import { provenanceOf } from '../../store/provenance';
 import type { Caller } from '../call/callers';
 import { checkRequest, requiredId } from '../call/request';
-import type { CallContext } from '../context';
+import type { HandlerContext } from '../context';
 import { wireImportRecord } from './wire';
 
 const schema = z.object({ session_id: requiredId<SessionId>() });
@@ -21,7 +21,7 @@ const schema = z.object({ session_id: requiredId<SessionId>() });
 export async function getProvenance(
   request: GetProvenanceRequest,
   { applicationId }: Caller,
-  { onDatabase, annotate }: CallContext,
+  { onDatabase, annotate }: HandlerContext,
 ): Promise<GetProvenanceResponse> {
   const { session_id: sessionId } = checkRequest(schema, { session_id: request.sessionId });
   const provenance = await onDatabase((db) => provenanceOf(db, applicationId, sessionId));

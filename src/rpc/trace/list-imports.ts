@@ -12,7 +12,7 @@ import { incomingKeyset, outgoingKeyset } from '../../store/ledger/records';
 import type { Caller } from '../call/callers';
 import { PageTokens } from '../call/page-tokens';
 import { checkRequest, knownValue, moment, optionalId } from '../call/request';
-import type { CallContext } from '../context';
+import type { HandlerContext } from '../context';
 import { wantedKind, wantedKinds } from '../wire';
 import { wireImportRecord } from './wire';
 
@@ -20,7 +20,7 @@ import { wireImportRecord } from './wire';
 export async function listImports(
   request: ListImportsRequest,
   { applicationId }: Caller,
-  { onDatabase, annotate }: CallContext,
+  { onDatabase, annotate }: HandlerContext,
 ): Promise<ListImportsResponse> {
   const { direction, outcome, filter } = parseRequest(request);
   const tokens = new PageTokens(

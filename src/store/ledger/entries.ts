@@ -3,7 +3,6 @@ import { inKeyOrder } from '../../db/key-order';
 import {
   inList,
   query,
-  read,
   select,
   sql,
   write,
@@ -101,21 +100,37 @@ export function shareLockLedgerEntries(wanted: readonly Imported[]): Query<objec
   );
 }
 
-/** Finds the stored request with an id, if an application has made an import with it. */
-export async function findStoredRequest(
-  db: Database,
-  applicationId: ApplicationId,
-  id: RequestId,
-): Promise<StoredRequest | undefined> {
-  const [row] = await read(
-    db,
-    select<RequestRow>(
-      `SELECT request_id, request_digest, answer FROM session_imports
-       WHERE application_id = ? AND request_id = ?`,
-      [toBinary(applicationId), toBinary(id)],
+/** A request that may have made an import: an application's idempotency key. */
+export interface RequestKey {
+  readonly applicationId: ApplicationId;
+  readonly id: RequestId;
+}
+
+/** The stored requests of the given keys, in the order of the keys; undefined if none made an import. */
+export function storedRequests(
+  wanted: readonly RequestKey[],
+): Query<readonly (StoredRequest | undefined)[]> {
+  type Row = RequestRow & Readonly<Record<'application_id' | 'request_id', Buffer>>;
+  const textOf = ({ applicationId, id }: RequestKey): string => `${applicationId}/${id}`;
+  return query(
+    sql(
+      `SELECT application_id, request_id, request_digest, answer FROM session_imports
+       WHERE (application_id, request_id) IN (?)`,
+      wanted.map(({ applicationId, id }) => [toBinary(applicationId), toBinary(id)]),
     ),
+    (found: Row[]) => {
+      const stored = new Map(
+        found.map((row) => {
+          const key = {
+            applicationId: fromBinary<ApplicationId>(row.application_id),
+            id: fromBinary<RequestId>(row.request_id),
+          };
+          return [textOf(key), requestOf(row)];
+        }),
+      );
+      return wanted.map((key) => stored.get(textOf(key)));
+    },
   );
-  return row && requestOf(row);
 }
 
 /** A claim: the entry of an import that is about to be made. */

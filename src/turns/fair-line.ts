@@ -35,9 +35,12 @@ export class FairLine<Owner, Item> {
 
   /**
    * Takes the first item of the owner whose turn it is. All other owners come before its next turn.
+   *
+   * @param ready owners that are not ready are passed over, and keep their place.
    */
-  shift(): Item | undefined {
+  shift(ready: (owner: Owner) => boolean = () => true): Item | undefined {
     for (const [owner, items] of this.items) {
+      if (!ready(owner)) continue;
       const item = items.shift();
       this.items.delete(owner);
       if (items.length > 0) this.items.set(owner, items);
@@ -79,4 +82,28 @@ export class FairLine<Owner, Item> {
     this.count--;
     return item;
   }
+}
+
+/**
+ * Makes room in full lines for an item of an owner: takes out the newest item of the owner that has
+ * the most items in all of them, if that are at least two more than the given owner has.
+ *
+ * @returns the item that was taken out; undefined: there is no such owner.
+ */
+export function makeRoom<Owner, Item>(
+  lines: readonly FairLine<Owner, Item>[],
+  owner: Owner,
+): Item | undefined {
+  const items = new Map<Owner, number>();
+  for (const line of lines) {
+    for (const [other, count] of line.lengths()) items.set(other, (items.get(other) ?? 0) + count);
+  }
+  let most = { owner, count: (items.get(owner) ?? 0) + 1 };
+  for (const [other, count] of items) if (count > most.count) most = { owner: other, count };
+  if (most.owner === owner) return undefined;
+  for (const line of lines) {
+    const newest = line.pop(most.owner);
+    if (newest !== undefined) return newest;
+  }
+  return undefined;
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { FairLine } from '../../src/import/fair-line';
+import { FairLine } from '../../src/turns/fair-line';
 
 /** Owners of items, in the order in which the items came. */
 const arrivals = fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { maxLength: 60 });

@@ -1,0 +1,73 @@
+import type { TextDatabase } from '../../db/database';
+import { defaultRetryPolicy, readRetryPolicy, type Retry } from '../../db/retry';
+import type { ApplicationId } from '../../model/ids';
+import { CallAbandoned } from '../../model/problems';
+import { Turns } from '../../turns/turns';
+
+/** Runs work on the database, and retries it by the policy that fits. */
+export type OnDatabase = <T>(work: (db: TextDatabase) => Promise<T>) => Promise<T>;
+
+/**
+ * A line in which calls wait for the database. Each has connections of its own, as many as pieces of
+ * its work run at the same time: so nobody waits for a connection that another line uses.
+ */
+export interface CallLine {
+  /** Runs work for a call of an application, when it is that application's turn. */
+  run<T>(
+    owner: ApplicationId,
+    signal: AbortSignal,
+    work: (db: TextDatabase) => Promise<T>,
+  ): Promise<T>;
+  /** How much work waits. */
+  readonly waiting: number;
+}
+
+/** `reads` only read, for a short time. `shares` write, and may wait for a session that is locked. */
+export type LineName = 'reads' | 'shares';
+
+/** The lines of all calls that are not imports. */
+export type CallLines = Readonly<Record<LineName, CallLine>>;
+
+/** How much work of a line runs at the same time: as many connections has its pool. */
+export const lineWidth = 4;
+
+/** How many pieces of work wait in a line, at most. More are refused with OVERLOADED. */
+const lineLimit = 1_000;
+
+/** How long a statement of the line `reads` may run, in seconds: a third of a call's usual deadline. */
+export const readSeconds = 5;
+
+/** Makes the line for calls that read. A call that is given up begins nothing, and tries nothing again. */
+export function lineOfReads(db: TextDatabase, retry: Retry): CallLine {
+  return line((signal, work) =>
+    retry(() => {
+      if (signal.aborted) throw new CallAbandoned();
+      return work(db);
+    }, readRetryPolicy),
+  );
+}
+
+/**
+ * Makes the line for calls that write. What has begun is carried out, although its call is given up: a
+ * try whose COMMIT was lost may have written.
+ */
+export function lineOfShares(db: TextDatabase, retry: Retry): CallLine {
+  return line((_signal, work) => retry(() => work(db), defaultRetryPolicy));
+}
+
+type Run = <T>(signal: AbortSignal, work: (db: TextDatabase) => Promise<T>) => Promise<T>;
+
+function line(run: Run): CallLine {
+  // One place is always left for the other applications.
+  const turns = new Turns<ApplicationId>({
+    atOnce: lineWidth,
+    ofOneOwner: lineWidth - 1,
+    limit: lineLimit,
+  });
+  return {
+    run: (owner, signal, work) => turns.run(owner, signal, () => run(signal, work)),
+    get waiting() {
+      return turns.waiting;
+    },
+  };
+}

@@ -1,0 +1,283 @@
+import type { JsonObject } from '@bufbuild/protobuf';
+import { expect } from 'chai';
+import { SessionReadService } from '../../src/gen/sessionimport/v1/session_read';
+import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
+import { openTextDatabase } from '../../src/db/connection';
+import { createRetry } from '../../src/db/retry';
+import { read, select } from '../../src/db/query';
+import { toServiceError } from '../../src/db/errors';
+import { newId, toBinary, type Id, type SessionId } from '../../src/model/ids';
+import { lineOfReads } from '../../src/rpc/call/lines';
+import { endings, TestClient } from '../support/client';
+import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { eventually } from '../support/helpers';
+import { methodOf, methods, titleOf } from '../support/methods';
+import { reading } from '../support/metrics';
+import { databaseUrl } from '../support/mysql';
+import type { Passing } from '../support/mysql-proxy';
+import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+import { Signal } from '../support/signal';
+
+/** What each method needs to be answered, for a session and its share token. */
+const requests: Readonly<Record<string, (session: SessionId) => JsonObject>> = {
+  'SessionRead/GetSession': (session) => ({ session_id: session }),
+  'SessionRead/ListSessionRows': (session) => ({ session_id: session, relation: 'logs' }),
+  'SessionRead/ListSessions': () => ({}),
+  'SessionTrace/ListImports': () => ({}),
+  'SessionTrace/GetProvenance': (session) => ({ session_id: session }),
+  'SessionShare/ListShareTokens': (session) => ({ session_id: session }),
+};
+
+describe('calls that wait for the database', () => {
+  let harness: ProxiedHarness;
+  let mine: Tenant;
+  let session: SessionId;
+  beforeEach(async () => {
+    harness = await startProxiedHarness();
+    mine = await createTenant(harness.db);
+    session = await createSession(harness.db, mine, 'user');
+  });
+  afterEach(() => harness.stop());
+
+  /** How an id stands in a statement. */
+  const written = (id: Id<string>): string => `X'${toBinary(id).toString('hex')}'`;
+
+  /** Holds back what applications ask of the database, less the look-up of their keys. */
+  function holdBack(...tenants: readonly Tenant[]) {
+    const names = tenants.map(({ applicationId }) => written(applicationId));
+    const held = new Set<Passing>();
+    const came = new Signal();
+    let letGo = (): void => undefined;
+    const free = new Promise<void>((resolve) => (letGo = resolve));
+    harness.proxy.intercept = (statement) => {
+      if (!names.some((name) => statement.sql.includes(name))) return;
+      held.add(statement);
+      came.fire();
+      return free;
+    };
+    return { held: (count: number) => came.until(() => held.size === count), letGo };
+  }
+
+  const list = (tenant: Tenant, signal?: AbortSignal) =>
+    harness.client.call(
+      SessionReadService.listSessions,
+      tenant.apiKey,
+      SessionReadService.listSessions.requestDeserialize(Buffer.of()),
+      signal ? { signal } : {},
+    );
+
+  const times = <T>(count: number, work: () => T): T[] => Array.from({ length: count }, work);
+
+  it('leave room for every read of another application, whatever one application reads', async () => {
+    const { source, client } = harness;
+    const flood = holdBack(source);
+    const floods = times(20, () => list(source));
+    await flood.held(3);
+    const reads = methods.filter((method) => titleOf(method) in requests);
+    expect(reads).to.have.length(Object.keys(requests).length);
+    for (const method of reads) {
+      const request = requests[titleOf(method)]?.(session) ?? {};
+      await client.call(methodOf(method), mine.apiKey, request);
+    }
+    flood.letGo();
+    await Promise.all(floods);
+  });
+
+  it('of the one line do not hold up the other, nor imports, nor the record of refused ones', async () => {
+    const { db, source, target, client, signer } = harness;
+    const shared = await createSession(db, source, 'user');
+    const request = {
+      shareToken: await signer.share(source, target, 'user', shared),
+      workflowId: target.workflows.user,
+    };
+    const others = [await createTenant(db), await createTenant(db)];
+    const flood = holdBack(...others);
+    const floods = others.flatMap((tenant) => times(10, () => list(tenant)));
+    await flood.held(4);
+
+    const { shareSession, revokeShareToken } = SessionShareService;
+    const share = { sessionId: session, forApplicationId: target.applicationId } as const;
+    await client.call(shareSession, mine.apiKey, {
+      ...share,
+      ttl: undefined,
+      includeLinkedSessions: false,
+    });
+    const target1 = { target: { $case: 'sessionId', value: session } } as const;
+    const { revoked } = await client.call(revokeShareToken, mine.apiKey, target1);
+    expect(revoked).to.equal(1);
+    await client.import(target.apiKey, request);
+    expect(await endings([client.import(target.apiKey, request)])).to.deep.equal([
+      'SESSION_ALREADY_IMPORTED',
+    ]);
+    const refusals = await db('import_refusals').where({
+      application_id: toBinary(target.applicationId),
+    });
+    expect(refusals).to.have.length(1);
+    flood.letGo();
+    await Promise.all(floods);
+  });
+
+  it('leave their line when they are given up, and ask the database nothing', async () => {
+    const { db, server } = harness;
+    const others = [await createTenant(db), await createTenant(db)];
+    const flood = holdBack(...others);
+    const floods = others.flatMap((tenant) => times(2, () => list(tenant)));
+    await flood.held(4);
+    const asked: string[] = [];
+    const { intercept } = harness.proxy;
+    harness.proxy.intercept = (statement) => {
+      asked.push(statement.sql);
+      return intercept?.(statement);
+    };
+    const giveUp = new AbortController();
+    const call = endings([list(mine, giveUp.signal)]);
+    await reading(server.metricsPort, 'session_import_line_calls', { line: 'reads' }, 1);
+    giveUp.abort();
+    await reading(server.metricsPort, 'session_import_line_calls', { line: 'reads' }, 0);
+    flood.letGo();
+    await Promise.all(floods);
+    expect(await call).to.deep.equal(['CANCELLED']);
+    expect(asked.filter((sql) => sql.includes(written(mine.applicationId)))).to.deep.equal([]);
+  });
+
+  it('make no share token that nobody receives', async () => {
+    const { db, client, target, proxy } = harness;
+    const held = proxy.holdBack(written(target.applicationId));
+    const giveUp = new AbortController();
+    const call = endings([
+      client.call(
+        SessionShareService.shareSession,
+        mine.apiKey,
+        {
+          sessionId: session,
+          forApplicationId: target.applicationId,
+          ttl: undefined,
+          includeLinkedSessions: false,
+        },
+        { signal: giveUp.signal },
+      ),
+    ]);
+    await held.came;
+    giveUp.abort();
+    expect(await call).to.deep.equal(['CANCELLED']);
+    // On the same connection: the service has read the cancellation before it answers this.
+    await list(mine);
+    held.letGo();
+    await harness.logged(() =>
+      harness.logLines.some((line) => /ShareSession.*CANCELLED/.test(line)),
+    );
+    expect(await db('share_tokens').where({ session_id: toBinary(session) })).to.deep.equal([]);
+  });
+
+  it('are read on connections that have a time limit', async () => {
+    const begun = new Set<number>();
+    const limited = new Set<number>();
+    const unlimited: string[] = [];
+    harness.proxy.intercept = (statement) => {
+      const { sql, connectionId } = statement;
+      if (sql.startsWith('SET SESSION')) begun.add(connectionId);
+      if (/max_(execution|statement)_time = \d/.test(sql)) limited.add(connectionId);
+      if (!sql.includes(written(mine.applicationId))) return;
+      // One was made when the service started. The next one is seen from its beginning.
+      if (!begun.has(connectionId)) statement.cut();
+      else if (!limited.has(connectionId)) unlimited.push(sql);
+    };
+    for (const method of methods.filter((each) => titleOf(each) in requests)) {
+      const request = requests[titleOf(method)]?.(session) ?? {};
+      await harness.client.call(methodOf(method), mine.apiKey, request);
+    }
+    expect(limited.size).to.be.greaterThan(0);
+    expect(unlimited).to.deep.equal([]);
+  });
+});
+
+describe('a read that takes too long', () => {
+  it('is stopped by the server, told so, and not tried again', async () => {
+    const db = openTextDatabase({
+      url: databaseUrl(),
+      poolSize: 1,
+      lockWaitSeconds: 1,
+      statementSeconds: 0.05,
+    });
+    let tries = 0;
+    const line = lineOfReads(
+      db,
+      createRetry(() => undefined),
+    );
+    const endless = select(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+       SELECT COUNT(*) FROM n a, n b, n c, n d`,
+      [],
+    );
+    const failure = await line
+      .run(newId(), new AbortController().signal, (reads) => {
+        tries++;
+        return read(reads, endless);
+      })
+      .then(() => undefined, toServiceError);
+    await db.destroy();
+    expect(failure?.problem.reason).to.equal('DATABASE_TOO_SLOW');
+    expect(tries).to.equal(1);
+  });
+});
+
+describe('API keys that nobody has', () => {
+  let harness: ProxiedHarness;
+  const strangers: TestClient[] = [];
+  beforeEach(async () => {
+    harness = await startProxiedHarness();
+  });
+  afterEach(async () => {
+    for (const stranger of strangers.splice(0)) stranger.close();
+    await harness.stop();
+  });
+
+  /** A client with a connection of its own. */
+  function stranger(): TestClient {
+    const options = { 'grpc.use_local_subchannel_pool': 1 };
+    const client = new TestClient(harness.server.port, undefined, options);
+    strangers.push(client);
+    return client;
+  }
+
+  it('hold up neither a caller with a valid key nor the probes, however many they are', async () => {
+    const { proxy, db, server } = harness;
+    const { apiKey } = await createTenant(db);
+    const lookUps: string[] = [];
+    const first = proxy.holdBack('api_keys');
+    const { intercept } = proxy;
+    proxy.intercept = (statement) => {
+      if (statement.sql.includes('api_keys')) lookUps.push(statement.sql);
+      return intercept?.(statement);
+    };
+    const floods = [stranger(), stranger()].flatMap((flood, each) =>
+      Array.from({ length: 700 }, (_, index) => flood.import(`made-up-${each}-${index}`, {})),
+    );
+    const refused = endings(floods);
+    await first.came;
+    // Refused, since the line is full.
+    await Promise.race(floods).catch(() => undefined);
+    const valid = endings([stranger().import(apiKey, {})]);
+    await eventually(async () => {
+      const { status } = await fetch(`http://127.0.0.1:${server.metricsPort ?? 0}/readyz`);
+      return status === 200;
+    });
+    first.letGo();
+    expect(await valid).to.deep.equal(['INVALID_REQUEST']);
+    const reasons = await refused;
+    expect(new Set(reasons)).to.deep.equal(new Set(['API_KEY_INVALID', 'OVERLOADED']));
+    expect(lookUps.length).to.be.at.most(7);
+  });
+
+  it('are looked up once in a while, however often they come', async () => {
+    const { proxy, client } = harness;
+    let lookUps = 0;
+    proxy.intercept = ({ sql }) => {
+      if (sql.includes('api_keys')) lookUps++;
+    };
+    for (let i = 0; i < 5; i++) {
+      expect(await endings([client.import('made-up', {})])).to.deep.equal(['API_KEY_INVALID']);
+    }
+    expect(lookUps).to.equal(1);
+  });
+});
