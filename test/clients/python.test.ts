@@ -4,6 +4,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import type { Command } from '../../scripts/mysql/processes';
 import { createSession } from '../support/fixtures';
+import { reading } from '../support/metrics';
 import { startHarness, type Harness } from '../support/service';
 import { pythonWithStubs } from './python';
 import { runExample, startWithMutualTls, type ExampleResult } from './run-example';
@@ -84,6 +85,13 @@ describe('the Python example (needs Debian’s archive, or python3 with grpcio-t
       reason: 'WORKFLOW_NOT_FOUND',
       resource: { type: 'session-import/workflow', name: workflowId },
     });
+  });
+
+  it('sends a message once that is too large', async () => {
+    const { printed } = await call('x'.repeat(100_000), 'no-uuid');
+    expect(printed['code']).to.equal('RESOURCE_EXHAUSTED');
+    const { metricsPort } = harness.server;
+    await reading(metricsPort, 'grpc_server_handled_total', { grpc_code: 'ResourceExhausted' }, 1);
   });
 
   it('shows its certificate to a service that wants one', async () => {

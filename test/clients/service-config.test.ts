@@ -1,17 +1,34 @@
 import { promisify } from 'node:util';
-import { Server, ServerCredentials, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
+import {
+  credentials,
+  Metadata,
+  Server,
+  ServerCredentials,
+  status,
+  type sendUnaryData,
+  type ServerUnaryCall,
+} from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { serviceConfig } from '../../src/client';
 import { toBinary, type SessionId, type WorkflowId } from '../../src/model/ids';
+import { must } from '../../src/model/must';
 import {
+  ImportSessionRequest,
   ImportSessionResponse,
+  SessionImportClient,
   SessionImportService,
-  type ImportSessionRequest,
 } from '../../src/gen/sessionimport/v1/session_import';
-import { failureOf, TestClient } from '../support/client';
+import { retryableCodes } from '../../src/rpc/server/pushback';
+import { failureOf, TestClient, type Failure } from '../support/client';
 import { createSession, createTenant } from '../support/fixtures';
+import { reading, scrape, sumOf } from '../support/metrics';
 import { select } from '../support/rows';
-import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+import {
+  startHarness,
+  startProxiedHarness,
+  type Harness,
+  type ProxiedHarness,
+} from '../support/service';
 
 describe('a client with the service config', () => {
   let harness: ProxiedHarness;
@@ -54,10 +71,10 @@ describe('a client with the service config', () => {
   it('tries again after UNAVAILABLE', async () => {
     const request = await requestFor(await sharedSession());
     harness.proxy.intercept = (statement) => {
-      if (codes().length < 2 && statement.sql.startsWith('BEGIN')) statement.cut();
+      if (codes().length < 1 && statement.sql.startsWith('BEGIN')) statement.cut();
     };
     await client.import(harness.target.apiKey, request);
-    expect(codes()).to.deep.equal(['UNAVAILABLE', 'UNAVAILABLE', 'OK']);
+    expect(codes()).to.deep.equal(['UNAVAILABLE', 'OK']);
   });
 
   it('tries again after ABORTED', async () => {
@@ -102,17 +119,84 @@ describe('a client with the service config', () => {
     expect(codes()).to.deep.equal(['RESOURCE_EXHAUSTED', 'OK']);
   });
 
-  it('gives up after five tries, with growing pauses between them', async () => {
+  it('waits as the service says, longer each time, and not past its deadline', async () => {
     const request = await requestFor(await sharedSession());
     harness.proxy.intercept = (statement) => {
       if (statement.sql.startsWith('BEGIN')) statement.cut();
     };
-    const failure = await failureOf(client.import(harness.target.apiKey, request));
+    const call = client.import(harness.target.apiKey, request, { deadline: Date.now() + 5_000 });
+    const failure = await failureOf(call);
+    // And not DEADLINE_EXCEEDED, which would not say why.
     expect(failure).to.include({ code: 'UNAVAILABLE', reason: 'DATABASE_UNAVAILABLE' });
-    expect(codes()).to.deep.equal(Array<string>(5).fill('UNAVAILABLE'));
+    expect(failure.pushback).to.equal(-1);
+    expect(codes().length).to.be.within(2, 3);
+    const told = failure.retry?.retryDelay?.seconds ?? 0;
     const ends = tries().map(({ time }) => time);
-    const pauses = ends.slice(1).map((end, index) => end - (ends[index] ?? 0));
-    expect(pauses).to.deep.equal(pauses.toSorted((a, b) => a - b));
+    for (const [index, end] of ends.slice(1).entries()) {
+      // A timer may fire a millisecond early.
+      expect(end - (ends[index] ?? 0)).to.be.at.least(told * 1_000 * 2 ** index - 1);
+    }
+  });
+
+  it('does not try again what would come after its deadline, and is told why it was refused', async () => {
+    const limited = await startHarness({ environment: { RATE_LIMIT: '1', RATE_LIMIT_BURST: '1' } });
+    const caller = new TestClient(limited.server.port, undefined, {
+      'grpc.service_config': serviceConfig,
+    });
+    const { apiKey } = limited.target;
+    /** How a call over the limit ends, which has been tried before, as it says. */
+    const refusal = async (previousTries: string): Promise<Failure> => {
+      const metadata = new Metadata();
+      metadata.set('x-api-key', apiKey);
+      metadata.set('grpc-previous-rpc-attempts', previousTries);
+      const calls = Array.from({ length: 5 }, () =>
+        failureOf(caller.send(metadata, {}, { deadline: Date.now() + 4_900 })),
+      );
+      const failures = await Promise.all(calls);
+      return must(
+        failures.find(({ reason }) => reason === 'RATE_LIMITED'),
+        'a refusal',
+      );
+    };
+    // The fifth try would come after five seconds at least.
+    for (const previousTries of ['4', '5', '1e9']) {
+      expect((await refusal(previousTries)).pushback).to.equal(-1);
+    }
+    caller.close();
+    await limited.stop();
+  });
+
+  it('tries a message once that is too large', async () => {
+    const failure = await failureOf(client.import(null, { shareToken: 'x'.repeat(100_000) }));
+    expect(failure).to.include({ code: 'RESOURCE_EXHAUSTED', reason: undefined, pushback: -1 });
+    const { metricsPort } = harness.server;
+    await reading(metricsPort, 'grpc_server_handled_total', { grpc_code: 'ResourceExhausted' }, 1);
+  });
+
+  it('spreads its calls over all processes of the service', async () => {
+    const others = await startHarness();
+    const caller = new SessionImportClient(
+      `ipv4:127.0.0.1:${harness.server.port},127.0.0.1:${others.server.port}`,
+      credentials.createInsecure(),
+      { 'grpc.service_config': serviceConfig },
+    );
+    const call = promisify(caller.importSession.bind(caller));
+    const handledBy = async ({ server }: Harness): Promise<number> =>
+      sumOf(await scrape(server.metricsPort), 'grpc_server_handled_total');
+    while ((await handledBy(harness)) === 0 || (await handledBy(others)) === 0) {
+      await call(ImportSessionRequest.create()).catch(() => undefined);
+    }
+    caller.close();
+    await others.stop();
+  });
+
+  it('tries again what the service tells it to try again, and nothing else', () => {
+    const { methodConfig } = JSON.parse(serviceConfig) as {
+      methodConfig: [{ retryPolicy: { retryableStatusCodes: (keyof typeof status)[] } }];
+    };
+    const [{ retryPolicy }] = methodConfig;
+    const tried = retryPolicy.retryableStatusCodes.map((name) => status[name]);
+    expect(new Set(tried)).to.deep.equal(retryableCodes);
   });
 
   it('does not try again after NOT_FOUND or PERMISSION_DENIED', async () => {

@@ -99,9 +99,9 @@ describe('a client', () => {
     const garbled = http2().request(headers);
     garbled.end(frameOf(Buffer.from([0x0a, 0xff])));
     const [answer] = (await once(garbled, 'response')) as [Record<string, string>];
-    expect(Number(answer['grpc-status'])).to.equal(status.INTERNAL);
+    expect(Number(answer['grpc-status'])).to.equal(status.INVALID_ARGUMENT);
     expect(await handled({ grpc_code: 'ResourceExhausted' })).to.equal(1);
-    expect(await handled({ grpc_code: 'Internal' })).to.equal(1);
+    expect(await handled({ grpc_code: 'InvalidArgument' })).to.equal(1);
     expect(await handled({})).to.equal(2);
   });
 

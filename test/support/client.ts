@@ -146,6 +146,8 @@ export interface Failure {
   readonly badRequest: BadRequest | undefined;
   readonly resource: ResourceInfo | undefined;
   readonly retry: RetryInfo | undefined;
+  /** How long gRPC's own retries are to wait, in milliseconds; negative: they are to stop. */
+  readonly pushback: number | undefined;
 }
 
 /** Waits for a call to fail; fails the test if it succeeds. */
@@ -162,6 +164,9 @@ export async function failureOf(call: Promise<unknown>): Promise<Failure> {
     expect(full.code).to.equal(error.code);
     expect(info?.domain).to.equal('session-import');
   }
+  const retry = detail(full, 'RetryInfo', RetryInfo);
+  const pushback = pushbackOf(error);
+  if (full) expectPushback(retry, pushback);
   return {
     code: status[error.code],
     reason: info?.reason,
@@ -169,8 +174,23 @@ export async function failureOf(call: Promise<unknown>): Promise<Failure> {
     metadata: info?.metadata ?? {},
     badRequest: detail(full, 'BadRequest', BadRequest),
     resource: detail(full, 'ResourceInfo', ResourceInfo),
-    retry: detail(full, 'RetryInfo', RetryInfo),
+    retry,
+    pushback,
   };
+}
+
+function pushbackOf({ metadata }: GrpcError): number | undefined {
+  const [value] = metadata.get('grpc-retry-pushback-ms');
+  return value === undefined ? undefined : Number(value);
+}
+
+/** Fails the test if gRPC's own retries are not told what everybody else is told. */
+function expectPushback(retry: RetryInfo | undefined, pushback: number | undefined): void {
+  const delay = retry?.retryDelay;
+  if (!delay || pushback === undefined)
+    expect([delay, pushback]).to.deep.equal([undefined, undefined]);
+  else if (pushback !== -1)
+    expect(pushback).to.be.at.least(delay.seconds * 1_000 + delay.nanos / 1_000_000);
 }
 
 function detail<T>(

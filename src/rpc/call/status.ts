@@ -3,6 +3,7 @@ import type { Any } from '../../gen/google/protobuf/any';
 import { BadRequest, ErrorInfo, ResourceInfo, RetryInfo } from '../../gen/google/rpc/error_details';
 import { Status } from '../../gen/google/rpc/status';
 import type { Problem, Reason } from '../../model/problems';
+import { pushbackKey } from '../server/pushback';
 
 /** The domain of every `google.rpc.ErrorInfo` of this service. */
 const errorDomain = 'session-import';
@@ -17,6 +18,8 @@ interface Answer {
   readonly message: string;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly details?: readonly Any[];
+  /** How long to wait at least before trying again, in milliseconds; absent if that is of no use. */
+  readonly retryAfter?: number;
 }
 
 type Answers = {
@@ -53,7 +56,7 @@ const answers: Answers = {
     code: status.RESOURCE_EXHAUSTED,
     message:
       'Your application calls more often than it may. Try again later, with a growing pause.',
-    details: [retryAfter(milliseconds)],
+    retryAfter: milliseconds,
   }),
   INVALID_REQUEST: ({ violations }) => ({
     code: status.INVALID_ARGUMENT,
@@ -172,12 +175,12 @@ const answers: Answers = {
   OVERLOADED: () => ({
     code: status.RESOURCE_EXHAUSTED,
     message: 'Too much work is queued. Try again later, with a growing pause.',
-    details: [retryAfter(1_000)],
+    retryAfter: 1_000,
   }),
   CONFLICT: () => ({
     code: status.ABORTED,
     message: 'The call kept losing against other transactions. Nothing was written; try again.',
-    details: [retryAfter(500)],
+    retryAfter: 500,
   }),
   DATABASE_TOO_SLOW: () => ({
     code: status.DEADLINE_EXCEEDED,
@@ -188,7 +191,7 @@ const answers: Answers = {
     code: status.UNAVAILABLE,
     message:
       'The database is out of reach. Try again later, with a growing pause; an import that was done after all will be answered with SESSION_ALREADY_IMPORTED.',
-    details: [retryAfter(1_000)],
+    retryAfter: 1_000,
   }),
   INTERNAL: (_problem, requestId) => ({
     code: status.INTERNAL,
@@ -200,15 +203,20 @@ const answers: Answers = {
 /** The gRPC status of a problem, with its details in the trailer `grpc-status-details-bin`. */
 export function problemStatus(problem: Problem, requestId: string): StatusObject {
   const tell = answers[problem.reason] as (problem: Problem, requestId: string) => Answer;
-  const { code, message, metadata = {}, details = [] } = tell(problem, requestId);
+  const { code, message, metadata = {}, details = [], retryAfter } = tell(problem, requestId);
   const info = { reason: problem.reason, domain: errorDomain, metadata: { ...metadata } };
   const trailer = new Metadata();
   const full = {
     code,
     message,
-    details: [pack('google.rpc.ErrorInfo', ErrorInfo, info), ...details],
+    details: [
+      pack('google.rpc.ErrorInfo', ErrorInfo, info),
+      ...details,
+      ...(retryAfter === undefined ? [] : [retryInfo(retryAfter)]),
+    ],
   };
   trailer.set(detailsKey, Buffer.from(Status.encode(full).finish()));
+  if (retryAfter !== undefined) trailer.set(pushbackKey, String(retryAfter));
   return { code, details: message, metadata: trailer };
 }
 
@@ -218,7 +226,7 @@ function resource(resourceType: string, resourceName: string, owner: string): An
 }
 
 /** Tells when to try again, in milliseconds from now. */
-function retryAfter(milliseconds: number): Any {
+function retryInfo(milliseconds: number): Any {
   const retryDelay = {
     seconds: Math.floor(milliseconds / 1_000),
     nanos: (milliseconds % 1_000) * 1_000_000,

@@ -1,7 +1,7 @@
-import { Server, ServerCredentials, type ServerInterceptor } from '@grpc/grpc-js';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { GrpcConfig } from '../../config';
 import { limitingRequestTime, observingRpcs } from './interceptors';
-import type { RpcObserver } from './observer';
+import { unobservedRpcs, type RpcObserver } from './observer';
 
 /** The largest request that is read, in bytes: a share token and a few short fields. */
 const maxRequestSize = 64 * 1024;
@@ -16,14 +16,18 @@ const connectionAgeGrace = 60_000;
  * Makes a gRPC server with the limits of the configuration. (Node.js itself limits metadata, to 64
  * KiB a call.)
  *
- * @param observer is told of every RPC; undefined: nobody is.
+ * @param observer is told of every RPC.
  */
-export function createGrpcServer(config: GrpcConfig, observer: RpcObserver | undefined): Server {
-  const interceptors: ServerInterceptor[] = [limitingRequestTime(config.requestTimeout)];
-  // First, so that it sees how the others end a call.
-  if (observer) interceptors.unshift(observingRpcs(observer));
+export function createGrpcServer(
+  config: GrpcConfig,
+  observer: RpcObserver = unobservedRpcs,
+): Server {
   return new Server({
-    interceptors,
+    interceptors: [
+      // First, so that it sees how the others end a call.
+      observingRpcs(observer),
+      limitingRequestTime(config.requestTimeout),
+    ],
     'grpc.max_receive_message_length': maxRequestSize,
     'grpc.max_concurrent_streams': config.maxConcurrentStreams,
     'grpc.keepalive_time_ms': config.keepalive * 1_000,

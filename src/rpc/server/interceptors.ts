@@ -2,17 +2,26 @@ import {
   ServerInterceptingCall,
   ServerListenerBuilder,
   status,
+  type Metadata,
   type ServerInterceptor,
   type ServerMethodDefinition,
 } from '@grpc/grpc-js';
+import { allowLongDeadline } from './long-deadlines';
 import type { RpcLabels, RpcObserver } from './observer';
+import { blamingPeer } from './peer-faults';
+import { withPushback } from './pushback';
 
-/** Tells an observer of every RPC of every service, also of those that end before they reach their handler. */
+/**
+ * Corrects when and how RPCs end, and tells an observer of every RPC of every service, also of those that end
+ * before they reach their handler. It has to be the first interceptor: it gets the call of grpc-js
+ * itself.
+ */
 export function observingRpcs(observer: RpcObserver): ServerInterceptor {
   return (method, call) => {
     const labels = labelsOf(method);
     const startedAt = performance.now();
     observer.rpcBegun(labels);
+    let received: Metadata | undefined;
     let ended = false;
     const end = (code: status): void => {
       if (ended) return;
@@ -23,13 +32,22 @@ export function observingRpcs(observer: RpcObserver): ServerInterceptor {
     // too large, or can't be read, or is late) come to no interceptor.
     const send = call.sendStatus.bind(call);
     call.sendStatus = (sent) => {
-      end(sent.code);
-      send(sent);
+      const told = withPushback(blamingPeer(sent), {
+        deadline: call.getDeadline(),
+        metadata: received,
+      });
+      end(told.code);
+      send(told);
     };
+    allowLongDeadline(call);
     return new ServerInterceptingCall(call, {
       start: (next) => {
         next(
           new ServerListenerBuilder()
+            .withOnReceiveMetadata((metadata, proceed) => {
+              received = metadata;
+              proceed(metadata);
+            })
             .withOnReceiveMessage((message, proceed) => {
               observer.messageReceived(labels);
               proceed(message);

@@ -14,3 +14,11 @@ export interface RpcObserver {
   messageSent(labels: RpcLabels): void;
   rpcEnded(labels: RpcLabels, code: status, seconds: number): void;
 }
+
+/** An observer that does nothing: for a service without metrics. */
+export const unobservedRpcs: RpcObserver = {
+  rpcBegun: () => undefined,
+  messageReceived: () => undefined,
+  messageSent: () => undefined,
+  rpcEnded: () => undefined,
+};

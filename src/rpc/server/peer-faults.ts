@@ -1,0 +1,42 @@
+import { status } from '@grpc/grpc-js';
+import type { SentStatus } from './pushback';
+
+/** What grpc-js sends for a fault of the peer under a code that blames the service, and what is sent in its place. */
+const faults: readonly {
+  /** What the text of grpc-js begins with. */
+  readonly text: string;
+  readonly told: string;
+}[] = [
+  {
+    text: 'Error deserializing request',
+    told: 'The request is not a message of this method. Make the client from the contract of the service.',
+  },
+  {
+    text: 'Failed to decompress message',
+    told: 'The request can not be decompressed with the encoding that grpc-encoding names.',
+  },
+  {
+    text: 'Invalid grpc-timeout value',
+    told: 'grpc-timeout must be up to 8 digits and one of the units H, M, S, m, u, n.',
+  },
+  {
+    text: 'Received no request message',
+    told: 'The call ended before a whole request message arrived. Send exactly one.',
+  },
+  {
+    text: 'Received a second request message',
+    told: 'More than one request message arrived. Send exactly one.',
+  },
+];
+
+/**
+ * Puts the blame where it belongs: a request that grpc-js can't read is INVALID_ARGUMENT, and not
+ * INTERNAL or UNIMPLEMENTED, which an operator is woken for and a client takes for an old service.
+ *
+ * @param sent a status that the handler or grpc-js itself sends.
+ */
+export function blamingPeer(sent: SentStatus): SentStatus {
+  if (sent.code !== status.INTERNAL && sent.code !== status.UNIMPLEMENTED) return sent;
+  const fault = faults.find(({ text }) => sent.details.startsWith(text));
+  return fault ? { ...sent, code: status.INVALID_ARGUMENT, details: fault.told } : sent;
+}
