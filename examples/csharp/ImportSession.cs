@@ -109,6 +109,8 @@ public static class Program
             var service = method.GetProperty("name")[0].GetProperty("service").GetString();
             return new ServiceConfig
             {
+                // Where the address is dns:///host:port: calls take turns over all that it stands for.
+                LoadBalancingConfigs = { new RoundRobinConfig() },
                 MethodConfigs =
                 {
                     new MethodConfig
