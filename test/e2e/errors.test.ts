@@ -33,15 +33,22 @@ describe('a call is refused', () => {
     failureOf(harness.client.import(apiKey, request));
 
   describe('for its API key', () => {
-    it('if it is given twice', async () => {
-      const metadata = new Metadata();
-      metadata.add('x-api-key', harness.target.apiKey);
-      metadata.add('x-api-key', harness.target.apiKey);
+    it('if it is given twice, in two lines or in one, and is told so', async () => {
+      const { apiKey } = harness.target;
       const { request } = await goodRequest();
-      expect(await failureOf(harness.client.send(metadata, request))).to.include({
-        code: 'UNAUTHENTICATED',
-        reason: 'API_KEY_INVALID',
-      });
+      for (const values of [
+        [apiKey, apiKey],
+        [`${apiKey}, ${apiKey}`],
+        [apiKey, ''],
+        ['', apiKey],
+      ]) {
+        const metadata = new Metadata();
+        for (const value of values) metadata.add('x-api-key', value);
+        expect(await failureOf(harness.client.send(metadata, request))).to.include({
+          code: 'INVALID_ARGUMENT',
+          reason: 'CREDENTIALS_AMBIGUOUS',
+        });
+      }
     });
 
     it('if the key has expired', async () => {

@@ -17,13 +17,13 @@ export interface Caller {
   readonly privileges: ReadonlySet<string>;
 }
 
-/**
- * The credentials of a call. A missing value is undefined, and one that is given twice is empty.
- */
+/** The credentials of a call. A missing value is undefined. */
 export interface Credentials {
   readonly apiKey: string | undefined;
   /** The application that a gateway acts for. */
   readonly applicationId: string | undefined;
+  /** Whether one of them has more than one value. */
+  readonly repeated: boolean;
   /** The names in the client's certificate, verified: none if it has none. */
   readonly peerNames: () => readonly string[];
   /** The address and the port of the connection's other end. */
@@ -95,7 +95,9 @@ export class Callers {
    * @throws ServiceError with CREDENTIALS_AMBIGUOUS, API_KEY_INVALID, GATEWAY_NOT_TRUSTED or
    * APPLICATION_NOT_FOUND; OVERLOADED if too many look-ups wait.
    */
-  async authenticate({ apiKey, applicationId, peerNames, peer }: Credentials): Promise<Caller> {
+  async authenticate(credentials: Credentials): Promise<Caller> {
+    const { apiKey, applicationId, repeated, peerNames, peer } = credentials;
+    if (repeated) throw new ServiceError({ reason: 'CREDENTIALS_AMBIGUOUS' });
     if (applicationId === undefined) return this.ownerOf(apiKey, peer);
     if (apiKey !== undefined) throw new ServiceError({ reason: 'CREDENTIALS_AMBIGUOUS' });
     const gateway = peerNames().find((name) => this.gateways.has(name));

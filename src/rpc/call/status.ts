@@ -31,7 +31,7 @@ const answers: Answers = {
   CREDENTIALS_AMBIGUOUS: () => ({
     code: status.INVALID_ARGUMENT,
     message:
-      'Send either x-api-key or, as a trusted gateway, x-application-id: with both, it is not clear who calls.',
+      'Send either x-api-key or, as a trusted gateway, x-application-id, and send it once: otherwise it is not clear who calls.',
   }),
   API_KEY_INVALID: () => ({
     code: status.UNAUTHENTICATED,
@@ -45,7 +45,7 @@ const answers: Answers = {
   }),
   APPLICATION_NOT_FOUND: () => ({
     code: status.NOT_FOUND,
-    message: 'Name one application that exists in x-application-id, by its UUID.',
+    message: 'Name an application that exists in x-application-id, by its UUID.',
   }),
   PRIVILEGE_MISSING: ({ privilege }) => ({
     code: status.PERMISSION_DENIED,

@@ -191,19 +191,26 @@ export function tenths(milliseconds: number): number {
   return Math.round(milliseconds * 10) / 10;
 }
 
+/** Where the credentials of a call are in its metadata. */
+const credentialKeys = ['x-api-key', 'x-application-id'] as const;
+type CredentialKey = (typeof credentialKeys)[number];
+
 function credentialsOf(call: ServerUnaryCall<unknown, unknown>): Credentials {
   return {
-    apiKey: onlyValue(call.metadata, 'x-api-key'),
-    applicationId: onlyValue(call.metadata, 'x-application-id'),
+    apiKey: valueOf(call.metadata, 'x-api-key'),
+    applicationId: valueOf(call.metadata, 'x-application-id'),
+    repeated: credentialKeys.some((key) => isRepeated(call.metadata, key)),
     peerNames: () => peerNames(call.getAuthContext().sslPeerCertificate),
     peer: call.getPeer(),
   };
 }
 
-/** The value of a metadata key. It is empty, and so invalid, if the key is given more than once. */
-function onlyValue(metadata: Metadata, key: string): string | undefined {
-  const values = metadata.get(key);
-  if (values.length === 0) return undefined;
-  const [value] = values;
-  return values.length === 1 && typeof value === 'string' ? value : '';
+/** The value of a metadata key: all of them in one text, if there are several. */
+function valueOf(metadata: Metadata, key: CredentialKey): string | undefined {
+  return metadata.get(key)[0]?.toString();
+}
+
+/** HTTP joins the lines of a key with commas (RFC 9110, section 5.3), and no credential has one. */
+function isRepeated(metadata: Metadata, key: CredentialKey): boolean {
+  return valueOf(metadata, key)?.includes(',') ?? false;
 }
