@@ -29,6 +29,8 @@ export interface ImportRecord {
   } | null;
   /** Why it was refused, by the name of its reason; null if it was not. */
   readonly refusedFor: string | null;
+  /** Whether a refused attempt was only to be validated. */
+  readonly preview: boolean;
 }
 
 /** The columns with what is kept of a share token. */

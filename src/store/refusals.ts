@@ -14,12 +14,14 @@ import {
   type TokenRow,
 } from './import-records';
 
-/** An attempt to import a session, and why it was refused. */
+/** An attempt to import a session, or to preview that, and why it was refused. */
 export interface Refusal {
   /** Who wanted to import. */
   readonly applicationId: ApplicationId;
   readonly actor: Actor;
   readonly reason: Reason;
+  /** Whether the import was only to be validated. */
+  readonly preview: boolean;
   /** What the share token said; undefined unless it was genuine: anybody can write a forged one. */
   readonly token: RefusedToken | undefined;
 }
@@ -45,11 +47,12 @@ export function newRefusal(refusal: Refusal): NewRefusal {
 
 /** Records refusals, in one statement; those that an earlier try has recorded stay as they are. */
 export async function insertRefusals(db: Database, refusals: readonly NewRefusal[]): Promise<void> {
-  const values = refusals.map(({ applicationId, createdAt, id, reason, token, actor }) => [
+  const values = refusals.map(({ applicationId, createdAt, id, reason, preview, token, actor }) => [
     toBinary(applicationId),
     createdAt,
     id,
     reason,
+    preview,
     token?.kind ?? null,
     token ? toBinary(token.sessionId) : null,
     token ? toBinary(token.fromApplicationId) : null,
@@ -62,7 +65,7 @@ export async function insertRefusals(db: Database, refusals: readonly NewRefusal
     db,
     sql(
       `INSERT IGNORE INTO import_refusals
-         (application_id, created_at, id, reason, session_kind, source_session_id,
+         (application_id, created_at, id, reason, preview, session_kind, source_session_id,
           source_application_id, token_digest, token_key_id, token_id, api_key_id, gateway)
        VALUES ?`,
       values,
@@ -75,6 +78,7 @@ type RefusalRow = ActorRow &
     readonly application_id: Buffer;
     readonly created_at: Date;
     readonly reason: string;
+    readonly preview: number;
     readonly session_kind: SessionKind | null;
     readonly source_session_id: Buffer | null;
     readonly source_application_id: Buffer | null;
@@ -100,7 +104,7 @@ export function refusalsOf(
       key: ['application_id', 'created_at', 'id'],
       keyset,
       columns: `s.application_id, s.source_session_id, s.source_application_id, s.created_at, s.reason,
-        s.session_kind, s.api_key_id, s.gateway, s.token_key_id, s.token_id`,
+        s.preview, s.session_kind, s.api_key_id, s.gateway, s.token_key_id, s.token_id`,
       range: allOf(sql('s.application_id = ?', toBinary(applicationId)), withinTime(filter)),
       filter: chosenBy(filter, 'source_application_id'),
       itemOf: refusalRecord,
@@ -128,5 +132,6 @@ function refusalRecord(row: RefusalRow): ImportRecord {
     actor: actorOf(row),
     copy: null,
     refusedFor: row.reason,
+    preview: row.preview !== 0,
   };
 }

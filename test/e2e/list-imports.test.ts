@@ -142,6 +142,7 @@ describe('the list of imports', () => {
           signingKeyId: harness.signer.privateJwk.kid,
           reason: undefined,
           linkedToSession: undefined,
+          preview: false,
         },
       ]);
     });
@@ -166,6 +167,7 @@ describe('the list of imports', () => {
           signingKeyId: harness.signer.privateJwk.kid,
           reason: undefined,
           linkedToSession: undefined,
+          preview: false,
         },
       ]);
     });
@@ -177,10 +179,13 @@ describe('the list of imports', () => {
     await failureOf(client.import(target.apiKey, { ...request, shareToken: 'nonsense' }));
     const wrong = { ...request, workflowId: target.workflows.user };
     await failureOf(client.import(target.apiKey, wrong));
-    const [second, first] = await imports(target);
+    await failureOf(client.import(target.apiKey, { ...wrong, validateOnly: true }));
+    const [preview, second, first] = await imports(target);
+    expect(preview).to.deep.equal({ ...second, preview: true, createdAt: preview?.createdAt });
     expect(first).to.include({
       outcome: ImportOutcome.IMPORT_OUTCOME_REFUSED,
       reason: 'SHARE_TOKEN_INVALID',
+      preview: false,
       applicationId: target.applicationId,
       sessionKind: undefined,
       sharedFromSession: undefined,

@@ -5,6 +5,7 @@ import type { SessionStatus } from '../../src/model/session';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';
 import { endings, failureOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { refusedCalls } from '../support/refused';
 import { select, type Row } from '../support/rows';
 import { startHarness, startProxiedHarness, type Harness } from '../support/service';
 
@@ -181,13 +182,25 @@ describe('a refused import', () => {
     }
   });
 
-  it('that was only to be validated is not recorded, whatever is wrong', async () => {
-    const { request } = await offer('In Progress');
-    const validate = (more: object) =>
-      failureOf(harness.client.import(target.apiKey, { ...request, ...more, validateOnly: true }));
-    expect((await validate({})).reason).to.equal('SOURCE_SESSION_NOT_FINISHED');
-    expect((await validate({ workflowId: 'mine' })).reason).to.equal('INVALID_REQUEST');
-    expect((await validate({ shareToken: 'nonsense' })).reason).to.equal('SHARE_TOKEN_INVALID');
+  it('that was only to be validated is recorded as such, whatever is wrong', async () => {
+    const { atTheDoor, inTheGroup } = await refusedCalls({ ...harness, target });
+    const recorded = await refusalsOf(target);
+    const refused = [...atTheDoor, ...inTheGroup].filter(
+      ({ reason }) => reason !== 'API_KEY_INVALID',
+    );
+    for (const { reason, apiKey, request } of refused) {
+      const preview = await refusalOf(reason, { ...request, validateOnly: true }, apiKey);
+      const attempt = await refusalOf(reason, request, apiKey);
+      expect([preview['preview'], attempt['preview']]).to.deep.equal([1, 0]);
+      const same = { preview: null, id: null, created_at: null };
+      expect({ ...preview, ...same }).to.deep.equal({ ...attempt, ...same });
+    }
+    expect(await refusalsOf(target)).to.have.length(recorded.length + 2 * refused.length);
+  });
+
+  it('is not made of a preview that succeeds', async () => {
+    const { request } = await offer();
+    await harness.client.import(target.apiKey, { ...request, validateOnly: true });
     expect(await refusalsOf(target)).to.deep.equal([]);
   });
 

@@ -45,6 +45,7 @@ describe('refusals', () => {
     applicationId,
     actor: { apiKeyId: newId(), gateway: null },
     reason: 'SHARE_TOKEN_INVALID',
+    preview: false,
     token: undefined,
   });
 

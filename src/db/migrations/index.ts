@@ -17,6 +17,7 @@ import * as recordRefusals from './014-record-refusals';
 import * as listBusinessSessions from './015-list-business-sessions';
 import * as listVendorUserSessions from './016-list-vendor-user-sessions';
 import * as listVendorBusinessSessions from './017-list-vendor-business-sessions';
+import * as markPreviews from './018-mark-previews';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -43,6 +44,7 @@ const all: readonly NamedMigration[] = [
   { file: '015-list-business-sessions', migration: listBusinessSessions },
   { file: '016-list-vendor-user-sessions', migration: listVendorUserSessions },
   { file: '017-list-vendor-business-sessions', migration: listVendorBusinessSessions },
+  { file: '018-mark-previews', migration: markPreviews },
 ];
 
 /**

@@ -148,17 +148,18 @@ class ImportAttempt {
   }
 
   /**
-   * Records a refused import before its caller is told. Nothing is recorded if the caller is
-   * unknown, or if the call was validate-only. A malformed request is recorded as well.
+   * Records a refused import, or a refused preview, before its caller is told. Nothing is recorded if
+   * the caller is unknown. A malformed request is recorded as well.
    *
    * @returns what the caller is told: the error, or OVERLOADED if there is no room to record it.
    */
   private async recordRefusal(error: unknown): Promise<unknown> {
     const { reason } = toServiceError(error).problem;
-    if (!this.caller || this.request.validateOnly || !isRefusal(reason)) return error;
+    if (!this.caller || !isRefusal(reason)) return error;
     const token = error instanceof ExpiredShareToken ? error.token : this.token;
+    const preview = this.request.validateOnly ?? false;
     try {
-      await this.context.refusals.record({ ...this.caller, reason, token });
+      await this.context.refusals.record({ ...this.caller, reason, preview, token });
       return error;
     } catch (overloaded) {
       return overloaded;

@@ -27,5 +27,6 @@ export function wireImportRecord(record: ImportRecord): WireImportRecord {
     signingKeyId: source?.signingKeyId ?? undefined,
     reason: refusedFor ?? undefined,
     linkedToSession: copy?.linkedTo ?? undefined,
+    preview: record.preview,
   });
 }

@@ -68,6 +68,7 @@ function importRecord(row: ImportRow, viewer: ApplicationId): ImportRecord | und
         }
       : null,
     refusedFor: null,
+    preview: false,
   };
 }
 
