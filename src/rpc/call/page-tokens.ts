@@ -27,8 +27,10 @@ interface AskedPage {
 
 /** The values that a cursor may have, by the type of the column. */
 const values = {
-  // MySQL has no year 0 (MySQL 8.4 manual, section 13.2.2).
-  moment: z.iso.datetime({ precision: 6, local: true }).refine((at) => !at.startsWith('0000')),
+  // MySQL has no year 0, and a DATETIME has no time zone (MySQL 8.4 manual, section 13.2.2).
+  moment: z.iso
+    .datetime({ precision: 6, local: true })
+    .refine((at) => !at.startsWith('0000') && !at.endsWith('Z')),
   id: z.string().refine(isUuid),
   ordinal: z.number().int(),
 };
