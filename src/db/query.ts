@@ -48,6 +48,33 @@ export async function write(db: Database, statement: Statement): Promise<ResultS
   return result;
 }
 
+/**
+ * Runs an `INSERT IGNORE`, and makes sure that it has ignored duplicates and nothing else. By itself,
+ * IGNORE makes a warning of every error of a row: it cuts a value that does not fit, and skips a row
+ * that refers to nothing (MySQL 8.4 manual, section 15.2.7).
+ *
+ * @param trx the caller must let it fail: a row with a value that was cut is there until the rollback.
+ * @returns how many rows are new; the others found one of their unique values taken.
+ * @throws Error if anything but a duplicate was ignored. It has the server's code, and no value.
+ */
+export async function insertNew(trx: Knex.Transaction, statement: Statement): Promise<number> {
+  const { affectedRows, warningStatus } = await write(trx, statement);
+  if (warningStatus === 0) return affectedRows;
+  interface Warning {
+    readonly Level: 'Note' | 'Warning' | 'Error';
+    readonly Code: number;
+  }
+  const warnings = await read(trx, select<Warning>('SHOW WARNINGS', []));
+  if (warnings.length < warningStatus) throw new Error('MySQL has not kept all warnings');
+  // What is a note is allowed without IGNORE, too.
+  const other = warnings.find(({ Level, Code }) => Level !== 'Note' && Code !== duplicateEntry);
+  if (other) throw new Error(`an INSERT has ignored error ${other.Code}`);
+  return affectedRows;
+}
+
+/** ER_DUP_ENTRY (MySQL 8.4, "Server Error Message Reference"). */
+const duplicateEntry = 1062;
+
 type Results<Queries extends readonly Query<unknown>[]> = {
   -readonly [I in keyof Queries]: Queries[I] extends Query<infer Result> ? Result : never;
 };

@@ -64,10 +64,11 @@ export async function insertRefusals(db: Database, refusals: readonly NewRefusal
   await write(
     db,
     sql(
-      `INSERT IGNORE INTO import_refusals
+      `INSERT INTO import_refusals
          (application_id, created_at, id, reason, preview, session_kind, source_session_id,
           source_application_id, token_digest, token_key_id, token_id, api_key_id, gateway)
-       VALUES ?`,
+       VALUES ?
+       ON DUPLICATE KEY UPDATE id = id`,
       values,
     ),
   );

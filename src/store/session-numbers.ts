@@ -56,19 +56,23 @@ async function advanceCounters(
 }
 
 /**
- * Starts the counters of applications that have none, above every number that is in use. Of an
- * application that does not exist, the foreign key refuses the counter.
+ * Starts the counters of applications that have none, above every number that is in use. One that
+ * somebody else has started meanwhile is left as it is.
+ *
+ * @throws an error of the database if one of the applications does not exist: the foreign key refuses
+ * its counter.
  */
 async function startCounters(db: Database, ids: readonly Buffer[]): Promise<void> {
   await write(
     db,
     sql(
-      `INSERT IGNORE INTO session_counters (application_id, next_number)
+      `INSERT INTO session_counters (application_id, next_number)
        SELECT a.id, 1 + ${highestSessionNumber('a.id')}
        FROM (${ids.map(() => 'SELECT ? AS id').join(' UNION ALL ')}) a
        LEFT JOIN session_counters c ON c.application_id = a.id
        WHERE c.application_id IS NULL
-       ORDER BY a.id`,
+       ORDER BY a.id
+       ON DUPLICATE KEY UPDATE next_number = session_counters.next_number`,
       ...ids,
     ),
   );

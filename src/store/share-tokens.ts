@@ -70,10 +70,11 @@ export async function recordShareToken(db: Database, share: ShareTokenRecord): P
   await write(
     db,
     sql(
-      `INSERT IGNORE INTO share_tokens
+      `INSERT INTO share_tokens
          (id, application_id, session_id, session_kind, for_application_id, linked_sessions, api_key_id,
           gateway, created_at, expires_at)
-       VALUES (?)`,
+       VALUES (?)
+       ON DUPLICATE KEY UPDATE id = id`,
       values,
     ),
   );

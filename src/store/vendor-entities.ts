@@ -58,7 +58,8 @@ export function insertVendorEntities(
     entity.createdAt,
   ]);
   return {
-    sql: 'INSERT IGNORE INTO ?? (id, application_id, vendor_data, created_at) VALUES ?',
+    sql: `INSERT INTO ?? (id, application_id, vendor_data, created_at) VALUES ?
+          ON DUPLICATE KEY UPDATE id = id`,
     bindings: [schema.vendorEntities, values],
   };
 }

@@ -162,7 +162,7 @@ describe('ShareSession', () => {
     });
     try {
       // The call has come to the record, and waits there.
-      await underWay('INSERT IGNORE INTO share_tokens%');
+      await underWay('INSERT INTO share_tokens%');
       expect(ended).to.equal(false);
     } finally {
       await connection.raw('UNLOCK TABLES');

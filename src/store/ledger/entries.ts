@@ -1,11 +1,11 @@
-import type { Database } from '../../db/database';
+import type { Database, TransactionOf } from '../../db/database';
 import { inKeyOrder } from '../../db/key-order';
 import {
   inList,
+  insertNew,
   query,
   select,
   sql,
-  write,
   type Binding,
   type Query,
   type Statement,
@@ -150,9 +150,17 @@ export interface Claim extends Imported, LedgerEntry {
 /**
  * Inserts claims, in key order. A claim that somebody else already holds is ignored.
  *
+ * With ON DUPLICATE KEY UPDATE, a transaction that comes too late would lock the entry exclusively
+ * until it ends, and all that come too late for the same session would run one after another. IGNORE
+ * takes a shared lock (MySQL 8.4 manual, section 17.7.3).
+ *
  * @returns how many entries are new.
+ * @throws Error if an entry does not fit into the table: the transaction must be rolled back.
  */
-export async function insertClaims(db: Database, claims: readonly Claim[]): Promise<number> {
+export async function insertClaims(
+  trx: TransactionOf<Database>,
+  claims: readonly Claim[],
+): Promise<number> {
   const values = inKeyOrder(claims, ledgerKey).map((claim) => [
     toBinary(claim.applicationId),
     toBinary(claim.sourceSessionId),
@@ -171,8 +179,8 @@ export async function insertClaims(db: Database, claims: readonly Claim[]): Prom
     claim.request.digest,
     claim.request.answer,
   ]);
-  const { affectedRows } = await write(
-    db,
+  return insertNew(
+    trx,
     sql(
       `INSERT IGNORE INTO session_imports
          (application_id, source_session_id, source_application_id, session_kind, source_status,
@@ -182,7 +190,6 @@ export async function insertClaims(db: Database, claims: readonly Claim[]): Prom
       values,
     ),
   );
-  return affectedRows;
 }
 
 /** Replaces the answer that an entry keeps. */
