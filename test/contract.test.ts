@@ -74,6 +74,11 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
     workflowKind: 'user',
     sessionKind: 'business',
   },
+  TOO_MANY_LINKED_SESSIONS: {
+    reason: 'TOO_MANY_LINKED_SESSIONS',
+    sourceSessionId: sessionId,
+    limit: 500,
+  },
   SESSION_NOT_FOUND: { reason: 'SESSION_NOT_FOUND', sessionId },
   SESSION_NOT_FINISHED: { reason: 'SESSION_NOT_FINISHED', sessionId, status: 'In Progress' },
   RECIPIENT_NOT_FOUND: { reason: 'RECIPIENT_NOT_FOUND', applicationId },

@@ -80,6 +80,10 @@ export async function importGroup(
     const linked = linkedWorkflow
       ? await findLinkedSessions(trx, plans.user, call, linkedWorkflow, numbers)
       : [];
+    if ('type' in linked) {
+      outcomes.set(call.sessionId, outcomeOf(linked));
+      continue;
+    }
     const checked: AdmittedImport = { ...call, source, workflow, linked };
     if (!call.request.validateOnly) admitted.push(checked);
     else outcomes.set(call.sessionId, { type: 'validated', session: sessionOf(checked) });

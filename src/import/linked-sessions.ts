@@ -14,6 +14,7 @@ import { sessionOf, writeCopies } from './copies';
 import { sourcesOf } from './facts';
 import type { NumberLeases } from './number-leases';
 import {
+  keyOf,
   noNumber,
   planImport,
   type AdmittedImport,
@@ -22,7 +23,14 @@ import {
   type Transaction,
 } from './planned-import';
 import type { ImportRequest } from './request';
+import { judgeImported, type Settled } from './rules';
 import { planVendorEntities } from './vendor-entities';
+
+/**
+ * The most sessions that come along with one import. They are copied in one transaction, and answered
+ * in one message of some 600 bytes for each: clients take 4 MiB.
+ */
+export const maxLinkedSessions = 500;
 
 /**
  * Finds the sessions that the key people of a business session name, and share-locks them. A
@@ -32,7 +40,8 @@ import { planVendorEntities } from './vendor-entities';
  * @param plan the clone plan of user sessions.
  * @param call its source session must be locked.
  * @returns the linked sessions, in the order of the key people, each once. A session is left out if
- * it was imported before and its copy was deleted: it can't be imported again.
+ * it was imported before and its copy was deleted: it can't be imported again. If there are too many,
+ * nothing is locked, and the call is settled.
  */
 export async function findLinkedSessions(
   trx: Transaction,
@@ -40,12 +49,15 @@ export async function findLinkedSessions(
   call: PlannedImport,
   workflow: Workflow,
   numbers: NumberLeases,
-): Promise<readonly LinkedImport[]> {
+): Promise<readonly LinkedImport[] | Settled> {
+  const { sourceSessionId, sourceApplicationId } = call.request;
+  // One more than there may be shows that there are too many.
   const ids = await read(
     trx,
-    sessionsOfKeyPeople(call.request.sourceSessionId, call.request.sourceApplicationId),
+    sessionsOfKeyPeople(sourceSessionId, sourceApplicationId, maxLinkedSessions + 1),
   );
   if (ids.length === 0) return [];
+  if (ids.length > maxLinkedSessions) return settleTooMany(trx, call);
   const requests = ids.map((id) => linkedRequest(call, id));
   const [locked, counts, ledger] = await readTogether(trx, [
     shareLockSessions(plan.schema, ids),
@@ -76,6 +88,21 @@ export async function findLinkedSessions(
     );
     return [{ type: 'to copy', call: { ...planned, source, workflow, linked: [] } }];
   });
+}
+
+/**
+ * Refuses a call with too many linked sessions. The same request may have been carried out since the
+ * ledger was read, when its source had fewer; the source's lock tells that it has ended.
+ */
+async function settleTooMany(trx: Transaction, call: PlannedImport): Promise<Settled> {
+  const ledger = await read(trx, ledgerEntries([call.request]));
+  const existing = ledger.get(keyOf(call));
+  if (existing) return judgeImported(call, existing);
+  const { sourceSessionId } = call.request;
+  return {
+    type: 'refused',
+    problem: { reason: 'TOO_MANY_LINKED_SESSIONS', sourceSessionId, limit: maxLinkedSessions },
+  };
 }
 
 /** Copies of user sessions, by id, locked against deletion. Deleted copies are missing. */

@@ -58,6 +58,12 @@ export type Problem =
       readonly workflowKind: SessionKind;
       readonly sessionKind: SessionKind;
     }
+  | {
+      readonly reason: 'TOO_MANY_LINKED_SESSIONS';
+      readonly sourceSessionId: SessionId;
+      /** The most that may come along. */
+      readonly limit: number;
+    }
   | { readonly reason: 'SESSION_NOT_FOUND'; readonly sessionId: SessionId }
   | {
       readonly reason: 'SESSION_NOT_FINISHED';

@@ -11,6 +11,7 @@ import {
   type ImportSessionRequest,
   type LinkedSession,
 } from '../../src/gen/sessionimport/v1/session_import';
+import { must } from '../../src/model/must';
 import { kindSchemas } from '../../src/model/relations';
 import { failureOf, rowsOf, sessionOf } from '../support/client';
 import {
@@ -20,7 +21,13 @@ import {
   ledgerOf,
   requestWithLinked,
 } from '../support/companies';
-import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
+import {
+  addLogs,
+  createSession,
+  createSessions,
+  createTenant,
+  type Tenant,
+} from '../support/fixtures';
 import { scrape, sumOf } from '../support/metrics';
 import { anyRelations, insertRelations } from '../support/random-session';
 import { checksums, relationRows, sessionRow } from '../support/rows';
@@ -465,22 +472,68 @@ describe('an import with linked sessions', () => {
     expect(entry?.['request_digest']).to.deep.equal(createHash('sha256').update(bytes).digest());
   });
 
-  it('brings along as many as there are, in one answer that is kept as well', async () => {
-    const people = await Promise.all(
-      Array.from({ length: 150 }, () => createSession(harness.db, harness.source, 'user')),
-    );
-    const request = { ...(await requestFor(await company(people))), requestId: uuid() };
+  it('brings along 500, however often they are named, in one answer that is kept as well', async () => {
+    const people = await createSessions(harness.db, harness.source, 'user', 500);
+    const original = await company([...people, ...people.toReversed()]);
+    const request = { ...(await requestFor(original)), requestId: uuid() };
     const response = await importing(request);
     expect(response.linkedSessions.map(originOf)).to.deep.equal(people);
-    expect(
-      new Set(response.linkedSessions.map(({ session }) => session?.sessionNumber)).size,
-    ).to.equal(150);
-    expect(bytesOf(response).length / 2).to.be.greaterThan(65_535);
+    const numbers = response.linkedSessions.map(({ session }) => session?.sessionNumber);
+    expect(new Set(numbers).size).to.equal(500);
+    // Far below the 4 MiB that clients take, and the 16 MiB that the ledger has room for.
+    expect(bytesOf(response).length / 2).to.be.within(65_535, 500 * 800);
     expect(bytesOf(await importing(request))).to.equal(bytesOf(response));
     const rows = await keyPeopleOf(idOf(response));
-    expect(rows.map((row) => row['kyc_session_id'])).to.deep.equal(
-      response.linkedSessions.map((linked) => toBinary(linkedId(linked))),
+    const copies = response.linkedSessions.map((linked) => toBinary(linkedId(linked)));
+    expect(rows.map((row) => row['kyc_session_id'])).to.deep.equal([
+      ...copies,
+      ...copies.toReversed(),
+    ]);
+  });
+
+  it('of a company with sessions of more than 500 people is refused before they are touched', async () => {
+    const { db, source, client } = harness;
+    const people = await createSessions(db, source, 'user', 501);
+    const original = await company(people);
+    const request = await requestFor(original);
+    const state = await checksums();
+    // Whoever works on one of them does not hold up the refusal.
+    const held = await db.transaction();
+    await held.raw('SELECT id FROM user_sessions WHERE id IN (?) FOR UPDATE', [
+      people.map(toBinary),
+    ]);
+    try {
+      for (const validateOnly of [true, false]) {
+        const failure = await failureOf(importing({ ...request, validateOnly }));
+        expect(failure).to.include({
+          code: 'FAILED_PRECONDITION',
+          reason: 'TOO_MANY_LINKED_SESSIONS',
+        });
+        expect(failure.metadata).to.deep.equal({ shared_from_session: original, limit: '500' });
+        if (validateOnly) expect(await checksums()).to.deep.equal(state);
+      }
+    } finally {
+      await held.rollback();
+    }
+    // A number of the company's own was leased, as for every call.
+    const changed = (await checksums()).filter(
+      ({ Checksum: checksum }, index) => checksum !== state[index]?.['Checksum'],
     );
+    expect(changed.map(({ Table: table }) => String(table).split('.')[1])).to.deep.equal([
+      'import_refusals',
+      'session_counters',
+    ]);
+    const refusals = await db('import_refusals').where({
+      application_id: toBinary(target.applicationId),
+    });
+    expect(refusals.map(({ reason }: { reason: string }) => reason)).to.deep.equal([
+      'TOO_MANY_LINKED_SESSIONS',
+    ]);
+
+    // What the refusal says to do.
+    const { shareToken = '', workflowId = '' } = request;
+    await client.import(target.apiKey, { shareToken, workflowId });
+    await importPerson(must(people[500], 'the last of them'));
   });
 
   it('is told in the log and in the metrics, each row with the kind of its session', async () => {

@@ -12,6 +12,7 @@ import {
   type SessionId,
   type WorkflowId,
 } from '../../src/model/ids';
+import { must } from '../../src/model/must';
 import { kindSchemas } from '../../src/model/relations';
 import type { SessionKind, SessionStatus } from '../../src/model/session';
 import { newSessionToken } from '../../src/model/session-token';
@@ -43,36 +44,54 @@ export async function createTenant(db: Database): Promise<Tenant> {
   };
 }
 
+/** Columns of a session that differ from those of most. */
+type SessionColumns = { readonly status?: SessionStatus } & Readonly<Record<string, unknown>>;
+
 /** Adds a session to a tenant: the row alone, without relations. */
 export async function createSession(
   db: Database,
   tenant: Tenant,
   kind: SessionKind,
-  columns: { readonly status?: SessionStatus } & Readonly<Record<string, unknown>> = {},
+  columns: SessionColumns = {},
 ): Promise<SessionId> {
-  const id = newId<SessionId>();
+  const [id] = await createSessions(db, tenant, kind, 1, columns);
+  return must(id, 'the session just made');
+}
+
+/** Adds sessions to a tenant at once: the rows alone, without relations. */
+export async function createSessions(
+  db: Database,
+  tenant: Tenant,
+  kind: SessionKind,
+  count: number,
+  columns: SessionColumns = {},
+): Promise<SessionId[]> {
   const now = new Date();
-  const numbers = await leaseBlocks(db, [tenant.applicationId], 1);
-  await db(kindSchemas[kind].sessions).insert({
-    id: toBinary(id),
-    application_id: toBinary(tenant.applicationId),
-    session_number: numbers.get(tenant.applicationId) ?? 0,
-    session_token: newSessionToken(),
-    status: 'Approved',
-    workflow_id: toBinary(tenant.workflows[kind]),
-    workflow_version: 7,
-    vendor_data: Buffer.from('the source application’s own name for the person'),
-    features: JSON.stringify(['OCR', 'FACE_MATCH']),
-    metadata: JSON.stringify({ internal: 'stays behind' }),
-    expected_details: JSON.stringify({ country: 'DEU', big: 12345678901 }),
-    contact_details: JSON.stringify({ email: 'ana@example.com' }),
-    callback: 'https://source.example.com/callback',
-    language: 'pt-BR',
-    created_at: now,
-    updated_at: now,
-    ...columns,
-  });
-  return id;
+  const numbers = await leaseBlocks(db, [tenant.applicationId], count);
+  const first = numbers.get(tenant.applicationId) ?? 0;
+  const ids = Array.from({ length: count }, () => newId<SessionId>());
+  await db(kindSchemas[kind].sessions).insert(
+    ids.map((id, index) => ({
+      id: toBinary(id),
+      application_id: toBinary(tenant.applicationId),
+      session_number: first + index,
+      session_token: newSessionToken(),
+      status: 'Approved',
+      workflow_id: toBinary(tenant.workflows[kind]),
+      workflow_version: 7,
+      vendor_data: Buffer.from('the source application’s own name for the person'),
+      features: JSON.stringify(['OCR', 'FACE_MATCH']),
+      metadata: JSON.stringify({ internal: 'stays behind' }),
+      expected_details: JSON.stringify({ country: 'DEU', big: 12345678901 }),
+      contact_details: JSON.stringify({ email: 'ana@example.com' }),
+      callback: 'https://source.example.com/callback',
+      language: 'pt-BR',
+      created_at: now,
+      updated_at: now,
+      ...columns,
+    })),
+  );
+  return ids;
 }
 
 /** Adds a few rows to some relations of a session: enough to see that a copy has them. */

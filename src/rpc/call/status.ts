@@ -149,6 +149,11 @@ const answers: Answers = {
       session_kind: sessionKind,
     },
   }),
+  TOO_MANY_LINKED_SESSIONS: ({ sourceSessionId, limit }) => ({
+    code: status.FAILED_PRECONDITION,
+    message: `The key people of the business session have more than ${limit} sessions. Import it without include_linked_sessions, and then those sessions one by one, with share tokens of their own.`,
+    metadata: { shared_from_session: sourceSessionId, limit: String(limit) },
+  }),
   SESSION_NOT_FOUND: ({ sessionId }) => ({
     code: status.NOT_FOUND,
     message: `Your application has no session ${sessionId}.`,
