@@ -166,6 +166,30 @@ describe('imports with linked sessions at the same time', () => {
     expect(bytesOf(await importing(request))).to.equal(bytesOf(response));
   });
 
+  it('with a person who was imported before, keep that copy from being deleted until they end', async () => {
+    const { db } = harness;
+    const [person] = await people(1);
+    if (!person) throw new Error('no person');
+    const copy = toBinary(toId(sessionOf(await importing(await directRequest(person))).sessionId));
+    const request = await requestFor(await company([person]));
+    const { came, letGo } = harness.proxy.holdBack('UPDATE business_key_people');
+    const linked = importing(request);
+    await came;
+    let deleted = false;
+    const deleting = db('user_sessions')
+      .where({ id: copy })
+      .delete()
+      .finally(() => (deleted = true));
+    await rowLockWaits();
+    expect(deleted).to.equal(false);
+    letGo();
+    const response = await linked;
+    expect(await keyPeopleOf(toId(sessionOf(response).sessionId))).to.deep.equal([
+      { kyc_session_id: copy, source_kyc_session_id: toBinary(person) },
+    ]);
+    await deleting;
+  });
+
   it('with a person whose direct import is under way, wait for it', async () => {
     const [person] = await people(1);
     if (!person) throw new Error('no person');

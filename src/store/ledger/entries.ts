@@ -43,7 +43,10 @@ export interface StoredRequest {
   readonly id: RequestId | null;
   /** SHA-256 of everything else that the request said; null too if an operator has erased it. */
   readonly digest: Buffer | null;
-  /** What it was answered, as it went over the wire; null too if an operator has erased it. */
+  /**
+   * What it was answered, as it went over the wire; null too if an operator has erased it, or if it was
+   * not asked for.
+   */
   readonly answer: Buffer | null;
 }
 
@@ -63,19 +66,34 @@ function requestOf(row: RequestRow): StoredRequest {
   };
 }
 
-/** The ledger entries of the given imports. Imports that were not made are missing. */
+/** An import whose ledger entry is wanted, and the idempotency key of the request that wants it. */
+export interface WantedImport extends Imported {
+  readonly idempotency: { readonly id: RequestId } | null;
+}
+
+/**
+ * The ledger entries of the given imports. Imports that were not made are missing. An answer, which can
+ * be large, is read only of an entry with the idempotency key of one of the requests.
+ */
 export function ledgerEntries(
-  wanted: readonly Imported[],
+  wanted: readonly WantedImport[],
 ): Query<ReadonlyMap<LedgerKey, LedgerEntry>> {
   type Row = RequestRow &
     Readonly<Record<'application_id' | 'source_session_id' | 'session_id', Buffer>>;
   const keys = wanted.map(keyBindings);
+  const ids = wanted.flatMap(({ idempotency }) => (idempotency ? [toBinary(idempotency.id)] : []));
   return query(
     {
-      sql: `SELECT application_id, source_session_id, session_id, request_id, request_digest, answer
-            FROM session_imports
-            WHERE (application_id, source_session_id) IN (?)`,
-      bindings: [keys],
+      // A subquery: InnoDB reads every column that a row's own expressions name, used or not.
+      sql: `SELECT i.application_id, i.source_session_id, i.session_id, i.request_id, i.request_digest,
+              IF(i.request_id IN (?),
+                (SELECT a.answer FROM session_imports a
+                 WHERE a.application_id = i.application_id
+                   AND a.source_session_id = i.source_session_id),
+                NULL) AS answer
+            FROM session_imports i
+            WHERE (i.application_id, i.source_session_id) IN (?)`,
+      bindings: [inList(ids), keys],
     },
     (found: Row[]) =>
       new Map(
