@@ -296,6 +296,39 @@ describe('reading back', () => {
     }
   });
 
+  it('looks at no more large values than it shows, however many rows a page may have', async () => {
+    const { db, source } = harness;
+    const large = JSON.stringify({ text: 'x'.repeat(400_000) });
+    // The large ones begin with the first row, or behind some that are small.
+    for (const small of [0, 20]) {
+      const id = await createSession(db, source, 'user');
+      await addLogs(db, 'user', id, 60);
+      await db('user_logs')
+        .where({ session_id: toBinary(id) })
+        .where('ordinal', '>=', small)
+        .update({ additional_data: large });
+      const request = { sessionId: id, relation: 'logs', pageSize: 1_000 };
+      // Pages of InnoDB, of 16 KiB: some 10 of the 16 to 24 megabytes that there are.
+      const most = 640;
+      const calls: (() => Promise<unknown>)[] = [
+        () => get(id, source),
+        () => rowsPage(source, request),
+      ];
+      for (const call of calls) {
+        const { grown: pages } = await counting(['Innodb_buffer_pool_read_requests'], most, call);
+        expect(pages).to.be.below(most);
+      }
+      const ordinals: unknown[] = [];
+      let pageToken = '';
+      do {
+        const page = await rowsPage(source, { ...request, pageToken });
+        ordinals.push(...(rowsIn(page)['logs'] ?? []).map(({ ordinal }) => ordinal));
+        pageToken = page.nextPageToken;
+      } while (pageToken !== '');
+      expect(ordinals).to.deep.equal(Array.from({ length: 60 }, (_, ordinal) => ordinal));
+    }
+  });
+
   it('reads no page of rows again for those behind it', async () => {
     const { db, source } = harness;
     const id = await createSession(db, source, 'user');

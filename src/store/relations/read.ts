@@ -1,7 +1,16 @@
-import type { TextDatabase } from '../../db/database';
+import type { TextDatabase, TransactionOf } from '../../db/database';
 import { readColumns, type ColumnsByTable } from '../../db/catalogue';
 import { Keyset, type Cursor } from '../../db/cursor';
-import { allOf, ifGiven, query, read, readTogether, sql, type Query } from '../../db/query';
+import {
+  allOf,
+  ifGiven,
+  query,
+  read,
+  readTogether,
+  sql,
+  type Query,
+  type Statement,
+} from '../../db/query';
 import { atOneMoment } from '../../db/transaction';
 import { toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
@@ -28,7 +37,7 @@ export interface RowRange {
 /** The rows of a {@link RowRange}. */
 export interface RangeRows {
   readonly rows: readonly Row[];
-  /** Whether rows within the limit are missing because of their size. */
+  /** Whether rows within the limit may be missing because of their size. */
   readonly more: boolean;
 }
 
@@ -82,10 +91,7 @@ export class SessionReader {
       const session = await read(trx, sessionDetailsById(id, applicationId));
       if (!session) return undefined;
       const { relations } = kindSchemas[session.kind];
-      const found = await readTogether(
-        trx,
-        relations.map((relation) => this.range(relation, id, { ...room, after: undefined })),
-      );
+      const found = await this.ranges(trx, id, relations, { ...room, after: undefined });
       const byRelation = relations.map(
         (relation, index) => [relation, must(found[index], relation.name)] as const,
       );
@@ -111,57 +117,177 @@ export class SessionReader {
       const { kind } = session;
       const relation = relationOf(kind, name);
       if (!relation) return { kind, found: undefined };
-      const rows = await read(trx, this.range(relation, id, range));
-      return { kind, found: { relation, rows } };
+      const [rows] = await this.ranges(trx, id, [relation], range);
+      return { kind, found: { relation, rows: must(rows, relation.name) } };
     });
   }
 
   /**
-   * Reads rows of a relation of a session, in order. MySQL adds up the sizes of the large values,
-   * and sends only the rows that fit.
+   * Reads the same range of some relations of a session, in order. MySQL itself adds up the sizes of the
+   * large values, and sends only the rows that fit. Most relations have few rows: they are read in one
+   * round trip.
    */
-  private range(
+  private async ranges(
+    trx: TransactionOf<TextDatabase>,
+    sessionId: SessionId,
+    relations: readonly Relation[],
+    range: RowRange,
+  ): Promise<RangeRows[]> {
+    const limit = Math.min(range.limit, rowsOfFirstLook);
+    const first = await readTogether(
+      trx,
+      relations.map((relation) => this.firstRows(relation, sessionId, { ...range, limit })),
+    );
+    const long = relations.flatMap((relation, index) => {
+      const { rows, size } = must(first[index], relation.name);
+      const last = rows.at(limit - 1);
+      if (!last || limit === range.limit || size >= range.bytes) return [];
+      const after = relation.key.map((column) => last[column] as number);
+      const rest = { after, limit: range.limit - limit, bytes: range.bytes - size };
+      return [{ index, statement: this.nextRows(relation, sessionId, rest) }];
+    });
+    if (long.length === 0) return first;
+    const next = await readTogether(
+      trx,
+      long.map(({ statement }) => statement),
+    );
+    const found: RangeRows[] = [...first];
+    for (const [position, { index }] of long.entries()) {
+      const { rows, more } = must(next[position], 'the rows behind the first ones');
+      found[index] = { rows: [...must(found[index], 'the first rows').rows, ...rows], more };
+    }
+    return found;
+  }
+
+  /** Reads the first rows of a range: adds up the sizes of all of them, which are few. */
+  private firstRows(
     relation: Relation,
     sessionId: SessionId,
     { after, limit, bytes }: RowRange,
-  ): Query<RangeRows> {
+  ): Query<MeasuredRows> {
     const { table } = relation;
-    const keyset = keysetOf(relation);
     const key = relation.key.join(', ');
-    const large = this.largeColumns.get(table) ?? [];
-    const size = large.map(() => 'COALESCE(LENGTH(??), 0)').join(' + ') || '0';
-    const wanted = allOf(
-      sql('session_id = ?', toBinary(sessionId)),
-      ifGiven(after, (cursor) => keyset.following(cursor)),
-    );
-    const sameRow = relation.key.map((column) => `r.${column} = k.${column}`).join(' AND ');
+    const session = toBinary(sessionId);
+    const size = this.sizeOf(relation, 'z');
+    const wanted = rowsAfter(relation, session, after);
     return query(
       {
-        sql: `SELECT r.*, k.rows_found
+        sql: `SELECT r.*, k.rows_found, k.size_so_far
               FROM (
-                SELECT ${key}, SUM(size) OVER (ORDER BY ${key}) - size AS size_before,
+                SELECT ${key}, size, SUM(size) OVER (ORDER BY ${key}) AS size_so_far,
                   COUNT(*) OVER () AS rows_found
                 FROM (
-                  SELECT ${key}, ${size} AS size FROM ?? FORCE INDEX (PRIMARY)
+                  SELECT ${key}, ${size.sql} AS size FROM ?? z FORCE INDEX (PRIMARY)
                   WHERE ${wanted.sql}
                   ORDER BY session_id, ${key} LIMIT ?
                 ) s
               ) k
-              STRAIGHT_JOIN ?? r FORCE INDEX (PRIMARY) ON r.session_id = ? AND ${sameRow}
-              WHERE k.size_before < ?
+              STRAIGHT_JOIN ?? r FORCE INDEX (PRIMARY) ON r.session_id = ? AND ${sameRow(relation, 'r', 'k')}
+              WHERE k.size_so_far - k.size < ?
               ORDER BY ${relation.key.map((column) => `k.${column}`).join(', ')}`,
-        bindings: [...large, table, ...wanted.bindings, limit, table, toBinary(sessionId), bytes],
+        bindings: [
+          ...[...size.bindings, table, ...wanted.bindings, limit],
+          ...[table, session, bytes],
+        ],
+      },
+      (found: MeasuredRow[]) => {
+        const { rows, more, size: read } = rangeRows(found);
+        // Nobody has looked whether there is a row behind the last one that fits.
+        return { rows, more: more || (rows.length === limit && read >= bytes), size: read };
+      },
+    );
+  }
+
+  /**
+   * Reads the other rows of a range. It goes from row to row, by a recursive expression (MySQL 8.4
+   * manual, section 15.2.20), and stops at the row that reaches the sum: to add up the sizes of all rows
+   * within the limit, InnoDB would read the large values of all of them.
+   */
+  private nextRows(
+    relation: Relation,
+    sessionId: SessionId,
+    { after, limit, bytes }: RowRange,
+  ): Query<MeasuredRows> {
+    const { table } = relation;
+    const key = relation.key.join(', ');
+    const session = toBinary(sessionId);
+    const size = this.sizeOf(relation, 'z');
+    const wanted = rowsAfter(relation, session, after);
+    const sizeOfRow = `(SELECT ${size.sql} FROM ?? z FORCE INDEX (PRIMARY)
+                        WHERE z.session_id = ? AND ${sameRow(relation, 'z', 'k')})`;
+    const ofRow = [...size.bindings, table, session];
+    return query(
+      {
+        sql: `WITH RECURSIVE
+                k AS (
+                  SELECT ${key}, ROW_NUMBER() OVER (ORDER BY ${key}) AS place,
+                    COUNT(*) OVER () AS rows_found
+                  FROM (
+                    SELECT ${key} FROM ?? FORCE INDEX (PRIMARY)
+                    WHERE ${wanted.sql}
+                    ORDER BY session_id, ${key} LIMIT ?
+                  ) w
+                ),
+                f AS (
+                  SELECT k.*, CAST(${sizeOfRow} AS UNSIGNED) AS size_so_far FROM k WHERE place = 1
+                  UNION ALL
+                  SELECT k.*, f.size_so_far + ${sizeOfRow}
+                  FROM f STRAIGHT_JOIN k ON k.place = f.place + 1
+                  WHERE f.size_so_far < ?
+                )
+              SELECT r.*, f.rows_found, f.size_so_far
+              FROM f STRAIGHT_JOIN ?? r FORCE INDEX (PRIMARY)
+                ON r.session_id = ? AND ${sameRow(relation, 'r', 'f')}
+              ORDER BY f.place`,
+        bindings: [
+          ...[table, ...wanted.bindings, limit],
+          ...ofRow,
+          ...[...ofRow, bytes],
+          ...[table, session],
+        ],
       },
       rangeRows,
     );
   }
+
+  /** SQL for the size of the large values of a row, in bytes. */
+  private sizeOf({ table }: Relation, row: string): Statement {
+    const large = this.largeColumns.get(table) ?? [];
+    return sql(large.map(() => `COALESCE(LENGTH(${row}.??), 0)`).join(' + ') || '0', ...large);
+  }
 }
 
-function rangeRows(found: (Row & { readonly rows_found: number })[]): RangeRows {
+/** How many rows of each relation are read before it is known how large they are. */
+const rowsOfFirstLook = 8;
+
+/** Rows with the size of their large values, in bytes. */
+interface MeasuredRows extends RangeRows {
+  readonly size: number;
+}
+
+/** A row with how many rows were found, and the sum of the sizes up to itself: a decimal, as text. */
+type MeasuredRow = Row & { readonly rows_found: number; readonly size_so_far: string | number };
+
+/** The condition of the rows of a session that follow a cursor. */
+function rowsAfter(relation: Relation, session: Buffer, after: Cursor | undefined): Statement {
+  return allOf(
+    sql('session_id = ?', session),
+    ifGiven(after, (cursor) => keysetOf(relation).following(cursor)),
+  );
+}
+
+/** The condition that two rows have the same key within their session. */
+function sameRow({ key }: Relation, a: string, b: string): string {
+  return key.map((column) => `${a}.${column} = ${b}.${column}`).join(' AND ');
+}
+
+function rangeRows(found: readonly MeasuredRow[]): MeasuredRows {
   let inRange = 0;
-  const rows = found.map(({ rows_found: counted, ...row }) => {
+  let size = 0;
+  const rows = found.map(({ rows_found: counted, size_so_far: sum, ...row }): Row => {
     inRange = counted;
+    size = Number(sum);
     return row;
   });
-  return { rows, more: rows.length < inRange };
+  return { rows, more: rows.length < inRange, size };
 }
