@@ -200,13 +200,17 @@ export class SessionImportServer {
 
 /** Runs groups, and logs each of them at level debug, for tuning the queue. */
 function groupsOf(importer: Importer, log: Logger): RunGroup {
-  return async (kind, requests, limits) => {
+  return async (kind, requests, limits, locking) => {
     const startedAt = performance.now();
-    const outcomes = await importer.import(kind, requests, limits);
+    const outcomes = await importer.import(kind, requests, limits, locking);
     if (log.isLevelEnabled('debug')) {
       const count = (type: Outcome['type']): number =>
         outcomes.filter((outcome) => outcome.type === type).length;
-      const counts = { imported: count('imported'), postponed: count('postponed') };
+      const counts = {
+        imported: count('imported'),
+        postponed: count('postponed'),
+        locked: count('locked'),
+      };
       const ms = Math.round(performance.now() - startedAt);
       log.debug({ kind, calls: requests.length, ...counts, ms }, 'group');
     }

@@ -18,7 +18,7 @@ export const defaultRetryPolicy: RetryPolicy = {
 /** For what reads: a caller that waited in vain once must not make the database do it again. */
 export const readRetryPolicy: RetryPolicy = { ...defaultRetryPolicy, silent: 1 };
 
-/** For a group of several calls. It waits for a lock only once, and is then split up. */
+/** For a group of calls for several sessions. It waits for a lock only once, and is then split up. */
 export const groupRetryPolicy: RetryPolicy = { ...defaultRetryPolicy, 'lock wait': 1 };
 
 /** The longest pause before the second try, in milliseconds; it doubles from try to try. */

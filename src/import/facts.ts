@@ -5,7 +5,12 @@ import { workflowsById } from '../store/accounts';
 import { ledgerEntries, shareLockLedgerEntries } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
 import { countRows, type RowCounts } from '../store/relations/count';
-import { ownersOfSessions, shareLockSessions, type LockedSession } from '../store/sessions/lock';
+import {
+  ownersOfSessions,
+  shareLockSessions,
+  type LockedSession,
+  type Locking,
+} from '../store/sessions/lock';
 import { revokedTokens } from '../store/share-tokens';
 import { vendorEntitiesByName } from '../store/vendor-entities';
 import { keyOf, type PlannedImport, type Source, type Transaction } from './planned-import';
@@ -13,11 +18,16 @@ import { shareTokenIdOf } from './request';
 import { judge, type Facts } from './rules';
 import { vendorNamesOf } from './vendor-entities';
 
-/** Reads what decides whether each call may go on, and locks the source sessions of those that may. */
+/**
+ * Reads what decides whether each call may go on, and locks the source sessions of those that may.
+ *
+ * @param locking `skip`: waits for no source session. Those that somebody else holds are `heldSources`.
+ */
 export async function gatherFacts(
   trx: Transaction,
   plan: ClonePlan,
   calls: readonly PlannedImport[],
+  locking: Locking,
 ): Promise<Facts> {
   const requests = calls.map(({ request }) => request);
   const [ledger, vendorEntities, owners] = await readTogether(trx, [
@@ -29,7 +39,11 @@ export async function gatherFacts(
     ),
   ]);
   const wanted = calls.filter((call) => !ledger.has(keyOf(call)));
-  const facts = { ledger, vendorEntities, ...(await lockSources(trx, plan, wanted, owners)) };
+  const facts = {
+    ledger,
+    vendorEntities,
+    ...(await lockSources(trx, plan, wanted, owners, locking)),
+  };
   if (!calls.some((call) => mayHaveBeenDone(call, facts))) return facts;
   // The other try may have been committed after the first read of the ledger, and the source or the
   // workflow may have changed after that: the other try locked them until it ended. So this second
@@ -58,17 +72,38 @@ async function lockSources(
   plan: ClonePlan,
   calls: readonly PlannedImport[],
   owners: ReadonlyMap<SessionId, ApplicationId>,
-): Promise<Pick<Facts, 'sources' | 'workflows' | 'revoked'>> {
-  if (calls.length === 0) return { sources: new Map(), workflows: new Map(), revoked: new Set() };
+  locking: Locking,
+): Promise<Pick<Facts, 'sources' | 'heldSources' | 'workflows' | 'revoked'>> {
+  if (calls.length === 0) {
+    return {
+      sources: new Map(),
+      heldSources: new Set(),
+      workflows: new Map(),
+      revoked: new Set(),
+    };
+  }
   const ids = sessionsOfTheirSources(calls, owners);
   const [locked, counts, workflows, revoked] = await readTogether(trx, [
-    shareLockSessions(plan.schema, ids),
+    shareLockSessions(plan.schema, ids, locking),
     countRows(plan, ids),
     workflowsById(workflowsNamedBy(calls)),
     // After the locks: a revocation holds the session's lock while it marks the tokens.
     revokedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
   ]);
-  return { sources: sourcesOf(locked, counts), workflows, revoked };
+  const sources = sourcesOf(locked, counts);
+  return { sources, heldSources: heldOf(ids, locked, locking), workflows, revoked };
+}
+
+/**
+ * Those of some sessions that somebody else holds. They were there a moment ago and were not locked. So
+ * somebody holds them or has deleted them in between: whoever waits for the lock finds out which.
+ */
+export function heldOf(
+  ids: readonly SessionId[],
+  locked: ReadonlyMap<SessionId, unknown>,
+  locking: Locking,
+): ReadonlySet<SessionId> {
+  return new Set(locking === 'skip' ? ids.filter((id) => !locked.has(id)) : []);
 }
 
 /**
@@ -76,7 +111,7 @@ async function lockSources(
  * another application is neither locked nor counted: whoever knows its id would learn that it is there,
  * and that its owner works on it.
  */
-export function sessionsOfTheirSources(
+function sessionsOfTheirSources(
   calls: readonly PlannedImport[],
   owners: ReadonlyMap<SessionId, ApplicationId>,
 ): readonly SessionId[] {

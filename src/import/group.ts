@@ -4,6 +4,7 @@ import { ServiceError, type Problem } from '../model/problems';
 import type { SessionKind } from '../model/session';
 import type { LedgerKey } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
+import type { Locking } from '../store/sessions/lock';
 import { claimSessions } from './claims';
 import { sessionOf, writeCopies } from './copies';
 import { gatherFacts } from './facts';
@@ -11,7 +12,7 @@ import { claimLinkedSessions, copyLinkedSessions, findLinkedSessions } from './l
 import type { NumberLeases } from './number-leases';
 import { keyOf, type AdmittedImport, type PlannedImport, type Transaction } from './planned-import';
 import type { ImportResult } from './request';
-import { judge, judgeImported, type Facts, type Settled } from './rules';
+import { judge, judgeImported, type Facts, type Verdict } from './rules';
 import { planVendorEntities } from './vendor-entities';
 
 /** The most rows that a group copies, and the most that one session in it may have. */
@@ -30,6 +31,8 @@ export type Outcome =
   | ImportResult
   /** Nothing was done: the group had no room for so many rows. */
   | { readonly type: 'postponed'; readonly rows: number }
+  /** Nothing was done: somebody else holds a session that is to be copied, or to be pointed at. */
+  | { readonly type: 'locked' }
   | { readonly type: 'failed'; readonly error: ServiceError };
 
 /** How each call of a group ended, by the id that its copy has or would have had. */
@@ -51,6 +54,9 @@ export interface Tools {
  * @param trx a transaction at READ COMMITTED. The outcomes hold once it is committed.
  * @param calls if one of them includes linked sessions, it must be the only call.
  * @param limits calls that do not fit into these limits are postponed.
+ * @param locking `skip`: waits for no session; calls whose sessions somebody else holds are `locked`.
+ * That is also said of a call whose earlier try may have been committed: by then, the ledger has told that it
+ * was not (see {@link gatherFacts}).
  */
 export async function importGroup(
   trx: Transaction,
@@ -58,6 +64,7 @@ export async function importGroup(
   kind: SessionKind,
   calls: readonly PlannedImport[],
   limits: RowLimits,
+  locking: Locking,
 ): Promise<Outcomes> {
   // Two calls of one group must never want the same linked session.
   mustHold(
@@ -69,7 +76,7 @@ export async function importGroup(
   const outcomes: Outcomes = new Map();
   const admitted: AdmittedImport[] = [];
 
-  const facts = await gatherFacts(trx, plan, calls);
+  const facts = await gatherFacts(trx, plan, calls, locking);
   for (const call of calls) {
     const verdict = judge(call, facts);
     if (verdict.type !== 'admitted') {
@@ -78,8 +85,12 @@ export async function importGroup(
     }
     const { source, workflow, linkedWorkflow } = verdict;
     const linked = linkedWorkflow
-      ? await findLinkedSessions(trx, plans.user, call, linkedWorkflow, numbers)
+      ? await findLinkedSessions(trx, plans.user, call, linkedWorkflow, numbers, locking)
       : [];
+    if (linked === 'locked') {
+      outcomes.set(call.sessionId, { type: 'locked' });
+      continue;
+    }
     if ('type' in linked) {
       outcomes.set(call.sessionId, outcomeOf(linked));
       continue;
@@ -109,7 +120,7 @@ function fitInto(
   const counted = new Set<LedgerKey>();
   let room = limits.group;
   for (const call of calls) {
-    const rows = call.source.rows.total;
+    const rows = rowsOf(call);
     // The rows of a copy count once, also if several calls want it. A call whose earlier try may
     // have been committed is never postponed: it must find that out in this transaction.
     const free = counted.has(keyOf(call)) || call.possiblyCommitted !== undefined;
@@ -122,6 +133,14 @@ function fitInto(
     fitting.push(call);
   }
   return { fitting, postponed };
+}
+
+/** How many rows a call copies: those of its session, and of the linked sessions that come along. */
+function rowsOf({ source, linked }: AdmittedImport): number {
+  return linked.reduce(
+    (sum, each) => sum + (each.type === 'to copy' ? each.call.source.rows.total : 0),
+    source.rows.total,
+  );
 }
 
 /** Claims the sessions, and copies those that were won. */
@@ -151,7 +170,7 @@ async function makeCopies(
   }
 }
 
-function outcomeOf(settled: Settled): Outcome {
+function outcomeOf(settled: Exclude<Verdict, { type: 'admitted' }>): Outcome {
   return settled.type === 'refused' ? failed(settled.problem) : settled;
 }
 

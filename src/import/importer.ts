@@ -2,16 +2,13 @@ import type { MultiDatabase } from '../db/database';
 import { databaseFailure, isOutOfReach, toServiceError } from '../db/errors';
 import { pendingMigrations } from '../db/migrations';
 import { defaultRetryPolicy, groupRetryPolicy, type Retry } from '../db/retry';
-import { read } from '../db/query';
 import { inTransaction } from '../db/transaction';
-import type { SessionId } from '../model/ids';
 import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
 import type { SessionKind } from '../model/session';
 import { planClone, SchemaMismatch, type ClonePlan } from '../store/relations/clone-plan';
-import { findLockedSessions, ownersOfSessions } from '../store/sessions/lock';
-import { sessionsOfTheirSources } from './facts';
+import type { Locking } from '../store/sessions/lock';
 import { importGroup, type Outcome, type Outcomes, type RowLimits } from './group';
 import { NumberLeases } from './number-leases';
 import { noNumber, planImport, type PlannedImport } from './planned-import';
@@ -27,6 +24,7 @@ const timeToTakeApart = 10_000;
 interface Work {
   readonly kind: SessionKind;
   readonly limits: RowLimits;
+  readonly locking: Locking;
   /** When splitting it up must end, by `performance.now()`. */
   readonly until: number;
 }
@@ -73,12 +71,15 @@ export class Importer {
    * Imports sessions of one kind.
    *
    * @param limits calls that do not fit into one transaction by these limits are postponed.
+   * @param locking `wait`: the calls want one and the same session, or there is only one call. So they can
+   * wait for it together.
    * @returns how each call ended, in the order of the calls. Never rejects.
    */
   async import(
     kind: SessionKind,
     requests: readonly ImportRequest[],
     limits: RowLimits,
+    locking: Locking,
   ): Promise<Outcome[]> {
     const importing = requests.filter(({ validateOnly }) => !validateOnly);
     const numbers = await this.numbers.take(importing.map(({ applicationId }) => applicationId));
@@ -88,7 +89,7 @@ export class Importer {
       return typeof number === 'number' ? planImport(request, number) : failed(number);
     });
     const calls = planned.filter((call) => !('type' in call)) as PlannedImport[];
-    const work = { kind, limits, until: performance.now() + timeToTakeApart };
+    const work = { kind, limits, locking, until: performance.now() + timeToTakeApart };
     const outcomes = await this.settle(work, calls);
     return planned.map((call) => {
       if ('type' in call) return call;
@@ -102,20 +103,17 @@ export class Importer {
   private async settle(work: Work, calls: readonly PlannedImport[]): Promise<Outcomes> {
     if (calls.length === 0) return new Map();
     try {
-      const policy = calls.length === 1 ? defaultRetryPolicy : groupRetryPolicy;
+      const together = work.locking === 'wait' || calls.length === 1;
+      const policy = together ? defaultRetryPolicy : groupRetryPolicy;
       return await this.retry(() => this.tryGroup(work, calls), policy);
     } catch (error) {
       const failure = databaseFailure(error);
       if (calls.length === 1 || isOutOfReach(failure) || performance.now() >= work.until) {
         return failAll(calls, error);
       }
-      if (failure !== 'lock wait') return this.settleApart(work, calls, error);
-
-      const locked = await this.lockedSources(work.kind, calls);
-      const stuck = calls.filter(({ request }) => locked.has(request.sourceSessionId));
-      if (stuck.length === 0) return this.settleApart(work, calls, error);
-      const others = calls.filter(({ request }) => !locked.has(request.sourceSessionId));
-      return new Map([...failAll(stuck, error), ...(await this.settle(work, others))]);
+      // All have waited for the session that all of them want.
+      if (work.locking === 'wait' && failure === 'lock wait') return failAll(calls, error);
+      return this.settleApart(work, calls, error);
     }
   }
 
@@ -141,29 +139,13 @@ export class Importer {
     return outcomes;
   }
 
-  /** The source sessions that somebody holds locked at this moment. */
-  private async lockedSources(
-    kind: SessionKind,
-    calls: readonly PlannedImport[],
-  ): Promise<ReadonlySet<SessionId>> {
-    const schema = kindSchemas[kind];
-    try {
-      const ids = calls.map(({ request }) => request.sourceSessionId);
-      const owners = await read(this.db, ownersOfSessions(schema, ids));
-      return await findLockedSessions(this.db, schema, sessionsOfTheirSources(calls, owners));
-    } catch {
-      // The server can't tell, or can't be reached: each call will find out by itself.
-      return new Set();
-    }
-  }
-
   private async tryGroup(
-    { kind, limits }: Work,
+    { kind, limits, locking }: Work,
     calls: readonly PlannedImport[],
   ): Promise<Outcomes> {
     const { plans, numbers } = this;
     return inTransaction(this.db, async (trx) => {
-      const outcomes = await importGroup(trx, { plans, numbers }, kind, calls, limits);
+      const outcomes = await importGroup(trx, { plans, numbers }, kind, calls, limits, locking);
       for (const call of calls) {
         const outcome = must(outcomes.get(call.sessionId), 'the outcome of a call');
         // A try that makes nothing does not tell what became of one that did.

@@ -23,6 +23,8 @@ export interface QueuedImport {
   waitedMs: number;
   /** The rows of its session; undefined until a group has counted them. */
   rows: number | undefined;
+  /** When a group first found its session locked, by `performance.now()`; undefined: none has. */
+  lockedSince: number | undefined;
   readonly resolve: (result: ImportResult) => void;
   readonly reject: (error: Error) => void;
 }

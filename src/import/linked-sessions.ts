@@ -1,3 +1,4 @@
+import { Overtaken } from '../db/errors';
 import { read, readTogether, write } from '../db/query';
 import type { SessionId } from '../model/ids';
 import { must } from '../model/must';
@@ -8,10 +9,10 @@ import type { ClonePlan } from '../store/relations/clone-plan';
 import { countRows } from '../store/relations/count';
 import { linkKeyPeople, sessionsOfKeyPeople } from '../store/relations/key-people';
 import { shareLockCopies } from '../store/sessions/copies';
-import { shareLockSessions } from '../store/sessions/lock';
+import { ownersOfSessions, shareLockSessions, type Locking } from '../store/sessions/lock';
 import { claimSessions } from './claims';
 import { sessionOf, writeCopies } from './copies';
-import { sourcesOf } from './facts';
+import { heldOf, sourcesOf } from './facts';
 import type { NumberLeases } from './number-leases';
 import {
   keyOf,
@@ -41,7 +42,8 @@ export const maxLinkedSessions = 500;
  * @param call its source session must be locked.
  * @returns the linked sessions, in the order of the key people, each once. A session is left out if
  * it was imported before and its copy was deleted: it can't be imported again. If there are too many,
- * nothing is locked, and the call is settled.
+ * nothing is locked, and the call is settled. `locked`: `locking` says to wait for nobody, and somebody
+ * else holds one of these sessions, or a copy that exists.
  */
 export async function findLinkedSessions(
   trx: Transaction,
@@ -49,7 +51,8 @@ export async function findLinkedSessions(
   call: PlannedImport,
   workflow: Workflow,
   numbers: NumberLeases,
-): Promise<readonly LinkedImport[] | Settled> {
+  locking: Locking,
+): Promise<readonly LinkedImport[] | Settled | 'locked'> {
   const { sourceSessionId, sourceApplicationId } = call.request;
   // One more than there may be shows that there are too many.
   const ids = await read(
@@ -60,10 +63,11 @@ export async function findLinkedSessions(
   if (ids.length > maxLinkedSessions) return settleTooMany(trx, call);
   const requests = ids.map((id) => linkedRequest(call, id));
   const [locked, counts, ledger] = await readTogether(trx, [
-    shareLockSessions(plan.schema, ids),
+    shareLockSessions(plan.schema, ids, locking),
     countRows(plan, ids),
     ledgerEntries(requests),
   ]);
+  if (heldOf(ids, locked, locking).size > 0) return 'locked';
   const sources = sourcesOf(locked, counts);
 
   const wanted = requests.flatMap((request) => {
@@ -73,7 +77,8 @@ export async function findLinkedSessions(
     return mayBeCopied ? [{ request, source, entry: ledger.get(ledgerKey(request)) }] : [];
   });
   const existing = wanted.flatMap(({ entry }) => (entry ? [entry.sessionId] : []));
-  const copies = await lockCopies(trx, plan, existing);
+  const copies = await lockCopies(trx, plan, existing, locking);
+  if (copies === 'locked') return 'locked';
   const missing = wanted.filter(({ entry }) => !entry).map(({ request }) => request);
   await planLinked(call, missing, numbers);
 
@@ -105,14 +110,22 @@ async function settleTooMany(trx: Transaction, call: PlannedImport): Promise<Set
   };
 }
 
-/** Copies of user sessions, by id, locked against deletion. Deleted copies are missing. */
+/**
+ * Copies of user sessions, by id, locked against deletion. Deleted copies are missing. `locked`: somebody
+ * else holds one of them, and `locking` says to wait for nobody.
+ */
 async function lockCopies(
   trx: Transaction,
   { schema }: ClonePlan,
   ids: readonly SessionId[],
-): Promise<ReadonlyMap<SessionId, ExistingCopy>> {
+  locking: Locking,
+): Promise<ReadonlyMap<SessionId, ExistingCopy> | 'locked'> {
   if (ids.length === 0) return new Map();
-  return read(trx, shareLockCopies(schema, ids));
+  const [existing, copies] = await readTogether(trx, [
+    ownersOfSessions(schema, ids),
+    shareLockCopies(schema, ids, locking),
+  ]);
+  return heldOf([...existing.keys()], copies, locking).size > 0 ? 'locked' : copies;
 }
 
 /** The request to import a key person's session along with the given call. */
@@ -153,6 +166,7 @@ async function planLinked(
  * import has claimed one of them first, the call uses the copy of that import.
  *
  * @returns the call with its linked sessions after the claims.
+ * @throws Overtaken if somebody else holds such a copy: the next try finds it before it claims anything.
  */
 export async function claimLinkedSessions(
   trx: Transaction,
@@ -165,7 +179,8 @@ export async function claimLinkedSessions(
   if (lost.length === 0) return call;
 
   const winners = new Map(lost.map((one) => [one.call.sessionId, one.existing.sessionId]));
-  const copies = await lockCopies(trx, plan, [...winners.values()]);
+  const copies = await lockCopies(trx, plan, [...winners.values()], 'skip');
+  if (copies === 'locked') throw new Overtaken('somebody holds the copy that another import made');
   const linked = call.linked.flatMap((one): LinkedImport[] => {
     const winner = one.type === 'to copy' ? winners.get(one.call.sessionId) : undefined;
     if (winner === undefined) return [one];

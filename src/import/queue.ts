@@ -1,15 +1,17 @@
 import { CallAbandoned, ServiceError } from '../model/problems';
 import type { SessionKind } from '../model/session';
+import type { Locking } from '../store/sessions/lock';
 import { beginWaiting, inGroupSpan } from '../telemetry/spans';
 import { makeRoom } from '../turns/fair-line';
 import { unlimited, type Outcome, type RowLimits } from './group';
 import { Lane, type QueuedImport, type Waiter } from './lane';
+import { LockLane } from './lock-lane';
 import type { ImportObserver } from './observer';
 import type { ImportRequest, ImportResult } from './request';
 
 /** How much runs and waits at once, for each kind of session. */
 export interface QueueOptions {
-  /** Groups that run at the same time, besides one for large sessions. */
+  /** Groups that run at the same time, besides those for large and for locked sessions. */
   readonly workers: number;
   /** Calls in a group, at most. */
   readonly groupSize: number;
@@ -22,16 +24,29 @@ export interface QueueOptions {
 /** How many calls of a kind wait in one of its lanes. */
 export interface QueueLength {
   readonly kind: SessionKind;
-  readonly lane: 'usual' | 'large';
+  readonly lane: 'usual' | 'large' | 'locked';
   readonly calls: number;
 }
 
 /** How many large sessions are imported at the same time, each alone, besides the other groups. */
 const workersForLargeSessions = 1;
 
+/**
+ * How many locked sessions are waited for at the same time, and how many of them because of one
+ * application. Each takes a connection while it waits.
+ */
+const workersForLockedSessions = 4;
+const lockedSessionsOfApplication = 2;
+
+/**
+ * How long a call may come upon a locked session, in milliseconds. After that it does not wait for the lock
+ * again: if its session is still locked when its turn comes, it fails.
+ */
+const patience = 5_000;
+
 /** How many groups of one kind may run at the same time. */
 export function groupsAtOnce({ workers }: QueueOptions): number {
-  return workers + workersForLargeSessions;
+  return workers + workersForLargeSessions + workersForLockedSessions;
 }
 
 /** Runs a group, and returns the outcome of every call in the order of the calls. Never rejects. */
@@ -39,6 +54,7 @@ export type RunGroup = (
   kind: SessionKind,
   requests: readonly ImportRequest[],
   limits: RowLimits,
+  locking: Locking,
 ) => Promise<readonly Outcome[]>;
 
 /**
@@ -49,7 +65,9 @@ export type RunGroup = (
  * ```text
  *   submit → waiting → (a worker is free) → running → settled
  *              │  ↑                            │
- *              │  └─────────── postponed ←─────┘ its group has no room for so many rows
+ *              │  └─────────── postponed ←─────┤ its group has no room for so many rows
+ *              │                    ↑          ↓
+ *              │                    └─────── locked: somebody holds its session, and it waits for that
  *              ├─ given up by its caller: removed, nothing is written
  *              └─ refused: too many wait, and its application has most of them
  * ```
@@ -88,12 +106,14 @@ export class ImportQueue {
 const smoothing = 1 / 64;
 
 /**
- * The calls of one kind, in two lanes. The large lane has the large sessions, and the calls that
- * include linked sessions. The usual lane has all other calls.
+ * The calls of one kind, in three lanes. The large lane has the large sessions, and the calls that
+ * include linked sessions. The locked lane has the calls whose sessions a group of another lane found
+ * locked: it alone waits for locks of sessions. The usual lane has all other calls.
  */
 class KindQueue {
   private readonly usual: Lane;
   private readonly large: Lane;
+  private readonly locked: LockLane;
   private readonly limits: RowLimits;
   /** How many rows a session is assumed to have until they are counted: a moving average. */
   private typicalRows = 0;
@@ -115,27 +135,45 @@ class KindQueue {
       groupRows: Number.POSITIVE_INFINITY,
       rowsOf: ({ rows }) => rows ?? 0,
     });
+    this.locked = new LockLane((calls) => this.runLocked(calls), {
+      workers: workersForLockedSessions,
+      workersOfApplication: lockedSessionsOfApplication,
+      groupSize: options.groupSize,
+    });
+  }
+
+  private get lanes(): readonly (Lane | LockLane)[] {
+    return [this.usual, this.large, this.locked];
+  }
+
+  /** How many calls wait, in all lanes. */
+  private get waiting(): number {
+    return this.lanes.reduce((sum, { length }) => sum + length, 0);
   }
 
   lengths(): QueueLength[] {
     return [
       { kind: this.kind, lane: 'usual', calls: this.usual.length },
       { kind: this.kind, lane: 'large', calls: this.large.length },
+      { kind: this.kind, lane: 'locked', calls: this.locked.length },
     ];
   }
 
   async submit(request: ImportRequest, waiter: Waiter): Promise<ImportResult> {
     const { signal } = waiter;
     if (signal.aborted) throw new CallAbandoned();
-    if (this.usual.length + this.large.length >= this.options.limit) {
+    if (this.waiting >= this.options.limit) {
       const overloaded = new ServiceError({ reason: 'OVERLOADED' });
-      const other = makeRoom([this.usual.line, this.large.line], request.applicationId);
+      const other = makeRoom(
+        this.lanes.map(({ line }) => line),
+        request.applicationId,
+      );
       if (!other) throw overloaded;
       other.reject(overloaded);
     }
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
-        if (this.usual.remove(call) || this.large.remove(call)) reject(new CallAbandoned());
+        if (this.lanes.some((lane) => lane.remove(call))) reject(new CallAbandoned());
       };
       const ending = <T>(end: (value: T) => void) => {
         return (value: T): void => {
@@ -150,6 +188,7 @@ class KindQueue {
         waiting: beginWaiting(),
         waitedMs: 0,
         rows: undefined,
+        lockedSince: undefined,
         resolve: ending(resolve),
         reject: ending(reject),
       };
@@ -161,29 +200,55 @@ class KindQueue {
   }
 
   private async runUsual(calls: readonly QueuedImport[]): Promise<void> {
-    const outcomes = await this.runGroup(calls, this.limits);
+    const outcomes = await this.runGroup(calls, this.limits, 'skip');
     this.learn(outcomes);
-    const postponed: QueuedImport[] = [];
-    for (const [index, call] of calls.entries()) {
-      const outcome = outcomes[index];
-      if (outcome?.type !== 'postponed') continue;
-      call.rows = outcome.rows;
-      call.waiting = { ...call.waiting, since: performance.now() };
-      if (call.waiter.signal.aborted) call.reject(new CallAbandoned());
-      else if (call.rows > this.limits.session) this.large.add(call);
-      else postponed.push(call);
-    }
-    this.usual.putBack(postponed);
+    this.putOff(calls, outcomes);
   }
 
   private async runLarge(calls: readonly QueuedImport[]): Promise<void> {
-    await this.runGroup(calls, unlimited);
+    this.putOff(calls, await this.runGroup(calls, unlimited, 'skip'));
+  }
+
+  /** Waits for the lock of a session that all the calls want. Large sessions are then put off. */
+  private async runLocked(calls: readonly QueuedImport[]): Promise<void> {
+    const locking = calls.every((call) => this.isLate(call)) ? 'skip' : 'wait';
+    this.putOff(calls, await this.runGroup(calls, this.limits, locking));
+  }
+
+  private isLate({ lockedSince }: QueuedImport): boolean {
+    return lockedSince !== undefined && performance.now() - lockedSince >= patience;
+  }
+
+  /** Has the calls that their group could not settle wait in the lane where they belong. */
+  private putOff(calls: readonly QueuedImport[], outcomes: readonly Outcome[]): void {
+    const again: QueuedImport[] = [];
+    const locked: QueuedImport[] = [];
+    for (const [index, call] of calls.entries()) {
+      const outcome = outcomes[index];
+      if (outcome?.type !== 'postponed' && outcome?.type !== 'locked') continue;
+      const now = performance.now();
+      call.waiting = { ...call.waiting, since: now };
+      if (call.waiter.signal.aborted) {
+        call.reject(new CallAbandoned());
+      } else if (outcome.type === 'locked') {
+        if (this.isLate(call)) call.reject(new ServiceError({ reason: 'CONFLICT' }));
+        else locked.push(call);
+        call.lockedSince ??= now;
+      } else {
+        call.rows = outcome.rows;
+        if (call.rows > this.limits.session) this.large.add(call);
+        else again.push(call);
+      }
+    }
+    this.usual.putBack(again);
+    this.locked.add(locked);
   }
 
   /** Runs a group, and answers the calls that it has settled. */
   private async runGroup(
     calls: readonly QueuedImport[],
     limits: RowLimits,
+    locking: Locking,
   ): Promise<readonly Outcome[]> {
     const { kind, observer } = this;
     const startedAt = performance.now();
@@ -197,7 +262,7 @@ class KindQueue {
     const outcomes = await inGroupSpan(
       { 'session_import.kind': kind, 'session_import.calls': calls.length },
       calls.map(({ waiting }) => waiting),
-      () => this.run(kind, requests, limits),
+      () => this.run(kind, requests, limits, locking),
     );
     const seconds = (performance.now() - startedAt) / 1_000;
     observer.groupEnded(kind, { calls: calls.length, seconds });
@@ -219,7 +284,7 @@ class KindQueue {
   }
 }
 
-/** Answers a call, unless it was postponed. */
+/** Answers a call, unless it was put off. */
 function settle(call: QueuedImport, outcome: Outcome): void {
   switch (outcome.type) {
     case 'imported':
@@ -231,6 +296,7 @@ function settle(call: QueuedImport, outcome: Outcome): void {
       call.reject(outcome.error);
       return;
     case 'postponed':
+    case 'locked':
       return;
   }
 }
@@ -242,6 +308,7 @@ function rowsOf(outcome: Outcome): number | undefined {
       return outcome.session.clonedRows.reduce((sum, { rows }) => sum + rows, 0);
     case 'postponed':
       return outcome.rows;
+    case 'locked':
     case 'replayed':
     case 'failed':
       return undefined;

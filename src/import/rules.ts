@@ -18,6 +18,8 @@ export interface Facts {
   readonly vendorEntities: ReadonlyMap<VendorKey, VendorEntityId>;
   /** The source sessions, locked until the transaction ends: nobody changes them meanwhile. */
   readonly sources: ReadonlyMap<SessionId, Source>;
+  /** The source sessions that were not locked because somebody else holds them. */
+  readonly heldSources: ReadonlySet<SessionId>;
   /** Those share tokens of the calls that were revoked. */
   readonly revoked: ReadonlySet<RevocationKey>;
 }
@@ -30,6 +32,8 @@ export type Settled =
 /** The decision about a call, by the facts. */
 export type Verdict =
   | Settled
+  /** Somebody else holds the source session: no decision before it is locked. */
+  | { readonly type: 'locked' }
   | {
       readonly type: 'admitted';
       readonly source: Source;
@@ -50,6 +54,7 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   if (tokenId !== undefined && facts.revoked.has(`${sourceApplicationId}/${tokenId}`)) {
     return refused({ reason: 'SHARE_TOKEN_REVOKED', shareTokenId: tokenId });
   }
+  if (facts.heldSources.has(sourceSessionId)) return { type: 'locked' };
   const source = facts.sources.get(sourceSessionId);
   if (source?.applicationId !== sourceApplicationId) {
     return refused({

@@ -35,16 +35,28 @@ export class FairLine<Owner, Item> {
 
   /**
    * Takes the first item of the owner whose turn it is. All other owners come before its next turn.
-   *
-   * @param ready owners that are not ready are passed over, and keep their place.
    */
-  shift(ready: (owner: Owner) => boolean = () => true): Item | undefined {
+  shift(): Item | undefined {
     for (const [owner, items] of this.items) {
-      if (!ready(owner)) continue;
       const item = items.shift();
       this.items.delete(owner);
       if (items.length > 0) this.items.set(owner, items);
       this.count--;
+      return item;
+    }
+    return undefined;
+  }
+
+  /**
+   * Takes the first item that fits, of the first owner in turn who has one. All other owners come before
+   * its next turn.
+   */
+  take(fits: (item: Item) => boolean): Item | undefined {
+    for (const [owner, items] of this.items) {
+      const index = items.findIndex(fits);
+      if (index === -1) continue;
+      const item = this.takeOut(owner, items, index);
+      if (this.items.delete(owner)) this.items.set(owner, items);
       return item;
     }
     return undefined;

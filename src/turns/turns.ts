@@ -72,7 +72,7 @@ export class Turns<Owner> {
     const left = (this.running.get(owner) ?? 0) - 1;
     if (left > 0) this.running.set(owner, left);
     else this.running.delete(owner);
-    this.line.shift((other) => this.hasPlace(other))?.begin();
+    this.line.take((next) => this.hasPlace(next.owner))?.begin();
   }
 
   /** Waits for a turn, and takes it. */

@@ -532,22 +532,17 @@ describe('when MySQL', () => {
     const { db, source, target, client } = harness;
     const original = await createSession(db, source, 'user');
     const wanted = await request(original);
-    const { results } = await db.transaction(async (writer) => {
-      await writer('user_sessions')
-        .where({ id: toBinary(original) })
-        .forUpdate();
-      const begun = proxy.passing('LOCK IN SHARE MODE');
-      const first = client.import(target.apiKey, wanted);
-      await begun;
-      const others = Array.from({ length: 5 }, () => client.import(target.apiKey, wanted));
-      const settled = endings([first, ...others]);
-      await harness.queued(3);
-      const refused = await failureOf(client.import(target.apiKey, wanted));
-      expect(refused).to.include({ code: 'RESOURCE_EXHAUSTED', reason: 'OVERLOADED' });
-      expect(refused.retry?.retryDelay).to.deep.equal({ seconds: 1, nanos: 0 });
-      return { results: settled };
-    });
-    expect((await results).toSorted()).to.deep.equal([
+    const { came, letGo } = proxy.holdBack('LOCK IN SHARE MODE');
+    const first = client.import(target.apiKey, wanted);
+    await came;
+    const others = Array.from({ length: 5 }, () => client.import(target.apiKey, wanted));
+    const settled = endings([first, ...others]);
+    await harness.queued(3);
+    const refused = await failureOf(client.import(target.apiKey, wanted));
+    expect(refused).to.include({ code: 'RESOURCE_EXHAUSTED', reason: 'OVERLOADED' });
+    expect(refused.retry?.retryDelay).to.deep.equal({ seconds: 1, nanos: 0 });
+    letGo();
+    expect((await settled).toSorted()).to.deep.equal([
       'OK',
       'OVERLOADED',
       'OVERLOADED',
@@ -565,27 +560,20 @@ describe('when MySQL', () => {
       const blocking = await request(blocker);
       const wanted = await request(original);
       const controller = new AbortController();
-      await db.transaction(async (writer) => {
-        await writer('user_sessions')
-          .where({ id: toBinary(blocker) })
-          .forUpdate();
-        const begun = proxy.passing('LOCK IN SHARE MODE');
-        const first = client.import(target.apiKey, blocking);
-        await begun;
-        const failure = failureOf(
-          client.import(target.apiKey, wanted, {
-            signal: controller.signal,
-            ...(way === 'deadline' ? { deadline: Date.now() + 300 } : {}),
-          }),
-        );
-        await harness.queued(1);
-        if (way === 'cancellation') controller.abort();
-        expect((await failure).code).to.equal(
-          way === 'deadline' ? 'DEADLINE_EXCEEDED' : 'CANCELLED',
-        );
-        await writer.commit();
-        await first;
-      });
+      const { came, letGo } = proxy.holdBack('LOCK IN SHARE MODE');
+      const first = client.import(target.apiKey, blocking);
+      await came;
+      const failure = failureOf(
+        client.import(target.apiKey, wanted, {
+          signal: controller.signal,
+          ...(way === 'deadline' ? { deadline: Date.now() + 300 } : {}),
+        }),
+      );
+      await harness.queued(1);
+      if (way === 'cancellation') controller.abort();
+      expect((await failure).code).to.equal(way === 'deadline' ? 'DEADLINE_EXCEEDED' : 'CANCELLED');
+      letGo();
+      await first;
       // Whatever still waited would be imported before, or together with this.
       await client.import(target.apiKey, await request(await createSession(db, source, 'user')));
       const ledger = 'SELECT * FROM session_imports WHERE source_session_id = ?';

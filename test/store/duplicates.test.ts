@@ -132,6 +132,7 @@ describe('what is inserted only if it is not there', () => {
       newRefusal({
         applicationId: tenant.applicationId,
         actor: apiKeyOrGateway,
+        preview: false,
         reason: 'SHARE_TOKEN_INVALID',
         token: undefined,
       });

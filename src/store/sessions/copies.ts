@@ -9,6 +9,7 @@ import {
 } from '../../model/ids';
 import type { KindSchema } from '../../model/relations';
 import type { CopiedSession, ExistingCopy } from '../../model/session';
+import { shareLock, type Locking } from './lock';
 
 /** Columns of a session that a copy takes from its original: what describes the check. */
 export const carriedColumns = ['features', 'expected_details', 'contact_details', 'language'];
@@ -80,12 +81,14 @@ function freshValues(copy: NewCopy): FreshValues {
 }
 
 /**
- * Copies of a kind by their ids; deleted copies are missing. Share-locks them until the transaction ends,
- * so that what is made to point at them does not lose them.
+ * Copies of a kind by their ids; deleted copies are missing, and with `skip` also those that somebody
+ * else holds. Share-locks them until the transaction ends, so that what is made to point at them does not
+ * lose them.
  */
 export function shareLockCopies(
   { sessions }: KindSchema,
   ids: readonly SessionId[],
+  locking: Locking,
 ): Query<ReadonlyMap<SessionId, ExistingCopy>> {
   type Row = Readonly<
     Record<'id' | 'shared_from_session_id' | 'shared_from_application_id', Buffer>
@@ -93,7 +96,7 @@ export function shareLockCopies(
   return query(
     {
       sql: `SELECT id, shared_from_session_id, shared_from_application_id
-            FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?) ORDER BY id LOCK IN SHARE MODE`,
+            FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?) ORDER BY id ${shareLock[locking]}`,
       bindings: [sessions, inKeyOrder(ids, (id) => id).map(toBinary)],
     },
     (found: Row[]) =>

@@ -1,6 +1,5 @@
-import type { Database } from '../../db/database';
 import { inKeyOrder } from '../../db/key-order';
-import { inList, query, read, select, type Query } from '../../db/query';
+import { inList, query, select, type Query } from '../../db/query';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import type { KindSchema } from '../../model/relations';
 import type { SessionStatus } from '../../model/session';
@@ -11,8 +10,26 @@ export interface LockedSession {
   readonly status: SessionStatus;
 }
 
+/** What becomes of a row that somebody else holds: it is waited for, or left out. */
+export type Locking = 'wait' | 'skip';
+
 /**
- * Share-locks sessions, in key order, until the transaction ends; those that do not exist are missing.
+ * How a share lock is spelled. MySQL takes `SKIP LOCKED` behind `FOR SHARE` alone, and MariaDB behind
+ * `LOCK IN SHARE MODE` alone, which is the spelling without it that both know. Each server reads the
+ * part that is its own and takes the other for a comment (MySQL 8.4 manual, section 11.7; MariaDB ignores
+ * comments for MySQL from 5.7 on).
+ *
+ * Both servers also leave out a row that somebody waits for to hold it exclusively. So a stream of
+ * share locks can't keep a writer out.
+ */
+export const shareLock: Readonly<Record<Locking, string>> = {
+  wait: 'LOCK IN SHARE MODE',
+  skip: '/*!80000 FOR SHARE */ /*M! LOCK IN SHARE MODE */ SKIP LOCKED',
+};
+
+/**
+ * Share-locks sessions, in key order, until the transaction ends. Those that do not exist are missing,
+ * and with `skip` also those that somebody else holds.
  *
  * Whoever changes a session's relations holds its row exclusively; so what is counted and copied
  * afterwards is one version of the session, although READ COMMITTED gives every statement a new
@@ -21,6 +38,7 @@ export interface LockedSession {
 export function shareLockSessions(
   schema: KindSchema,
   wanted: readonly SessionId[],
+  locking: Locking,
 ): Query<ReadonlyMap<SessionId, LockedSession>> {
   interface Row {
     readonly id: Buffer;
@@ -30,10 +48,10 @@ export function shareLockSessions(
   const ids = inKeyOrder([...new Set(wanted)], (id) => id);
   return query(
     {
-      // LOCK IN SHARE MODE is the spelling of FOR SHARE that MariaDB knows too. Without the index, the
-      // plan for a small table would be a scan, which waits for the locks of unrelated sessions.
+      // Without the index, the plan for a small table would be a scan, which waits for the locks of
+      // unrelated sessions.
       sql: `SELECT id, application_id, status FROM ?? FORCE INDEX (PRIMARY)
-            WHERE id IN (?) ORDER BY id LOCK IN SHARE MODE`,
+            WHERE id IN (?) ORDER BY id ${shareLock[locking]}`,
       bindings: [schema.sessions, inList(ids.map(toBinary))],
     },
     (found: Row[]) =>
@@ -54,7 +72,7 @@ export function ownersOfSessions(
   return query(
     {
       sql: 'SELECT id, application_id FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?)',
-      bindings: [schema.sessions, ids.map(toBinary)],
+      bindings: [schema.sessions, inList(ids.map(toBinary))],
     },
     (found: Readonly<Record<'id' | 'application_id', Buffer>>[]) =>
       new Map(
@@ -72,28 +90,4 @@ export function lockSession(schema: KindSchema, id: SessionId): Query<object[]> 
     schema.sessions,
     toBinary(id),
   ]);
-}
-
-/**
- * The sessions that somebody holds exclusively at this moment.
- *
- * @param ids sessions that exist.
- * @throws an error of the database if it can't tell: MariaDB before 10.6 has no SKIP LOCKED.
- */
-export async function findLockedSessions(
-  db: Database,
-  schema: KindSchema,
-  ids: readonly SessionId[],
-): Promise<ReadonlySet<SessionId>> {
-  if (ids.length === 0) return new Set();
-  const free = await read(
-    db,
-    select<{ id: Buffer }>(
-      'SELECT id FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?) FOR SHARE SKIP LOCKED',
-      [schema.sessions, ids.map(toBinary)],
-    ),
-  );
-  const locked = new Set(ids);
-  for (const { id } of free) locked.delete(fromBinary(id));
-  return locked;
 }
