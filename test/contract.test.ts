@@ -82,6 +82,7 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
   SESSION_NOT_FOUND: { reason: 'SESSION_NOT_FOUND', sessionId },
   SESSION_NOT_FINISHED: { reason: 'SESSION_NOT_FINISHED', sessionId, status: 'In Progress' },
   RECIPIENT_NOT_FOUND: { reason: 'RECIPIENT_NOT_FOUND', applicationId },
+  TOO_MANY_SHARE_TOKENS: { reason: 'TOO_MANY_SHARE_TOKENS', sessionId, limit: 1_000 },
   SHARE_TOKEN_NOT_FOUND: { reason: 'SHARE_TOKEN_NOT_FOUND', shareTokenId },
   OVERLOADED: { reason: 'OVERLOADED' },
   CONFLICT: { reason: 'CONFLICT' },

@@ -71,6 +71,11 @@ export type Problem =
       readonly status: SessionStatus;
     }
   | { readonly reason: 'RECIPIENT_NOT_FOUND'; readonly applicationId: ApplicationId }
+  | {
+      readonly reason: 'TOO_MANY_SHARE_TOKENS';
+      readonly sessionId: SessionId;
+      readonly limit: number;
+    }
   | { readonly reason: 'SHARE_TOKEN_NOT_FOUND'; readonly shareTokenId: ShareTokenId }
   | { readonly reason: 'OVERLOADED' }
   | { readonly reason: 'CONFLICT' }

@@ -22,6 +22,7 @@ import {
   type ShareTokenId,
 } from '../model/ids';
 import { must } from '../model/must';
+import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
 import type { Actor, SessionKind } from '../model/session';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
@@ -54,7 +55,26 @@ export interface ListedShareToken extends Omit<ShareTokenRecord, 'actor'> {
   readonly revokedAt: Date | null;
 }
 
-/** Records a share token. It is safe to retry, because the id stays the same. */
+/**
+ * The most share tokens of a session that have neither expired nor been revoked. A session is shared with a
+ * few applications, and a token is good for a day at most. A revocation holds the session locked while
+ * it marks them.
+ */
+export const mostLiveTokens = 1_000;
+
+/** The index that finds the tokens of a session that were not revoked, in the order of their expiry. */
+const liveIndex = 'share_tokens_session_id_revoked_at_expires_at_index';
+
+/**
+ * Records a share token, unless its session has too many live ones. It is safe to retry, because the id
+ * stays the same.
+ *
+ * The session is not locked for that. Its lock would wait for imports, and imports would wait for it.
+ * So calls that run at the same moment do not see each other's tokens, and may exceed the limit by as many
+ * as there are connections for them.
+ *
+ * @throws ServiceError with TOO_MANY_SHARE_TOKENS
+ */
 export async function recordShareToken(db: Database, share: ShareTokenRecord): Promise<void> {
   const values = [
     toBinary(share.id),
@@ -67,17 +87,29 @@ export async function recordShareToken(db: Database, share: ShareTokenRecord): P
     share.createdAt,
     share.expiresAt,
   ];
-  await write(
+  const { affectedRows } = await write(
     db,
     sql(
+      // One row is affected also if an earlier try has recorded the token: mysql2 has the server count
+      // found rows (MySQL 8.4 manual, section 15.2.7.2).
       `INSERT INTO share_tokens
          (id, application_id, session_id, session_kind, for_application_id, linked_sessions, api_key_id,
           gateway, created_at, expires_at)
-       VALUES (?)
-       ON DUPLICATE KEY UPDATE id = id`,
+       SELECT ? FROM DUAL
+       WHERE (SELECT COUNT(*) FROM
+               (SELECT 1 FROM share_tokens FORCE INDEX (${liveIndex})
+                WHERE session_id = ? AND revoked_at IS NULL AND expires_at > ? AND id <> ?
+                LIMIT ${mostLiveTokens}) live) < ${mostLiveTokens}
+       ON DUPLICATE KEY UPDATE share_tokens.id = share_tokens.id`,
       values,
+      toBinary(share.sessionId),
+      share.createdAt,
+      toBinary(share.id),
     ),
   );
+  if (affectedRows > 0) return;
+  const { sessionId } = share;
+  throw new ServiceError({ reason: 'TOO_MANY_SHARE_TOKENS', sessionId, limit: mostLiveTokens });
 }
 
 type ListedRow = ActorRow &
@@ -181,19 +213,29 @@ export function revokedTokens(ids: readonly ShareTokenId[]): Query<ReadonlySet<R
   );
 }
 
+/** How many tokens a revocation marks at a time: for so long it holds the session locked. */
+const revokedAtOnce = 1_000;
+
+/**
+ * How long after its expiry a token is still revoked, in milliseconds: a day. An import that has verified it
+ * in time may still wait for its group. No call waits for that long.
+ */
+const revokedAfterExpiry = 86_400_000;
+
 /** The result of a revocation. */
 export interface Revocation {
   /** How many tokens it revoked: only those that had not expired and were not revoked before. */
   readonly revoked: number;
-  /** How many of the selected tokens had been redeemed. */
+  /** How many of the selected tokens were redeemed. */
   readonly redeemed: number;
 }
 
 /**
  * Revokes one share token of a session, or all of them.
  *
- * It locks the session's row exclusively. An import locks that row before it looks for revoked
- * tokens. So an import has either ended before the revocation begins, or it sees the revocation.
+ * It looks for the tokens first, and locks the session's row exclusively while it marks some at a time. An import locks that row
+ * before it looks for revoked tokens. So an import has either ended before its token is marked, or it sees
+ * the mark. What only counts comes afterwards: imports by these tokens are then no more.
  *
  * @param shareTokenId undefined: all of them.
  */
@@ -209,27 +251,37 @@ export async function revokeShareTokens(
     sql('t.application_id = ?', toBinary(applicationId)),
     ifGiven(shareTokenId, (id) => sql('t.id = ?', toBinary(id))),
   );
-  const revoke = (life: '>' | '<='): Statement => ({
-    sql: `UPDATE share_tokens t
-          SET t.revoked_at = ?, t.revoked_by_api_key_id = ?, t.revoked_by_gateway = ?
-          WHERE ${meant.sql} AND t.revoked_at IS NULL AND t.expires_at ${life} ?`,
-    bindings: [by.at, ...actorBindings(by.actor), ...meant.bindings, by.at],
-  });
-  return inTransaction(db, async (trx) => {
-    await read(trx, lockSession(kindSchemas[shared.kind], shared.sessionId));
-    // Expired tokens are revoked too, but not counted: an import that verified one in time may not
-    // have its locks yet.
-    const [taken] = await writeTogether(trx, [revoke('>'), revoke('<=')]);
-    const [counted] = await read(
-      trx,
-      select<{ readonly redeemed: number }>(
-        `SELECT COUNT(*) AS redeemed FROM share_tokens t JOIN ${joinRedemption} WHERE ${meant.sql}`,
-        meant.bindings,
-      ),
-    );
-    return {
-      revoked: must(taken, 'what was revoked').affectedRows,
-      redeemed: must(counted, 'how many were redeemed').redeemed,
-    };
-  });
+  const found = await read(
+    db,
+    select<{ readonly id: Buffer }>(
+      `SELECT t.id FROM share_tokens t
+       WHERE ${meant.sql} AND t.revoked_at IS NULL AND t.expires_at > ?`,
+      [...meant.bindings, new Date(by.at.getTime() - revokedAfterExpiry)],
+    ),
+  );
+  let revoked = 0;
+  for (let done = 0; done < found.length; done += revokedAtOnce) {
+    const ids = found.slice(done, done + revokedAtOnce).map(({ id }) => id);
+    const revoke = (life: '>' | '<='): Statement => ({
+      sql: `UPDATE share_tokens
+            SET revoked_at = ?, revoked_by_api_key_id = ?, revoked_by_gateway = ?
+            WHERE id IN (?) AND revoked_at IS NULL AND expires_at ${life} ?`,
+      bindings: [by.at, ...actorBindings(by.actor), ids, by.at],
+    });
+    revoked += await inTransaction(db, async (trx) => {
+      await read(trx, lockSession(kindSchemas[shared.kind], shared.sessionId));
+      // Expired tokens are revoked too, but not counted: an import that verified one in time may not
+      // have its locks yet.
+      const [taken] = await writeTogether(trx, [revoke('>'), revoke('<=')]);
+      return must(taken, 'what was revoked').affectedRows;
+    });
+  }
+  const [counted] = await read(
+    db,
+    select<{ readonly redeemed: number }>(
+      `SELECT COUNT(*) AS redeemed FROM share_tokens t JOIN ${joinRedemption} WHERE ${meant.sql}`,
+      meant.bindings,
+    ),
+  );
+  return { revoked, redeemed: must(counted, 'how many were redeemed').redeemed };
 }

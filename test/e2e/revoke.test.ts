@@ -18,10 +18,10 @@ import {
 import { sessionKinds } from '../../src/model/session';
 import { signShareToken } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
-import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { addShareTokens, createSession, createTenant, type Tenant } from '../support/fixtures';
 import { pause } from '../support/helpers';
 import { rowLockWaits, select, underWay } from '../support/rows';
-import { startHarness, type Harness } from '../support/service';
+import { startHarness, startProxiedHarness, type Harness } from '../support/service';
 
 const { shareSession, revokeShareToken, listShareTokens } = SessionShareService;
 const { listImports, getProvenance } = SessionTraceService;
@@ -170,6 +170,47 @@ describe('RevokeShareToken', () => {
     );
     expect(shareTokens.map(({ revokedAt }) => revokedAt !== undefined)).to.deep.equal([true, true]);
     await later.stop();
+  });
+
+  it('takes thousands of tokens back, some at a time', async () => {
+    const { db, source, target } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    await addShareTokens(db, source, target, sessionId, 2_500);
+    const { token } = await share(await createSession(db, source, 'user'));
+    expect(await revokeAll(sessionId)).to.deep.equal({ revoked: 2_500, redeemed: 0 });
+    const left = 'SELECT id FROM share_tokens WHERE session_id = ? AND revoked_at IS NULL';
+    expect(await select(left, [toBinary(sessionId)])).to.deep.equal([]);
+    expect(await importBy(token)).to.have.property('session');
+  });
+
+  it('waits for nobody who holds the session if there is nothing to take back', async () => {
+    const { db, source } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    await share(sessionId);
+    await revokeAll(sessionId);
+    await db.transaction(async (writer) => {
+      await writer('user_sessions')
+        .where({ id: toBinary(sessionId) })
+        .forUpdate();
+      expect(await revokeAll(sessionId)).to.deep.equal({ revoked: 0, redeemed: 0 });
+    });
+  });
+
+  it('does not hold the session while it counts', async () => {
+    const proxied = await startProxiedHarness();
+    const { db, source, target, client, proxy } = proxied;
+    const sessionId = await createSession(db, source, 'user');
+    await addShareTokens(db, source, target, sessionId, 1);
+    const { came, letGo } = proxy.holdBack('AS redeemed FROM');
+    const request = { target: { $case: 'sessionId', value: sessionId } } as const;
+    const revoking = client.call(revokeShareToken, source.apiKey, request);
+    await came;
+    await db.raw('SELECT id FROM user_sessions WHERE id = ? FOR UPDATE NOWAIT', [
+      toBinary(sessionId),
+    ]);
+    letGo();
+    expect(await revoking).to.deep.equal({ revoked: 1, redeemed: 0 });
+    await proxied.stop();
   });
 
   it('leaves a copy that was made before, says that there is one, and an import again is told so', async () => {

@@ -13,14 +13,14 @@ import {
 } from '../../src/gen/sessionimport/v1/session_share';
 import { sessionKinds, type SessionStatus } from '../../src/model/session';
 import { generateSigningKey } from '../../src/token/signing';
-import { failureOf, sessionOf } from '../support/client';
+import { endings, failureOf, sessionOf } from '../support/client';
 import { createCompany } from '../support/companies';
-import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { addShareTokens, createSession, createTenant, type Tenant } from '../support/fixtures';
 import { eventually } from '../support/helpers';
-import { select, underWay } from '../support/rows';
+import { countingSteps, select, underWay } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
-const { shareSession, listShareTokens } = SessionShareService;
+const { shareSession, listShareTokens, revokeShareToken } = SessionShareService;
 
 describe('ShareSession', () => {
   let harness: Harness;
@@ -251,6 +251,67 @@ describe('ShareSession', () => {
     expect(failure.resource).to.include({
       resourceType: 'session-import/application',
       resourceName: forApplicationId,
+    });
+  });
+
+  describe('of a session with many tokens', () => {
+    const limit = 1_000;
+    const shareWith = (sessionId: SessionId) =>
+      share({ sessionId, forApplicationId: harness.target.applicationId });
+
+    it('is refused if there are as many as there may be, until one is taken back', async () => {
+      const { db, source, target, client } = harness;
+      const sessionId = await createSession(db, source, 'user');
+      await addShareTokens(db, source, target, sessionId, limit - 1);
+      const { details } = await shareWith(sessionId);
+      expect(await failureOf(shareWith(sessionId))).to.deep.include({
+        code: 'FAILED_PRECONDITION',
+        reason: 'TOO_MANY_SHARE_TOKENS',
+        metadata: { session_id: sessionId, limit: String(limit) },
+      });
+      const revoked = { $case: 'shareTokenId', value: details?.shareTokenId ?? '' } as const;
+      await client.call(revokeShareToken, source.apiKey, { target: revoked });
+      expect(await shareWith(sessionId)).to.have.property('shareToken');
+      expect((await failureOf(shareWith(sessionId))).reason).to.equal('TOO_MANY_SHARE_TOKENS');
+      // No other session has less room for that.
+      const another = await createSession(db, source, 'user');
+      expect(await shareWith(another)).to.have.property('shareToken');
+    });
+
+    it('counts neither those that have expired nor those that were taken back', async () => {
+      const { db, source, target } = harness;
+      const sessionId = await createSession(db, source, 'user');
+      const past = new Date(Date.now() - 1_000);
+      await addShareTokens(db, source, target, sessionId, limit, { expires_at: past });
+      await addShareTokens(db, source, target, sessionId, limit, { revoked_at: past });
+      await addShareTokens(db, source, target, sessionId, limit - 1);
+      expect(await shareWith(sessionId)).to.have.property('shareToken');
+    });
+
+    it('at the same moment exceeds that by no more than there are connections', async () => {
+      const { db, source, target } = harness;
+      const sessionId = await createSession(db, source, 'user');
+      await addShareTokens(db, source, target, sessionId, limit - 1);
+      const results = await endings(Array.from({ length: 40 }, () => shareWith(sessionId)));
+      expect(new Set(results)).to.deep.equal(new Set(['OK', 'TOO_MANY_SHARE_TOKENS']));
+      const [counted] = await select(
+        'SELECT COUNT(*) AS recorded FROM share_tokens WHERE session_id = ?',
+        [toBinary(sessionId)],
+      );
+      const made = results.filter((result) => result === 'OK').length;
+      expect(Number(counted?.['recorded'])).to.equal(limit - 1 + made);
+      expect(made).to.be.within(1, 4);
+    });
+
+    it('looks at no more tokens than there may be, however many there were', async () => {
+      const { db, source, target } = harness;
+      const sessionId = await createSession(db, source, 'user');
+      const past = new Date(Date.now() - 1_000);
+      await addShareTokens(db, source, target, sessionId, 3 * limit, { expires_at: past });
+      await addShareTokens(db, source, target, sessionId, 3 * limit, { revoked_at: past });
+      await addShareTokens(db, source, target, sessionId, 10);
+      const { rows } = await countingSteps(100, () => shareWith(sessionId));
+      expect(rows).to.be.below(100);
     });
   });
 

@@ -10,6 +10,7 @@ import {
   toBinary,
   type ApplicationId,
   type SessionId,
+  type ShareTokenId,
   type WorkflowId,
 } from '../../src/model/ids';
 import { must } from '../../src/model/must';
@@ -114,6 +115,35 @@ export async function addLogs(
       updated_at: now,
     })),
   );
+}
+
+/** Records share tokens of a session that nobody has, and returns their ids. */
+export async function addShareTokens(
+  db: Database,
+  tenant: Tenant,
+  to: Tenant,
+  sessionId: SessionId,
+  count: number,
+  columns: Readonly<Record<string, unknown>> = {},
+): Promise<readonly ShareTokenId[]> {
+  const ids = Array.from({ length: count }, () => newId<ShareTokenId>());
+  const now = new Date();
+  for (let done = 0; done < count; done += 1_000) {
+    await db('share_tokens').insert(
+      ids.slice(done, done + 1_000).map((id) => ({
+        id: toBinary(id),
+        application_id: toBinary(tenant.applicationId),
+        session_id: toBinary(sessionId),
+        session_kind: 'user',
+        for_application_id: toBinary(to.applicationId),
+        linked_sessions: false,
+        created_at: now,
+        expires_at: new Date(now.getTime() + 3_600_000),
+        ...columns,
+      })),
+    );
+  }
+  return ids;
 }
 
 /** A signing key, and the JWK Set file that the service verifies with. */

@@ -52,6 +52,16 @@ describe('a fair line', () => {
     expect(turns).to.deep.equal(['b', 'a', 'c', 'b']);
   });
 
+  it('gives out the first item that fits, and the turn goes on from there', () => {
+    const line = lineOf(['a', 'a', 'a', 'b', 'b', 'c']);
+    expect(line.take(({ index }) => index === 1)?.index).to.equal(1);
+    expect(line.take(({ owner }) => owner === 'c')?.index).to.equal(5);
+    expect(line.take(({ owner }) => owner === 'c')).to.equal(undefined);
+    const turns = Array.from({ length: 4 }, () => line.shift()?.index);
+    expect(turns).to.deep.equal([3, 0, 4, 2]);
+    expect(line).to.have.length(0);
+  });
+
   it('loses what is removed, and nothing else', () => {
     const line = lineOf(['a', 'a', 'b']);
     const first = line.peek();

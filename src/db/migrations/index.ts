@@ -18,6 +18,7 @@ import * as listBusinessSessions from './015-list-business-sessions';
 import * as listVendorUserSessions from './016-list-vendor-user-sessions';
 import * as listVendorBusinessSessions from './017-list-vendor-business-sessions';
 import * as markPreviews from './018-mark-previews';
+import * as countLiveShareTokens from './019-count-live-share-tokens';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -45,6 +46,7 @@ const all: readonly NamedMigration[] = [
   { file: '016-list-vendor-user-sessions', migration: listVendorUserSessions },
   { file: '017-list-vendor-business-sessions', migration: listVendorBusinessSessions },
   { file: '018-mark-previews', migration: markPreviews },
+  { file: '019-count-live-share-tokens', migration: countLiveShareTokens },
 ];
 
 /**

@@ -171,6 +171,11 @@ const answers: Answers = {
     metadata: { for_application_id: applicationId },
     details: [resource('session-import/application', applicationId, '')],
   }),
+  TOO_MANY_SHARE_TOKENS: ({ sessionId, limit }) => ({
+    code: status.FAILED_PRECONDITION,
+    message: `Session ${sessionId} has ${limit} share tokens that have neither expired nor been revoked, which is the most there may be. Revoke some with RevokeShareToken, or wait until some have expired.`,
+    metadata: { session_id: sessionId, limit: String(limit) },
+  }),
   SHARE_TOKEN_NOT_FOUND: ({ shareTokenId }) => ({
     code: status.NOT_FOUND,
     message: `Your application has made no share token ${shareTokenId}. Tokens that were signed elsewhere can not be taken back.`,

@@ -1,0 +1,19 @@
+import type { Knex } from 'knex';
+
+/**
+ * The share tokens of a session that are still good can be counted, and revoked, without a look at all that
+ * it ever had.
+ */
+export async function up(knex: Knex): Promise<void> {
+  await knex.raw(
+    `ALTER TABLE share_tokens
+       ADD KEY share_tokens_session_id_revoked_at_expires_at_index
+         (session_id, revoked_at, expires_at)`,
+  );
+}
+
+export async function down(knex: Knex): Promise<void> {
+  await knex.raw(
+    'ALTER TABLE share_tokens DROP KEY share_tokens_session_id_revoked_at_expires_at_index',
+  );
+}
