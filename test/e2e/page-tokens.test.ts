@@ -198,7 +198,8 @@ describe('a page token', () => {
     const various = lists.filter(
       ({ title, request }) =>
         title !== 'SessionRead/ListSessionRows' ||
-        ['logs', 'aml_hits'].includes(String(request['relation'])),
+        request['relation'] === 'logs' ||
+        request['relation'] === 'aml_hits',
     );
     for (const list of various) {
       const [digest, cursor] = contentOf(list.token);
@@ -224,7 +225,7 @@ describe('a page token', () => {
         [digest, cursor.slice(1)],
         [digest, [...cursor, newId()]],
         [digest, cursor, newId()],
-        [digest, { ...cursor, length: cursor.length }],
+        [digest, Object.fromEntries(cursor.entries())],
         [digest, cursor.map((value) => [value])],
       ];
       for (const content of contents) {
