@@ -21,6 +21,7 @@ import { RunningCalls } from './rpc/call/running-calls';
 import { CertificateFiles } from './rpc/server/certificates';
 import { createGrpcServer, listen } from './rpc/server/grpc-server';
 import { HealthMonitor } from './rpc/server/health';
+import { Peers } from './rpc/server/peers';
 import { reflectionService } from './rpc/server/reflection';
 import { addServices, serviceNames } from './rpc/services';
 import { SessionReader } from './store/relations/read';
@@ -156,6 +157,7 @@ export class SessionImportServer {
       health.addToServer(grpc);
       reflectionService().addToServer(grpc);
       const port = await listen(grpc, config.grpc.address, certificates?.credentials());
+      opened(new Peers(grpc, config.grpc.maxConnections, metrics, log));
       await health.start();
       const ports = { port, ...(http ? { metrics_port: http.port } : {}) };
       log.info({ address: config.grpc.address, ...ports, tls: Boolean(certificates) }, 'serving');

@@ -42,6 +42,8 @@ export interface GrpcConfig {
   readonly keepalive: number;
   /** How long a connection is kept, in seconds; 0: for ever. */
   readonly maxConnectionAge: number;
+  /** How many connections there may be. */
+  readonly maxConnections: number;
   /** How many calls a connection carries at the same time. */
   readonly maxConcurrentStreams: number;
   /** How long a client may take to send a request that it has begun, in seconds. */
@@ -92,6 +94,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
       tls: tlsConfig(values),
       keepalive: values.GRPC_KEEPALIVE,
       maxConnectionAge: values.GRPC_MAX_CONNECTION_AGE,
+      maxConnections: values.GRPC_MAX_CONNECTIONS,
       maxConcurrentStreams: values.GRPC_MAX_CONCURRENT_STREAMS,
       requestTimeout: values.GRPC_REQUEST_TIMEOUT,
     },

@@ -184,6 +184,12 @@ export const variables = {
     default: '1800',
     schema: wholeNumber(0, 86_400),
   },
+  GRPC_MAX_CONNECTIONS: {
+    description:
+      'How many connections there may be; one more, and one without calls gives way, of the address that has most',
+    default: '1000',
+    schema: wholeNumber(1, 1_000_000),
+  },
   GRPC_MAX_CONCURRENT_STREAMS: {
     description: 'How many calls a connection carries at the same time',
     default: '1000',

@@ -5,7 +5,13 @@ import type { DatabaseFailure } from '../db/errors';
 import type { QueueLength } from '../import/queue';
 import type { ImportEnding, ImportObserver } from '../import/observer';
 import type { ClonedRows, SessionKind } from '../model/session';
-import type { RpcLabels, RpcObserver } from '../rpc/server/observer';
+import {
+  cutOffs,
+  type CutOff,
+  type PeerObserver,
+  type RpcLabels,
+  type RpcObserver,
+} from '../rpc/server/observer';
 
 /** Seconds, from the quickest refusal to the longest deadline that callers are likely to have. */
 const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -39,7 +45,7 @@ export interface Watched {
  * Everything that the service tells Prometheus. One object per service: nothing is global, so that
  * several services can run in one process.
  */
-export class Metrics implements ImportObserver, RpcObserver {
+export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
   private readonly registry = new Registry();
   private readonly registers = [this.registry];
 
@@ -114,6 +120,13 @@ export class Metrics implements ImportObserver, RpcObserver {
     registers: this.registers,
   });
 
+  private readonly connectionsCut = new Counter({
+    name: 'session_import_connections_cut_total',
+    help: 'Connections of clients that were cut off, by reason.',
+    labelNames: ['reason'],
+    registers: this.registers,
+  });
+
   /** @param isReady whether the service takes calls: told from the start on. */
   constructor(version: string, isReady: () => boolean) {
     collectDefaultMetrics({ register: this.registry });
@@ -127,6 +140,7 @@ export class Metrics implements ImportObserver, RpcObserver {
     // An alert on a rate needs a zero before the first event.
     for (const failure of ['conflict', 'lock_wait', 'unreachable', 'silent'])
       this.retries.inc({ failure }, 0);
+    for (const reason of cutOffs) this.connectionsCut.inc({ reason }, 0);
   }
 
   /** What is sent when Prometheus asks, and its content type. */
@@ -217,6 +231,10 @@ export class Metrics implements ImportObserver, RpcObserver {
   rpcEnded(labels: RpcLabels, code: status, seconds: number): void {
     this.rpcHandled.inc({ ...labels, grpc_code: codeName(code) });
     this.rpcSeconds.observe({ ...labels }, seconds);
+  }
+
+  connectionCut(reason: CutOff): void {
+    this.connectionsCut.inc({ reason });
   }
 
   waited(kind: SessionKind, seconds: number): void {

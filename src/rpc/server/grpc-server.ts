@@ -2,6 +2,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { GrpcConfig } from '../../config';
 import { limitingRequestTime, observingRpcs } from './interceptors';
 import { unobservedRpcs, type RpcObserver } from './observer';
+import { limitingStreams } from './streaming';
 
 /** The largest request that is read, in bytes: a share token and a few short fields. */
 const maxRequestSize = 64 * 1024;
@@ -13,8 +14,8 @@ const keepaliveShare = 1 / 3;
 const connectionAgeGrace = 60_000;
 
 /**
- * Makes a gRPC server with the limits of the configuration. (Node.js itself limits metadata, to 64
- * KiB a call.)
+ * Makes a gRPC server with the limits of the configuration. What a connection may cost is limited
+ * apart from it, in `peers.ts`, once the server listens.
  *
  * @param observer is told of every RPC.
  */
@@ -27,6 +28,7 @@ export function createGrpcServer(
       // First, so that it sees how the others end a call.
       observingRpcs(observer),
       limitingRequestTime(config.requestTimeout),
+      limitingStreams(),
     ],
     'grpc.max_receive_message_length': maxRequestSize,
     'grpc.max_concurrent_streams': config.maxConcurrentStreams,

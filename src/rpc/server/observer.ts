@@ -22,3 +22,22 @@ export const unobservedRpcs: RpcObserver = {
   messageSent: () => undefined,
   rpcEnded: () => undefined,
 };
+
+/** Why a connection was cut off: a label of a metric. */
+export const cutOffs = [
+  'handshake',
+  'protocol_error',
+  'small_frames',
+  'overhead',
+  'rapid_resets',
+  'request_bytes',
+  'answer_bytes',
+  'answer_unread',
+  'too_many',
+] as const;
+export type CutOff = (typeof cutOffs)[number];
+
+/** Is told of connections that were cut off. */
+export interface PeerObserver {
+  connectionCut(reason: CutOff): void;
+}

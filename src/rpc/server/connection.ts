@@ -1,0 +1,265 @@
+import {
+  constants,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import type { Socket } from 'node:net';
+import { unwrittenBytes } from './http2';
+import type { CutOff } from './observer';
+
+/** How long a peer may take for TLS and the first frame of HTTP/2, in milliseconds. */
+const handshakeTime = 10_000;
+
+/**
+ * The most bytes of calls that have not ended, their metadata included: the calls that a gateway has
+ * open have some kilobytes each, and the largest has 128 KiB.
+ */
+const maxRequestBytes = 16 * 1024 * 1024;
+
+/** The most bytes of answers that wait to be taken: one answer may have some megabytes. */
+const maxAnswerBytes = 32 * 1024 * 1024;
+
+/** How long a peer may take for an answer, in milliseconds: 70 KB/s for one of 4 MiB. */
+const answerTime = 60_000;
+
+/**
+ * The most bytes of one call's messages. One message may have 64 KiB (gRPC refuses a larger one when it
+ * has read its length), and what is on its way when a call is refused is not the peer's fault.
+ */
+const maxCallBytes = 256 * 1024;
+
+/** How long a call that was answered may leave its request open, in milliseconds. */
+const halfOpenTime = 5_000;
+
+/** A smaller DATA frame costs more than it brings, in bytes. A usual request has a kilobyte. */
+const smallFrame = 256;
+
+/** Small DATA frames that a connection may send, at all and more for each call. */
+const smallFrames = { atAll: 1_024, perCall: 64 };
+
+/**
+ * Bytes that are no messages: metadata (up to 64 KiB a call), the headers of frames, and frames that
+ * only steer the connection. Node.js tells how many bytes came, and not how many frames.
+ */
+const overheadBytes = { atAll: 1024 * 1024, perCall: 64 * 1024, perSecond: 64 * 1024 };
+
+/** A call that its client takes back sooner is a rapid reset (CVE-2023-44487), in milliseconds. */
+const rapid = 50;
+
+/** Rapid resets that a connection may send, at once and per second. nghttp2 allows 1,000 of any kind. */
+const resets = { atOnce: 200, perSecond: 20 };
+
+/** What comes back for a ping, with TLS around it, in bytes: no reason to ping again. */
+const pingAnswer = 128;
+
+/** A call of the connection, as far as it costs something. */
+interface OpenCall {
+  readonly stream: ServerHttp2Stream;
+  readonly openedAt: number;
+  /** Of its metadata and messages. */
+  bytes: number;
+  /** Since when its answer waits to be taken; undefined: none does. */
+  unreadSince: number | undefined;
+  /** When it was answered though its request had not ended; undefined: it was not. */
+  answeredAt: number | undefined;
+}
+
+/**
+ * One connection and what it costs. It is cut off when that is more than a client needs that keeps to
+ * the protocol. Time is given in milliseconds, as of `performance.now`.
+ */
+export class Connection {
+  /** Bytes of requests of calls that have not ended. */
+  requestBytes = 0;
+  /** Bytes of answers that wait to be taken, when it was looked at last. */
+  answerBytes = 0;
+
+  private readonly calls = new Set<OpenCall>();
+  private session: ServerHttp2Session | undefined;
+  private ready = false;
+  private callsBegun = 0;
+  private dataBytes = 0;
+  private smallFrames = 0;
+  private rapidResets = 0;
+  private resetsAt: number;
+  private bytesAtLook = 0;
+  private bytesAtPing = 0;
+  private idleAt: number;
+  private over = false;
+
+  /**
+   * @param address of the peer, without its port.
+   * @param requestBytesGrown is told of how many bytes there are more or less.
+   * @param cutOff is told once, if the connection is cut off.
+   */
+  constructor(
+    readonly socket: Socket,
+    readonly address: string,
+    private readonly openedAt: number,
+    private readonly requestBytesGrown: (bytes: number) => void,
+    private readonly cutOff: (reason: CutOff) => void,
+  ) {
+    this.resetsAt = openedAt;
+    this.idleAt = openedAt;
+  }
+
+  /** Since when it has had no call; undefined: it has one. */
+  get idleSince(): number | undefined {
+    return this.calls.size === 0 ? this.idleAt : undefined;
+  }
+
+  /** It speaks HTTP/2 from now on. */
+  begin(session: ServerHttp2Session): void {
+    this.session = session;
+    session.once('remoteSettings', () => {
+      this.ready = true;
+    });
+    session.on('stream', (stream, headers) => {
+      this.callBegun(stream, headers);
+    });
+  }
+
+  private callBegun(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const call: OpenCall = {
+      stream,
+      openedAt: performance.now(),
+      bytes: 0,
+      unreadSince: undefined,
+      answeredAt: undefined,
+    };
+    this.callsBegun += 1;
+    this.calls.add(call);
+    this.grow(call, sizeOf(headers));
+    stream.on('data', (chunk: Buffer) => {
+      this.received(call, chunk.length);
+    });
+    stream.once('close', () => {
+      this.callEnded(call);
+    });
+  }
+
+  private received(call: OpenCall, bytes: number): void {
+    this.dataBytes += bytes;
+    if (bytes < smallFrame) this.smallFrames += 1;
+    if (this.smallFrames > smallFrames.atAll + smallFrames.perCall * this.callsBegun) {
+      this.cut('small_frames');
+    } else {
+      this.grow(call, bytes);
+      // It was refused long ago, or has sent more messages than any call has.
+      if (call.bytes > maxCallBytes) call.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+  }
+
+  private grow(call: OpenCall, bytes: number): void {
+    if (this.over) return;
+    call.bytes += bytes;
+    this.requestBytes += bytes;
+    this.requestBytesGrown(bytes);
+    if (this.requestBytes > maxRequestBytes) this.cut('request_bytes');
+  }
+
+  private callEnded(call: OpenCall): void {
+    if (this.over) return;
+    const now = performance.now();
+    this.calls.delete(call);
+    this.requestBytes -= call.bytes;
+    this.requestBytesGrown(-call.bytes);
+    if (this.calls.size === 0) this.idleAt = now;
+    const wasReset = call.stream.rstCode !== constants.NGHTTP2_NO_ERROR;
+    if (wasReset && now - call.openedAt < rapid) this.countReset(now);
+  }
+
+  private countReset(now: number): void {
+    const forgotten = ((now - this.resetsAt) / 1_000) * resets.perSecond;
+    this.rapidResets = Math.max(0, this.rapidResets - forgotten) + 1;
+    this.resetsAt = now;
+    if (this.rapidResets > resets.atOnce) this.cut('rapid_resets');
+  }
+
+  /** Looks at what nobody tells of. To be called several times a second. */
+  look(now: number): void {
+    if (this.over) return;
+    this.lookAtCalls(now);
+    if (!this.ready && now - this.openedAt > handshakeTime) this.cut('handshake');
+    else if (this.overhead() > this.allowedOverhead(now)) this.cut('overhead');
+    else if (this.answerBytes > maxAnswerBytes) this.cut('answer_bytes');
+    else this.lookWhetherBroken();
+  }
+
+  private lookAtCalls(now: number): void {
+    this.answerBytes = 0;
+    for (const call of this.calls) {
+      const { stream } = call;
+      this.answerBytes += stream.writableLength;
+      call.unreadSince = stream.writableLength === 0 ? undefined : (call.unreadSince ?? now);
+      if (now - (call.unreadSince ?? now) > answerTime) this.cut('answer_unread');
+      if (stream.writableFinished) call.answeredAt ??= now;
+      // RFC 9113, section 8.1: the answer is whole, and the rest of the request is not wanted.
+      if (now - (call.answeredAt ?? now) > halfOpenTime) stream.close(constants.NGHTTP2_NO_ERROR);
+    }
+  }
+
+  private overhead(): number {
+    return this.socket.bytesRead - this.dataBytes;
+  }
+
+  private allowedOverhead(now: number): number {
+    const seconds = (now - this.openedAt) / 1_000;
+    const { atAll, perCall, perSecond } = overheadBytes;
+    return atAll + perCall * this.callsBegun + perSecond * seconds;
+  }
+
+  /**
+   * Node.js 20 leaves a connection open that nghttp2 has ended for an error of the peer (a metadata
+   * entry over 64 KiB, for example): nothing is read or written any more, and its other calls hang. It
+   * shows when a ping is not even written. That is tried when a connection falls silent.
+   */
+  private lookWhetherBroken(): void {
+    const { session, socket } = this;
+    const { bytesRead, bytesWritten } = socket;
+    const silent = bytesRead === this.bytesAtLook;
+    this.bytesAtLook = bytesRead;
+    if (!silent || bytesRead - this.bytesAtPing <= pingAnswer) return;
+    if (!session || session.destroyed || unwrittenBytes(socket) !== 0) return;
+    this.bytesAtPing = bytesRead;
+    // Whether it is answered, keepalive sees.
+    if (!session.ping(() => undefined)) return;
+    // nghttp2 writes what it has at the end of a turn of the event loop.
+    setImmediate(() => {
+      setImmediate(() => {
+        if (socket.bytesWritten === bytesWritten && unwrittenBytes(socket) === 0) {
+          this.cut('protocol_error');
+        }
+      });
+    });
+  }
+
+  /** Ends the connection at once, with all its calls. */
+  cut(reason: CutOff): void {
+    if (this.over) return;
+    this.over = true;
+    // At once, so that nobody else is cut off for what this one has cost.
+    this.requestBytesGrown(-this.requestBytes);
+    this.requestBytes = 0;
+    this.answerBytes = 0;
+    this.calls.clear();
+    const code =
+      reason === 'protocol_error'
+        ? constants.NGHTTP2_PROTOCOL_ERROR
+        : constants.NGHTTP2_ENHANCE_YOUR_CALM;
+    // Not by the session alone: one that is closing already would wait for its peer.
+    this.session?.destroy(new Error(`cut off: ${reason}`), code);
+    this.socket.destroy();
+    this.cutOff(reason);
+  }
+}
+
+/** About how many bytes the metadata of a call takes. */
+function sizeOf(headers: IncomingHttpHeaders): number {
+  let size = 0;
+  for (const [name, value] of Object.entries(headers)) {
+    size += name.length + (typeof value === 'string' ? value.length : String(value).length);
+  }
+  return size;
+}

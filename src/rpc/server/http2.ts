@@ -1,0 +1,31 @@
+import { Server as NetServer, type Socket } from 'node:net';
+import type { Http2Server } from 'node:http2';
+import type { Server } from '@grpc/grpc-js';
+
+/**
+ * The HTTP/2 servers that a gRPC server listens with: one for each address. grpc-js has no public way
+ * to them, and no options for what a connection may cost.
+ *
+ * @throws Error if this version of grpc-js keeps them elsewhere: then nothing would be limited.
+ */
+export function http2ServersOf(server: Server): readonly Http2Server[] {
+  const { http2Servers } = server as unknown as { readonly http2Servers?: unknown };
+  const found: unknown[] = http2Servers instanceof Map ? [...http2Servers.keys()] : [];
+  if (found.length === 0 || !found.every((each) => each instanceof NetServer)) {
+    throw new Error('this version of @grpc/grpc-js does not tell its HTTP/2 servers');
+  }
+  return found as Http2Server[];
+}
+
+/**
+ * How many bytes of a socket the kernel has not taken yet.
+ *
+ * @returns undefined if this version of Node.js does not tell: there is no public way to it, because
+ * HTTP/2 writes past the stream of the socket.
+ */
+export function unwrittenBytes(socket: Socket): number | undefined {
+  const { _handle: handle } = socket as unknown as {
+    readonly _handle?: { readonly writeQueueSize?: number } | null;
+  };
+  return handle?.writeQueueSize;
+}

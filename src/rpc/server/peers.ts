@@ -1,0 +1,151 @@
+import type { Http2Server, ServerHttp2Session } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { Server } from '@grpc/grpc-js';
+import { LogThrottle } from '../../telemetry/log-throttle';
+import type { Logger } from '../../telemetry/log';
+import { Connection } from './connection';
+import { http2ServersOf } from './http2';
+import type { CutOff, PeerObserver } from './observer';
+
+/** How often connections are looked at, in milliseconds: this long, one may do as it likes. */
+const interval = 200;
+
+/** The most metadata of a call, in bytes as HTTP/2 counts them (RFC 9113, section 6.5.2). */
+const maxMetadata = 64 * 1024;
+
+/** What all connections may cost together, in bytes: four times what one may. */
+const maxRequestBytes = 64 * 1024 * 1024;
+const maxAnswerBytes = 128 * 1024 * 1024;
+
+/**
+ * Keeps broken and hostile peers from taking the service from the others: each connection has limits,
+ * and so have all together. A connection that goes beyond is cut off; when all together do, it is the
+ * one that costs most.
+ */
+export class Peers {
+  private readonly connections = new Map<string, Connection>();
+  private readonly throttles = new Map<CutOff, LogThrottle>();
+  private readonly timer: NodeJS.Timeout;
+  private requestBytes = 0;
+
+  /**
+   * @param server that listens already.
+   * @param limit the most connections.
+   * @param observer undefined: nobody is told.
+   */
+  constructor(
+    server: Server,
+    private readonly limit: number,
+    private readonly observer: PeerObserver | undefined,
+    private readonly log: Logger,
+  ) {
+    for (const http2 of http2ServersOf(server)) this.watch(http2);
+    this.timer = setInterval(() => {
+      this.look();
+    }, interval).unref();
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  private watch(http2: Http2Server): void {
+    http2.updateSettings({ maxHeaderListSize: maxMetadata });
+    // Before Node.js' own listener, which begins the session.
+    http2.prependListener('connection', (socket: Socket) => {
+      this.accept(socket);
+    });
+    http2.on('session', (session: ServerHttp2Session) => {
+      const connection = this.connections.get(nameOf(session.socket));
+      if (connection) connection.begin(session);
+      else session.destroy();
+    });
+  }
+
+  private accept(socket: Socket): void {
+    const { remoteAddress: address } = socket;
+    // Undefined: it has gone already.
+    if (address === undefined || !this.makeRoom(address)) {
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection(
+      socket,
+      address,
+      performance.now(),
+      (bytes) => {
+        this.requestBytes += bytes;
+        if (bytes > 0 && this.requestBytes > maxRequestBytes) {
+          this.costliest('requestBytes')?.cut('request_bytes');
+        }
+      },
+      (reason) => {
+        this.hasCut(reason);
+      },
+    );
+    const name = nameOf(socket);
+    this.connections.set(name, connection);
+    socket.once('close', () => {
+      this.connections.delete(name);
+    });
+  }
+
+  /**
+   * Has a connection give way if there are too many: of the address that has most, if that is at least
+   * two more than the newcomer's has, the oldest. But first of all, one of that address that has no
+   * call, the one for longest: it loses nothing, since its client connects again when it has one.
+   *
+   * @returns whether there is room now.
+   */
+  private makeRoom(newcomer: string): boolean {
+    if (this.connections.size < this.limit) return true;
+    const byAddress = new Map<string, Connection[]>();
+    for (const connection of this.connections.values()) {
+      const others = byAddress.get(connection.address);
+      if (others) others.push(connection);
+      else byAddress.set(connection.address, [connection]);
+    }
+    const [most = []] = [...byAddress.values()].sort((a, b) => b.length - a.length);
+    const idle = most
+      .filter(({ idleSince }) => idleSince !== undefined)
+      .sort((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0));
+    const fair = most.length >= (byAddress.get(newcomer)?.length ?? 0) + 2;
+    const giving = idle[0] ?? (fair ? most[0] : undefined);
+    if (giving) giving.cut('too_many');
+    else this.hasCut('too_many');
+    return giving !== undefined;
+  }
+
+  private look(): void {
+    const now = performance.now();
+    let answerBytes = 0;
+    for (const connection of this.connections.values()) {
+      connection.look(now);
+      answerBytes += connection.answerBytes;
+    }
+    if (answerBytes > maxAnswerBytes) this.costliest('answerBytes')?.cut('answer_bytes');
+  }
+
+  private costliest(cost: 'requestBytes' | 'answerBytes'): Connection | undefined {
+    let most: Connection | undefined;
+    for (const connection of this.connections.values()) {
+      if (!most || connection[cost] > most[cost]) most = connection;
+    }
+    return most;
+  }
+
+  private hasCut(reason: CutOff): void {
+    this.observer?.connectionCut(reason);
+    let throttle = this.throttles.get(reason);
+    if (!throttle) {
+      throttle = new LogThrottle();
+      this.throttles.set(reason, throttle);
+    }
+    if (throttle.allows()) this.log.warn({ reason }, 'cut a connection off');
+  }
+}
+
+/** A name that no other open connection has. */
+function nameOf({ localAddress, remoteAddress, remotePort }: Socket): string {
+  return `${localAddress} ${remoteAddress} ${remotePort}`;
+}

@@ -1,0 +1,72 @@
+import {
+  ServerInterceptingCall,
+  ServerListenerBuilder,
+  status,
+  type ServerInterceptor,
+} from '@grpc/grpc-js';
+
+/** Calls with a stream of answers that may be open, on a connection and in all: a client watches one health name or a few. */
+const maxStreams = { perConnection: 16, inAll: 1_000 };
+
+/** The most requests on one stream. grpcurl asks reflection some ten times. */
+const maxRequests = 64;
+
+/** How long a stream of requests may take, in milliseconds. A stream of answers lasts as long as its connection. */
+const maxTime = 60_000;
+
+/**
+ * Limits calls that are streams: reflection and the health service's Watch. Nothing else would end them:
+ * the library answers whatever is asked, however few answers are taken, and waits for the next request
+ * for ever.
+ */
+export function limitingStreams(): ServerInterceptor {
+  const open = new Map<string, number>();
+  let all = 0;
+  return (method, call) => {
+    if (!method.responseStream) return new ServerInterceptingCall(call);
+    const { remoteAddress, remotePort } = call.getConnectionInfo();
+    const connection = `${remoteAddress} ${remotePort}`;
+    const refuse = (code: status, details: string): void => {
+      call.sendStatus({ code, details });
+    };
+    return new ServerInterceptingCall(call, {
+      start: (next) => {
+        const ofConnection = open.get(connection) ?? 0;
+        if (ofConnection >= maxStreams.perConnection || all >= maxStreams.inAll) {
+          refuse(status.RESOURCE_EXHAUSTED, 'Too many streams are open. End some first.');
+          return;
+        }
+        all += 1;
+        open.set(connection, ofConnection + 1);
+        const timer = method.requestStream
+          ? setTimeout(() => {
+              const details = `A stream may take ${maxTime / 1_000} s. Open another.`;
+              refuse(status.DEADLINE_EXCEEDED, details);
+            }, maxTime)
+          : undefined;
+        let requests = 0;
+        next(
+          new ServerListenerBuilder()
+            .withOnReceiveMessage((message, proceed) => {
+              requests += 1;
+              if (requests <= maxRequests) {
+                proceed(message);
+              } else {
+                const details = `A stream takes ${maxRequests} requests. Open another.`;
+                refuse(status.RESOURCE_EXHAUSTED, details);
+              }
+            })
+            // grpc-js tells it at the end of every call, also of one that was answered.
+            .withOnCancel(() => {
+              clearTimeout(timer);
+              all -= 1;
+              const left = (open.get(connection) ?? 1) - 1;
+              if (left === 0) open.delete(connection);
+              else open.set(connection, left);
+            })
+            .build(),
+        );
+      },
+    });
+  };
+}

@@ -1,0 +1,382 @@
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect } from 'node:net';
+import {
+  Client,
+  credentials,
+  Metadata,
+  status,
+  type ClientReadableStream,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { expect } from 'chai';
+import { createGrpcServer, listen } from '../../src/rpc/server/grpc-server';
+import type { CutOff } from '../../src/rpc/server/observer';
+import { Peers } from '../../src/rpc/server/peers';
+import { createLogger } from '../../src/telemetry/log';
+import { HealthClient } from '../support/health';
+import { eventually } from '../support/helpers';
+import { call, endStream, entry, frame, frames, Http2Peer } from '../support/http2-peer';
+import { scrape, sumOf } from '../support/metrics';
+import { startHarness, type Harness } from '../support/service';
+import { Signal } from '../support/signal';
+
+const check = '/grpc.health.v1.Health/Check';
+const watch = '/grpc.health.v1.Health/Watch';
+const reflection = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
+
+const empty = Buffer.alloc(0);
+/** An empty message as gRPC puts it on the wire. */
+const message = Buffer.alloc(5);
+/** Nothing compresses it: HPACK takes a byte for each of these characters, and Huffman's code more. */
+const dense = (bytes: number): string => '\\'.repeat(bytes);
+
+const many = (count: number, each: Buffer): Buffer =>
+  Buffer.concat(Array.from({ length: count }, () => each));
+
+/** The stream identifiers that a client may use. */
+function streamIds(): () => number {
+  let next = -1;
+  return () => (next += 2);
+}
+
+/** What a peer does that is broken or hostile, and what it is cut off for. */
+const attacks: readonly {
+  readonly name: string;
+  readonly reason: CutOff;
+  readonly attack: (peer: Http2Peer) => void;
+}[] = [
+  {
+    name: 'sends a metadata entry over 64 KiB',
+    reason: 'protocol_error',
+    attack: (peer) => {
+      peer.send(call(1, watch), frame(frames.data, endStream, 1, message));
+      peer.send(call(3, check, entry('x-large', dense(70_000))));
+    },
+  },
+  {
+    name: 'sends metadata that HPACK can not read',
+    reason: 'protocol_error',
+    attack: (peer) => {
+      peer.send(call(1, watch), frame(frames.data, endStream, 1, message));
+      peer.send(frame(frames.headers, 4, 3, Buffer.alloc(8, 0xff)));
+    },
+  },
+  {
+    name: 'sends a frame of a size that its type does not have',
+    reason: 'protocol_error',
+    attack: (peer) => {
+      peer.send(call(1, watch), frame(frames.ping, 0, 0, Buffer.alloc(7)));
+    },
+  },
+  {
+    name: 'takes calls back as fast as it begins them',
+    reason: 'rapid_resets',
+    attack: (peer) => {
+      const id = streamIds();
+      peer.flood(() => {
+        const stream = id();
+        const cancel = Buffer.from([0, 0, 0, 8]);
+        return Buffer.concat([call(stream, check), frame(frames.reset, 0, stream, cancel)]);
+      });
+    },
+  },
+  {
+    name: 'sends a message byte by byte',
+    reason: 'small_frames',
+    attack: (peer) => {
+      peer.send(call(1, check), frame(frames.data, 0, 1, Buffer.from([0, 0, 0, 0xff, 0])));
+      peer.flood(() => many(1_000, frame(frames.data, 0, 1, Buffer.alloc(1))));
+    },
+  },
+  {
+    name: 'updates its window for ever',
+    reason: 'overhead',
+    attack: (peer) => {
+      peer.send(call(1, check));
+      const update = frame(frames.windowUpdate, 0, 0, Buffer.from([0, 0, 0, 1]));
+      peer.flood(() => many(1_000, update));
+    },
+  },
+  {
+    name: 'changes priorities for ever',
+    reason: 'overhead',
+    attack: (peer) => {
+      const priority = frame(frames.priority, 0, 1, Buffer.from([0, 0, 0, 0, 1]));
+      peer.flood(() => many(1_000, priority));
+    },
+  },
+  {
+    name: 'sends frames of a type that nobody knows',
+    reason: 'overhead',
+    attack: (peer) => {
+      peer.flood(() => many(1_000, frame(200, 0, 1, empty)));
+    },
+  },
+  {
+    name: 'begins calls with much metadata and ends none',
+    reason: 'request_bytes',
+    attack: (peer) => {
+      const id = streamIds();
+      const large = entry('x-large', dense(60_000));
+      peer.flood(() => call(id(), check, large));
+    },
+  },
+];
+
+describe('a peer is cut off, and others are answered, if it', () => {
+  let harness: Harness;
+  let other: HealthClient;
+  before(async () => {
+    harness = await startHarness();
+    other = new HealthClient(harness.server.port);
+    expect(await other.check('')).to.equal('SERVING');
+  });
+  after(async () => {
+    other.close();
+    await harness.stop();
+  });
+
+  async function cutOffs(): Promise<Partial<Record<CutOff, number>>> {
+    const series = await scrape(harness.server.metricsPort);
+    return Object.fromEntries(
+      series
+        .filter(({ name }) => name === 'session_import_connections_cut_total')
+        .map(({ labels, value }) => [labels['reason'], value]),
+    );
+  }
+
+  for (const { name, reason, attack } of attacks) {
+    it(name, async () => {
+      const before = await cutOffs();
+      const peer = await Http2Peer.connect(harness.server.port);
+      attack(peer);
+      const answer = other.check('');
+      await peer.cutOff();
+      expect(await answer).to.equal('SERVING');
+      expect(await other.check('')).to.equal('SERVING');
+      expect(await cutOffs()).to.deep.equal({ ...before, [reason]: (before[reason] ?? 0) + 1 });
+      expect(harness.logLines.some((line) => line.includes(`"reason":"${reason}"`))).to.equal(true);
+    });
+  }
+
+  // Node.js and nghttp2 see to these themselves.
+  const seenTo: Readonly<Record<string, (peer: Http2Peer) => void>> = {
+    'pings for ever': (peer) => {
+      peer.flood(() => many(1_000, frame(frames.ping, 0, 0, Buffer.alloc(8))));
+    },
+    'changes its settings for ever': (peer) => {
+      peer.flood(() => many(1_000, frame(frames.settings, 0, 0, empty)));
+    },
+    'sends metadata without end': (peer) => {
+      peer.send(frame(frames.headers, 0, 1, entry(':method', 'POST')));
+      peer.flood(() => many(1_000, frame(frames.continuation, 0, 1, empty)));
+    },
+    'sends empty frames of data for ever': (peer) => {
+      peer.send(call(1, check));
+      peer.flood(() => many(1_000, frame(frames.data, 0, 1, empty)));
+    },
+  };
+  for (const [name, attack] of Object.entries(seenTo)) {
+    it(name, async () => {
+      const peer = await Http2Peer.connect(harness.server.port);
+      attack(peer);
+      const answer = other.check('');
+      await peer.cutOff();
+      expect(await answer).to.equal('SERVING');
+    });
+  }
+});
+
+describe('metadata', () => {
+  let harness: Harness;
+  let health: HealthClient;
+  before(async () => {
+    harness = await startHarness();
+    health = new HealthClient(harness.server.port);
+  });
+  after(async () => {
+    health.close();
+    await harness.stop();
+  });
+
+  it('over 64 KiB has the call refused, and no other call of its connection', async () => {
+    const seen = health.watch('');
+    await health.told(() => seen.length > 0);
+    const session = connectHttp2(`http://127.0.0.1:${harness.server.port}`, {
+      // Node.js would not send it.
+      maxSendHeaderBlockLength: 1_000_000,
+    });
+    const headers = { ':method': 'POST', 'content-type': 'application/grpc', te: 'trailers' };
+    const watched = session.request({ ...headers, ':path': watch });
+    watched.end(message);
+    await once(watched, 'response');
+    const entries = Object.fromEntries(
+      Array.from({ length: 10 }, (_, index) => [`x-${index}`, dense(7_000)]),
+    );
+    const large = session.request({ ...headers, ':path': check, ...entries });
+    large.end(message);
+    const [refusal] = (await once(large, 'error')) as [Error];
+    expect(refusal.message).to.include('NGHTTP2_ENHANCE_YOUR_CALM');
+    const usual = session.request({ ...headers, ':path': check });
+    usual.end(message);
+    await once(usual, 'response');
+    expect(watched.closed).to.equal(false);
+    session.destroy();
+  });
+
+  it('with an entry over 64 KiB ends the connection, and no call of it hangs', async () => {
+    const client = new Client(`127.0.0.1:${harness.server.port}`, credentials.createInsecure());
+    const same = (bytes: Buffer): Buffer => bytes;
+    const watched = client.makeServerStreamRequest(watch, same, same, empty);
+    watched.resume().on('error', () => undefined);
+    await once(watched, 'metadata');
+    const ended = new Promise((resolve) => watched.once('status', resolve));
+    const metadata = new Metadata();
+    metadata.set('x-large', dense(70_000));
+    const code = await new Promise((resolve) => {
+      client.makeUnaryRequest(check, same, same, empty, metadata, (error) => {
+        resolve(error?.code);
+      });
+    });
+    expect(code).to.be.oneOf([status.UNAVAILABLE, status.INTERNAL]);
+    await ended;
+    const answer = await new Promise((resolve) => {
+      client.makeUnaryRequest(check, same, same, empty, (error) => {
+        resolve(error);
+      });
+    });
+    expect(answer).to.equal(null);
+    client.close();
+  });
+});
+
+describe('streams', () => {
+  let harness: Harness;
+  let client: Client;
+  before(async () => {
+    harness = await startHarness();
+    client = new Client(`127.0.0.1:${harness.server.port}`, credentials.createInsecure());
+  });
+  after(async () => {
+    client.close();
+    await harness.stop();
+  });
+
+  const same = (bytes: Buffer): Buffer => bytes;
+
+  it('of reflection end after as many requests as no tool makes', async () => {
+    const stream = client.makeBidiStreamRequest(reflection, same, same);
+    let answers = 0;
+    stream.on('data', () => (answers += 1));
+    // list_services, field 7 of ServerReflectionRequest.
+    for (let request = 0; request < 100; request++) stream.write(Buffer.from([0x3a, 0]));
+    const [error] = (await once(stream, 'error')) as [ServiceError];
+    expect(error.code).to.equal(status.RESOURCE_EXHAUSTED);
+    expect(answers).to.equal(64);
+  });
+
+  it('are limited in number, and there is room again when some have ended', async () => {
+    const open: ClientReadableStream<Buffer>[] = [];
+    /** Whether one more is taken. */
+    const taken = (): Promise<boolean> => {
+      const stream = client.makeServerStreamRequest(watch, same, same, empty);
+      open.push(stream);
+      return new Promise((resolve) => {
+        stream.once('data', () => {
+          resolve(true);
+        });
+        stream.once('error', ({ code }: ServiceError) => {
+          resolve(code !== status.RESOURCE_EXHAUSTED);
+        });
+      });
+    };
+    for (let opened = 1; opened <= 16; opened++) expect(await taken()).to.equal(true);
+    expect(await taken()).to.equal(false);
+    for (const stream of open.splice(0)) stream.cancel();
+    await eventually(taken);
+    for (const stream of open) stream.cancel();
+  });
+});
+
+describe('connections', () => {
+  it('that have no call give way when there are too many', async () => {
+    const harness = await startHarness({ environment: { GRPC_MAX_CONNECTIONS: '3' } });
+    const port = harness.server.port;
+    const watching = new HealthClient(port);
+    const seen = watching.watch('');
+    await watching.told(() => seen.length > 0);
+    const idle = await Http2Peer.connect(port);
+    const others = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+    for (const socket of others) socket.resume().on('error', () => undefined);
+    await idle.cutOff();
+    const newcomer = connectHttp2(`http://127.0.0.1:${port}`);
+    await once(newcomer, 'remoteSettings');
+    expect(await watching.check('')).to.equal('SERVING');
+    expect(seen).to.deep.equal(['SERVING']);
+    const series = await scrape(harness.server.metricsPort);
+    const cut = { reason: 'too_many' };
+    expect(sumOf(series, 'session_import_connections_cut_total', cut)).to.equal(2);
+    for (const socket of others) socket.destroy();
+    newcomer.destroy();
+    watching.close();
+    await harness.stop();
+  });
+});
+
+describe('a peer that does not take its answers', () => {
+  it('is cut off when too much waits for it', async () => {
+    const limits = { keepalive: 60, maxConnectionAge: 0, requestTimeout: 10, maxConnections: 10 };
+    const server = createGrpcServer(
+      { address: '', tls: undefined, maxConcurrentStreams: 100, ...limits },
+      undefined,
+    );
+    const answer = Buffer.alloc(2 * 1024 * 1024);
+    const same = (bytes: Buffer): Buffer => bytes;
+    server.addService(
+      {
+        large: {
+          path: '/test/Large',
+          requestStream: false,
+          responseStream: false,
+          requestSerialize: same,
+          requestDeserialize: same,
+          responseSerialize: same,
+          responseDeserialize: same,
+        },
+      },
+      {
+        large: (_: unknown, callback: (error: null, answer: Buffer) => void) => {
+          callback(null, answer);
+        },
+      },
+    );
+    const port = await listen(server, '127.0.0.1:0', undefined);
+    const cut: CutOff[] = [];
+    const cutting = new Signal();
+    const observer = {
+      connectionCut: (reason: CutOff) => {
+        cut.push(reason);
+        cutting.fire();
+      },
+    };
+    const peers = new Peers(
+      server,
+      limits.maxConnections,
+      observer,
+      createLogger({ level: 'silent', format: 'json' }),
+    );
+    const peer = await Http2Peer.connect(port);
+    const id = streamIds();
+    // It opens no window: the first 64 KiB are all that it lets come.
+    for (let asked = 0; asked < 20; asked++) {
+      const stream = id();
+      peer.send(call(stream, '/test/Large'), frame(frames.data, endStream, stream, message));
+    }
+    await peer.cutOff();
+    await cutting.until(() => cut.length > 0);
+    expect(cut).to.deep.equal(['answer_bytes']);
+    peers.close();
+    server.forceShutdown();
+  });
+});

@@ -1,0 +1,114 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+
+/** The types of HTTP/2 frames (RFC 9113, section 6), and their flags. */
+export const frames = {
+  data: 0,
+  headers: 1,
+  priority: 2,
+  reset: 3,
+  settings: 4,
+  ping: 6,
+  windowUpdate: 8,
+  continuation: 9,
+} as const;
+export const endStream = 1;
+export const endHeaders = 4;
+
+const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+
+/** The most that a frame carries, in bytes, unless the other side allows more. */
+const frameSize = 16_384;
+
+/** A frame as it is on the wire. */
+export function frame(type: number, flags: number, stream: number, payload: Uint8Array): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** A metadata entry that the other side is not to remember (RFC 7541, section 6.2.2). */
+export function entry(name: string, value: string): Buffer {
+  return Buffer.concat([Buffer.from([0]), text(name), text(value)]);
+}
+
+function text(value: string): Buffer {
+  return Buffer.concat([length(value.length), Buffer.from(value, 'latin1')]);
+}
+
+/** RFC 7541, section 5.1, with a prefix of seven bits. */
+function length(value: number): Buffer {
+  if (value < 127) return Buffer.from([value]);
+  const bytes = [127];
+  let rest = value - 127;
+  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);
+  return Buffer.from([...bytes, rest]);
+}
+
+/** The metadata that each call has, and more. */
+function block(path: string, more: readonly Buffer[]): Buffer {
+  return Buffer.concat([
+    entry(':method', 'POST'),
+    entry(':scheme', 'http'),
+    entry(':path', path),
+    entry(':authority', 'localhost'),
+    entry('content-type', 'application/grpc'),
+    entry('te', 'trailers'),
+    ...more,
+  ]);
+}
+
+/** The frames that begin a call. */
+export function call(stream: number, path: string, ...more: readonly Buffer[]): Buffer {
+  const headers = block(path, more);
+  const found: Buffer[] = [];
+  for (let at = 0; at < headers.length; at += frameSize) {
+    const type = at === 0 ? frames.headers : frames.continuation;
+    const flags = at + frameSize >= headers.length ? endHeaders : 0;
+    found.push(frame(type, flags, stream, headers.subarray(at, at + frameSize)));
+  }
+  return Buffer.concat(found);
+}
+
+/** A client that does not keep to HTTP/2, or to what is decent: it writes frames as it likes. */
+export class Http2Peer {
+  private constructor(private readonly socket: Socket) {}
+
+  static async connect(port: number): Promise<Http2Peer> {
+    const socket = connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    // What comes is of no interest, and that it can't write any more is what the test waits for.
+    socket.resume().on('error', () => undefined);
+    const peer = new Http2Peer(socket);
+    peer.send(Buffer.from(preface), frame(frames.settings, 0, 0, Buffer.alloc(0)));
+    return peer;
+  }
+
+  send(...written: readonly Buffer[]): void {
+    this.socket.write(Buffer.concat(written));
+  }
+
+  /** Sends for as long as anybody listens. */
+  flood(next: () => Buffer): void {
+    const { socket } = this;
+    const go = (): void => {
+      while (socket.writable && socket.write(next()));
+    };
+    socket.on('drain', go);
+    go();
+  }
+
+  /** Waits until the other side has ended the connection. */
+  async cutOff(): Promise<void> {
+    const { socket } = this;
+    // Not by `once`: that it can't write any more is an error for it.
+    if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}
