@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import {
@@ -14,17 +15,20 @@ import { createGrpcServer, listen } from '../../src/rpc/server/grpc-server';
 import type { CutOff } from '../../src/rpc/server/observer';
 import { Peers } from '../../src/rpc/server/peers';
 import { createLogger } from '../../src/telemetry/log';
+import { CertificateAuthority } from '../support/certificates';
 import { HealthClient } from '../support/health';
 import { eventually } from '../support/helpers';
 import { call, endStream, entry, frame, frames, Http2Peer } from '../support/http2-peer';
 import { scrape, sumOf } from '../support/metrics';
 import { startHarness, type Harness } from '../support/service';
 import { Signal } from '../support/signal';
+import { serverNames } from '../support/tls';
 
 const check = '/grpc.health.v1.Health/Check';
 const watch = '/grpc.health.v1.Health/Watch';
 const reflection = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
 
+const same = (bytes: Buffer): Buffer => bytes;
 const empty = Buffer.alloc(0);
 /** An empty message as gRPC puts it on the wire. */
 const message = Buffer.alloc(5);
@@ -142,14 +146,14 @@ describe('a peer is cut off, and others are answered, if it', () => {
     return Object.fromEntries(
       series
         .filter(({ name }) => name === 'session_import_connections_cut_total')
-        .map(({ labels, value }) => [labels['reason'], value]),
+        .map(({ labels, value }) => [labels['reason'] ?? '', value] as const),
     );
   }
 
-  for (const { name, reason, attack } of attacks) {
+  for (const [index, { name, reason, attack }] of attacks.entries()) {
     it(name, async () => {
       const before = await cutOffs();
-      const peer = await Http2Peer.connect(harness.server.port);
+      const peer = await Http2Peer.connect(harness.server.port, `127.0.1.${index + 1}`);
       attack(peer);
       const answer = other.check('');
       await peer.cutOff();
@@ -159,6 +163,26 @@ describe('a peer is cut off, and others are answered, if it', () => {
       expect(harness.logLines.some((line) => line.includes(`"reason":"${reason}"`))).to.equal(true);
     });
   }
+
+  it('and the next connection of its address waits', async function () {
+    // There is one address only.
+    if (process.platform !== 'linux') this.skip();
+    const { port } = harness.server;
+    const peer = await Http2Peer.connect(port, '127.0.2.1');
+    peer.flood(() => many(1_000, frame(200, 0, 1, empty)));
+    await peer.cutOff();
+    const order: string[] = [];
+    const heard = async (from: string): Promise<void> => {
+      const next = await Http2Peer.connect(port, from);
+      await next.heard();
+      order.push(from);
+      next.close();
+    };
+    const waiting = heard('127.0.2.1');
+    await heard('127.0.2.2');
+    await waiting;
+    expect(order).to.deep.equal(['127.0.2.2', '127.0.2.1']);
+  });
 
   // Node.js and nghttp2 see to these themselves.
   const seenTo: Readonly<Record<string, (peer: Http2Peer) => void>> = {
@@ -189,15 +213,24 @@ describe('a peer is cut off, and others are answered, if it', () => {
 });
 
 describe('metadata', () => {
+  let authority: CertificateAuthority;
   let harness: Harness;
+  let encrypted: Harness;
   let health: HealthClient;
   before(async () => {
+    authority = await CertificateAuthority.create();
+    const { certificate, privateKey } = await authority.issue('server', [...serverNames]);
     harness = await startHarness();
+    encrypted = await startHarness({
+      environment: { GRPC_TLS_CERT: certificate, GRPC_TLS_KEY: privateKey },
+    });
     health = new HealthClient(harness.server.port);
   });
   after(async () => {
     health.close();
     await harness.stop();
+    await encrypted.stop();
+    await authority.remove();
   });
 
   it('over 64 KiB has the call refused, and no other call of its connection', async () => {
@@ -225,30 +258,32 @@ describe('metadata', () => {
     session.destroy();
   });
 
-  it('with an entry over 64 KiB ends the connection, and no call of it hangs', async () => {
-    const client = new Client(`127.0.0.1:${harness.server.port}`, credentials.createInsecure());
-    const same = (bytes: Buffer): Buffer => bytes;
-    const watched = client.makeServerStreamRequest(watch, same, same, empty);
-    watched.resume().on('error', () => undefined);
-    await once(watched, 'metadata');
-    const ended = new Promise((resolve) => watched.once('status', resolve));
-    const metadata = new Metadata();
-    metadata.set('x-large', dense(70_000));
-    const code = await new Promise((resolve) => {
-      client.makeUnaryRequest(check, same, same, empty, metadata, (error) => {
-        resolve(error?.code);
-      });
+  for (const secure of [false, true]) {
+    it(`with an entry over 64 KiB ends the connection, and no call of it hangs${secure ? ', over TLS' : ''}`, async () => {
+      const { port } = (secure ? encrypted : harness).server;
+      const client = secure
+        ? new Client(`127.0.0.1:${port}`, credentials.createSsl(await readFile(authority.file)), {
+            'grpc.ssl_target_name_override': 'localhost',
+          })
+        : new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+      const ask = (metadata: Metadata): Promise<status> =>
+        new Promise((resolve) => {
+          client.makeUnaryRequest(check, same, same, empty, metadata, (error) => {
+            resolve(error?.code ?? status.OK);
+          });
+        });
+      const watched = client.makeServerStreamRequest(watch, same, same, empty);
+      watched.resume().on('error', () => undefined);
+      await once(watched, 'metadata');
+      const ended = new Promise((resolve) => watched.once('status', resolve));
+      const metadata = new Metadata();
+      metadata.set('x-large', dense(70_000));
+      expect(await ask(metadata)).to.be.oneOf([status.UNAVAILABLE, status.INTERNAL]);
+      await ended;
+      expect(await ask(new Metadata())).to.equal(status.OK);
+      client.close();
     });
-    expect(code).to.be.oneOf([status.UNAVAILABLE, status.INTERNAL]);
-    await ended;
-    const answer = await new Promise((resolve) => {
-      client.makeUnaryRequest(check, same, same, empty, (error) => {
-        resolve(error);
-      });
-    });
-    expect(answer).to.equal(null);
-    client.close();
-  });
+  }
 });
 
 describe('streams', () => {
@@ -262,8 +297,6 @@ describe('streams', () => {
     client.close();
     await harness.stop();
   });
-
-  const same = (bytes: Buffer): Buffer => bytes;
 
   it('of reflection end after as many requests as no tool makes', async () => {
     const stream = client.makeBidiStreamRequest(reflection, same, same);
@@ -332,7 +365,6 @@ describe('a peer that does not take its answers', () => {
       undefined,
     );
     const answer = Buffer.alloc(2 * 1024 * 1024);
-    const same = (bytes: Buffer): Buffer => bytes;
     server.addService(
       {
         large: {

@@ -77,8 +77,10 @@ export function call(stream: number, path: string, ...more: readonly Buffer[]): 
 export class Http2Peer {
   private constructor(private readonly socket: Socket) {}
 
-  static async connect(port: number): Promise<Http2Peer> {
-    const socket = connect(port, '127.0.0.1');
+  /** @param from the address to come from: one of the loopback's, which are many on Linux alone. */
+  static async connect(port: number, from = '127.0.0.1'): Promise<Http2Peer> {
+    const localAddress = process.platform === 'linux' ? from : '127.0.0.1';
+    const socket = connect({ port, host: '127.0.0.1', localAddress });
     await once(socket, 'connect');
     // What comes is of no interest, and that it can't write any more is what the test waits for.
     socket.resume().on('error', () => undefined);
@@ -106,6 +108,11 @@ export class Http2Peer {
     const { socket } = this;
     // Not by `once`: that it can't write any more is an error for it.
     if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
+  }
+
+  /** Waits until the other side says anything. */
+  async heard(): Promise<void> {
+    await once(this.socket, 'data');
   }
 
   close(): void {

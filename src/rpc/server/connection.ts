@@ -48,7 +48,7 @@ const overheadBytes = { atAll: 1024 * 1024, perCall: 64 * 1024, perSecond: 64 * 
 const rapid = 50;
 
 /** Rapid resets that a connection may send, at once and per second. nghttp2 allows 1,000 of any kind. */
-const resets = { atOnce: 200, perSecond: 20 };
+const resets = { atOnce: 100, perSecond: 20 };
 
 /** What comes back for a ping, with TLS around it, in bytes: no reason to ping again. */
 const pingAnswer = 128;

@@ -13,6 +13,15 @@ const interval = 200;
 /** The most metadata of a call, in bytes as HTTP/2 counts them (RFC 9113, section 6.5.2). */
 const maxMetadata = 64 * 1024;
 
+/**
+ * How long new connections of an address wait to begin after one was cut off, in milliseconds, so that
+ * nobody goes on with the next at once. They are not refused: others may be behind the same address.
+ */
+const penalty = 1_000;
+
+/** Cut off for these, a peer has cost nothing worth a penalty. */
+const unpunished: ReadonlySet<CutOff> = new Set(['handshake', 'protocol_error', 'too_many']);
+
 /** What all connections may cost together, in bytes: four times what one may. */
 const maxRequestBytes = 64 * 1024 * 1024;
 const maxAnswerBytes = 128 * 1024 * 1024;
@@ -26,6 +35,8 @@ export class Peers {
   private readonly connections = new Map<string, Connection>();
   private readonly throttles = new Map<CutOff, LogThrottle>();
   private readonly timer: NodeJS.Timeout;
+  /** Until when new connections of an address wait, as of `performance.now`. */
+  private readonly penalties = new Map<string, number>();
   private requestBytes = 0;
 
   /**
@@ -51,9 +62,14 @@ export class Peers {
 
   private watch(http2: Http2Server): void {
     http2.updateSettings({ maxHeaderListSize: maxMetadata });
-    // Before Node.js' own listener, which begins the session.
-    http2.prependListener('connection', (socket: Socket) => {
-      this.accept(socket);
+    // In the place of Node.js' and grpc-js' own listeners, which begin the session.
+    const listeners = http2.listeners('connection');
+    http2.removeAllListeners('connection');
+    http2.on('connection', (socket: Socket) => {
+      this.accept(socket, () => {
+        if (socket.destroyed) return;
+        for (const listener of listeners) listener.call(http2, socket);
+      });
     });
     http2.on('session', (session: ServerHttp2Session) => {
       const connection = this.connections.get(nameOf(session.socket));
@@ -62,7 +78,7 @@ export class Peers {
     });
   }
 
-  private accept(socket: Socket): void {
+  private accept(socket: Socket, begin: () => void): void {
     const { remoteAddress: address } = socket;
     // Undefined: it has gone already.
     if (address === undefined || !this.makeRoom(address)) {
@@ -80,6 +96,7 @@ export class Peers {
         }
       },
       (reason) => {
+        if (!unpunished.has(reason)) this.penalties.set(address, performance.now() + penalty);
         this.hasCut(reason);
       },
     );
@@ -88,6 +105,11 @@ export class Peers {
     socket.once('close', () => {
       this.connections.delete(name);
     });
+    // Nobody else listens yet, and the connection may break while it waits.
+    socket.on('error', () => undefined);
+    const wait = (this.penalties.get(address) ?? 0) - performance.now();
+    if (wait > 0) setTimeout(begin, wait);
+    else begin();
   }
 
   /**
@@ -118,6 +140,9 @@ export class Peers {
 
   private look(): void {
     const now = performance.now();
+    for (const [address, until] of this.penalties) {
+      if (until <= now) this.penalties.delete(address);
+    }
     let answerBytes = 0;
     for (const connection of this.connections.values()) {
       connection.look(now);
