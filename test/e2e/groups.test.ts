@@ -263,6 +263,35 @@ describe('the queue', () => {
     expect(await copiesOf(originals[1] ?? newId())).to.have.length(1);
   });
 
+  it('lets applications take turns with large sessions, too', async () => {
+    const { db, source, target, client, proxy } = harness;
+    const order: string[] = [];
+    const importLarge = async (importing: Tenant, name: string): Promise<() => Promise<void>> => {
+      const original = await createSession(db, source, 'user');
+      await addLogs(db, 'user', original, rows + 10);
+      const request = await requestFor(harness, original, importing);
+      return async () => {
+        await client.import(importing.apiKey, request);
+        order.push(name);
+      };
+    };
+    const postponed = () =>
+      groupsOf(harness).reduce((sum, group) => sum + Number(group['postponed']), 0);
+    const before = postponed();
+    const many = await Promise.all([1, 2, 3, 4].map(() => importLarge(target, 'many')));
+    const single = await importLarge(other, 'single');
+    // The first one holds up the lane while the others come to it.
+    const { came, letGo } = proxy.holdBack('STRAIGHT_JOIN');
+    const answers = many.map((call) => call());
+    await came;
+    await harness.logged(() => postponed() === before + many.length);
+    answers.push(single());
+    await harness.logged(() => postponed() === before + many.length + 1);
+    letGo();
+    await Promise.all(answers);
+    expect(order.indexOf('single')).to.be.within(1, 2);
+  });
+
   it('makes groups of fewer calls when sessions have many rows', async () => {
     const { db, source, target, client } = harness;
     const originals = await Promise.all(

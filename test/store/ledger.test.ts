@@ -17,7 +17,7 @@ describe('the ledger', () => {
 
   it('reads a kept answer for a request with its id, and for no other', async () => {
     const { applicationId } = await createTenant(db);
-    const answer = Buffer.alloc(2 ** 20, 'answer');
+    const answer = Buffer.alloc(2 ** 19, 'answer');
     const claims = Array.from({ length: 8 }, () => ({
       applicationId,
       sourceSessionId: newId<SessionId>(),
