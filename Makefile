@@ -1,6 +1,6 @@
 # Everything that is needed is fetched and built by the target that needs it, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-image bench bench-full lint picture build clean
+.PHONY: help demo run test test-image bench bench-full stress stress-full lint picture build clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
@@ -20,7 +20,7 @@ linted := src test scripts bench examples *.ts *.mjs *.json
 fingerprint = $$(find $(linted) -type f -exec cksum {} + | sort | cksum | cut -d ' ' -f 1)
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(program) ## Import a user and a business session, end to end, and show what was copied
 	@$(with_mysql) $(ts) scripts/demo.ts
@@ -39,6 +39,12 @@ bench: $(program) ## Measure imports beside other ways of copying, in a minute a
 
 bench-full: $(program) ## Measure that and more, in nine minutes: sizes, settings, memory
 	@$(ts) bench/main.ts --full
+
+stress: $(program) ## Measure what an application notices of others that flood, in seven minutes
+	@$(ts) bench/stress/main.ts
+
+stress-full: $(program) ## The same with a minute for each flood, and the figures into docs/security.md
+	@$(ts) bench/stress/main.ts --seconds 60 --save stress-full; held=$$?; $(ts) bench/stress/page.ts && exit $$held
 
 lint: $(generated) ## Check formatting, lint, types and the contract
 	prettier --check --log-level warn --cache --cache-location $(cache)/prettier .

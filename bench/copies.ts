@@ -36,10 +36,10 @@ export async function createCopiesTable(db: Database): Promise<void> {
   );
 }
 
-/** Makes many sessions of one, in the application that shares. */
+/** Makes many sessions of one, in the application that shares or in another. */
 export async function multiply(
   db: Database,
-  world: World,
+  world: Pick<World, 'source' | 'sourceWorkflows'>,
   kind: SessionKind,
   template: SessionId,
   count: number,

@@ -10,7 +10,8 @@ import { atExit, removeFolder } from '../scripts/mysql/cleanup';
 import { boundToThisProcess } from '../scripts/mysql/processes';
 import type { World } from './subjects';
 
-const program = path.join(__dirname, '..', 'dist', 'main.js');
+/** The program that `make build` makes. */
+export const builtProgram = path.join(__dirname, '..', 'dist', 'main.js');
 
 /** The service in a process of its own, as it is deployed. */
 export interface RunningService {
@@ -18,17 +19,23 @@ export interface RunningService {
   readonly address: string;
   /** Where Prometheus would read its metrics. */
   readonly metrics: string;
+  /** Whether its process has not ended. */
+  running(): boolean;
   stop(): Promise<void>;
+  /** Ends it at once, with whatever it is doing. */
+  kill(): Promise<void>;
 }
 
 /**
  * Starts the service with its defaults, and waits until it serves.
  *
  * @param environment what differs from the defaults.
+ * @param program the main file of the build to run.
  */
 export async function startService(
   world: World,
   environment: Readonly<Record<string, string>> = {},
+  program = builtProgram,
 ): Promise<RunningService> {
   const folder = mkdtempSync(path.join(tmpdir(), 'session-import-bench-'));
   const forget = atExit(() => {
@@ -53,17 +60,23 @@ export async function startService(
   });
   closeSync(out);
   await listening(child, port);
+  const running = (): boolean => child.exitCode === null && child.signalCode === null;
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    if (running()) {
+      const ended = once(child, 'exit');
+      child.kill(signal);
+      await ended;
+    }
+    removeFolder(folder);
+    forget();
+  };
   return {
     pid: child.pid ?? 0,
     address: `127.0.0.1:${port}`,
     metrics: `http://127.0.0.1:${metricsPort}/metrics`,
-    async stop() {
-      const ended = once(child, 'exit');
-      child.kill('SIGTERM');
-      await ended;
-      removeFolder(folder);
-      forget();
-    },
+    running,
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
   };
 }
 

@@ -6,6 +6,7 @@ import { createApiKey, createApplication, createWorkflow } from '../src/store/ac
 import { seedDemo } from '../src/demo';
 import type { Database } from '../src/db/database';
 import type { SessionId } from '../src/model/ids';
+import type { Privilege } from '../src/model/privileges';
 import type { SessionKind } from '../src/model/session';
 import { leaseBlocks } from '../src/store/session-numbers';
 import { extendKeySet } from '../src/token/key-files';
@@ -41,15 +42,19 @@ export async function createWorld(db: Database, databaseUrl: string): Promise<Wo
   };
 }
 
-/** Registers applications that import. */
-export async function createImporting(db: Database, count: number): Promise<Importing[]> {
+/** Registers applications that import, each with one API key. */
+export async function createImporting(
+  db: Database,
+  count: number,
+  privileges: readonly Privilege[] = ['write:sessions'],
+): Promise<Importing[]> {
   const created: Importing[] = [];
   for (let index = 0; index < count; index++) {
     const applicationId = await createApplication(db, `importing ${index}`);
     const key = await createApiKey(db, {
       applicationId,
       name: 'bench',
-      privileges: ['write:sessions'],
+      privileges,
       expiresAt: null,
     });
     const workflow = (kind: SessionKind) => createWorkflow(db, { applicationId, kind, name: kind });

@@ -1,0 +1,73 @@
+/**
+ * Writes the figures in bench/results/ into docs/security.md: those of `make stress-full`, beside those
+ * of a build before it, if both are there.
+ *
+ *     node -r sucrase/register bench/stress/page.ts
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { callKinds } from './calls';
+import type { Result, StressResults } from './report';
+
+const page = path.join(__dirname, '..', '..', 'docs', 'security.md');
+const frame = /(<!-- stress -->\n)[^]*?(<!-- \/stress -->)/;
+
+const before = resultsOf('stress-before');
+const now = resultsOf('stress-full');
+
+function resultsOf(name: string): StressResults | undefined {
+  const file = path.join(__dirname, '..', 'results', `${name}.json`);
+  if (!existsSync(file)) return undefined;
+  return JSON.parse(readFileSync(file, 'utf8')) as StressResults;
+}
+
+/** The figures of a scenario, as texts. */
+function figuresOf({ latency, lost, peakMemory, unready, shortcomings }: Result): string[] {
+  return [
+    ...callKinds.map((kind) => (latency ? rounded(latency[kind].p99) : 'no end')),
+    rounded(lost),
+    rounded(peakMemory),
+    rounded(unready),
+    shortcomings.length === 0 ? 'yes' : 'no',
+  ];
+}
+
+function rounded(figure: number): string {
+  return Math.round(figure).toLocaleString('en');
+}
+
+function tableOf(shown: StressResults): string[] {
+  const head = [...callKinds, 'lost', 'MiB', 'not ready', 'holds'];
+  return [
+    `| what others do | ${head.join(' | ')} |`,
+    `| --- |${' ---: |'.repeat(head.length)}`,
+    ...shown.scenarios.map((result) => {
+      const earlier = before?.scenarios.find(({ name }) => name === result.name);
+      const was = earlier && shown !== before ? figuresOf(earlier) : undefined;
+      const cells = figuresOf(result).map((figure, index) =>
+        was ? `${was[index] ?? ''} → **${figure}**` : figure,
+      );
+      return `| ${[result.title, ...cells].join(' | ')} |`;
+    }),
+  ];
+}
+
+function originOf(what: string, { environment, seconds }: StressResults): string {
+  const { takenAt, machine, node } = environment;
+  return `${what}: ${takenAt.slice(0, 10)}, ${machine}, Node.js ${node}, ${seconds} s for each row.`;
+}
+
+const shown = now ?? before;
+const text = readFileSync(page, 'utf8');
+if (!shown || !frame.test(text)) throw new Error('there are no figures, or no place for them');
+const lines = [
+  '',
+  ...tableOf(shown),
+  '',
+  ...[before && originOf('Before', before), now && originOf('Now', now)].filter(Boolean),
+  '',
+];
+writeFileSync(
+  page,
+  text.replace(frame, (_, start, end) => `${start}${lines.join('\n')}\n${end}`),
+);

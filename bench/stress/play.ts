@@ -1,0 +1,300 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ChildProcess } from 'node:child_process';
+import type { Database } from '../../src/db/database';
+import { read, select } from '../../src/db/query';
+import { newId, type SessionId, type ShareTokenId } from '../../src/model/ids';
+import { cpuSeconds, forgetPeakMemory, peakMemory } from '../processes';
+import { startService, type RunningService } from '../service';
+import type { Importing } from '../subjects';
+import { Supply } from '../world';
+import type { Tally } from './attacks';
+import { startAttack, startVictim, type RunningAttack } from './children';
+import { vanishedCalls } from './evidence';
+import { createOwn, createTenant, importRequest, recordShareTokens, type Stage } from './stage';
+import type { Plan } from './scenarios';
+import type { Seen } from './verdict';
+import {
+  eachKind,
+  type CallKind,
+  type PlannedCall,
+  type VictimJob,
+  type VictimReport,
+} from './calls';
+
+/** What the victim calls, a second. */
+export const perSecond: Readonly<Record<CallKind, number>> = {
+  imports: 20,
+  linked: 1,
+  reads: 8,
+  revocations: 2,
+  refusals: 2,
+};
+
+const warmUpImports = 200;
+
+/** How long an attack has gone on before its effects are measured, in milliseconds. */
+const headStart = 2_000;
+
+/** How long the victim waits for an answer, in seconds. */
+const patience = 30;
+
+/** How much longer than it is measured a scenario may take, in seconds: the victim's calls have ended. */
+const overtime = patience + 20;
+
+/** How often memory is looked at, in milliseconds. */
+const memoryInterval = 100;
+
+/** As a probe of Kubernetes is configured in `deploy/`, but more often, in milliseconds. */
+const probe = { interval: 1_000, timeout: 3_000 } as const;
+
+/** How long MySQL may take to undo what a service that was killed has left, in seconds. */
+const undoing = 120;
+
+/** Sources that the victim imports, the same in all scenarios: each has a victim of its own. */
+export interface VictimSources {
+  readonly users: readonly SessionId[];
+  readonly companies: readonly SessionId[];
+}
+
+/** How many sources a victim imports of each kind. */
+export function sourcesNeeded(seconds: number): {
+  readonly users: number;
+  readonly companies: number;
+} {
+  return {
+    users: warmUpImports + perSecond.imports * seconds,
+    companies: perSecond.linked * seconds,
+  };
+}
+
+/** What was seen of a scenario, and what was used for it. */
+export interface Played extends Seen {
+  /** The processor time of each, in seconds for a second. */
+  readonly cpu: Readonly<Record<'service' | 'mysql' | 'attackers' | 'victim', number>>;
+  /** What came of the calls of each attacker. */
+  readonly attacks: readonly Tally[];
+}
+
+/**
+ * Plays a scenario: a service of its own and a victim of its own, on the database of all.
+ *
+ * @param program the main file of the build to run.
+ */
+export async function play(
+  stage: Stage,
+  plan: Plan,
+  sources: VictimSources,
+  { program, mysqlPid }: { readonly program: string; readonly mysqlPid: number },
+): Promise<Played> {
+  const victim = await createTenant(stage.db);
+  const job = await planVictim(stage, victim, sources);
+  const service = await startService(stage.world, {}, program);
+  const child = startVictim();
+  const seconds = stage.seconds + overtime;
+  let attacks: readonly RunningAttack[] = [];
+  let release: (() => Promise<void>) | undefined;
+  try {
+    const told = await withVictim(child, { ...job, address: service.address });
+    release = await plan.hold?.();
+    attacks = plan.attacks.map((attack) => startAttack(service.address, attack));
+    forgetPeakMemory(service.pid);
+    const watch = watchService(service);
+    await Promise.all(attacks.map(({ begun }) => begun));
+    await sleep(plan.attacks.length > 0 ? headStart : 0);
+
+    const used = (): Played['cpu'] => ({
+      service: cpuOf(service.pid),
+      mysql: cpuOf(mysqlPid),
+      attackers: attacks.reduce((sum, { pid }) => sum + cpuOf(pid), 0),
+      victim: cpuOf(child.pid ?? 0),
+    });
+    const [before, startedAt] = [used(), performance.now()];
+    const became = await told.begin(seconds);
+    const [after, took] = [used(), (performance.now() - startedAt) / 1_000];
+    const share = (name: keyof Played['cpu']): number => (after[name] - before[name]) / took;
+    const cpu = {
+      service: share('service'),
+      mysql: share('mysql'),
+      attackers: share('attackers'),
+      victim: share('victim'),
+    };
+
+    const { peak, unready } = watch.end();
+    const faults = [
+      ...(became ? [] : [`no end after ${seconds} s`]),
+      ...(service.running() ? [] : ['the service has ended']),
+    ];
+    const tallies = await Promise.all(attacks.map((attack) => attack.stop()));
+    const vanished = became
+      ? await vanishedCalls(stage.db, victim.applicationId, became)
+      : eachKind(() => 0);
+    return { victim: became, vanished, peakMemory: peak, unready, faults, cpu, attacks: tallies };
+  } finally {
+    child.kill('SIGKILL');
+    for (const attack of attacks) attack.kill();
+    await service.kill();
+    await release?.();
+    await endLeftovers(stage.db, stage.world.databaseUrl);
+  }
+}
+
+/** What is told of a scenario that could not be played. */
+export function unplayed(error: unknown): Played {
+  const why = error instanceof Error ? error.message : 'it is not known why';
+  const used = Number.NaN;
+  return {
+    victim: undefined,
+    vanished: eachKind(() => 0),
+    peakMemory: 0,
+    unready: [],
+    faults: [`it could not be played: ${why}`],
+    cpu: { service: used, mysql: used, attackers: used, victim: used },
+    attacks: [],
+  };
+}
+
+/** What the victim is to do, less where the service listens. */
+async function planVictim(
+  stage: Stage,
+  victim: Importing,
+  sources: VictimSources,
+): Promise<Omit<VictimJob, 'address'>> {
+  const { db, world, seconds } = stage;
+  const own = await createOwn(stage, victim, 10);
+  const users = new Supply('user', sources.users, [victim], 0);
+  const companies = new Supply('business', sources.companies, [victim], 0);
+  const imports = async (supply: Supply, count: number, kind: 'imports' | 'linked') => {
+    const linked = kind === 'linked';
+    return Promise.all(
+      supply.take(count).map(async (entry): Promise<PlannedCall> => {
+        return { kind, request: await importRequest(world, entry, { linked }) };
+      }),
+    );
+  };
+  const count = (kind: CallKind): number => perSecond[kind] * seconds;
+  const tokens: ShareTokenId[] = [];
+  for (const session of own) {
+    const each = Math.ceil(count('revocations') / own.length);
+    tokens.push(...(await recordShareTokens(db, victim, session, each)));
+  }
+  const [refused] = new Supply('user', [world.templates.user], [victim], 0).take(1);
+  return {
+    apiKey: victim.apiKey,
+    warmUp: [
+      ...(await imports(users, warmUpImports, 'imports')),
+      ...Array.from({ length: warmUpImports }, (_, index) => readOf(own, index)),
+    ],
+    calls: {
+      imports: await imports(users, count('imports'), 'imports'),
+      linked: await imports(companies, count('linked'), 'linked'),
+      reads: Array.from({ length: count('reads') }, (_, index) => readOf(own, index)),
+      revocations: tokens
+        .slice(0, count('revocations'))
+        .map((shareTokenId) => ({ kind: 'revocations', shareTokenId })),
+      refusals: await Promise.all(
+        Array.from({ length: refused ? count('refusals') : 0 }, async (): Promise<PlannedCall> => {
+          const id = newId<ShareTokenId>();
+          if (!refused) throw new Error('there is nothing to be refused');
+          const request = await importRequest(world, refused, { expired: true, id });
+          return { kind: 'refusals', request, shareTokenId: id };
+        }),
+      ),
+    },
+    perSecond,
+    patience,
+  };
+}
+
+/** Reads of all sorts, in turn. */
+function readOf(own: readonly SessionId[], index: number): PlannedCall {
+  const methods = ['GetSession', 'ListSessions', 'ListSessionRows', 'ListImports'] as const;
+  const method = methods[index % methods.length] ?? 'GetSession';
+  const id = own[index % own.length] ?? '';
+  return method === 'GetSession' || method === 'ListSessionRows'
+    ? { kind: 'reads', method, id }
+    : { kind: 'reads', method };
+}
+
+/** Has the victim make itself ready; `begin` lets it call, and returns nothing if it does not end. */
+async function withVictim(
+  child: ChildProcess,
+  job: VictimJob,
+): Promise<{ begin(seconds: number): Promise<Seen['victim']> }> {
+  const answer = async (
+    message: VictimJob | 'begin',
+    seconds: number,
+  ): Promise<VictimReport | undefined> => {
+    const signal = AbortSignal.timeout(seconds * 1_000);
+    const told = once(child, 'message', { signal }) as Promise<[VictimReport]>;
+    child.send(message);
+    const [report] = await told.catch((): [undefined] => [undefined]);
+    if (report?.type === 'failed') throw new Error(`the victim has failed: ${report.error}`);
+    return report;
+  };
+  if (!(await answer(job, overtime))) throw new Error('the victim does not get ready');
+  return {
+    async begin(seconds) {
+      const report = await answer('begin', seconds);
+      return report?.type === 'done' ? report.became : undefined;
+    },
+  };
+}
+
+/** Looks at the service's memory, and asks it whether it is ready. */
+function watchService(service: RunningService): {
+  end(): { readonly peak: number; readonly unready: readonly string[] };
+} {
+  const unready: string[] = [];
+  let peak = 0;
+  // VmHWM is the true peak: looked at often only to have it when the process is gone.
+  const look = (): void => {
+    if (service.running()) peak = Math.max(peak, peakMemory(service.pid));
+  };
+  const ready = service.metrics.replace(/metrics$/, 'readyz');
+  const memory = setInterval(look, memoryInterval);
+  const probes = setInterval(() => {
+    fetch(ready, { signal: AbortSignal.timeout(probe.timeout), headers: { connection: 'close' } })
+      .then(({ status }) => {
+        if (status !== 200) unready.push(String(status));
+      })
+      .catch(() => unready.push('no answer'));
+  }, probe.interval);
+  return {
+    end() {
+      clearInterval(memory);
+      clearInterval(probes);
+      look();
+      return { peak, unready: [...unready] };
+    },
+  };
+}
+
+/** The processor time of a process; of one that has ended, not a number. */
+function cpuOf(pid: number): number {
+  try {
+    return cpuSeconds(pid);
+  } catch {
+    return Number.NaN;
+  }
+}
+
+/** Has MySQL give up what it still does for a service that is gone, and waits until it is undone. */
+async function endLeftovers(db: Database, serviceUrl: string): Promise<void> {
+  const { username } = new URL(serviceUrl);
+  const connections = (): Promise<{ id: number }[]> =>
+    read(
+      db,
+      select<{ id: number }>('SELECT id AS id FROM performance_schema.processlist WHERE user = ?', [
+        username,
+      ]),
+    );
+  const deadline = performance.now() + undoing * 1_000;
+  for (;;) {
+    const left = await connections();
+    if (left.length === 0) return;
+    if (performance.now() > deadline) throw new Error('MySQL does not come to rest');
+    for (const { id } of left) await db.raw('KILL ?', [id]).catch(() => undefined);
+    await sleep(100);
+  }
+}

@@ -1,0 +1,104 @@
+import Table from 'cli-table3';
+import type { Environment } from '../environment';
+import type { Played } from './play';
+import { latencyOf, type Latency } from './verdict';
+import { callKinds, eachKind, type CallKind } from './calls';
+
+/** What is kept of a scenario. */
+export interface Result {
+  readonly name: string;
+  readonly title: string;
+  /** Nobody attacked: the verdict leaves it out. */
+  readonly control?: true;
+  /** Nothing: the victim's calls did not come to their end. */
+  readonly latency?: Readonly<Record<CallKind, Latency>>;
+  /** How many times its quiet value each 99th percentile is. */
+  readonly slowdown?: Readonly<Record<CallKind, number>>;
+  /** Calls that failed, or were answered and are not on record. */
+  readonly lost: number;
+  /** What does not hold. */
+  readonly shortcomings: readonly string[];
+  /** In MiB. */
+  readonly peakMemory: number;
+  readonly unready: number;
+  readonly cpu: Played['cpu'];
+  readonly attacks: Played['attacks'];
+}
+
+/** Everything that a run has found. */
+export interface StressResults {
+  readonly environment: Environment;
+  /** How long each scenario was measured, in seconds. */
+  readonly seconds: number;
+  readonly perSecond: Readonly<Record<CallKind, number>>;
+  readonly scenarios: readonly Result[];
+}
+
+/** Puts together what is kept of a scenario. */
+export function resultOf(
+  { name, title, control }: Pick<Result, 'name' | 'title' | 'control'>,
+  played: Played,
+  quiet: Readonly<Record<CallKind, Latency>>,
+  found: readonly string[],
+): Result {
+  const { victim, vanished, peakMemory, unready, cpu, attacks } = played;
+  const latency = victim && eachKind((kind) => latencyOf(victim[kind]));
+  const failed = victim ? callKinds.map((kind) => victim[kind].failures.length) : [];
+  return {
+    name,
+    title,
+    ...(control ? { control } : {}),
+    ...(latency
+      ? { latency, slowdown: eachKind((kind) => latency[kind].p99 / quiet[kind].p99) }
+      : {}),
+    lost: [...failed, ...Object.values(vanished)].reduce((sum, count) => sum + count, 0),
+    shortcomings: found,
+    peakMemory,
+    unready: unready.length,
+    cpu,
+    attacks,
+  };
+}
+
+/** One scenario in one line, for whoever waits for the others. */
+export function describeResult({ name, latency, lost, shortcomings }: Result): string {
+  const imports = latency ? `imports p99 ${latency.imports.p99.toFixed(0)} ms` : 'no end';
+  const verdict = shortcomings.length === 0 ? 'holds' : 'FAILS';
+  return `${verdict}  ${name}: ${imports}, ${lost} lost`;
+}
+
+/** The results for people. */
+export function describeResults({ environment, seconds, scenarios }: StressResults): string {
+  const table = new Table({
+    head: [
+      ...['', ...callKinds.map((kind) => `${kind} p50/p99 ms`), 'slowdown', 'lost', 'MiB'],
+      ...['/readyz', 'CPU service', 'MySQL', 'attackers', 'victim', 'holds'],
+    ],
+    colAligns: ['left'],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const result of scenarios) {
+    const { name, latency, slowdown, lost, peakMemory, unready, cpu, shortcomings } = result;
+    table.push([
+      name,
+      ...callKinds.map((kind) => (latency ? bothOf(latency[kind]) : '–')),
+      slowdown ? Math.max(...Object.values(slowdown)).toFixed(1) : '–',
+      lost,
+      peakMemory.toFixed(0),
+      unready,
+      ...[cpu.service, cpu.mysql, cpu.attackers, cpu.victim].map((value) => value.toFixed(2)),
+      shortcomings.length === 0 ? 'yes' : 'NO',
+    ]);
+  }
+  return [
+    `${environment.machine}; Node.js ${environment.node}; ${seconds} s for each scenario`,
+    table.toString(),
+    ...scenarios.flatMap(({ name, shortcomings }) =>
+      shortcomings.map((text) => `${name}: ${text}`),
+    ),
+  ].join('\n');
+}
+
+function bothOf({ p50, p99 }: Latency): string {
+  return `${p50.toFixed(0)}/${p99.toFixed(0)}`;
+}

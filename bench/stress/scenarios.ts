@@ -1,0 +1,320 @@
+import { createConnection } from 'mysql2/promise';
+import {
+  GetSessionRequest,
+  ListSessionRowsRequest,
+  ListSessionsRequest,
+} from '../../src/gen/sessionimport/v1/session_read';
+import { RevokeShareTokenRequest } from '../../src/gen/sessionimport/v1/session_share';
+import { ListImportsRequest } from '../../src/gen/sessionimport/v1/session_trace';
+import { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
+import { newId, toBinary, type SessionId } from '../../src/model/ids';
+import { multiply } from '../copies';
+import { Supply } from '../world';
+import { framed, type Attack, type CallFlood } from './attacks';
+import { companiesWithPeople, fillLedger, hugeTemplate } from './bulk';
+import { createOwn, importRequest, recordShareTokens, type Stage } from './stage';
+
+/** Something that others do to the service. */
+export interface Scenario {
+  /** How it is called on the command line. */
+  readonly name: string;
+  /** What is done, for the table. */
+  readonly title: string;
+  /** Set where nobody attacks: it tells what the machine does by itself, and the verdict leaves it out. */
+  readonly control?: true;
+  /** Makes what it takes. All are prepared before the first is played. */
+  prepare(stage: Stage): Promise<Plan>;
+}
+
+/** A scenario that is ready. */
+export interface Plan {
+  /** One process for each. */
+  readonly attacks: readonly Attack[];
+  /** Done before the attacks begin; returns what takes it back. */
+  readonly hold?: () => Promise<() => Promise<void>>;
+}
+
+const paths = {
+  import: '/sessionimport.v1.SessionImport/ImportSession',
+  getSession: '/sessionimport.v1.SessionRead/GetSession',
+  listRows: '/sessionimport.v1.SessionRead/ListSessionRows',
+  listSessions: '/sessionimport.v1.SessionRead/ListSessions',
+  listImports: '/sessionimport.v1.SessionTrace/ListImports',
+  revoke: '/sessionimport.v1.SessionShare/RevokeShareToken',
+  reflection: '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+} as const;
+
+const listSessions = framed(ListSessionsRequest.encode(ListSessionsRequest.create({})).finish());
+
+/** ServerReflectionRequest with file_containing_symbol (field 4): a file with all that it imports. */
+const reflectionRequest = ((symbol: string) =>
+  framed(Buffer.concat([Buffer.from([0x22, symbol.length]), Buffer.from(symbol)])))(
+  'sessionimport.v1.SessionRead',
+);
+
+/** A request of nearly as many bytes as the service reads. */
+const largeRequest = framed(
+  ImportSessionRequest.encode(
+    ImportSessionRequest.create({ shareToken: 'x'.repeat(60_000) }),
+  ).finish(),
+);
+
+/** Imports that a flood can have a second before it runs out of sessions, and is refused. */
+const freshPerSecond = 600;
+
+const megabyte = 1_000_000;
+
+/** In the order in which they are played. */
+export const scenarios: readonly Scenario[] = [
+  { name: 'quiet', title: 'nobody else', prepare: () => Promise.resolve({ attacks: [] }) },
+  {
+    name: 'machine',
+    title: 'two processes that compute at the priority of attackers, and call nobody',
+    control: true,
+    prepare: () => Promise.resolve({ attacks: [{ type: 'computing' }, { type: 'computing' }] }),
+  },
+  {
+    name: 'no-key',
+    title: '1,000 concurrent calls without an API key',
+    prepare: () =>
+      Promise.resolve({ attacks: [calls(paths.listSessions, {}, [listSessions], 1_000)] }),
+  },
+  {
+    name: 'list-sessions',
+    title: '1,000 concurrent ListSessions',
+    async prepare(stage) {
+      await createOwn(stage, stage.attacker, 1_000);
+      return { attacks: [calls(paths.listSessions, keyOf(stage), [listSessions], 1_000)] };
+    },
+  },
+  {
+    name: 'list-imports',
+    title: '60 concurrent ListImports of 600,000 rows that nothing fits, cancelled after 100 ms',
+    async prepare(stage) {
+      await fillLedger(stage.db, stage.attacker.applicationId, 600_000);
+      const request = ListImportsRequest.create({ otherApplicationId: newId() });
+      const message = framed(ListImportsRequest.encode(request).finish());
+      const flood = calls(paths.listImports, keyOf(stage), [message], 60);
+      return { attacks: [{ ...flood, cancelAfter: 100 }] };
+    },
+  },
+  {
+    name: 'imports',
+    title: '1,000 concurrent ImportSession of fresh sessions',
+    async prepare(stage) {
+      const { db, world, seconds } = stage;
+      const count = freshPerSecond * seconds;
+      const sessions = await multiply(db, world, 'user', world.templates.user, count);
+      return { attacks: [await importFlood(stage, sessions, 1_000, 'user')] };
+    },
+  },
+  {
+    name: 'refused-imports',
+    title: '1,000 concurrent ImportSession with expired tokens',
+    async prepare(stage) {
+      const sessions = Array.from({ length: 500 }, () => stage.world.templates.user);
+      return { attacks: [await importFlood(stage, sessions, 1_000, 'user', { expired: true })] };
+    },
+  },
+  {
+    name: 'locked-source',
+    title: '200 concurrent ImportSession of a session that somebody has locked',
+    async prepare(stage) {
+      const { db, world } = stage;
+      const locked = await multiply(db, world, 'user', world.templates.user, 1);
+      const flood = await importFlood(stage, locked, 200, 'user');
+      return { attacks: [flood], hold: () => lockSession(stage, locked) };
+    },
+  },
+  {
+    name: 'revocations',
+    title: '4 concurrent RevokeShareToken of a session with 200,000 tokens',
+    async prepare(stage) {
+      const [session] = await createOwn(stage, stage.attacker, 1);
+      if (!session) throw new Error('no session was made');
+      await recordShareTokens(stage.db, stage.attacker, session, 200_000);
+      const request = RevokeShareTokenRequest.create({
+        target: { $case: 'sessionId', value: session },
+      });
+      const message = framed(RevokeShareTokenRequest.encode(request).finish());
+      return { attacks: [calls(paths.revoke, keyOf(stage), [message], 4)] };
+    },
+  },
+  {
+    name: 'huge-rows',
+    title: '6 concurrent ImportSession of 40 rows of 2 MB, 4 concurrent ListSessionRows of such',
+    async prepare(stage) {
+      const { db, world, attacker, seconds } = stage;
+      const template = await hugeTemplate(stage, 40, 2 * megabyte);
+      const count = Math.max(8, Math.ceil(seconds / 2));
+      const sessions = await multiply(db, world, 'user', template, count);
+      const [sessionId] = await createOwn(stage, attacker, 1, template);
+      const request = ListSessionRowsRequest.create({
+        sessionId: sessionId ?? '',
+        relation: 'logs',
+      });
+      const message = framed(ListSessionRowsRequest.encode(request).finish());
+      return {
+        attacks: [
+          await importFlood(stage, sessions, 6, 'user'),
+          calls(paths.listRows, keyOf(stage), [message], 4),
+        ],
+      };
+    },
+  },
+  {
+    name: 'linked-people',
+    title: '4 concurrent ImportSession of two companies with the sessions of 33,000 key people',
+    async prepare(stage) {
+      const companies = await companiesWithPeople(stage, 2, 33_000);
+      return { attacks: [await importFlood(stage, companies, 4, 'business', { linked: true })] };
+    },
+  },
+  {
+    name: 'strangers',
+    title: '8 connections of 1,500 concurrent calls with made-up API keys',
+    prepare: () => {
+      const flood = calls(paths.listSessions, {}, [listSessions], 1_500);
+      return Promise.resolve({ attacks: [{ ...flood, connections: 8, madeUpKeys: true }] });
+    },
+  },
+  {
+    name: 'unread-answers',
+    title: '20 connections of 100 reflection streams and 4 of 100 large GetSession, never read',
+    async prepare(stage) {
+      const { attacker } = stage;
+      const template = await hugeTemplate(stage, 1_000, 1_500);
+      const [sessionId] = await createOwn(stage, attacker, 1, template);
+      const request = GetSessionRequest.create({
+        sessionId: sessionId ?? '',
+        relationPageSize: 500,
+      });
+      const answers = GetSessionRequest.encode(request).finish();
+      const streams = { type: 'streams', concurrent: 100 } as const;
+      return {
+        attacks: [
+          {
+            ...streams,
+            path: paths.reflection,
+            headers: {},
+            connections: 20,
+            message: reflectionRequest,
+            endless: true,
+          },
+          {
+            ...streams,
+            path: paths.getSession,
+            headers: keyOf(stage),
+            connections: 4,
+            message: framed(answers),
+            endless: false,
+          },
+        ],
+      };
+    },
+  },
+  {
+    name: 'endless-requests',
+    title: '20 connections of 100 requests that never end, of 60 KB messages',
+    prepare: () =>
+      Promise.resolve({
+        attacks: [
+          {
+            type: 'streams',
+            path: paths.import,
+            headers: {},
+            connections: 20,
+            concurrent: 100,
+            message: largeRequest,
+            endless: true,
+          },
+        ],
+      }),
+  },
+  {
+    name: 'rapid-reset',
+    title: '4 connections that open streams and reset them at once',
+    prepare: () =>
+      Promise.resolve({
+        attacks: [{ type: 'rapid reset', path: paths.import, headers: {}, connections: 4 }],
+      }),
+  },
+  {
+    name: 'one-byte-frames',
+    title: '8 connections that send requests of 60 KB in frames of one byte',
+    prepare: () =>
+      Promise.resolve({
+        attacks: [
+          {
+            type: 'one-byte frames',
+            path: paths.import,
+            headers: {},
+            connections: 8,
+            message: largeRequest,
+          },
+        ],
+      }),
+  },
+  {
+    name: 'quiet-again',
+    title: 'nobody else, once more',
+    control: true,
+    prepare: () => Promise.resolve({ attacks: [] }),
+  },
+];
+
+/** Calls over two connections: as many as one carries may wait for their turn on it. */
+function calls(
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  messages: readonly Uint8Array[],
+  concurrent: number,
+): CallFlood {
+  const connections = 2;
+  return {
+    type: 'calls',
+    path,
+    headers,
+    messages,
+    connections,
+    concurrent: concurrent / connections,
+  };
+}
+
+function keyOf({ attacker }: Stage): Readonly<Record<string, string>> {
+  return { 'x-api-key': attacker.apiKey };
+}
+
+/** Imports of sessions by the attacker, and of the first one again. */
+async function importFlood(
+  stage: Stage,
+  sessions: readonly SessionId[],
+  concurrent: number,
+  kind: 'user' | 'business',
+  options: { readonly linked?: boolean; readonly expired?: boolean } = {},
+): Promise<CallFlood> {
+  const { world, attacker } = stage;
+  const messages: Uint8Array[] = [];
+  for (const entry of new Supply(kind, sessions, [attacker], 0).take(sessions.length)) {
+    const request = await importRequest(world, entry, options);
+    messages.push(framed(ImportSessionRequest.encode(request).finish()));
+  }
+  return calls(paths.import, keyOf(stage), messages, concurrent);
+}
+
+/** Locks a session as somebody does who works on it, over a connection of its own. */
+async function lockSession(
+  { adminUrl }: Stage,
+  [locked]: readonly SessionId[],
+): Promise<() => Promise<void>> {
+  if (!locked) throw new Error('there is no session to lock');
+  const connection = await createConnection(adminUrl);
+  await connection.beginTransaction();
+  await connection.query('SELECT id FROM user_sessions WHERE id = ? FOR UPDATE', [
+    toBinary(locked),
+  ]);
+  return async () => {
+    await connection.rollback();
+    await connection.end();
+  };
+}
