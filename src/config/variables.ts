@@ -202,7 +202,7 @@ export const variables = {
   },
   IMPORT_WORKERS: {
     description:
-      'Groups of imports that run at the same time, for each kind of session, besides one for large sessions; each takes up to two database connections',
+      'Groups of imports that run at the same time, for each kind of session, besides one for large sessions and four for locked ones; each takes up to two database connections',
     default: '2',
     schema: wholeNumber(1, 64),
   },

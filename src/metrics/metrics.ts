@@ -186,7 +186,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
     const waiting = this.gauge(
       'queue_calls',
-      'Calls that wait for a group, by kind and lane: usual, large.',
+      'Calls that wait for a group, by kind and lane: usual, large, locked.',
       ['kind', 'lane'],
       () => {
         for (const { kind, lane, calls } of queue()) waiting.set({ kind, lane }, calls);

@@ -257,7 +257,7 @@ describe('a session that somebody holds', () => {
           held = writer('user_sessions')
             .where({ id: toBinary(original) })
             .forUpdate()
-            .then((rows) => rows);
+            .then(() => undefined);
           await rowLockWaits();
         } else if (end && /FROM session_imports[^]*LOCK IN SHARE MODE/.test(sql) && !looked) {
           looked = true;
