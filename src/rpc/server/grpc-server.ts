@@ -23,12 +23,16 @@ export function createGrpcServer(
   config: GrpcConfig,
   observer: RpcObserver = unobservedRpcs,
 ): Server {
+  const limitTime = limitingRequestTime(config.requestTimeout);
+  const limitStreams = limitingStreams();
   return new Server({
     interceptors: [
       // First, so that it sees how the others end a call.
       observingRpcs(observer),
-      limitingRequestTime(config.requestTimeout),
-      limitingStreams(),
+      (method, call) =>
+        method.responseStream
+          ? limitStreams(method, limitTime(method, call))
+          : limitTime(method, call),
     ],
     'grpc.max_receive_message_length': maxRequestSize,
     'grpc.max_concurrent_streams': config.maxConcurrentStreams,

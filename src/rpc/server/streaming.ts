@@ -15,7 +15,7 @@ const maxRequests = 64;
 const maxTime = 60_000;
 
 /**
- * Limits calls that are streams: reflection and the health service's Watch. Nothing else would end them:
+ * Limits calls that answer with a stream: reflection and the health service's Watch. Nothing else would end them:
  * the library answers whatever is asked, however few answers are taken, and waits for the next request
  * for ever.
  */
@@ -23,7 +23,6 @@ export function limitingStreams(): ServerInterceptor {
   const open = new Map<string, number>();
   let all = 0;
   return (method, call) => {
-    if (!method.responseStream) return new ServerInterceptingCall(call);
     const { remoteAddress, remotePort } = call.getConnectionInfo();
     const connection = `${remoteAddress} ${remotePort}`;
     const refuse = (code: status, details: string): void => {
