@@ -20,6 +20,8 @@ export interface Scenario {
   readonly name: string;
   /** What is done, for the table. */
   readonly title: string;
+  /** Set where nobody else wants anything: all others are compared with it. */
+  readonly quiet?: true;
   /** Set where nobody attacks: it tells what the machine does by itself, and the verdict leaves it out. */
   readonly control?: true;
   /** Makes what it takes. All are prepared before the first is played. */
@@ -66,7 +68,12 @@ const megabyte = 1_000_000;
 
 /** In the order in which they are played. */
 export const scenarios: readonly Scenario[] = [
-  { name: 'quiet', title: 'nobody else', prepare: () => Promise.resolve({ attacks: [] }) },
+  {
+    name: 'quiet',
+    title: 'nobody else',
+    quiet: true,
+    prepare: () => Promise.resolve({ attacks: [] }),
+  },
   {
     name: 'machine',
     title: 'two processes that compute at the priority of attackers, and call nobody',
@@ -258,6 +265,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'quiet-again',
     title: 'nobody else, once more',
+    quiet: true,
     control: true,
     prepare: () => Promise.resolve({ attacks: [] }),
   },
