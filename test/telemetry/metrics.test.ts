@@ -1,6 +1,5 @@
 import { rename } from 'node:fs/promises';
 import { expect } from 'chai';
-import { toBinary } from '../../src/model/ids';
 import { endings, failureOf, rowsOf } from '../support/client';
 import { CertificateAuthority } from '../support/certificates';
 import { addLogs, createSession } from '../support/fixtures';
@@ -96,22 +95,21 @@ describe('the metrics', () => {
   });
 
   it('tell how many calls share a group, how many wait, and for how long', async () => {
-    const { db, client, target } = harness;
+    const { client, target, proxy } = harness;
     const blocked = await offer('user');
     const waiting = await Promise.all(Array.from({ length: 5 }, () => offer('user')));
     const grew = await added(async () => {
-      let calls: Promise<string[]> = Promise.resolve([]);
-      await db.transaction(async (writer) => {
-        const id = toBinary(blocked.original);
-        await writer('user_sessions').where({ id }).forUpdate();
-        const first = client.import(target.apiKey, blocked.request);
-        const used = { pool: 'import', state: 'used' };
-        await reading(harness.server.metricsPort, 'session_import_database_connections', used, 1);
-        const others = waiting.map(({ request }) => client.import(target.apiKey, request));
-        calls = endings([first, ...others]);
-        const lane = { kind: 'user', lane: 'usual' };
-        await reading(harness.server.metricsPort, 'session_import_queue_calls', lane, 5);
-      });
+      const { came, letGo } = proxy.holdBack('LOCK IN SHARE MODE');
+      const first = client.import(target.apiKey, blocked.request);
+      await came;
+      const used = { pool: 'import', state: 'used' };
+      await reading(harness.server.metricsPort, 'session_import_database_connections', used, 1);
+      const others = waiting.map(({ request }) => client.import(target.apiKey, request));
+      const calls = endings([first, ...others]);
+      const lane = { kind: 'user', lane: 'usual' };
+      await reading(harness.server.metricsPort, 'session_import_queue_calls', lane, 5);
+      letGo();
+      proxy.intercept = undefined;
       expect(new Set(await calls)).to.deep.equal(new Set(['OK']));
     });
     expect(grew('session_import_group_calls_count', { kind: 'user' })).to.equal(2);
@@ -142,7 +140,7 @@ describe('the metrics', () => {
     const series = await read();
     const value = (name: string, labels: Record<string, string> = {}): number =>
       sumOf(series, `session_import_${name}`, labels);
-    expect(value('database_connections_limit', { pool: 'import' })).to.equal(8);
+    expect(value('database_connections_limit', { pool: 'import' })).to.equal(24);
     const others = ['look_up', 'reads', 'shares', 'refusals', 'health'];
     const limits = others.map((pool) => value('database_connections_limit', { pool }));
     expect(limits).to.deep.equal([3, 4, 4, 1, 1]);
