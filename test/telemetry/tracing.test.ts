@@ -105,13 +105,14 @@ describe('traces', () => {
   });
 
   it('link a group to each of its calls, and each call to its group', async () => {
-    const { db } = harness;
+    const { db, target } = harness;
     const first = await offer();
     const others = await Promise.all([offer(), offer(), offer()]);
     let answers: Promise<unknown> = Promise.resolve();
     await db.transaction(async (writer) => {
-      await writer('user_sessions')
-        .where({ id: toBinary(first.original) })
+      // The group waits for it, since the new session refers to it.
+      await writer('workflows')
+        .where({ id: toBinary(target.workflows.user) })
         .forUpdate();
       const calls = [client.send(traced(traceIdOf(17)), first.request)];
       const used = { pool: 'import', state: 'used' };
