@@ -12,11 +12,18 @@ const quick = [
 
 let server: MysqlServer | undefined;
 let sharedUrl: string | undefined;
+let leastUrl: string | undefined;
 
 /** The address of a database that every test shares; tests keep apart by having own applications. */
 export function databaseUrl(): string {
   if (sharedUrl === undefined) throw new Error('MySQL has not been started');
   return sharedUrl;
+}
+
+/** The same database, for a user with no more rights than the service needs (docs/security.md). */
+export function serviceUrl(): string {
+  if (leastUrl === undefined) throw new Error('MySQL has not been started');
+  return leastUrl;
 }
 
 /** Makes an empty database of its own on the test server, and returns its address. */
@@ -55,9 +62,21 @@ export const mochaHooks = {
     sharedUrl = await createEmptyDatabase();
     const db = open(sharedUrl);
     await db.migrate.latest();
+    leastUrl = await createServiceUser(db, sharedUrl);
     await db.destroy();
   },
 };
+
+/** Makes a user that may do what the service does in a database, and returns the address for it. */
+async function createServiceUser(db: Database, address: string): Promise<string> {
+  const url = new URL(address);
+  // Every process has its own, in the 32 characters that MySQL allows.
+  const user = `${namesOfThisRun()}${(process.pid % 4096).toString(16)}`;
+  const password = randomBytes(16).toString('hex');
+  await db.raw('CREATE USER ?@? IDENTIFIED BY ?', [user, '%', password]);
+  await db.raw('GRANT SELECT, INSERT, UPDATE ON ??.* TO ?@?', [url.pathname.slice(1), user, '%']);
+  return Object.assign(url, { username: user, password }).href;
+}
 
 /** Mocha runs this once, after the last test. */
 export async function mochaGlobalTeardown(): Promise<void> {
@@ -67,6 +86,7 @@ export async function mochaGlobalTeardown(): Promise<void> {
   await server?.stop();
 }
 
+/** Drops the databases of this run, and its users. */
 async function dropDatabases(url: string): Promise<void> {
   const connection = await createConnection(url);
   const [made] = await connection.query<RowDataPacket[]>(
@@ -74,5 +94,10 @@ async function dropDatabases(url: string): Promise<void> {
     [namesOfThisRun().length, namesOfThisRun()],
   );
   for (const { name } of made) await connection.query('DROP DATABASE ??', [name]);
+  const [users] = await connection.query<RowDataPacket[]>(
+    'SELECT user AS name FROM mysql.user WHERE LEFT(user, ?) = ?',
+    [namesOfThisRun().length, namesOfThisRun()],
+  );
+  for (const { name } of users) await connection.query('DROP USER ?@?', [name, '%']);
   await connection.end();
 }

@@ -6,7 +6,7 @@ import type { Clock } from '../../src/token/verifier';
 import { TestClient } from './client';
 import { createSigner, createTenant, type Signer, type Tenant } from './fixtures';
 import { reading } from './metrics';
-import { databaseUrl, open } from './mysql';
+import { databaseUrl, open, serviceUrl } from './mysql';
 import { MysqlProxy } from './mysql-proxy';
 import { Signal } from './signal';
 
@@ -46,7 +46,7 @@ export async function startProxiedHarness(
   environment: Readonly<Record<string, string>> = {},
   clock?: Clock,
 ): Promise<ProxiedHarness> {
-  const proxy = await MysqlProxy.open(databaseUrl());
+  const proxy = await MysqlProxy.open(serviceUrl());
   const harness = await startHarness({
     environment: { ...environment, DATABASE_URL: proxy.url },
     ...(clock ? { clock } : {}),
@@ -68,7 +68,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const logLines: string[] = [];
   const logging = new Signal();
   const config = readConfig({
-    DATABASE_URL: databaseUrl(),
+    DATABASE_URL: serviceUrl(),
     GRPC_ADDRESS: '127.0.0.1:0',
     METRICS_ADDRESS: '127.0.0.1:0',
     SHARE_TOKEN_JWKS: signer.jwks,
