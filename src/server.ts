@@ -26,6 +26,7 @@ import { reflectionService } from './rpc/server/reflection';
 import { addServices, serviceNames } from './rpc/services';
 import { SessionReader } from './store/relations/read';
 import type { Logger } from './telemetry/log';
+import { Admission } from './turns/admission';
 import { keySource } from './token/key-source';
 import { Keys } from './token/keys';
 import { SigningKeyFile } from './token/signer';
@@ -140,6 +141,7 @@ export class SessionImportServer {
       const grpc = createGrpcServer(config.grpc, metrics);
       addServices(grpc, {
         callers: new Callers(lookUps, retry, config.trustedGateways),
+        admission: new Admission(),
         rateLimiter: new RateLimiter(config.rateLimit),
         lines,
         shareTokens,

@@ -192,7 +192,7 @@ export const variables = {
   },
   GRPC_MAX_CONCURRENT_STREAMS: {
     description: 'How many calls a connection carries at the same time',
-    default: '1000',
+    default: '500',
     schema: wholeNumber(1, 1_000_000),
   },
   GRPC_REQUEST_TIMEOUT: {
@@ -213,7 +213,7 @@ export const variables = {
   },
   IMPORT_GROUP_ROWS: {
     description:
-      'The most rows that the imports of one transaction copy; a session with more than half of that is large, and waits in a line of its own',
+      'The most rows that the imports of one transaction copy, 2 KiB of JSON or text counting as one; a session with more than half of that is large, and waits in a line of its own',
     default: '3000',
     schema: wholeNumber(1, 1_000_000),
   },

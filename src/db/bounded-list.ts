@@ -15,7 +15,7 @@ import { atOneMoment } from './transaction';
  * The most rows that a filter looks at for one page. A filter that few rows match must not make one
  * call read all of them: its page has fewer rows, or none, and the token of the next page.
  */
-const maxScanned = 5_000;
+const maxScanned = 2_000;
 
 /** An item of a list, and where it stands there. */
 export interface Placed<Item> {

@@ -4,7 +4,7 @@ import { must } from '../model/must';
 import { workflowsById } from '../store/accounts';
 import { ledgerEntries, shareLockLedgerEntries } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
-import { countRows, type RowCounts } from '../store/relations/count';
+import { countRows, largeBytes, type RowCounts } from '../store/relations/count';
 import {
   ownersOfSessions,
   shareLockSessions,
@@ -21,6 +21,7 @@ import { vendorNamesOf } from './vendor-entities';
 /**
  * Reads what decides whether each call may go on, and locks the source sessions of those that may.
  *
+ * @param toMeasure source sessions whose large values are measured.
  * @param locking `skip`: waits for no source session. Those that somebody else holds are `heldSources`.
  */
 export async function gatherFacts(
@@ -28,6 +29,7 @@ export async function gatherFacts(
   plan: ClonePlan,
   calls: readonly PlannedImport[],
   locking: Locking,
+  toMeasure: readonly SessionId[],
 ): Promise<Facts> {
   const requests = calls.map(({ request }) => request);
   const [ledger, vendorEntities, owners] = await readTogether(trx, [
@@ -42,7 +44,7 @@ export async function gatherFacts(
   const facts = {
     ledger,
     vendorEntities,
-    ...(await lockSources(trx, plan, wanted, owners, locking)),
+    ...(await lockSources(trx, plan, wanted, owners, locking, new Set(toMeasure))),
   };
   if (!calls.some((call) => mayHaveBeenDone(call, facts))) return facts;
   // The other try may have been committed after the first read of the ledger, and the source or the
@@ -73,25 +75,29 @@ async function lockSources(
   calls: readonly PlannedImport[],
   owners: ReadonlyMap<SessionId, ApplicationId>,
   locking: Locking,
-): Promise<Pick<Facts, 'sources' | 'heldSources' | 'workflows' | 'revoked'>> {
+  toMeasure: ReadonlySet<SessionId>,
+): Promise<Pick<Facts, 'sources' | 'heldSources' | 'workflows' | 'revoked' | 'measured'>> {
   if (calls.length === 0) {
     return {
       sources: new Map(),
       heldSources: new Set(),
       workflows: new Map(),
       revoked: new Set(),
+      measured: new Map(),
     };
   }
   const ids = sessionsOfTheirSources(calls, owners);
-  const [locked, counts, workflows, revoked] = await readTogether(trx, [
+  const measuring = ids.filter((id) => toMeasure.has(id));
+  const [locked, counts, workflows, revoked, measured] = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
     countRows(plan, ids),
     workflowsById(workflowsNamedBy(calls)),
     // After the locks: a revocation holds the session's lock while it marks the tokens.
     revokedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
+    largeBytes(plan, measuring),
   ]);
   const sources = sourcesOf(locked, counts);
-  return { sources, heldSources: heldOf(ids, locked, locking), workflows, revoked };
+  return { sources, heldSources: heldOf(ids, locked, locking), workflows, revoked, measured };
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { SessionId } from '../model/ids';
-import { mustHold } from '../model/must';
+import { must, mustHold } from '../model/must';
 import { ServiceError, type Problem } from '../model/problems';
 import type { SessionKind } from '../model/session';
 import type { LedgerKey } from '../store/ledger/entries';
@@ -12,10 +12,14 @@ import { claimLinkedSessions, copyLinkedSessions, findLinkedSessions } from './l
 import type { NumberLeases } from './number-leases';
 import { keyOf, type AdmittedImport, type PlannedImport, type Transaction } from './planned-import';
 import type { ImportResult } from './request';
+import type { SessionSizes } from './sizes';
 import { judge, judgeImported, type Facts, type Verdict } from './rules';
 import { planVendorEntities } from './vendor-entities';
 
-/** The most rows that a group copies, and the most that one session in it may have. */
+/**
+ * The most rows that a group copies, and the most that one session in it may have. Large values weigh as
+ * several rows: see {@link SessionSizes}.
+ */
 export interface RowLimits {
   readonly group: number;
   readonly session: number;
@@ -29,7 +33,7 @@ export const unlimited: RowLimits = {
 /** How a call ended. */
 export type Outcome =
   | ImportResult
-  /** Nothing was done: the group had no room for so many rows. */
+  /** Nothing was done: the group had no room for so many rows, or for what weighs as many. */
   | { readonly type: 'postponed'; readonly rows: number }
   /** Nothing was done: somebody else holds a session that is to be copied, or to be pointed at. */
   | { readonly type: 'locked' }
@@ -43,6 +47,7 @@ export interface Tools {
   readonly plans: Readonly<Record<SessionKind, ClonePlan>>;
   /** For sessions that are not known before the group runs. */
   readonly numbers: NumberLeases;
+  readonly sizes: SessionSizes;
 }
 
 /**
@@ -71,12 +76,12 @@ export async function importGroup(
     calls.length === 1 || calls.every(({ request }) => request.linkedWorkflowId === null),
     'a call with linked sessions is alone in its group',
   );
-  const { plans, numbers } = tools;
+  const { plans, numbers, sizes } = tools;
   const plan = plans[kind];
   const outcomes: Outcomes = new Map();
   const admitted: AdmittedImport[] = [];
 
-  const facts = await gatherFacts(trx, plan, calls, locking);
+  const facts = await gatherFacts(trx, plan, calls, locking, sizes.choose(calls, limits.session));
   for (const call of calls) {
     const verdict = judge(call, facts);
     if (verdict.type !== 'admitted') {
@@ -99,7 +104,8 @@ export async function importGroup(
     if (!call.request.validateOnly) admitted.push(checked);
     else outcomes.set(call.sessionId, { type: 'validated', session: sessionOf(checked) });
   }
-  const { fitting, postponed } = fitInto(limits, admitted);
+  const weights = sizes.weigh(admitted, facts.measured);
+  const { fitting, postponed } = fitInto(limits, admitted, weights);
   for (const { call, rows } of postponed) {
     outcomes.set(call.sessionId, { type: 'postponed', rows });
   }
@@ -111,6 +117,7 @@ export async function importGroup(
 function fitInto(
   limits: RowLimits,
   calls: readonly AdmittedImport[],
+  weights: ReadonlyMap<SessionId, number>,
 ): {
   readonly fitting: readonly AdmittedImport[];
   readonly postponed: readonly { readonly call: AdmittedImport; readonly rows: number }[];
@@ -120,7 +127,7 @@ function fitInto(
   const counted = new Set<LedgerKey>();
   let room = limits.group;
   for (const call of calls) {
-    const rows = rowsOf(call);
+    const rows = weightOf(call, weights);
     // The rows of a copy count once, also if several calls want it. A call whose earlier try may
     // have been committed is never postponed: it must find that out in this transaction.
     const free = counted.has(keyOf(call)) || call.possiblyCommitted !== undefined;
@@ -135,11 +142,14 @@ function fitInto(
   return { fitting, postponed };
 }
 
-/** How many rows a call copies: those of its session, and of the linked sessions that come along. */
-function rowsOf({ source, linked }: AdmittedImport): number {
+/** How much a call copies, in rows: its session, and the linked sessions that come along. */
+function weightOf(
+  { request, linked }: AdmittedImport,
+  weights: ReadonlyMap<SessionId, number>,
+): number {
   return linked.reduce(
     (sum, each) => sum + (each.type === 'to copy' ? each.call.source.rows.total : 0),
-    source.rows.total,
+    must(weights.get(request.sourceSessionId), 'the weight of a session'),
   );
 }
 

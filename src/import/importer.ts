@@ -13,6 +13,7 @@ import { importGroup, type Outcome, type Outcomes, type RowLimits } from './grou
 import { NumberLeases } from './number-leases';
 import { noNumber, planImport, type PlannedImport } from './planned-import';
 import type { ImportRequest } from './request';
+import { SessionSizes } from './sizes';
 
 /**
  * How long the calls of a failed group may be run one by one, in milliseconds. Calls that are left
@@ -40,6 +41,8 @@ export const connectionsPerGroup = 2;
  * about gRPC or about who is waiting.
  */
 export class Importer {
+  private readonly sizes = new SessionSizes();
+
   private constructor(
     private readonly db: MultiDatabase,
     private readonly plans: Readonly<Record<SessionKind, ClonePlan>>,
@@ -143,9 +146,16 @@ export class Importer {
     { kind, limits, locking }: Work,
     calls: readonly PlannedImport[],
   ): Promise<Outcomes> {
-    const { plans, numbers } = this;
+    const { plans, numbers, sizes } = this;
     return inTransaction(this.db, async (trx) => {
-      const outcomes = await importGroup(trx, { plans, numbers }, kind, calls, limits, locking);
+      const outcomes = await importGroup(
+        trx,
+        { plans, numbers, sizes },
+        kind,
+        calls,
+        limits,
+        locking,
+      );
       for (const call of calls) {
         const outcome = must(outcomes.get(call.sessionId), 'the outcome of a call');
         // A try that makes nothing does not tell what became of one that did.

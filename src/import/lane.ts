@@ -29,6 +29,12 @@ export interface QueuedImport {
   readonly reject: (error: Error) => void;
 }
 
+/** How long a worker is kept for others after one of them came, in milliseconds. */
+const mixedFor = 1_000;
+
+/** An application gets this part of a group, at most, if others wait as well. */
+const placesDivisor = 8;
+
 /** How large groups may be, and how many run at the same time. */
 export interface LaneOptions {
   readonly workers: number;
@@ -44,6 +50,10 @@ export class Lane {
   readonly line = new FairLine<ApplicationId, QueuedImport>();
   private running = 0;
   private scheduled = false;
+  /** Of the newest call. */
+  private newest: ApplicationId | undefined;
+  /** When calls of different applications came one after the other, by `performance.now()`. */
+  private mixedAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     /** Runs a group to its end, and never rejects. */
@@ -56,7 +66,10 @@ export class Lane {
   }
 
   add(call: QueuedImport): void {
-    this.line.append(call.request.applicationId, call);
+    const { applicationId } = call.request;
+    if (applicationId !== this.newest) this.mixedAt = performance.now();
+    this.newest = applicationId;
+    this.line.append(applicationId, call);
     this.schedule();
   }
 
@@ -84,7 +97,7 @@ export class Lane {
   }
 
   private startGroups(): void {
-    while (this.line.length > 0 && this.running < this.options.workers) {
+    while (this.line.length > 0 && this.running < this.options.workers && !this.isKeptForOthers()) {
       this.running++;
       void this.run(this.takeGroup()).finally(() => {
         this.running--;
@@ -93,16 +106,40 @@ export class Lane {
     }
   }
 
+  /**
+   * Whether the last free worker is kept for others. One application does not get all workers as long
+   * as others come now and then: they would wait for its groups to end.
+   */
+  private isKeptForOthers(): boolean {
+    const isLast = this.running > 0 && this.running === this.options.workers - 1;
+    const [, other] = this.line.lengths();
+    return isLast && !other && performance.now() - this.mixedAt < mixedFor;
+  }
+
   private takeGroup(): QueuedImport[] {
     const group: QueuedImport[] = [];
+    const places = this.placesOfApplication();
     let rows = 0;
     for (let next = this.line.peek(); next; next = this.line.peek()) {
       rows += this.options.rowsOf(next);
       const full = group.length === this.options.groupSize || rows > this.options.groupRows;
       if (full && group.length > 0) break;
+      const { applicationId } = next.request;
+      const taken = group.filter(({ request }) => request.applicationId === applicationId);
+      if (taken.length >= places) break;
       this.line.shift();
       group.push(next);
     }
     return group;
+  }
+
+  /**
+   * How many places of the next group an application may have. If others wait as well, not all: they
+   * would wait for its many imports to end.
+   */
+  private placesOfApplication(): number {
+    const { groupSize } = this.options;
+    const [, other] = this.line.lengths();
+    return other ? Math.ceil(groupSize / placesDivisor) : groupSize;
   }
 }

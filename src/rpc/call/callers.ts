@@ -46,7 +46,7 @@ const cachedEntries = 10_000;
  * How many keys, or applications, one statement looks up, and how many wait for it. Whoever is not yet
  * known can ask for anything: so connections take turns, and more than these are refused.
  */
-const lookUps = { size: 200, limit: 1_000 };
+const lookUps = { size: 64, limit: 1_000 };
 
 /** How many connections the look-ups take: one for keys and one for applications. */
 export const lookUpConnections = 2;

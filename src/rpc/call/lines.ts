@@ -58,10 +58,10 @@ export function lineOfShares(db: TextDatabase, retry: Retry): CallLine {
 type Run = <T>(signal: AbortSignal, work: (db: TextDatabase) => Promise<T>) => Promise<T>;
 
 function line(run: Run): CallLine {
-  // One place is always left for the other applications.
+  // Half of the places are always left for the other applications.
   const turns = new Turns<ApplicationId>({
     atOnce: lineWidth,
-    ofOneOwner: lineWidth - 1,
+    ofOneOwner: lineWidth / 2,
     limit: lineLimit,
   });
   return {

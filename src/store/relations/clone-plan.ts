@@ -11,6 +11,7 @@ import type { Statement } from '../../db/query';
 import { toBinary, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { KindSchema, Relation } from '../../model/relations';
+import { isJson, isText, sizeSql } from './size';
 import { carriedColumns, freshColumns, leftBehindColumns } from '../sessions/copies';
 
 /** How to clone sessions of one kind, as this database really stores them. */
@@ -22,6 +23,8 @@ export interface ClonePlan {
    * id, and how many rows it has in the relations, which are called r0, r1 and so on in their order.
    */
   readonly countSql: string;
+  /** Measures the large values of sessions: see `largeBytes`. */
+  readonly sizeSql: string;
 }
 
 /** A relation with the statement that clones its rows for any number of new sessions. */
@@ -48,10 +51,12 @@ export class SchemaMismatch extends Error {
  * sessions is in none of the column lists of `sessions/copies.ts`.
  */
 export async function planClone(db: Database, schema: KindSchema): Promise<ClonePlan> {
-  const [references, keys, columns] = await Promise.all([
+  const [references, keys, columns, json, texts] = await Promise.all([
     readForeignKeys(db),
     readPrimaryKeys(db),
     readColumns(db, isStored),
+    readColumns(db, isJson),
+    readColumns(db, isText),
   ]);
   const problems = [
     ...relationProblems(schema, references),
@@ -75,6 +80,7 @@ export async function planClone(db: Database, schema: KindSchema): Promise<Clone
       ),
     })),
     countSql: countSql(db, schema),
+    sizeSql: sizeSql(db, schema, json, texts),
   };
 }
 

@@ -1,4 +1,4 @@
-import { inList, query, type Query } from '../../db/query';
+import { inList, query, sql, type Query } from '../../db/query';
 import { fromBinary, toBinary, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { ClonedRows } from '../../model/session';
@@ -37,4 +37,21 @@ function countsOf(plan: ClonePlan, row: Row): RowCounts {
   }));
   const total = relations.reduce((sum, { rows }) => sum + rows, 0);
   return { relations, total };
+}
+
+/** How many bytes the large values of sessions have, in all their relations. */
+export function largeBytes(
+  { sizeSql }: ClonePlan,
+  ids: readonly SessionId[],
+): Query<ReadonlyMap<SessionId, number>> {
+  // Most groups measure nothing, and the server need not read the long statement for that.
+  const statement =
+    ids.length > 0
+      ? sql(sizeSql, ids.map(toBinary))
+      : sql('SELECT NULL AS id, 0 AS bytes WHERE FALSE');
+  return query(
+    statement,
+    (rows: { readonly id: Buffer; readonly bytes: number | string }[]) =>
+      new Map(rows.map(({ id, bytes }) => [fromBinary<SessionId>(id), Number(bytes)])),
+  );
 }

@@ -1,0 +1,91 @@
+import { LRUCache } from 'lru-cache';
+import type { ApplicationId, SessionId } from '../model/ids';
+import type { AdmittedImport, PlannedImport } from './planned-import';
+
+/** The share of sessions whose size is measured, at random. */
+const measuredShare = 1 / 16;
+
+/** What the large values of a usual session have at most, in bytes: beyond that, all are measured. */
+const typicalBytes = 512 * 1024;
+
+/** How much of an estimate remains after a smaller session. */
+const decay = 0.9;
+
+/** Estimates that are kept. Where one was dropped, the next session is measured. */
+const estimatesKept = 10_000;
+
+/** How many bytes of large values weigh as much as a row. Most rows have less. */
+const bytesOfRow = 2_048;
+
+/**
+ * How much it costs to copy a session, in rows. Large values weigh as several rows.
+ *
+ * The rows of each session are counted. But to know the size of its values, MySQL has to read all of
+ * them, which would make every import some five percent dearer. So few sessions are measured, and they
+ * stand for the others that the same application imports from the same other one: the first, some at random, and those that are
+ * imported alone because the ones before them were large.
+ */
+export class SessionSizes {
+  /** About how many bytes the large values of a session have. */
+  private readonly estimates = new LRUCache<Partners, number>({ max: estimatesKept });
+
+  /** @param random returns a number from 0 to 1, less than 1. */
+  constructor(private readonly random: () => number = Math.random) {}
+
+  /**
+   * Chooses the source sessions to measure.
+   *
+   * @param most the greatest weight that makes a difference. Sessions that are likely to have more are
+   * not measured.
+   */
+  choose(calls: readonly PlannedImport[], most: number): SessionId[] {
+    const met = new Set<Partners>();
+    const chosen = calls.filter((call) => {
+      const partners = partnersOf(call);
+      const estimate = this.estimates.get(partners);
+      const isFirst = estimate === undefined && !met.has(partners);
+      met.add(partners);
+      const isLarge = (estimate ?? 0) > typicalBytes;
+      if (isFirst) return true;
+      return isLarge ? (estimate ?? 0) / bytesOfRow <= most : this.random() < measuredShare;
+    });
+    return chosen.map(({ request }) => request.sourceSessionId);
+  }
+
+  /**
+   * Weighs the source sessions of calls.
+   *
+   * @param measured the bytes of those that were measured.
+   * @returns the weight of each, in rows: at least as many as it has.
+   */
+  weigh(
+    calls: readonly AdmittedImport[],
+    measured: ReadonlyMap<SessionId, number>,
+  ): ReadonlyMap<SessionId, number> {
+    for (const call of calls) this.learn(call, measured);
+    return new Map(
+      calls.map((call) => {
+        const { request, source } = call;
+        const bytes = measured.get(request.sourceSessionId) ?? this.estimateOf(call);
+        return [request.sourceSessionId, Math.max(source.rows.total, bytes / bytesOfRow)];
+      }),
+    );
+  }
+
+  private learn(call: AdmittedImport, measured: ReadonlyMap<SessionId, number>): void {
+    const bytes = measured.get(call.request.sourceSessionId);
+    if (bytes === undefined) return;
+    this.estimates.set(partnersOf(call), Math.max(bytes, this.estimateOf(call) * decay));
+  }
+
+  private estimateOf(call: PlannedImport): number {
+    return this.estimates.get(partnersOf(call)) ?? 0;
+  }
+}
+
+/** The importing application, and the source application. */
+type Partners = `${ApplicationId}/${ApplicationId}`;
+
+function partnersOf({ request }: PlannedImport): Partners {
+  return `${request.applicationId}/${request.sourceApplicationId}`;
+}

@@ -1,0 +1,52 @@
+import { expect } from 'chai';
+import type { Database } from '../../src/db/database';
+import { readColumns } from '../../src/db/catalogue';
+import { read } from '../../src/db/query';
+import { toBinary } from '../../src/model/ids';
+import { must } from '../../src/model/must';
+import { kindSchemas } from '../../src/model/relations';
+import { sessionKinds } from '../../src/model/session';
+import { planClone } from '../../src/store/relations/clone-plan';
+import { largeBytes } from '../../src/store/relations/count';
+import * as fc from 'fast-check';
+import { createSession, createTenant } from '../support/fixtures';
+import { databaseUrl, open } from '../support/mysql';
+import { anyRelations, insertRelations } from '../support/random-session';
+
+describe('the size of a session', () => {
+  let db: Database;
+  before(() => {
+    db = open(databaseUrl());
+  });
+  after(() => db.destroy());
+
+  for (const kind of sessionKinds) {
+    it(`grows with every value of a ${kind} session that can be large`, async () => {
+      const schema = kindSchemas[kind];
+      const plan = await planClone(db, schema);
+      const id = await createSession(db, await createTenant(db), kind);
+      const [rows] = fc.sample(await anyRelations(kind), 1);
+      await insertRelations(db, kind, id, must(rows, 'rows'));
+      const size = async (): Promise<number> =>
+        must((await read(db, largeBytes(plan, [id]))).get(id), 'the size');
+      const large = await readColumns(db, 'CHARACTER_MAXIMUM_LENGTH > 16000 OR DATA_TYPE = "json"');
+      const tables = new Set<string>();
+      let before = await size();
+      for (const { table } of schema.relations) {
+        for (const column of large.get(table) ?? []) {
+          // In the last row, so that no row is left out.
+          await db(table)
+            .where({ session_id: toBinary(id) })
+            .orderBy('ordinal', 'desc')
+            .limit(1)
+            .update({ [column]: `"${'x'.repeat(50_000)}"` });
+          const after = await size();
+          expect(after - before, `${table}.${column}`).to.be.greaterThan(30_000);
+          tables.add(table);
+          before = after;
+        }
+      }
+      expect(tables.size).to.be.greaterThan(5);
+    });
+  }
+});
