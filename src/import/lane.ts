@@ -48,8 +48,11 @@ export interface LaneOptions {
 export class Lane {
   /** The calls that wait. */
   readonly line = new FairLine<ApplicationId, QueuedImport>();
-  private running = 0;
+  /** The applications of each group that runs. */
+  private readonly running = new Set<ReadonlySet<ApplicationId>>();
   private scheduled = false;
+  /** Looks again whether a worker is still to be kept for others. */
+  private timer: NodeJS.Timeout | undefined;
   /** Of the newest call. */
   private newest: ApplicationId | undefined;
   /** When calls of different applications came one after the other, by `performance.now()`. */
@@ -67,6 +70,7 @@ export class Lane {
 
   add(call: QueuedImport): void {
     const { applicationId } = call.request;
+    this.newest ??= applicationId;
     if (applicationId !== this.newest) this.mixedAt = performance.now();
     this.newest = applicationId;
     this.line.append(applicationId, call);
@@ -97,23 +101,38 @@ export class Lane {
   }
 
   private startGroups(): void {
-    while (this.line.length > 0 && this.running < this.options.workers && !this.isKeptForOthers()) {
-      this.running++;
-      void this.run(this.takeGroup()).finally(() => {
-        this.running--;
+    while (this.line.length > 0 && this.running.size < this.options.workers) {
+      if (this.isKeptForOthers()) {
+        this.startGroupsLater();
+        return;
+      }
+      const calls = this.takeGroup();
+      const applications = new Set(calls.map(({ request }) => request.applicationId));
+      this.running.add(applications);
+      void this.run(calls).finally(() => {
+        this.running.delete(applications);
         this.startGroups();
       });
     }
   }
 
+  private startGroupsLater(): void {
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.startGroups();
+    }, mixedFor);
+  }
+
   /**
-   * Whether the last free worker is kept for others. One application does not get all workers as long
-   * as others come now and then: they would wait for its groups to end.
+   * Whether the last free worker is kept for others: an application that has a worker already does not
+   * get the last one as long as others come now and then. They would wait for its groups to end.
    */
   private isKeptForOthers(): boolean {
-    const isLast = this.running > 0 && this.running === this.options.workers - 1;
-    const [, other] = this.line.lengths();
-    return isLast && !other && performance.now() - this.mixedAt < mixedFor;
+    if (this.running.size === 0 || this.running.size < this.options.workers - 1) return false;
+    if (performance.now() - this.mixedAt >= mixedFor) return false;
+    const [first, other] = this.line.lengths();
+    if (!first || other) return false;
+    return [...this.running].some((applications) => applications.has(first[0]));
   }
 
   private takeGroup(): QueuedImport[] {

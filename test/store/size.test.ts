@@ -29,7 +29,10 @@ describe('the size of a session', () => {
       await insertRelations(db, kind, id, must(rows, 'rows'));
       const size = async (): Promise<number> =>
         must((await read(db, largeBytes(plan, [id]))).get(id), 'the size');
-      const large = await readColumns(db, 'CHARACTER_MAXIMUM_LENGTH > 16000 OR DATA_TYPE = "json"');
+      const large = await readColumns(
+        db,
+        "DATA_TYPE IN ('json', 'text', 'mediumtext', 'longtext')",
+      );
       const tables = new Set<string>();
       let before = await size();
       for (const { table } of schema.relations) {
