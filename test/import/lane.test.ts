@@ -1,0 +1,77 @@
+import { expect } from 'chai';
+import { Lane, type QueuedImport } from '../../src/import/lane';
+
+/** A lane whose groups run until the test ends them. */
+function start(workers: number, groupSize: number) {
+  const groups: { readonly owners: string; readonly end: () => void }[] = [];
+  let begun: (() => void) | undefined;
+  const lane = new Lane(
+    (calls) =>
+      new Promise((resolve) => {
+        groups.push({
+          owners: calls.map(({ request }) => request.applicationId).join(''),
+          end: resolve,
+        });
+        begun?.();
+      }),
+    { workers, groupSize, groupRows: Number.POSITIVE_INFINITY, rowsOf: () => 1 },
+  );
+  return {
+    add: (owners: string) => {
+      for (const owner of owners.split('')) {
+        lane.add({ request: { applicationId: owner } } as unknown as QueuedImport);
+      }
+    },
+    owners: () => groups.map(({ owners }) => owners),
+    end: (index: number) => groups[index]?.end(),
+    /** Waits for the next group to begin. */
+    next: () => new Promise<void>((resolve) => (begun = resolve)),
+  };
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('a lane', () => {
+  it('gives one application all workers and whole groups, as long as nobody else comes', async () => {
+    const { add, owners } = start(2, 4);
+    add('aaaa');
+    await settled();
+    add('aaaa');
+    await settled();
+    expect(owners()).to.deep.equal(['aaaa', 'aaaa']);
+  });
+
+  it('gives an application few places of a group while others wait', async () => {
+    const { add, owners } = start(1, 16);
+    add('aaaaaaaaaab');
+    await settled();
+    expect(owners()).to.deep.equal(['aba']);
+  });
+
+  it('keeps the last worker from an application that has one, for others and for a while', async () => {
+    const { add, owners, end, next } = start(2, 16);
+    add('ba');
+    await settled();
+    add('aaa');
+    await settled();
+    expect(owners()).to.deep.equal(['ba']);
+    add('b');
+    await settled();
+    expect(owners()).to.deep.equal(['ba', 'aba']);
+    end(1);
+    await settled();
+    // One is left. Nobody else comes for a while.
+    expect(owners()).to.have.length(2);
+    await next();
+    expect(owners()).to.deep.equal(['ba', 'aba', 'a']);
+  });
+
+  it('keeps no worker from an application that has none', async () => {
+    const { add, owners } = start(2, 16);
+    add('b');
+    await settled();
+    add('a');
+    await settled();
+    expect(owners()).to.deep.equal(['b', 'a']);
+  });
+});
