@@ -237,36 +237,47 @@ describe('a session that somebody holds', () => {
     expect((await tooLate).reason).to.equal('SHARE_TOKEN_REVOKED');
   });
 
-  it('when the connection is lost in COMMIT, which ends well: the call is answered from what became of it', async () => {
-    const { db, target, proxy } = harness;
-    const original = await newSession('user');
-    const request = await requestFor(target, 'user', original);
-    const claiming = new Set<number>();
-    const writer = await db.transaction();
-    let held: Promise<unknown> | undefined;
-    let end: (() => Promise<unknown>) | undefined;
-    let looked = false;
-    proxy.intercept = async (statement) => {
-      const { sql, connectionId } = statement;
-      if (sql.includes('INTO session_imports')) claiming.add(connectionId);
-      if (!end && sql.startsWith('COMMIT') && claiming.has(connectionId)) {
-        end = statement.orphan();
-        // Waits for the try that is in its COMMIT, and the next try would wait behind it.
-        held = writer('user_sessions')
-          .where({ id: toBinary(original) })
-          .forUpdate()
-          .then(() => undefined);
+  for (const committed of [true, false]) {
+    it(`when the connection is lost in COMMIT, which ${committed ? 'ends well' : 'fails'}: the call is answered from what became of it`, async () => {
+      const { db, target, proxy } = harness;
+      const original = await newSession('user');
+      const request = await requestFor(target, 'user', original);
+      const claiming = new Set<number>();
+      const writer = await db.transaction();
+      let held: Promise<unknown> | undefined;
+      let waits: Promise<void> | undefined;
+      let end: (() => Promise<unknown>) | undefined;
+      let looked = false;
+      proxy.intercept = async (statement) => {
+        const { sql, connectionId } = statement;
+        if (sql.includes('INTO session_imports')) claiming.add(connectionId);
+        if (!end && sql.startsWith('COMMIT') && claiming.has(connectionId)) {
+          const finish = statement.orphan();
+          end = committed ? finish : () => db.raw('KILL ?', [connectionId]);
+          // Waits for the try that is in its COMMIT, and the next try would wait behind it.
+          held = writer('user_sessions')
+            .where({ id: toBinary(original) })
+            .forUpdate()
+            .then(() => undefined);
+          waits = rowLockWaits();
+        } else if (end && /FROM session_imports[^]*LOCK IN SHARE MODE/.test(sql) && !looked) {
+          looked = true;
+          await waits;
+          await end();
+          await held;
+        }
+      };
+      const answer = importing(target, request);
+      if (!committed) {
+        await harness.logged(() => harness.logLines.some((line) => line.includes('"locked":1')));
         await rowLockWaits();
-      } else if (end && /FROM session_imports[^]*LOCK IN SHARE MODE/.test(sql) && !looked) {
-        looked = true;
-        await end();
-        await held;
+        await writer.commit();
       }
-    };
-    const { sessionId } = sessionOf(await importing(target, request));
-    expect(looked).to.equal(true);
-    await writer.commit();
-    const copies = await copiesIn(target, original);
-    expect(copies.map(({ id }) => id)).to.deep.equal([toBinary(toId(sessionId))]);
-  });
+      const { sessionId } = sessionOf(await answer);
+      expect(looked).to.equal(true);
+      if (committed) await writer.commit();
+      const copies = await copiesIn(target, original);
+      expect(copies.map(({ id }) => id)).to.deep.equal([toBinary(toId(sessionId))]);
+    });
+  }
 });

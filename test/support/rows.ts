@@ -148,13 +148,26 @@ export async function tableLockWaits(): Promise<void> {
 /** How long MySQL says the same of its transactions if it is asked again before, in milliseconds. */
 const sameTransactions = 110;
 
-/** Waits until some transactions in the database of the tests wait for a row that is locked. */
-export async function rowLockWaits(transactions = 1): Promise<void> {
-  const waiting = () =>
+/** When MySQL may be asked again. Two who ask in turns, each too soon after the other, would never be told news. */
+let mayAskAgain = Promise.resolve();
+
+/** How many transactions in the database of the tests wait for a row that is locked. */
+async function rowLockWaiters(): Promise<number> {
+  const asked = mayAskAgain.then(() =>
     select(
       `SELECT 1 FROM information_schema.innodb_trx JOIN information_schema.processlist
          ON id = trx_mysql_thread_id
        WHERE db = DATABASE() AND trx_state = 'LOCK WAIT'`,
-    );
-  while ((await waiting()).length < transactions) await pause(sameTransactions);
+    ),
+  );
+  mayAskAgain = asked.then(
+    () => pause(sameTransactions),
+    () => undefined,
+  );
+  return (await asked).length;
+}
+
+/** Waits until some transactions in the database of the tests wait for a row that is locked. */
+export async function rowLockWaits(transactions = 1): Promise<void> {
+  while ((await rowLockWaiters()) < transactions);
 }
