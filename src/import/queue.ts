@@ -2,7 +2,7 @@ import { CallAbandoned, ServiceError } from '../model/problems';
 import type { SessionKind } from '../model/session';
 import type { Locking } from '../store/sessions/lock';
 import { beginWaiting, inGroupSpan } from '../telemetry/spans';
-import { makeRoom } from '../turns/fair-line';
+import { requireRoom } from '../turns/fair-line';
 import { unlimited, type Outcome, type RowLimits } from './group';
 import { Lane, type QueuedImport, type Waiter } from './lane';
 import { LockLane } from './lock-lane';
@@ -146,11 +146,6 @@ class KindQueue {
     return [this.usual, this.large, this.locked];
   }
 
-  /** How many calls wait, in all lanes. */
-  private get waiting(): number {
-    return this.lanes.reduce((sum, { length }) => sum + length, 0);
-  }
-
   lengths(): QueueLength[] {
     return [
       { kind: this.kind, lane: 'usual', calls: this.usual.length },
@@ -162,15 +157,10 @@ class KindQueue {
   async submit(request: ImportRequest, waiter: Waiter): Promise<ImportResult> {
     const { signal } = waiter;
     if (signal.aborted) throw new CallAbandoned();
-    if (this.waiting >= this.options.limit) {
-      const overloaded = new ServiceError({ reason: 'OVERLOADED' });
-      const other = makeRoom(
-        this.lanes.map(({ line }) => line),
-        request.applicationId,
-      );
-      if (!other) throw overloaded;
-      other.reject(overloaded);
-    }
+    const lines = this.lanes.map(({ line }) => line);
+    requireRoom(lines, this.options.limit, request.applicationId, ({ reject }, error) => {
+      reject(error);
+    });
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
         if (this.lanes.some((lane) => lane.remove(call))) reject(new CallAbandoned());

@@ -1,5 +1,4 @@
-import { ServiceError } from '../model/problems';
-import { FairLine, makeRoom } from './fair-line';
+import { FairLine, requireRoom } from './fair-line';
 
 /** How much is done and waits at once. */
 export interface BatchOptions {
@@ -36,12 +35,9 @@ export class Batches<Owner, Item, Result> {
    * @throws whatever the batch's work throws: it fails for all items of the batch.
    */
   async add(owner: Owner, item: Item): Promise<Result> {
-    if (this.line.length >= this.options.limit) {
-      const overloaded = new ServiceError({ reason: 'OVERLOADED' });
-      const displaced = makeRoom([this.line], owner);
-      if (!displaced) throw overloaded;
-      displaced.reject(overloaded);
-    }
+    requireRoom([this.line], this.options.limit, owner, ({ reject }, error) => {
+      reject(error);
+    });
     return new Promise((resolve, reject) => {
       this.line.append(owner, { item, resolve, reject });
       if (!this.running) void this.runAll();

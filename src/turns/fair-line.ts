@@ -1,3 +1,5 @@
+import { ServiceError } from '../model/problems';
+
 /**
  * A fair queue. Owners take turns, however many items each of them has. The items of one owner stay
  * in their order.
@@ -97,12 +99,29 @@ export class FairLine<Owner, Item> {
 }
 
 /**
- * Makes room in full lines for an item of an owner: takes out the newest item of the owner that has
- * the most items in all of them, if that are at least two more than the given owner has.
+ * Makes sure that lines have room for one more item of an owner. If they have as many items as they may,
+ * one has to give way: the newest item of the owner that has the most in all of them, if that are at
+ * least two more than the given owner has.
  *
- * @returns the item that was taken out; undefined: there is no such owner.
+ * @param limit how many items all lines together may have.
+ * @param refuse is given the item that gives way, which is in no line any more.
+ * @throws ServiceError with OVERLOADED if no item gives way.
  */
-export function makeRoom<Owner, Item>(
+export function requireRoom<Owner, Item>(
+  lines: readonly FairLine<Owner, Item>[],
+  limit: number,
+  owner: Owner,
+  refuse: (item: Item, error: ServiceError) => void,
+): void {
+  if (lines.reduce((sum, { length }) => sum + length, 0) < limit) return;
+  const overloaded = new ServiceError({ reason: 'OVERLOADED' });
+  const item = newestOfTheLargest(lines, owner);
+  if (item === undefined) throw overloaded;
+  refuse(item, overloaded);
+}
+
+/** Takes out the newest item of the owner with the most, if that are at least two more than the given one has. */
+function newestOfTheLargest<Owner, Item>(
   lines: readonly FairLine<Owner, Item>[],
   owner: Owner,
 ): Item | undefined {

@@ -1,5 +1,5 @@
-import { CallAbandoned, ServiceError } from '../model/problems';
-import { FairLine, makeRoom } from './fair-line';
+import { CallAbandoned } from '../model/problems';
+import { FairLine, requireRoom } from './fair-line';
 
 /** How much runs and waits at once. */
 export interface TurnsOptions {
@@ -77,12 +77,9 @@ export class Turns<Owner> {
 
   /** Waits for a turn, and takes it. */
   private wait(owner: Owner, signal: AbortSignal): Promise<void> {
-    if (this.line.length >= this.options.limit) {
-      const overloaded = new ServiceError({ reason: 'OVERLOADED' });
-      const displaced = makeRoom([this.line], owner);
-      if (!displaced) throw overloaded;
-      displaced.refuse(overloaded);
-    }
+    requireRoom([this.line], this.options.limit, owner, ({ refuse }, error) => {
+      refuse(error);
+    });
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
         if (this.line.remove(owner, waiting)) reject(new CallAbandoned());

@@ -55,10 +55,11 @@ export async function shareSession(
     ttl: request.ttl,
   });
   if (!signer) throw new ServiceError({ reason: 'SHARING_NOT_CONFIGURED' });
-  const { kind } = await onDatabase((db) => findShareable(db, applicationId, sessionId));
-  if (!(await onDatabase((db) => applicationExists(db, forApplicationId)))) {
+  const { kind } = await onDatabase(async (db) => {
+    const session = await findShareable(db, applicationId, sessionId);
+    if (await applicationExists(db, forApplicationId)) return session;
     throw new ServiceError({ reason: 'RECIPIENT_NOT_FOUND', applicationId: forApplicationId });
-  }
+  });
 
   const linkedSessions = kind === 'business' && request.includeLinkedSessions;
   const createdAt = wholeSeconds(clock());

@@ -116,18 +116,7 @@ export function incomingImports(
   filter: ImportFilter,
   page: WantedPage,
 ): ListPart<ImportRecord> {
-  return listPart(
-    {
-      ...ledger(viewer),
-      // The index is forced: the primary key also begins with the application, and for a small ledger
-      // MySQL would read and sort all of it.
-      index: 'session_imports_application_id_created_at',
-      keyset: incomingKeyset,
-      range: allOf(sql('s.application_id = ?', toBinary(viewer)), withinTime(filter)),
-      filter: chosenBy(filter, 'source_application_id'),
-    },
-    page,
-  );
+  return importsOf('application_id', 'source_application_id', incomingKeyset, viewer, filter, page);
 }
 
 /** The order of {@link outgoingImports}. */
@@ -146,24 +135,36 @@ export function outgoingImports(
   filter: ImportFilter,
   page: WantedPage,
 ): ListPart<ImportRecord> {
+  return importsOf('source_application_id', 'application_id', outgoingKeyset, viewer, filter, page);
+}
+
+type Side = 'application_id' | 'source_application_id';
+
+/**
+ * @param viewers the column of the application that looks.
+ * @param others the column of the application on the other side.
+ */
+function importsOf(
+  viewers: Side,
+  others: Side,
+  keyset: Keyset,
+  viewer: ApplicationId,
+  filter: ImportFilter,
+  page: WantedPage,
+): ListPart<ImportRecord> {
   return listPart(
     {
-      ...ledger(viewer),
-      index: 'session_imports_source_application_id_created_at',
-      keyset: outgoingKeyset,
-      range: allOf(sql('s.source_application_id = ?', toBinary(viewer)), withinTime(filter)),
-      filter: chosenBy(filter, 'application_id'),
+      table: 'session_imports',
+      key: ['application_id', 'source_session_id'],
+      // The index is forced: the primary key also begins with the application, and for a small ledger
+      // MySQL would read and sort all of it.
+      index: `session_imports_${viewers}_created_at`,
+      keyset,
+      columns: importColumns,
+      range: allOf(sql(`s.${viewers} = ?`, toBinary(viewer)), withinTime(filter)),
+      filter: chosenBy(filter, others),
+      itemOf: (row: ImportRow) => importRecord(row, viewer),
     },
     page,
   );
-}
-
-/** What the lists of the ledger have in common. */
-function ledger(viewer: ApplicationId) {
-  return {
-    table: 'session_imports',
-    key: ['application_id', 'source_session_id'],
-    columns: importColumns,
-    itemOf: (row: ImportRow) => importRecord(row, viewer),
-  };
 }

@@ -165,11 +165,7 @@ export class SessionReader {
     sessionId: SessionId,
     { after, limit, bytes }: RowRange,
   ): Query<MeasuredRows> {
-    const { table } = relation;
-    const key = relation.key.join(', ');
-    const session = toBinary(sessionId);
-    const size = this.sizeOf(relation, 'z');
-    const wanted = rowsAfter(relation, session, after);
+    const { table, key, session, size, wanted } = this.partsOf(relation, sessionId, after);
     return query(
       {
         sql: `SELECT r.*, k.rows_found, k.size_so_far
@@ -208,11 +204,7 @@ export class SessionReader {
     sessionId: SessionId,
     { after, limit, bytes }: RowRange,
   ): Query<MeasuredRows> {
-    const { table } = relation;
-    const key = relation.key.join(', ');
-    const session = toBinary(sessionId);
-    const size = this.sizeOf(relation, 'z');
-    const wanted = rowsAfter(relation, session, after);
+    const { table, key, session, size, wanted } = this.partsOf(relation, sessionId, after);
     const sizeOfRow = `(SELECT ${size.sql} FROM ?? z FORCE INDEX (PRIMARY)
                         WHERE z.session_id = ? AND ${sameRow(relation, 'z', 'k')})`;
     const ofRow = [...size.bindings, table, session];
@@ -250,6 +242,21 @@ export class SessionReader {
     );
   }
 
+  /** What the statements for the first and for the other rows have in common. */
+  private partsOf(relation: Relation, sessionId: SessionId, after: Cursor | undefined) {
+    const session = toBinary(sessionId);
+    return {
+      table: relation.table,
+      key: relation.key.join(', '),
+      session,
+      size: this.sizeOf(relation, 'z'),
+      wanted: allOf(
+        sql('session_id = ?', session),
+        ifGiven(after, (cursor) => keysetOf(relation).following(cursor)),
+      ),
+    };
+  }
+
   /** SQL for the size of the large values of a row, in bytes. */
   private sizeOf({ table }: Relation, row: string): Statement {
     const large = this.largeColumns.get(table) ?? [];
@@ -267,14 +274,6 @@ interface MeasuredRows extends RangeRows {
 
 /** A row with how many rows were found, and the sum of the sizes up to itself: a decimal, as text. */
 type MeasuredRow = Row & { readonly rows_found: number; readonly size_so_far: string | number };
-
-/** The condition of the rows of a session that follow a cursor. */
-function rowsAfter(relation: Relation, session: Buffer, after: Cursor | undefined): Statement {
-  return allOf(
-    sql('session_id = ?', session),
-    ifGiven(after, (cursor) => keysetOf(relation).following(cursor)),
-  );
-}
 
 /** The condition that two rows have the same key within their session. */
 function sameRow({ key }: Relation, a: string, b: string): string {
