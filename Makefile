@@ -40,10 +40,10 @@ bench: $(program) ## Measure imports beside other ways of copying, in a minute a
 bench-full: $(program) ## Measure that and more, in nine minutes: sizes, settings, memory
 	@$(ts) bench/main.ts --full
 
-stress: $(program) ## Measure what an application notices of others that flood, in seven minutes
+stress: $(program) ## Measure what an application notices while others flood the service, in seven minutes
 	@$(ts) bench/stress/main.ts
 
-stress-full: $(program) ## The same with a minute for each flood, and the figures into docs/security.md
+stress-full: $(program) ## The same with a minute for each flood, and write the figures into docs/security.md
 	@$(ts) bench/stress/main.ts --seconds 60 --save stress-full; held=$$?; \
 	  if [ $$held -lt 2 ]; then $(ts) bench/stress/page.ts; fi; exit $$held
 

@@ -3,8 +3,8 @@
  *
  *     node -r sucrase/register bench/compare.ts --dist ../other/dist [--rounds 9] [--callers 256]
  *
- * `--dist` is the build to compare with. A figure above 1 says that this build takes more than the other
- * one. Processor time is steadier than rates.
+ * `--dist` is the build to compare with. A figure above 1 means that this build takes more than the other.
+ * Processor time is steadier than rates.
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -26,14 +26,14 @@ const { values: options } = parseArgs({
   },
 });
 
-/** Callers at the same time, and the imports of a round. */
+/** How many callers there are at the same time, and how many imports in a round. */
 const loads = [
   { callers: 1, imports: 200 },
   { callers: 8, imports: 500 },
   { callers: 256, imports: 2_000 },
 ];
 
-/** What is compared: the less, the better. */
+/** What is compared. Less is better. */
 const figures: Readonly<Record<string, (round: Round) => number>> = {
   'service and MySQL': ({ cpu }) => cpu.service + cpu.mysql,
   service: ({ cpu }) => cpu.service,
@@ -61,7 +61,7 @@ async function main(dist: string, rounds: number, only: number | undefined): Pro
     for (const service of [mine, others]) await runOnce(service);
     const pairs: { readonly mine: Round; readonly others: Round }[] = [];
     for (let round = 0; round < rounds; round++) {
-      // Nobody always comes after the same one.
+      // The order changes, so that neither build always runs after the other.
       const first = round % 2 === 0 ? await runOnce(mine) : undefined;
       const other = await runOnce(others);
       pairs.push({ mine: first ?? (await runOnce(mine)), others: other });

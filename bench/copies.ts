@@ -36,7 +36,7 @@ export async function createCopiesTable(db: Database): Promise<void> {
   );
 }
 
-/** Makes many sessions of one, in the application that shares or in another. */
+/** Makes many copies of a session, in the sharing application or in another one. */
 export async function multiply(
   db: Database,
   world: Pick<World, 'source' | 'sourceWorkflows'>,

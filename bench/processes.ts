@@ -19,12 +19,12 @@ export function residentMemory(pid: number): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1024;
 }
 
-/** Forgets how much memory a process has used at most (proc(5), `clear_refs`). */
+/** Resets the peak memory of a process (proc(5), `clear_refs`). */
 export function forgetPeakMemory(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
 
-/** The most memory that a process has had in use since it was last forgotten, in MiB. */
+/** The peak memory of a process since it was last reset, in MiB. */
 export function peakMemory(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1]) / 1024;

@@ -19,10 +19,10 @@ export interface RunningService {
   readonly address: string;
   /** Where Prometheus would read its metrics. */
   readonly metrics: string;
-  /** Whether its process has not ended. */
+  /** Whether its process still runs. */
   running(): boolean;
   stop(): Promise<void>;
-  /** Ends it at once, with whatever it is doing. */
+  /** Kills it, whatever it is doing. */
   kill(): Promise<void>;
 }
 

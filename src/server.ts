@@ -75,8 +75,8 @@ export class SessionImportServer {
     clock: Clock = () => new Date(),
   ): Promise<SessionImportServer> {
     const importPool = connectionsPerGroup * groupsAtOnce(config.queue) * sessionKinds.length;
-    // Every kind of work has a pool of its own, as large as what runs of it at the same time. So none
-    // waits for a connection that another one uses.
+    // Every kind of work has its own pool, with a connection for everything that runs of it at the same
+    // time. So no kind waits for connections that another one uses.
     const db = openMultiDatabase({ ...config.database, poolSize: importPool });
     const reading = { ...config.database, statementSeconds: readSeconds };
     const lookUps = openDatabase({ ...reading, poolSize: lookUpPool });

@@ -1,6 +1,6 @@
 /**
- * A process that attacks: it is told how by its parent, begins at once, says so when all its
- * connections are there, and says what it came to when it is told to stop.
+ * A process that attacks. Its parent tells it how. It begins at once, reports when all its connections are
+ * open, and reports what the attack came to when it is told to stop.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Attack, Tally, Teller } from './attacks';
@@ -50,7 +50,7 @@ function begin(address: string, attack: Attack): void {
   }
 }
 
-/** How long it computes before it looks at what it is told, in milliseconds. */
+/** How long it computes before it looks for messages of its parent, in milliseconds. */
 const slice = 20;
 
 async function compute(): Promise<never> {

@@ -1,11 +1,11 @@
-/** What an attacking process is told to do. Everything is plain data: it goes to another process. */
+/** The orders for an attacking process. They are plain data, because they go to another process. */
 export type Attack = CallFlood | StreamFlood | FrameFlood | Computing;
 
-/** Where an attack is directed, and as whom. */
+/** The method that an attack calls, and as whom. */
 export interface Target {
   /** `/package.Service/Method`. */
   readonly path: string;
-  /** What every call sends besides what gRPC asks for; an API key, for the most part. */
+  /** The headers of every call besides those that gRPC needs: mostly an API key. */
   readonly headers: Readonly<Record<string, string>>;
   readonly connections: number;
 }
@@ -13,13 +13,13 @@ export interface Target {
 /** Calls that are made again as soon as they have been answered. */
 export interface CallFlood extends Target {
   readonly type: 'calls';
-  /** Requests as they go over the wire, which are sent in turn, and from the first again. */
+  /** Requests as they go over the wire. They are sent in turn, over and over. */
   readonly messages: readonly Uint8Array[];
   /** Calls that run at the same time on each connection. */
   readonly concurrent: number;
   /** After how many milliseconds a call is cancelled; undefined: it is not. */
   readonly cancelAfter?: number;
-  /** Whether each call sends another API key that nobody has. */
+  /** Whether each call sends a new API key that nobody has. */
   readonly madeUpKeys?: boolean;
 }
 
@@ -27,7 +27,7 @@ export interface CallFlood extends Target {
 export interface StreamFlood extends Target {
   readonly type: 'streams';
   readonly message: Uint8Array;
-  /** Whether a call sends its message over and over, and never ends its request. */
+  /** Whether a call sends its message again and again, and never ends its request. */
   readonly endless: boolean;
   /** Calls that are open at the same time on each connection. */
   readonly concurrent: number;
@@ -52,7 +52,7 @@ export interface Computing {
   readonly type: 'computing';
 }
 
-/** What an attack came to: how often which status, or what happened instead of one. */
+/** What an attack came to: how often each status came, or what happened instead. */
 export type Tally = Record<string, number>;
 
 /** How an attack tells what goes on. */
@@ -63,7 +63,7 @@ export interface Teller {
   connected(): void;
 }
 
-/** One message as it goes over the wire: not compressed, its length, its bytes (gRPC over HTTP/2). */
+/** A message on the wire: the flag "not compressed", its length, its bytes (gRPC over HTTP/2). */
 export function framed(message: Uint8Array): Buffer {
   const prefix = Buffer.alloc(prefixLength);
   prefix.writeUInt32BE(message.length, 1);

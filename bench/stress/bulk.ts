@@ -1,4 +1,4 @@
-/** Data of a size that takes a bulk statement to make. */
+/** Makes data that is so large that it takes bulk statements. */
 import { newId, toBinary, type ApplicationId, type SessionId } from '../../src/model/ids';
 import { write } from '../../src/db/query';
 import type { Database } from '../../src/db/database';
@@ -10,7 +10,7 @@ import type { Stage } from './stage';
 const numbers = `WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?)
   SELECT /*+ SET_VAR(cte_max_recursion_depth = 1000000) */`;
 
-/** An id that no other has: a marker of the table, and the number. */
+/** A unique id: a marker of the table, and the number. */
 const numberedId = (marker: number): string => `UNHEX(CONCAT('${marker}', LPAD(HEX(n), 31, '0')))`;
 
 /** Gives an application a ledger of imports that never took place. */
@@ -29,7 +29,7 @@ export async function fillLedger(
   });
 }
 
-/** A session of the sharing application with rows of a size, to make others of. */
+/** Makes a session of the sharing application with rows of a given size, as a template for others. */
 export async function hugeTemplate(
   { db, world }: Stage,
   rows: number,
@@ -47,8 +47,7 @@ export async function hugeTemplate(
 }
 
 /**
- * Companies of the sharing application whose key people have a finished session each: the same people
- * in all of them.
+ * Makes companies of the sharing application. All have the same key people, each with a finished session.
  */
 export async function companiesWithPeople(
   { db, world }: Stage,
@@ -79,8 +78,8 @@ export async function companiesWithPeople(
 }
 
 /**
- * Makes many companies of one, with key people who have the same sessions. (A copy by itself has none:
- * it keeps them as provenance.)
+ * Makes many copies of a company, whose key people have the same sessions as the original's. (A usual copy
+ * only keeps those as provenance.)
  */
 export async function multiplyCompany(
   { db, world }: Pick<Stage, 'db' | 'world'>,
@@ -97,7 +96,7 @@ export async function multiplyCompany(
   return companies;
 }
 
-/** A session of the sharing application without any rows. */
+/** Makes a session of the sharing application without any rows. */
 async function emptySession(
   { db, world }: Pick<Stage, 'db' | 'world'>,
   kind: 'user' | 'business',

@@ -6,7 +6,7 @@ export type CallKind = (typeof callKinds)[number];
 
 /** A call that the victim is to make. */
 export type PlannedCall =
-  /** Of a session, or of a company with the sessions of its key people. */
+  /** An import of a session, or of a company with the sessions of its key people. */
   | { readonly kind: 'imports' | 'linked'; readonly request: ImportSessionRequest }
   | {
       readonly kind: 'reads';
@@ -26,7 +26,7 @@ export type PlannedCall =
 export interface VictimJob {
   readonly address: string;
   readonly apiKey: string;
-  /** Made as fast as eight callers can, and not measured: compilers and caches get ready. */
+  /** Imports to warm up compilers and caches: made by eight callers as fast as they can, and not measured. */
   readonly warmUp: readonly PlannedCall[];
   readonly calls: Readonly<Record<CallKind, readonly PlannedCall[]>>;
   readonly perSecond: Readonly<Record<CallKind, number>>;
@@ -36,11 +36,11 @@ export interface VictimJob {
 
 /** What became of the calls of one kind. */
 export interface Became {
-  /** Of each call, in milliseconds from the moment at which it was meant to begin. */
+  /** The latency of each call, in milliseconds from the moment at which it was due. */
   readonly latencies: readonly number[];
-  /** Of each call that should not have failed: why it did. */
+  /** Why calls failed that should have succeeded: a reason for each. */
   readonly failures: readonly string[];
-  /** Of each call that was answered as it should be, what must be in the database now. */
+  /** What must be in the database now, for each call that was answered as it should be. */
   readonly evidence: readonly string[];
 }
 
@@ -49,7 +49,7 @@ export type VictimReport =
   | { readonly type: 'done'; readonly became: Readonly<Record<CallKind, Became>> }
   | { readonly type: 'failed'; readonly error: string };
 
-/** Makes something of every kind of calls. */
+/** Makes a record with a value for each kind of call. */
 export function eachKind<Value>(make: (kind: CallKind) => Value): Record<CallKind, Value> {
   return Object.fromEntries(callKinds.map((kind) => [kind, make(kind)])) as Record<CallKind, Value>;
 }

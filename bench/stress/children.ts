@@ -8,8 +8,8 @@ import type { AttackReport, Order } from './attacker';
 const execArgv = ['-r', 'sucrase/register'];
 
 /**
- * The niceness of attackers (nice(1)): a tenth of the weight of the others. With less, a busy machine
- * would not let them begin.
+ * The niceness of attackers (nice(1)): it gives them a tenth of the weight of the others. With less weight,
+ * they could not even begin on a busy machine.
  */
 const niceness = '10';
 
@@ -27,25 +27,25 @@ export function startVictim(): ChildProcess {
 /** A process that attacks. */
 export interface RunningAttack {
   readonly pid: number;
-  /** When all its connections are there, and its first calls; or when it has taken too long. */
+  /** Resolves when all its connections and first calls are open, or when that has taken too long. */
   readonly begun: Promise<void>;
-  /** Ends it, and returns what it came to; nothing if it does not say so in time. */
+  /** Stops it, and returns what it came to; nothing if it does not report in time. */
   stop(): Promise<Tally>;
-  /** Ends it at once. */
+  /** Kills it. */
   kill(): void;
 }
 
 /**
- * Starts a process that attacks, with little claim to processor time: it takes what the service,
- * MySQL and the victim leave, as an attacker has machines of its own.
+ * Starts a process that attacks, with a low priority: it only takes the processor time that the service,
+ * MySQL and the victim leave, since a real attacker has machines of its own.
  */
 export function startAttack(address: string, attack: Attack): RunningAttack {
   const child = fork(path.join(__dirname, 'attacker.ts'), {
     execPath: 'nice',
     execArgv: ['-n', niceness, process.execPath, ...execArgv],
     serialization: 'advanced',
-    // In a session of its own: Linux weighs the niceness of processes within their session, and next
-    // to that of the session as a whole (sched(7), "The autogroup feature").
+    // In a session of its own. Linux compares niceness only within a session, and then compares sessions
+    // by the niceness of their groups (sched(7), "The autogroup feature").
     detached: true,
   });
   const pid = child.pid ?? 0;
@@ -69,7 +69,7 @@ export function startAttack(address: string, attack: Attack): RunningAttack {
   };
 }
 
-/** What a process says next; nothing if it says nothing in time, in milliseconds. */
+/** The next report of a process; nothing if none comes in time. */
 async function reported(child: ChildProcess, within: number): Promise<AttackReport | undefined> {
   const signal = AbortSignal.timeout(within);
   const told = once(child, 'message', { signal }) as Promise<[AttackReport]>;

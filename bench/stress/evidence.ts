@@ -3,7 +3,7 @@ import { read, select } from '../../src/db/query';
 import { fromBinary, normalizeJti, toBinary, type ApplicationId } from '../../src/model/ids';
 import type { Became, CallKind } from './calls';
 
-/** How many of the calls that were answered well have left no trace in the database. */
+/** How many calls were answered as they should be, but left no trace in the database. */
 export async function vanishedCalls(
   db: Database,
   applicationId: ApplicationId,

@@ -1,4 +1,4 @@
-/** Peers that write frames of HTTP/2 by themselves (RFC 9113), as no client library would. */
+/** Peers that write frames of HTTP/2 (RFC 9113) themselves, in ways that no client library would. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
@@ -107,7 +107,7 @@ class FramePeer {
         this.teller.count('frames');
       }
       await this.write(frames);
-      // Where the window is closed, there is nothing to do but to wait.
+      // While the window is closed, nothing can be sent.
       await (frames.length > 0 ? turn() : sleep(1));
     }
   }
@@ -123,7 +123,7 @@ class FramePeer {
     gone.abort();
   }
 
-  /** Acknowledges what has to be, and takes note of the window. */
+  /** Acknowledges frames that need it, and keeps account of the window. */
   private receive(chunk: Buffer): void {
     this.received = Buffer.concat([this.received, chunk]);
     while (this.received.length >= headerLength) {

@@ -1,6 +1,6 @@
 /**
- * Plays what others can do to the service, and looks at what an application that goes on calling
- * notices of it, on a private MySQL:
+ * Attacks the service in all scenarios, on a private MySQL, and measures what an application notices that
+ * calls it meanwhile:
  *
  *     node -r sucrase/register bench/stress/main.ts [--seconds 60] [--only quiet,imports]
  *       [--dist dist] [--save stress-quick]
@@ -29,7 +29,7 @@ import { latencyOf, shortcomings, type Latency } from './verdict';
 
 const results = path.join(__dirname, '..', 'results');
 
-/** The user of the database that the service alone has, with the least rights (docs/security.md). */
+/** The service's own database user, with the least rights (docs/security.md). */
 const serviceUser = 'service';
 
 const { values: options } = parseArgs({
@@ -96,7 +96,7 @@ async function main(): Promise<boolean> {
     const soFar = found();
     const last = soFar.scenarios.at(-1);
     if (last) announce(describeResult(last));
-    // Each time: whoever has no patience for the rest has something.
+    // After each scenario, so that there are results even if the run is stopped.
     await save(soFar);
   }
 
@@ -109,10 +109,10 @@ async function main(): Promise<boolean> {
 }
 
 /**
- * The least latencies while nobody else called: a quiet time that the machine has disturbed must not
- * make the others look good.
+ * The latencies while nobody else called, the smaller ones if there are several: if something else used
+ * the machine during a quiet time, that must not make the attacks look harmless.
  *
- * @throws Error if the service did not even serve then.
+ * @throws Error if the service did not even answer then.
  */
 function quietLatency(
   played: readonly { readonly scenario: Scenario; readonly seen: Played }[],
@@ -132,7 +132,7 @@ function quietLatency(
   });
 }
 
-/** The scenarios of the names; the quiet one is always the first. */
+/** The scenarios with the given names, and always the quiet one. */
 function chosenScenarios(names: string | undefined): readonly Scenario[] {
   if (names === undefined) return scenarios;
   const wanted = new Set(['quiet', ...names.split(',')]);
@@ -156,7 +156,7 @@ function announce(what: string): void {
   process.stderr.write(`${time} ${what}\n`);
 }
 
-/** More digits would say nothing. */
+/** Rounds numbers: more digits would have no meaning. */
 function rounded(found: StressResults): unknown {
   return JSON.parse(
     JSON.stringify(found, (_, value: unknown) =>

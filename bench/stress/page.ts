@@ -21,7 +21,7 @@ function resultsOf(name: string): StressResults | undefined {
   return JSON.parse(readFileSync(file, 'utf8')) as StressResults;
 }
 
-/** The figures of a scenario, as texts. */
+/** The cells of a scenario's row. */
 function figuresOf({ latency, lost, peakMemory, unready, shortcomings }: Result): string[] {
   return [
     ...callKinds.map((kind) => (latency ? rounded(latency[kind].p99) : 'no end')),

@@ -1,4 +1,4 @@
-/** Peers that speak HTTP/2 by Node.js's own client: much cheaper for the attacker than gRPC's. */
+/** Peers with Node.js's own HTTP/2 client, which costs the attacker much less than a gRPC client. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
@@ -9,7 +9,7 @@ import type { CallFlood, StreamFlood, Target, Teller } from './attacks';
 /** How long a peer that was cut off waits before it connects again, in milliseconds. */
 const reconnectDelay = 50;
 
-/** Makes calls for ever, each again as soon as it has been answered. */
+/** Makes calls for ever: a new one as soon as one has been answered. */
 export function floodWithCalls(address: string, flood: CallFlood, teller: Teller): void {
   let given = 0;
   const keepCalling = async (session: ClientHttp2Session): Promise<void> => {
@@ -31,7 +31,7 @@ export function floodWithCalls(address: string, flood: CallFlood, teller: Teller
   connectForEver(address, flood, teller, keepCalling);
 }
 
-/** Opens calls for ever whose answers nobody reads, again as soon as they have been cut off. */
+/** Opens calls whose answers nobody reads, and opens new ones as soon as they are cut off. */
 export function floodWithStreams(address: string, flood: StreamFlood, teller: Teller): void {
   const keepOpen = async (session: ClientHttp2Session): Promise<void> => {
     while (usable(session)) {
@@ -57,7 +57,7 @@ function writeForEver(stream: ClientHttp2Stream, message: Uint8Array, teller: Te
   more();
 }
 
-/** Has a number of connections, each with its calls, and replaces those that are cut off. */
+/** Keeps a number of connections open, each with its calls, and replaces those that are cut off. */
 function connectForEver(
   address: string,
   flood: CallFlood | StreamFlood,
@@ -101,7 +101,7 @@ function request(session: ClientHttp2Session, flood: CallFlood | StreamFlood): C
   return stream;
 }
 
-/** A key that looks like one, and that nobody has. */
+/** An API key in the right form that nobody has. */
 function madeUpKey(): string {
   return `sik_${randomBytes(32).toString('base64url')}`;
 }
@@ -121,7 +121,7 @@ export function headersOf({
   };
 }
 
-/** How a call ended: its status, or that it was reset. */
+/** How a call ended: with a status, or reset. */
 function outcomeOf(stream: ClientHttp2Stream): Promise<string> {
   let status: unknown;
   const note = (headers: IncomingHttpHeaders): void => {

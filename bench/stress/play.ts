@@ -22,7 +22,7 @@ import {
   type VictimReport,
 } from './calls';
 
-/** What the victim calls, a second. */
+/** How many calls of each kind the victim makes in a second. */
 export const perSecond: Readonly<Record<CallKind, number>> = {
   imports: 20,
   linked: 1,
@@ -33,25 +33,25 @@ export const perSecond: Readonly<Record<CallKind, number>> = {
 
 const warmUpImports = 200;
 
-/** How long an attack has gone on before its effects are measured, in milliseconds. */
+/** How long an attack goes on before its effects are measured, in milliseconds. */
 const headStart = 2_000;
 
 /** How long the victim waits for an answer, in seconds. */
 const patience = 30;
 
-/** How much longer than it is measured a scenario may take, in seconds: the victim's calls have ended. */
+/** How long after its measured time a scenario may take to end, in seconds: all calls have ended by then. */
 const overtime = patience + 20;
 
 /** How often memory is looked at, in milliseconds. */
 const memoryInterval = 100;
 
-/** As a probe of Kubernetes is configured in `deploy/`, but more often, in milliseconds. */
+/** Like the probe in `deploy/`, but more often, in milliseconds. */
 const probe = { interval: 1_000, timeout: 3_000 } as const;
 
-/** How long MySQL may take to undo what a service that was killed has left, in seconds. */
+/** How long MySQL may take to roll back what a killed service has left, in seconds. */
 const undoing = 120;
 
-/** Sources that the victim imports, the same in all scenarios: each has a victim of its own. */
+/** The sources that victims import. Scenarios share them, since each has a victim of its own. */
 export interface VictimSources {
   readonly users: readonly SessionId[];
   readonly companies: readonly SessionId[];
@@ -68,16 +68,16 @@ export function sourcesNeeded(seconds: number): {
   };
 }
 
-/** What was seen of a scenario, and what was used for it. */
+/** What was seen of a scenario, and the processor time that it took. */
 export interface Played extends Seen {
-  /** The processor time of each, in seconds for a second. */
+  /** The processor time of each process, in seconds per second. */
   readonly cpu: Readonly<Record<'service' | 'mysql' | 'attackers' | 'victim', number>>;
   /** What came of the calls of each attacker. */
   readonly attacks: readonly Tally[];
 }
 
 /**
- * Plays a scenario: a service of its own and a victim of its own, on the database of all.
+ * Plays a scenario, with its own service and its own victim, on the database that all scenarios share.
  *
  * @param program the main file of the build to run.
  */
@@ -139,7 +139,7 @@ export async function play(
   }
 }
 
-/** What is told of a scenario that could not be played. */
+/** The result of a scenario that could not be played. */
 export function unplayed(error: unknown): Played {
   const why = error instanceof Error ? error.message : 'it is not known why';
   const used = Number.NaN;
@@ -154,7 +154,7 @@ export function unplayed(error: unknown): Played {
   };
 }
 
-/** What the victim is to do, less where the service listens. */
+/** The victim's job, without the service's address. */
 async function planVictim(
   stage: Stage,
   victim: Importing,
@@ -206,7 +206,7 @@ async function planVictim(
   };
 }
 
-/** Reads of all sorts, in turn. */
+/** The reads of all methods, in turn. */
 function readOf(own: readonly SessionId[], index: number): PlannedCall {
   const methods = ['GetSession', 'ListSessions', 'ListSessionRows', 'ListImports'] as const;
   const method = methods[index % methods.length] ?? 'GetSession';
@@ -216,7 +216,7 @@ function readOf(own: readonly SessionId[], index: number): PlannedCall {
     : { kind: 'reads', method };
 }
 
-/** Has the victim make itself ready; `begin` lets it call, and returns nothing if it does not end. */
+/** Prepares the victim. `begin` lets it call, and returns nothing if it does not end in time. */
 async function withVictim(
   child: ChildProcess,
   job: VictimJob,
@@ -247,7 +247,7 @@ function watchService(service: RunningService): {
 } {
   const unready: string[] = [];
   let peak = 0;
-  // VmHWM is the true peak: looked at often only to have it when the process is gone.
+  // VmHWM is the true peak. It is read often, so that a value is there if the process is gone at the end.
   const look = (): void => {
     if (service.running()) peak = Math.max(peak, peakMemory(service.pid));
   };
@@ -270,7 +270,7 @@ function watchService(service: RunningService): {
   };
 }
 
-/** The processor time of a process; of one that has ended, not a number. */
+/** The processor time of a process; NaN if it has ended. */
 function cpuOf(pid: number): number {
   try {
     return cpuSeconds(pid);
@@ -279,7 +279,7 @@ function cpuOf(pid: number): number {
   }
 }
 
-/** Has MySQL give up what it still does for a service that is gone, and waits until it is undone. */
+/** Kills what MySQL still does for a service that is gone, and waits until it is rolled back. */
 async function endLeftovers(db: Database, serviceUrl: string): Promise<void> {
   const { username } = new URL(serviceUrl);
   const connections = (): Promise<{ id: number }[]> =>

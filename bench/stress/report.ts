@@ -8,11 +8,11 @@ import { callKinds, eachKind, type CallKind } from './calls';
 export interface Result {
   readonly name: string;
   readonly title: string;
-  /** Nobody attacked: the verdict leaves it out. */
+  /** Whether nobody attacked: the verdict leaves such a scenario out. */
   readonly control?: true;
-  /** Nothing: the victim's calls did not come to their end. */
+  /** Undefined if the victim's calls did not end. */
   readonly latency?: Readonly<Record<CallKind, Latency>>;
-  /** How many times its quiet value each 99th percentile is. */
+  /** Each 99th percentile as a multiple of its quiet value. */
   readonly slowdown?: Readonly<Record<CallKind, number>>;
   /** Calls that failed, or were answered and are not on record. */
   readonly lost: number;
@@ -60,7 +60,7 @@ export function resultOf(
   };
 }
 
-/** One scenario in one line, for whoever waits for the others. */
+/** One scenario in one line, to show while the others run. */
 export function describeResult({ name, latency, lost, shortcomings }: Result): string {
   const imports = latency ? `imports p99 ${latency.imports.p99.toFixed(0)} ms` : 'no end';
   const verdict = shortcomings.length === 0 ? 'holds' : 'FAILS';

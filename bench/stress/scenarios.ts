@@ -16,15 +16,15 @@ import { createOwn, importRequest, recordShareTokens, type Stage } from './stage
 
 /** Something that others do to the service. */
 export interface Scenario {
-  /** How it is called on the command line. */
+  /** Its name on the command line. */
   readonly name: string;
   /** What is done, for the table. */
   readonly title: string;
-  /** Set where nobody else wants anything: all others are compared with it. */
+  /** Set if nobody else calls: all other scenarios are compared with it. */
   readonly quiet?: true;
-  /** Set where nobody attacks: it tells what the machine does by itself, and the verdict leaves it out. */
+  /** Set if nobody attacks: it shows what the machine does by itself, and the verdict leaves it out. */
   readonly control?: true;
-  /** Makes what it takes. All are prepared before the first is played. */
+  /** Makes the data that it needs. All scenarios are prepared before the first one is played. */
   prepare(stage: Stage): Promise<Plan>;
 }
 
@@ -32,7 +32,7 @@ export interface Scenario {
 export interface Plan {
   /** One process for each. */
   readonly attacks: readonly Attack[];
-  /** Done before the attacks begin; returns what takes it back. */
+  /** Holds something before the attacks begin, such as a lock, and returns a function that releases it. */
   readonly hold?: () => Promise<() => Promise<void>>;
 }
 
@@ -48,20 +48,20 @@ const paths = {
 
 const listSessions = framed(ListSessionsRequest.encode(ListSessionsRequest.create({})).finish());
 
-/** ServerReflectionRequest with file_containing_symbol (field 4): a file with all that it imports. */
+/** A ServerReflectionRequest with file_containing_symbol (field 4): asks for a file and all its imports. */
 const reflectionRequest = ((symbol: string) =>
   framed(Buffer.concat([Buffer.from([0x22, symbol.length]), Buffer.from(symbol)])))(
   'sessionimport.v1.SessionRead',
 );
 
-/** A request of nearly as many bytes as the service reads. */
+/** A request that is nearly as large as the service allows. */
 const largeRequest = framed(
   ImportSessionRequest.encode(
     ImportSessionRequest.create({ shareToken: 'x'.repeat(60_000) }),
   ).finish(),
 );
 
-/** Imports that a flood can have a second before it runs out of sessions, and is refused. */
+/** How many imports a flood can make in a second. If it makes more, it runs out of fresh sessions. */
 const freshPerSecond = 600;
 
 const megabyte = 1_000_000;
@@ -271,7 +271,7 @@ export const scenarios: readonly Scenario[] = [
   },
 ];
 
-/** Calls over two connections: as many as one carries may wait for their turn on it. */
+/** A flood of calls over two connections, so that no connection needs more streams than it may have. */
 function calls(
   path: string,
   headers: Readonly<Record<string, string>>,
@@ -293,7 +293,7 @@ function keyOf({ attacker }: Stage): Readonly<Record<string, string>> {
   return { 'x-api-key': attacker.apiKey };
 }
 
-/** Imports of sessions by the attacker, and of the first one again. */
+/** A flood of imports by the attacker: of each session in turn, and then from the first again. */
 async function importFlood(
   stage: Stage,
   sessions: readonly SessionId[],
@@ -310,7 +310,7 @@ async function importFlood(
   return calls(paths.import, keyOf(stage), messages, concurrent);
 }
 
-/** Locks a session as somebody does who works on it, over a connection of its own. */
+/** Locks a session on a connection of its own, like somebody who works on it. */
 async function lockSession(
   { adminUrl }: Stage,
   [locked]: readonly SessionId[],

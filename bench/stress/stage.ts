@@ -9,10 +9,10 @@ import { multiply } from '../copies';
 import type { Import, Importing, World } from '../subjects';
 import { createImporting } from '../world';
 
-/** What every scenario plays on. */
+/** What all scenarios share. */
 export interface Stage {
   readonly db: Database;
-  /** How the database is reached by somebody who may do everything. */
+  /** The address of the database for a user with all rights. */
   readonly adminUrl: string;
   readonly world: World;
   /** The one application that attacks, and has a valid key. */
@@ -21,14 +21,14 @@ export interface Stage {
   readonly seconds: number;
 }
 
-/** Registers an application with an API key that may do everything. */
+/** Registers an application with an API key that has all privileges. */
 export async function createTenant(db: Database): Promise<Importing> {
   const [tenant] = await createImporting(db, 1, privileges);
   if (!tenant) throw new Error('no application was created');
   return tenant;
 }
 
-/** How long share tokens are good, in seconds: for longer than all scenarios take. */
+/** How long share tokens are valid, in seconds: longer than all scenarios take. */
 const lifetime = 4 * 60 * 60;
 
 /** The request of an import, with a share token for it. */
@@ -62,14 +62,14 @@ export async function importRequest(
   });
 }
 
-/** Makes user sessions of a tenant's own out of another's; by default out of the demo's. */
+/** Makes user sessions for a tenant as copies of another session; by default, of the demo's. */
 export async function createOwn(
   { db, world }: Pick<Stage, 'db' | 'world'>,
   { applicationId, workflows }: Importing,
   count: number,
   template = world.templates.user,
 ): Promise<SessionId[]> {
-  // The service gives out numbers that follow on those of the sessions made here.
+  // So that the service's next numbers follow those of the sessions made here.
   await leaseBlocks(db, [applicationId], count);
   const own = { source: applicationId, sourceWorkflows: workflows };
   return multiply(db, own, 'user', template, count);

@@ -3,23 +3,23 @@ import { callKinds, type Became, type CallKind } from './calls';
 
 /** What has to hold under every attack. */
 export const limits = {
-  /** How many times its quiet value a 99th percentile may be. */
+  /** The largest multiple of its quiet value that a 99th percentile may be. */
   slowdown: 3,
-  /** A 99th percentile that is good however small the quiet value was, in milliseconds. */
+  /** A 99th percentile up to this is good, however small the quiet value was, in milliseconds. */
   latency: 250,
-  /** The memory of the service must stay below, in MiB. */
+  /** The service's memory must stay below this, in MiB. */
   memory: 512,
 } as const;
 
 /** What was seen of a scenario. */
 export interface Seen {
-  /** What became of the victim's calls; undefined: the scenario did not come to its end. */
+  /** What became of the victim's calls; undefined if they did not end. */
   readonly victim: Readonly<Record<CallKind, Became>> | undefined;
-  /** Calls that were answered well, and left no trace in the database. */
+  /** How many calls were answered as they should be, but left no trace in the database. */
   readonly vanished: Readonly<Record<CallKind, number>>;
   /** The most memory of the service, in MiB. */
   readonly peakMemory: number;
-  /** What `/readyz` has answered instead of 200, each time. */
+  /** Each answer of `/readyz` that was not 200. */
   readonly unready: readonly string[];
   /** Whatever else went wrong. */
   readonly faults: readonly string[];
@@ -43,7 +43,7 @@ export function latencyOf({ latencies }: Became): Latency {
 }
 
 /**
- * What does not hold of a scenario, in words; nothing: all of it does.
+ * The reasons why a scenario does not hold, in words; none if it holds.
  *
  * @param quiet the victim's latencies while nobody else called.
  */
@@ -57,7 +57,7 @@ export function shortcomings(
     if (!became) continue;
     const { p99 } = latencyOf(became);
     const allowed = Math.max(limits.slowdown * quiet[kind].p99, limits.latency);
-    // Not "p99 > allowed": without any call there is no percentile, and nothing was shown.
+    // Not "p99 > allowed": without any call, the percentile is NaN, and the scenario has shown nothing.
     if (!(p99 <= allowed)) {
       found.push(`${kind}: p99 of ${p99.toFixed(0)} ms, ${allowed.toFixed(0)} ms allowed`);
     }

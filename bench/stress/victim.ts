@@ -1,6 +1,6 @@
 /**
- * The process of the application that is not to notice: it makes its calls at their own pace, whatever
- * becomes of those before, and tells of each how it ended and how long it took.
+ * The process of the victim: the application that must not notice the attacks. It makes each call when it is
+ * due, whatever happened to those before, and reports how each one ended and how long it took.
  */
 import { credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import { errorDetails } from '../../src/client/error-details';
@@ -83,13 +83,13 @@ async function carryOut(job: VictimJob): Promise<Record<CallKind, Became>> {
 
 /** How a call ended. */
 interface End {
-  /** What it failed with, although it should not have. */
+  /** Why it failed, if it should have succeeded. */
   readonly failure?: string;
-  /** What must be in the database now: a copy, or what has the id of a share token. */
+  /** What must be in the database now: the id of a copy, or of a share token. */
   readonly evidence?: string;
 }
 
-/** Makes calls as a client does that repeats nothing. */
+/** Makes calls like a client that does not retry. */
 class Victim {
   private readonly imports: SessionImportClient;
   private readonly reads: SessionReadClient;

@@ -109,7 +109,7 @@ public static class Program
             var service = method.GetProperty("name")[0].GetProperty("service").GetString();
             return new ServiceConfig
             {
-                // Where the address is dns:///host:port: calls take turns over all that it stands for.
+                // With an address dns:///host:port, calls take turns over all processes behind that name.
                 LoadBalancingConfigs = { new RoundRobinConfig() },
                 MethodConfigs =
                 {

@@ -206,12 +206,12 @@ function isLoopback(address: string): boolean {
 }
 
 /**
- * Variables that make Node.js and libraries print what they handle, API keys and people's data among it.
- * They are read before anything of the service is.
+ * Variables that make Node.js and libraries print what they handle, such as API keys and personal data.
+ * Node.js and the libraries read them before the service runs, so it can't switch them off.
  */
 const talkativeVariables = ['NODE_DEBUG', 'NODE_DEBUG_NATIVE', 'DEBUG'];
 
-/** The mistake of every variable that is set and must not be. */
+/** A mistake for each variable that is set and must not be. */
 function talkative(environment: NodeJS.ProcessEnv): string[] {
   return talkativeVariables
     .filter((name) => (environment[name] ?? '') !== '')

@@ -186,7 +186,7 @@ export const variables = {
   },
   GRPC_MAX_CONNECTIONS: {
     description:
-      'How many connections there may be; one more, and one without calls gives way, of the address that has most',
+      'How many connections there may be. When there are more, one of the address that has most is closed, if possible one without calls',
     default: '1000',
     schema: wholeNumber(1, 1_000_000),
   },
@@ -202,7 +202,7 @@ export const variables = {
   },
   IMPORT_WORKERS: {
     description:
-      'Groups of imports that run at the same time, for each kind of session, besides one for large sessions and four for locked ones; each takes up to two database connections',
+      'Groups of imports that run at the same time, for each kind of session; besides them, one group runs for large sessions and four for locked ones. Each group takes up to two database connections',
     default: '2',
     schema: wholeNumber(1, 64),
   },
@@ -213,7 +213,7 @@ export const variables = {
   },
   IMPORT_GROUP_ROWS: {
     description:
-      'The most rows that the imports of one transaction copy, 2 KiB of JSON or text counting as one; a session with more than half of that is large, and waits in a line of its own',
+      'The most rows that the imports of one transaction copy. 2 KiB of JSON or text count as one row. A session with more than half of that is large, and waits in a lane of its own',
     default: '3000',
     schema: wholeNumber(1, 1_000_000),
   },

@@ -12,8 +12,8 @@ import {
 import { atOneMoment } from './transaction';
 
 /**
- * The most rows that a filter looks at for one page. A filter that few rows match must not make one
- * call read all of them: its page has fewer rows, or none, and the token of the next page.
+ * The most rows that a filter looks at for one page. If few rows match, one call must not read the whole
+ * table: its page has fewer rows, or none, and the token of the next page.
  */
 const maxScanned = 2_000;
 
@@ -61,7 +61,7 @@ export function listPart<Row extends object, Item>(
   );
   const looked = filter ? maxScanned : size + 1;
   const order = `ORDER BY ${keyset.orderBy}`;
-  // An index alone answers this part. The rows are looked up after it.
+  // The index alone answers this part. The rows are looked up only for the keys that it finds.
   const walked = `FROM ?? s ${index === undefined ? '' : `FORCE INDEX (${index})`} WHERE ${range.sql} ${order}`;
   const walkedBindings: Binding[] = [table, ...range.bindings];
   const same = key.map((column) => `s.${column} = k.${column}`).join(' AND ');
@@ -82,7 +82,7 @@ export function listPart<Row extends object, Item>(
   };
 }
 
-/** A part that is read as a whole: it has few rows, whatever the table has. */
+/** A part that is read as a whole: it has few rows, however many the table has. */
 export function shortPart<Row extends object, Item>(
   list: Pick<BoundedList<Row, Item>, 'keyset' | 'itemOf'>,
   statement: Statement,
@@ -111,7 +111,8 @@ export async function readPage<Item>(
 ): Promise<Page<Item>> {
   const [found, horizons] = await readParts(db, parts);
   const sorted = found.toSorted((a, b) => compare(a.place, b.place));
-  // The first place where the search of a part stopped. What comes after it comes with a later page.
+  // The first place where the search of a part stopped. Items behind it may be incomplete, so they come
+  // with a later page.
   const [horizon] = horizons.toSorted(compare);
   const certain = horizon ? sorted.filter(({ place }) => compare(place, horizon) <= 0) : sorted;
   const { items, end } = pageOf(certain, size, ({ place }) => place);

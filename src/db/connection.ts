@@ -25,7 +25,7 @@ export interface DatabaseOptions {
    */
   readonly readTimeoutSeconds?: number;
   /**
-   * How long a statement that reads may run on the server, in seconds; then the server stops it, also
+   * How long a statement that reads may run on the server, in seconds. Then the server stops it, even
    * if nobody waits for it any more. Undefined: for ever.
    */
   readonly statementSeconds?: number;
@@ -40,8 +40,8 @@ const connectTimeout = 5_000;
  */
 const sessionSettings = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-  // MariaDB keeps few warnings, and `insertNew` looks at those of every row. MySQL keeps 1,024, which is
-  // enough, and would ask for a privilege.
+  // `insertNew` reads a warning for every row. MariaDB keeps too few by default. MySQL keeps 1,024, which
+  // is enough; to change that would take a privilege.
   "SET SESSION time_zone = '+00:00' /*M! , max_error_count = 65535 */",
   'SET SESSION foreign_key_checks = 1',
   "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE'",

@@ -14,7 +14,7 @@ import { errorCode, ServiceError } from '../model/problems';
 export type DatabaseFailure =
   'conflict' | 'lock wait' | 'unreachable' | 'silent' | 'too slow' | 'other';
 
-/** The code of the error with which this service gives up a connection that is silent. */
+/** The code of the error for a connection that this service gives up because it is silent. */
 export const silence = 'DATABASE_SILENT';
 
 /**
@@ -110,7 +110,7 @@ export function databaseFailure(error: unknown): DatabaseFailure {
   return failures.get(errorCode(error) ?? '') ?? unnamed.get(errno) ?? 'other';
 }
 
-/** Whether a failure means that nobody answers: to try the same again at once is of little use. */
+/** Whether the database does not answer at all: then another try at once is of little use. */
 export function isOutOfReach(failure: DatabaseFailure): boolean {
   return failure === 'unreachable' || failure === 'silent';
 }

@@ -53,7 +53,7 @@ export async function write(db: Database, statement: Statement): Promise<ResultS
  * IGNORE makes a warning of every error of a row: it cuts a value that does not fit, and skips a row
  * that refers to nothing (MySQL 8.4 manual, section 15.2.7).
  *
- * @param trx the caller must let it fail: a row with a value that was cut is there until the rollback.
+ * @param trx must be rolled back if this throws: until then, a row with a value that was cut is there.
  * @returns how many rows are new; the others found one of their unique values taken.
  * @throws Error if anything but a duplicate was ignored. It has the server's code, and no value.
  */
@@ -66,7 +66,7 @@ export async function insertNew(trx: Knex.Transaction, statement: Statement): Pr
   }
   const warnings = await read(trx, select<Warning>('SHOW WARNINGS', []));
   if (warnings.length < warningStatus) throw new Error('MySQL has not kept all warnings');
-  // What is a note is allowed without IGNORE, too.
+  // A note would not be an error without IGNORE either.
   const other = warnings.find(({ Level, Code }) => Level !== 'Note' && Code !== duplicateEntry);
   if (other) throw new Error(`an INSERT has ignored error ${other.Code}`);
   return affectedRows;
@@ -117,8 +117,8 @@ async function run(db: Database, { sql, bindings }: Statement): Promise<unknown>
 }
 
 /**
- * What is bound to `IN (?)`. A list must not be empty, and nothing equals null: so an empty one becomes
- * one that holds nothing but `none`.
+ * What is bound to `IN (?)`. SQL has no empty list, so an empty one becomes a list of `none` alone. By
+ * default that is null, which nothing equals.
  */
 export function inList(values: readonly Binding[], none: Binding = null): readonly Binding[] {
   return values.length > 0 ? values : [none];

@@ -4,7 +4,7 @@ import { databaseFailure, type DatabaseFailure } from './errors';
 /** The most tries, by the kind of failure. */
 export type RetryPolicy = Readonly<Record<DatabaseFailure, number>>;
 
-/** The usual policy: for what writes, but for groups of several calls. */
+/** The usual policy for what writes. Groups of several calls have their own. */
 export const defaultRetryPolicy: RetryPolicy = {
   conflict: 5,
   unreachable: 5,
@@ -15,7 +15,7 @@ export const defaultRetryPolicy: RetryPolicy = {
   other: 1,
 };
 
-/** For what reads: a caller that waited in vain once must not make the database do it again. */
+/** For what reads: after a silence, the caller has waited long enough, and the database has enough to do. */
 export const readRetryPolicy: RetryPolicy = { ...defaultRetryPolicy, silent: 1 };
 
 /** For a group of calls for several sessions. It waits for a lock only once, and is then split up. */

@@ -21,8 +21,8 @@ import { vendorNamesOf } from './vendor-entities';
 /**
  * Reads what decides whether each call may go on, and locks the source sessions of those that may.
  *
- * @param toMeasure source sessions whose large values are measured.
  * @param locking `skip`: waits for no source session. Those that somebody else holds are `heldSources`.
+ * @param toMeasure the source sessions whose large values are measured.
  */
 export async function gatherFacts(
   trx: Transaction,
@@ -101,8 +101,10 @@ async function lockSources(
 }
 
 /**
- * Those of some sessions that somebody else holds. They were there a moment ago and were not locked. So
- * somebody holds them or has deleted them in between: whoever waits for the lock finds out which.
+ * The sessions that somebody else holds: with `skip`, those that could not be locked.
+ *
+ * @param ids sessions that existed a moment ago. So one that was not locked is held by somebody else, or
+ * was deleted since: whoever waits for the lock finds out which.
  */
 export function heldOf(
   ids: readonly SessionId[],

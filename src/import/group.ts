@@ -17,7 +17,7 @@ import { judge, judgeImported, type Facts, type Verdict } from './rules';
 import { planVendorEntities } from './vendor-entities';
 
 /**
- * The most rows that a group copies, and the most that one session in it may have. Large values weigh as
+ * The most rows that a group copies, and the most that one session in it may have. Large values count as
  * several rows: see {@link SessionSizes}.
  */
 export interface RowLimits {
@@ -33,9 +33,9 @@ export const unlimited: RowLimits = {
 /** How a call ended. */
 export type Outcome =
   | ImportResult
-  /** Nothing was done: the group had no room for so many rows, or for what weighs as many. */
+  /** Nothing was done: the group had no room for so many rows. Large values count as several. */
   | { readonly type: 'postponed'; readonly rows: number }
-  /** Nothing was done: somebody else holds a session that is to be copied, or to be pointed at. */
+  /** Nothing was done: somebody else holds a session to be copied, or a copy to be pointed at. */
   | { readonly type: 'locked' }
   | { readonly type: 'failed'; readonly error: ServiceError };
 
@@ -59,9 +59,9 @@ export interface Tools {
  * @param trx a transaction at READ COMMITTED. The outcomes hold once it is committed.
  * @param calls if one of them includes linked sessions, it must be the only call.
  * @param limits calls that do not fit into these limits are postponed.
- * @param locking `skip`: waits for no session; calls whose sessions somebody else holds are `locked`.
- * That is also said of a call whose earlier try may have been committed: by then, the ledger has told that it
- * was not (see {@link gatherFacts}).
+ * @param locking `skip`: waits for no session; calls whose sessions somebody else holds are `locked`. A
+ * call whose earlier try may have been committed is `locked` only if the ledger shows that it was not (see
+ * {@link gatherFacts}).
  */
 export async function importGroup(
   trx: Transaction,

@@ -27,8 +27,8 @@ export function compareRequests(key: IdempotentRequest | null, stored: StoredReq
 }
 
 /**
- * How many keys one statement looks up, and how many wait for it. An answer can have some hundred
- * thousand bytes.
+ * The most keys that one statement looks up, and the most that wait. There are few in a statement, because
+ * each answer can have some hundred thousand bytes.
  */
 const lookUps = { size: 32, limit: 2_000 };
 

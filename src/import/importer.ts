@@ -74,8 +74,7 @@ export class Importer {
    * Imports sessions of one kind.
    *
    * @param limits calls that do not fit into one transaction by these limits are postponed.
-   * @param locking `wait`: the calls want one and the same session, or there is only one call. So they can
-   * wait for it together.
+   * @param locking `wait` only if all calls want the same session, so that they can wait for it together.
    * @returns how each call ended, in the order of the calls. Never rejects.
    */
   async import(
@@ -114,7 +113,7 @@ export class Importer {
       if (calls.length === 1 || isOutOfReach(failure) || performance.now() >= work.until) {
         return failAll(calls, error);
       }
-      // All have waited for the session that all of them want.
+      // All calls want this one session, so none of them would get it by itself.
       if (work.locking === 'wait' && failure === 'lock wait') return failAll(calls, error);
       return this.settleApart(work, calls, error);
     }

@@ -29,10 +29,10 @@ export interface QueuedImport {
   readonly reject: (error: Error) => void;
 }
 
-/** How long a worker is kept for others after one of them came, in milliseconds. */
+/** How long a worker is kept for other applications after a call of another one came, in milliseconds. */
 const mixedFor = 1_000;
 
-/** An application gets this part of a group, at most, if others wait as well. */
+/** While others wait as well, an application gets at most an eighth of a group. */
 const placesDivisor = 8;
 
 /** How large groups may be, and how many run at the same time. */
@@ -53,7 +53,7 @@ export class Lane {
   private scheduled = false;
   /** Looks again whether a worker is still to be kept for others. */
   private timer: NodeJS.Timeout | undefined;
-  /** Of the newest call. */
+  /** The application of the newest call. */
   private newest: ApplicationId | undefined;
   /** When calls of different applications came one after the other, by `performance.now()`. */
   private mixedAt = Number.NEGATIVE_INFINITY;
@@ -124,8 +124,9 @@ export class Lane {
   }
 
   /**
-   * Whether the last free worker is kept for others: an application that has a worker already does not
-   * get the last one as long as others come now and then. They would wait for its groups to end.
+   * Whether the last free worker is kept for others. While calls of others come now and then, an
+   * application that has a worker already does not get the last one: the others would have to wait for its
+   * groups to end.
    */
   private isKeptForOthers(): boolean {
     if (this.running.size === 0 || this.running.size < this.options.workers - 1) return false;
@@ -153,8 +154,8 @@ export class Lane {
   }
 
   /**
-   * How many places of the next group an application may have. If others wait as well, not all: they
-   * would wait for its many imports to end.
+   * How many places of the next group an application may have. While others wait as well, it does not get
+   * all of them: the others would have to wait for its many imports to end.
    */
   private placesOfApplication(): number {
     const { groupSize } = this.options;

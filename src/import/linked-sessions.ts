@@ -28,8 +28,8 @@ import { judgeImported, type Settled } from './rules';
 import { planVendorEntities } from './vendor-entities';
 
 /**
- * The most sessions that come along with one import. They are copied in one transaction, and answered
- * in one message of some 600 bytes for each: clients take 4 MiB.
+ * The most sessions that come along with one import. They are copied in one transaction, and the answer
+ * has some 600 bytes for each: clients accept 4 MiB.
  */
 export const maxLinkedSessions = 500;
 
@@ -42,8 +42,8 @@ export const maxLinkedSessions = 500;
  * @param call its source session must be locked.
  * @returns the linked sessions, in the order of the key people, each once. A session is left out if
  * it was imported before and its copy was deleted: it can't be imported again. If there are too many,
- * nothing is locked, and the call is settled. `locked`: `locking` says to wait for nobody, and somebody
- * else holds one of these sessions, or a copy that exists.
+ * nothing is locked, and the call is settled. `locked`: somebody else holds one of these sessions or of
+ * their copies, and `locking` is `skip`.
  */
 export async function findLinkedSessions(
   trx: Transaction,
@@ -96,8 +96,9 @@ export async function findLinkedSessions(
 }
 
 /**
- * Refuses a call with too many linked sessions. The same request may have been carried out since the
- * ledger was read, when its source had fewer; the source's lock tells that it has ended.
+ * Refuses a call with too many linked sessions. But the same request may have been carried out after the
+ * ledger was read, when the source had fewer: then it gets that answer. The source is locked by now, so that
+ * request has ended.
  */
 async function settleTooMany(trx: Transaction, call: PlannedImport): Promise<Settled> {
   const ledger = await read(trx, ledgerEntries([call.request]));
@@ -112,7 +113,7 @@ async function settleTooMany(trx: Transaction, call: PlannedImport): Promise<Set
 
 /**
  * Copies of user sessions, by id, locked against deletion. Deleted copies are missing. `locked`: somebody
- * else holds one of them, and `locking` says to wait for nobody.
+ * else holds one of them, and `locking` is `skip`.
  */
 async function lockCopies(
   trx: Transaction,
@@ -166,7 +167,8 @@ async function planLinked(
  * import has claimed one of them first, the call uses the copy of that import.
  *
  * @returns the call with its linked sessions after the claims.
- * @throws Overtaken if somebody else holds such a copy: the next try finds it before it claims anything.
+ * @throws Overtaken if somebody else holds the copy of that import: the next try finds that out before it
+ * claims anything.
  */
 export async function claimLinkedSessions(
   trx: Transaction,

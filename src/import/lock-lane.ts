@@ -11,14 +11,14 @@ export interface LockLaneOptions {
 }
 
 /**
- * The calls whose sessions somebody else holds. They wait here for the lock, each worker for one session,
- * and nobody waits for them. All calls that want one session wait for it together. An application does not
- * get all workers, however many locked sessions it asks for.
+ * The calls whose sessions somebody else holds. They wait here for the locks, so that the other lanes need
+ * not. Each worker waits for one session, for all calls that want it together. An application does not get
+ * all workers, however many locked sessions it asks for.
  */
 export class LockLane {
   /** The calls that wait for their turn. */
   readonly line = new FairLine<ApplicationId, QueuedImport>();
-  /** The sessions that are waited for, each with the application whose turn that took. */
+  /** The sessions that are waited for, each with the application that counts for it. */
   private readonly waitedFor = new Map<SessionId, ApplicationId>();
 
   constructor(
@@ -60,7 +60,7 @@ export class LockLane {
     return running.length < this.options.workersOfApplication;
   }
 
-  /** The other calls that want the same session; a call with linked sessions is alone in its group. */
+  /** The other calls that want the same session. A call with linked sessions is alone in its group. */
   private takeMates(first: QueuedImport): QueuedImport[] {
     const mates: QueuedImport[] = [];
     if (first.request.linkedWorkflowId !== null) return mates;

@@ -32,15 +32,15 @@ export interface QueueLength {
 const workersForLargeSessions = 1;
 
 /**
- * How many locked sessions are waited for at the same time, and how many of them because of one
- * application. Each takes a connection while it waits.
+ * How many locked sessions are waited for at the same time, and how many of them for one application. Each
+ * takes a connection while it waits.
  */
 const workersForLockedSessions = 4;
 const lockedSessionsOfApplication = 2;
 
 /**
- * How long a call may come upon a locked session, in milliseconds. After that it does not wait for the lock
- * again: if its session is still locked when its turn comes, it fails.
+ * How long a call waits for a locked session, in milliseconds from when it first found it locked. After
+ * that, its next turn is the last: if the session is still locked then, the call fails.
  */
 const patience = 5_000;
 
@@ -67,7 +67,7 @@ export type RunGroup = (
  *              │  ↑                            │
  *              │  └─────────── postponed ←─────┤ its group has no room for so many rows
  *              │                    ↑          ↓
- *              │                    └─────── locked: somebody holds its session, and it waits for that
+ *              │                    └─────── locked: somebody holds its session, and it waits for the lock
  *              ├─ given up by its caller: removed, nothing is written
  *              └─ refused: too many wait, and its application has most of them
  * ```
@@ -107,8 +107,8 @@ const smoothing = 1 / 64;
 
 /**
  * The calls of one kind, in three lanes. The large lane has the large sessions, and the calls that
- * include linked sessions. The locked lane has the calls whose sessions a group of another lane found
- * locked: it alone waits for locks of sessions. The usual lane has all other calls.
+ * include linked sessions. The locked lane has the calls whose sessions were locked when a group came to
+ * them: it alone waits for locks of sessions. The usual lane has all other calls.
  */
 class KindQueue {
   private readonly usual: Lane;
@@ -199,7 +199,7 @@ class KindQueue {
     this.putOff(calls, await this.runGroup(calls, unlimited, 'skip'));
   }
 
-  /** Waits for the lock of a session that all the calls want. Large sessions are then put off. */
+  /** Waits for the lock of the session that all the calls want. A large one then goes to the large lane. */
   private async runLocked(calls: readonly QueuedImport[]): Promise<void> {
     const locking = calls.every((call) => this.isLate(call)) ? 'skip' : 'wait';
     this.putOff(calls, await this.runGroup(calls, this.limits, locking));
@@ -209,7 +209,7 @@ class KindQueue {
     return lockedSince !== undefined && performance.now() - lockedSince >= patience;
   }
 
-  /** Has the calls that their group could not settle wait in the lane where they belong. */
+  /** Lets calls that their group has not settled wait in the lane where they belong. */
   private putOff(calls: readonly QueuedImport[], outcomes: readonly Outcome[]): void {
     const again: QueuedImport[] = [];
     const locked: QueuedImport[] = [];

@@ -35,8 +35,8 @@ const policy: RetryPolicy = {
 };
 
 /**
- * How many refusals one statement records at most: it must stay below `max_allowed_packet`. And how
- * many wait: a call whose refusal finds no room is not told it, but OVERLOADED.
+ * The most refusals that one statement records: it must stay below `max_allowed_packet`. And the most that
+ * wait: a call whose refusal finds no room is answered with OVERLOADED instead.
  */
 const batches = { size: 500, limit: 5_000 };
 

@@ -2,28 +2,28 @@ import { LRUCache } from 'lru-cache';
 import type { ApplicationId, SessionId } from '../model/ids';
 import type { AdmittedImport, PlannedImport } from './planned-import';
 
-/** The share of sessions whose size is measured, at random. */
+/** The share of sessions that are measured at random. */
 const measuredShare = 1 / 16;
 
-/** What the large values of a usual session have at most, in bytes: beyond that, all are measured. */
+/** The most bytes of large values in a usual session. While the estimate is above that, all are measured. */
 const typicalBytes = 512 * 1024;
 
-/** How much of an estimate remains after a smaller session. */
+/** The part of an estimate that remains after a smaller session was measured. */
 const decay = 0.9;
 
-/** Estimates that are kept. Where one was dropped, the next session is measured. */
+/** How many estimates are kept. Where one was dropped, the next session is measured. */
 const estimatesKept = 10_000;
 
-/** How many bytes of large values weigh as much as a row. Most rows have less. */
+/** How many bytes of large values count as one row. Most rows have less. */
 const bytesOfRow = 2_048;
 
 /**
- * How much it costs to copy a session, in rows. Large values weigh as several rows.
+ * How much it costs to copy a session: its weight, in rows. Large values count as several rows.
  *
  * The rows of each session are counted. But to know the size of its values, MySQL has to read all of
- * them, which would make every import some five percent dearer. So few sessions are measured, and they
- * stand for the others that the same application imports from the same other one: the first, some at random, and those that are
- * imported alone because the ones before them were large.
+ * them, which would make every import some five percent dearer. So only some sessions of each pair of
+ * applications are measured: the first, some at random, and those that are imported alone because the ones
+ * before them were large. Those of the same pair that are not measured are taken to be like them.
  */
 export class SessionSizes {
   /** About how many bytes the large values of a session have. */
@@ -35,8 +35,8 @@ export class SessionSizes {
   /**
    * Chooses the source sessions to measure.
    *
-   * @param most the greatest weight that makes a difference. Sessions that are likely to have more are
-   * not measured.
+   * @param most the greatest weight that the caller lets into a group. Sessions that are likely to have
+   * more are not measured: the estimate is enough to keep them out.
    */
   choose(calls: readonly PlannedImport[], most: number): SessionId[] {
     const met = new Set<Partners>();
@@ -56,7 +56,7 @@ export class SessionSizes {
    * Weighs the source sessions of calls.
    *
    * @param measured the bytes of those that were measured.
-   * @returns the weight of each, in rows: at least as many as it has.
+   * @returns the weight of each: at least the number of its rows.
    */
   weigh(
     calls: readonly AdmittedImport[],

@@ -31,7 +31,7 @@ export interface WatchedPool {
 /** What is looked at whenever the metrics are read. */
 export interface Watched {
   readonly pools: readonly WatchedPool[];
-  /** How much work of calls that are not imports waits, by line. */
+  /** How many calls other than imports wait, by line. */
   readonly lines: () => Readonly<Record<string, number>>;
   /** How many calls wait, by kind and lane. */
   readonly queue: () => readonly QueueLength[];

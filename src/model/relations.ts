@@ -16,7 +16,7 @@ export interface Relation {
    * called `r`.
    */
   readonly overrides: Readonly<Record<string, string>>;
-  /** SQL for the rows `r` that a copy takes; undefined: all of them. */
+  /** The SQL condition on the rows `r` that a copy takes; undefined: it takes all of them. */
   readonly copied: string | undefined;
 }
 
@@ -70,17 +70,17 @@ const keyPeople: Details = {
   // A key person's own session is the source application's: the copy keeps it as provenance only.
   overrides: {
     kyc_session_id: 'NULL',
-    // Where the source itself had the key person from is not for the next application to know.
+    // A copy of a copy must not tell where its own source had the key person from.
     source_kyc_session_id: 'r.kyc_session_id',
   },
 };
 
-/** What the log entry is known by that says how a session was imported. */
+/** The activity type of the log entry that says how a session was imported. */
 export const importActivity = 'session_imported';
 
 const logs: Details = {
   enums: { log_type: 'LOG_TYPE_' },
-  // What an application's log says about its own import is not for the next application to know.
+  // A copy of a copy must not tell how its own source was imported.
   copied: `r.activity_type <> '${importActivity}'`,
 };
 

@@ -65,7 +65,10 @@ export interface CopiedSession {
   readonly clonedRows: readonly ClonedRows[];
 }
 
-/** A copy that an application has already, as far as it is told of it: the call's key may not read it. */
+/**
+ * A copy that an application has already: the part of it that an import may tell. Its key can lack the
+ * privilege to read sessions.
+ */
 export interface ExistingCopy {
   readonly sessionId: SessionId;
   readonly sourceSessionId: SessionId;

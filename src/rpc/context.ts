@@ -16,7 +16,7 @@ import type { RunningCalls } from './call/running-calls';
 export interface Context {
   readonly callers: Callers;
   readonly rateLimiter: RateLimiter;
-  /** By connection: what calls begin by turns. */
+  /** Lets calls begin in turns, by connection. */
   readonly admission: Admission<string>;
   readonly lines: CallLines;
   readonly shareTokens: ShareTokenVerifier;

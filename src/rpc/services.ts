@@ -41,8 +41,8 @@ function service<Definition extends ServiceDefinition>(
 }
 
 /**
- * Every method of the contract: what a caller's key must allow, where its work waits, and what carries
- * it out.
+ * Every method of the contract: the privilege that it needs, the line in which its work waits, and the
+ * function that carries it out.
  */
 const services: readonly Service[] = [
   service(SessionImportService, {

@@ -21,7 +21,7 @@ export async function createApplication(db: Database, name: string): Promise<App
   return id;
 }
 
-/** Those of the given applications that exist. */
+/** The given applications, less those that do not exist. */
 export function existingApplications(
   ids: readonly ApplicationId[],
 ): Query<ReadonlySet<ApplicationId>> {

@@ -50,7 +50,7 @@ export interface ImportFilter {
   readonly until: Date | undefined;
 }
 
-/** The SQL condition on the time, of a list with the alias `s`. */
+/** The SQL condition on the time, for a table with the alias `s`. */
 export function withinTime({ since, until }: ImportFilter): Statement | undefined {
   return allGiven(
     ifGiven(since, (moment) => sql('s.created_at >= ?', moment)),
@@ -59,7 +59,7 @@ export function withinTime({ since, until }: ImportFilter): Statement | undefine
 }
 
 /**
- * The SQL condition of the rest of a filter.
+ * The SQL condition on everything else that a filter names, for a table with the alias `s`.
  *
  * @param otherApplication the column of the application on the other side.
  */

@@ -14,7 +14,7 @@ import {
   type TokenRow,
 } from './import-records';
 
-/** An attempt to import a session, or to preview that, and why it was refused. */
+/** An attempt to import a session, or a preview of one, and why it was refused. */
 export interface Refusal {
   /** Who wanted to import. */
   readonly applicationId: ApplicationId;

@@ -56,11 +56,10 @@ async function advanceCounters(
 }
 
 /**
- * Starts the counters of applications that have none, above every number that is in use. One that
- * somebody else has started meanwhile is left as it is.
+ * Starts the counters of applications that have none, above every number that is in use. A counter that
+ * another transaction has started meanwhile stays as it is.
  *
- * @throws an error of the database if one of the applications does not exist: the foreign key refuses
- * its counter.
+ * @throws the database's error if an application does not exist: its counter would break the foreign key.
  */
 async function startCounters(db: Database, ids: readonly Buffer[]): Promise<void> {
   await write(

@@ -56,9 +56,9 @@ export interface ListedShareToken extends Omit<ShareTokenRecord, 'actor'> {
 }
 
 /**
- * The most share tokens of a session that have neither expired nor been revoked. A session is shared with a
- * few applications, and a token is good for a day at most. A revocation holds the session locked while
- * it marks them.
+ * The most share tokens of a session that have neither expired nor been revoked. It needs few: it is shared
+ * with a few applications, and a token is good for a day at most. The limit keeps revocations short, which
+ * hold the session locked while they mark tokens.
  */
 export const mostLiveTokens = 1_000;
 
@@ -69,11 +69,11 @@ const liveIndex = 'share_tokens_session_id_revoked_at_expires_at_index';
  * Records a share token, unless its session has too many live ones. It is safe to retry, because the id
  * stays the same.
  *
- * The session is not locked for that. Its lock would wait for imports, and imports would wait for it.
- * So calls that run at the same moment do not see each other's tokens, and may exceed the limit by as many
- * as there are connections for them.
+ * The session is not locked: the lock would wait for imports, and imports would wait for it. So calls that
+ * run at the same moment do not see each other's tokens, and may exceed the limit by as many as there are
+ * connections for them.
  *
- * @throws ServiceError with TOO_MANY_SHARE_TOKENS
+ * @throws ServiceError with TOO_MANY_SHARE_TOKENS if there are too many.
  */
 export async function recordShareToken(db: Database, share: ShareTokenRecord): Promise<void> {
   const values = [
@@ -90,8 +90,8 @@ export async function recordShareToken(db: Database, share: ShareTokenRecord): P
   const { affectedRows } = await write(
     db,
     sql(
-      // One row is affected also if an earlier try has recorded the token: mysql2 has the server count
-      // found rows (MySQL 8.4 manual, section 15.2.7.2).
+      // If an earlier try has recorded the token, one row is affected as well: mysql2 lets the server count
+      // the rows that it has found (MySQL 8.4 manual, section 15.2.7.2).
       `INSERT INTO share_tokens
          (id, application_id, session_id, session_kind, for_application_id, linked_sessions, api_key_id,
           gateway, created_at, expires_at)
@@ -213,12 +213,12 @@ export function revokedTokens(ids: readonly ShareTokenId[]): Query<ReadonlySet<R
   );
 }
 
-/** How many tokens a revocation marks at a time: for so long it holds the session locked. */
+/** How many tokens a revocation marks in one transaction. It holds the session locked for no longer. */
 const revokedAtOnce = 1_000;
 
 /**
- * How long after its expiry a token is still revoked, in milliseconds: a day. An import that has verified it
- * in time may still wait for its group. No call waits for that long.
+ * How long after its expiry a token is still revoked, in milliseconds: a day. An import that has verified
+ * the token in time may still wait for its group, though never for that long.
  */
 const revokedAfterExpiry = 86_400_000;
 
@@ -233,9 +233,10 @@ export interface Revocation {
 /**
  * Revokes one share token of a session, or all of them.
  *
- * It looks for the tokens first, and locks the session's row exclusively while it marks some at a time. An import locks that row
- * before it looks for revoked tokens. So an import has either ended before its token is marked, or it sees
- * the mark. What only counts comes afterwards: imports by these tokens are then no more.
+ * It first looks for the tokens. Then it marks them, some at a time, and locks the session's row exclusively
+ * for each of these batches. An import locks that row before it looks for revoked tokens. So an import has
+ * either ended before its token is marked, or it sees the mark. Redeemed tokens are counted last, without
+ * the lock: by then, no import with these tokens can succeed any more.
  *
  * @param shareTokenId undefined: all of them.
  */

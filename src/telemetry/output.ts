@@ -6,9 +6,9 @@ import { LogThrottle } from './log-throttle';
 /**
  * Lets nobody but the log write to standard output and standard error, for the rest of the process.
  *
- * Libraries print what they were given: grpc-js the value of a metadata entry that it can't use, an API
- * key with a character too many for example. So they are heard, and what they say is not repeated: the
- * log has that a library complained, which one, and at most once a minute.
+ * Libraries print what they were given. For example, grpc-js prints the value of a metadata entry that it
+ * can't use, such as an API key with a character too many. So the log only says which library has
+ * complained, at most once a minute, and nothing of the text.
  */
 export function takeOverOutput(log: Logger): void {
   const complaint = (library: string): (() => void) => {
@@ -19,7 +19,7 @@ export function takeOverOutput(log: Logger): void {
   };
   const ignore = (): void => undefined;
 
-  // Also what GRPC_VERBOSITY and GRPC_TRACE ask for, when somebody has left them set.
+  // Whatever GRPC_VERBOSITY and GRPC_TRACE say.
   setLogger({ error: complaint('@grpc/grpc-js'), info: ignore, debug: ignore });
   setLogVerbosity(logVerbosity.ERROR);
 
@@ -28,7 +28,7 @@ export function takeOverOutput(log: Logger): void {
     console[method] = printed;
   }
 
-  // In the place of Node.js' own listener, which prints them.
+  // Instead of Node.js's own listener, which prints the warnings.
   process.removeAllListeners('warning');
   process.on('warning', (warning) => {
     log.warn({ type: warning.name, code: errorCode(warning) }, 'Node.js has a warning');

@@ -1,14 +1,14 @@
 import { FairLine } from './fair-line';
 
 /**
- * How many items begin in one turn of the event loop. Each call keeps it busy for a fraction of a
- * millisecond, several times.
+ * How many items begin in one turn of the event loop. A call has several steps, and each keeps the loop
+ * busy for a fraction of a millisecond.
  */
 const itemsPerTurn = 6;
 
 /**
- * Lets few items begin in each turn of the event loop, and their owners take turns. Otherwise a thousand
- * that arrive together would hold up the next step of everybody's work by the time that all of them take.
+ * Lets few items begin in each turn of the event loop, and their owners take turns. Otherwise, when a
+ * thousand arrive together, all other work would have to wait until each of them has made its first step.
  */
 export class Admission<Owner> {
   private readonly line = new FairLine<Owner, () => void>();

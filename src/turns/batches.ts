@@ -1,6 +1,6 @@
 import { FairLine, requireRoom } from './fair-line';
 
-/** How much is done and waits at once. */
+/** How many items a batch has, and how many wait. */
 export interface BatchOptions {
   /** The most items of a batch. */
   readonly size: number;
@@ -15,8 +15,8 @@ interface Waiting<Item, Result> {
 }
 
 /**
- * Does work for many at once. One batch runs at a time. Items that arrive meanwhile wait, and share the
- * next one; their owners take turns. So a flood of items takes one connection and few statements.
+ * Does the work of many items at once. One batch runs at a time. Items that arrive meanwhile wait, and share
+ * the next one; their owners take turns. So a flood of items takes one connection and few statements.
  */
 export class Batches<Owner, Item, Result> {
   private readonly line = new FairLine<Owner, Waiting<Item, Result>>();
@@ -32,7 +32,7 @@ export class Batches<Owner, Item, Result> {
    * Adds an item to the next batch that has room for it.
    *
    * @throws ServiceError with OVERLOADED if too many items wait already.
-   * @throws whatever the batch's work throws: it fails for all items of the batch.
+   * @throws whatever `run` throws: then all items of the batch fail.
    */
   async add(owner: Owner, item: Item): Promise<Result> {
     requireRoom([this.line], this.options.limit, owner, ({ reject }, error) => {

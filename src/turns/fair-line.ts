@@ -100,8 +100,8 @@ export class FairLine<Owner, Item> {
 
 /**
  * Makes sure that lines have room for one more item of an owner. If they have as many items as they may,
- * one has to give way: the newest item of the owner that has the most in all of them, if that are at
- * least two more than the given owner has.
+ * another owner gives way: the one that has the most items in all lines together, if it has at least two
+ * more than the given owner. It loses the newest item that it has in the first line where it has any.
  *
  * @param limit how many items all lines together may have.
  * @param refuse is given the item that gives way, which is in no line any more.
@@ -120,7 +120,7 @@ export function requireRoom<Owner, Item>(
   refuse(item, overloaded);
 }
 
-/** Takes out the newest item of the owner with the most, if that are at least two more than the given one has. */
+/** @returns the item that has to give way, taken out of its line; undefined: there is none. */
 function newestOfTheLargest<Owner, Item>(
   lines: readonly FairLine<Owner, Item>[],
   owner: Owner,

@@ -1,11 +1,11 @@
 import { CallAbandoned } from '../model/problems';
 import { FairLine, requireRoom } from './fair-line';
 
-/** How much runs and waits at once. */
+/** How much work runs at the same time, and how much waits. */
 export interface TurnsOptions {
   /** Pieces of work that run at the same time. */
   readonly atOnce: number;
-  /** Those of one owner among them. With fewer than all, one owner never takes every place. */
+  /** How many of them may be of one owner. If fewer than all, one owner never takes every place. */
   readonly ofOneOwner: number;
   /** Pieces of work that wait, at most. More are refused, or displace those of a larger owner. */
   readonly limit: number;
@@ -41,7 +41,7 @@ export class Turns<Owner> {
    *
    * @param signal ends the waiting. Once the work has begun, the signal has no effect.
    * @throws ServiceError with OVERLOADED if too much work waits already.
-   * @throws CallAbandoned if the signal came before the work began.
+   * @throws CallAbandoned if the signal was aborted before the work began.
    */
   async run<T>(owner: Owner, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     if (signal.aborted) throw new CallAbandoned();

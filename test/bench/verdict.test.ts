@@ -12,7 +12,7 @@ const good: Seen = {
   faults: [],
 };
 
-/** What is found if the imports have become something else. */
+/** The verdict if the imports went differently. */
 function foundOf(imports: Partial<Became>, quietly = quiet): string[] {
   const victim = { ...eachKind(() => became), imports: { ...became, ...imports } };
   return shortcomings({ ...good, victim }, quietly);
@@ -44,7 +44,7 @@ describe('the verdict of make stress', () => {
     ]);
   });
 
-  it('tells of answers that are not on record, of memory, readiness and scenarios without an end', () => {
+  it('names answers that are not on record, too much memory, a lost readiness, and a scenario that did not end', () => {
     const seen: Seen = {
       victim: undefined,
       vanished: eachKind(() => 0),

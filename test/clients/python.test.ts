@@ -87,7 +87,7 @@ describe('the Python example (needs Debian’s archive, or python3 with grpcio-t
     });
   });
 
-  it('sends a message once that is too large', async () => {
+  it('sends a message that is too large only once', async () => {
     const { printed } = await call('x'.repeat(100_000), 'no-uuid');
     expect(printed['code']).to.equal('RESOURCE_EXHAUSTED');
     const { metricsPort } = harness.server;

@@ -132,13 +132,13 @@ describe('a client with the service config', () => {
     expect(third - second).to.be.at.least(2_000 - 1);
   });
 
-  it('does not try again what would come after its deadline, and is told why it was refused', async () => {
+  it('does not try again if the next try would come after the deadline, and is told why it was refused', async () => {
     const limited = await startHarness({ environment: { RATE_LIMIT: '1', RATE_LIMIT_BURST: '1' } });
     const caller = new TestClient(limited.server.port, undefined, {
       'grpc.service_config': serviceConfig,
     });
     const { apiKey } = limited.target;
-    /** How a call over the limit ends, which has been tried before, as it says. */
+    /** How a call over the limit ends, if it says that it was tried before. */
     const refusal = async (previousTries: string): Promise<Failure> => {
       const metadata = new Metadata();
       metadata.set('x-api-key', apiKey);
@@ -160,7 +160,7 @@ describe('a client with the service config', () => {
     await limited.stop();
   });
 
-  it('tries a message once that is too large', async () => {
+  it('tries a message that is too large only once', async () => {
     const failure = await failureOf(client.import(null, { shareToken: 'x'.repeat(100_000) }));
     expect(failure).to.include({ code: 'RESOURCE_EXHAUSTED', reason: undefined, pushback: -1 });
     const { metricsPort } = harness.server;

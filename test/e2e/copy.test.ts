@@ -142,7 +142,7 @@ describe('a copy', () => {
     expect(rowsOf(second)).to.deep.equal({ logs: 2 });
   });
 
-  it('keeps a key person’s own session as provenance only, and a copy of the copy does not', async () => {
+  it('keeps a key person’s own session as provenance only, and a copy of the copy does not keep it', async () => {
     const { db, source, target, signer, client } = harness;
     const third = await createTenant(db);
     const own = await createSession(db, source, 'user');

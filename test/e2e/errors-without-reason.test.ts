@@ -101,7 +101,7 @@ describe('an error without a reason', () => {
     return told;
   }
 
-  /** What happened by the page, and how to make it happen; several times, for all codes of the row. */
+  /** What happened, as the page says it, and how to make it happen: once for each code of the row. */
   const events: Readonly<Record<string, () => Promise<Told | Told[]>>> = {
     'the deadline has passed': async () => {
       const { db, source, target, signer, client, proxy } = harness;
@@ -156,7 +156,7 @@ describe('an error without a reason', () => {
       ),
     'the request is no message of the method': async () => [
       await sent(frameOf(Buffer.from([0x0a, 0xff]))),
-      // Said to be compressed, by nothing.
+      // A message that says it is compressed, without an encoding.
       await sent(frameOf(Buffer.from([0x0a, 0xff]), true)),
     ],
     'the stream was closed for sending before a whole message': async () => [
@@ -186,10 +186,10 @@ describe('an error without a reason', () => {
       Promise.all([401, 403, 404, 429, 502, 503, 504, 418].map(proxied)),
   };
 
-  /** It is told in HTTP, and has a test of its own. */
+  /** Its answer is in HTTP alone, and has a test of its own. */
   const elsewhere = ['the content type is not `application/grpc`'];
 
-  it('is listed, whatever can be made to happen', () => {
+  it('is listed on the page, for everything that the test can make happen', () => {
     expect([...rows.keys()]).to.have.members([...Object.keys(events), ...elsewhere]);
   });
 
@@ -214,7 +214,7 @@ describe('an error without a reason', () => {
     expect([tooLarge.pushback, decompressed.pushback]).to.deep.equal([-1, -1]);
   });
 
-  it('is no fault of the service, and makes no label of what a peer has made up', async () => {
+  it('is no fault of the service in the metrics, and no name that a peer makes up becomes a label', async () => {
     const before = await scrape(harness.server.metricsPort);
     const garbage = [
       Buffer.alloc(0),

@@ -219,7 +219,7 @@ describe('a gateway', () => {
     expect((await refusal(gateway, {})).reason).to.equal('API_KEY_INVALID');
   });
 
-  it('must name an application that exists, and once', async () => {
+  it('must name an application that exists, and only once', async () => {
     const gateway = await named([{ type: 'url', value: byUri.slice('URI:'.length) }]);
     for (const id of [newId(), 'Contoso', '']) {
       expect(await refusal(gateway, { 'x-application-id': id })).to.include({

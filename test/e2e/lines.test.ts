@@ -42,7 +42,7 @@ describe('calls that wait for the database', () => {
   /** How an id stands in a statement. */
   const written = (id: Id<string>): string => `X'${toBinary(id).toString('hex')}'`;
 
-  /** Holds back what applications ask of the database, less the look-up of their keys. */
+  /** Holds back all statements of applications, except the look-ups of their keys. */
   function holdBack(...tenants: readonly Tenant[]) {
     const names = tenants.map(({ applicationId }) => written(applicationId));
     const held = new Set<Passing>();
@@ -83,7 +83,7 @@ describe('calls that wait for the database', () => {
     await Promise.all(floods);
   });
 
-  it('of the one line do not hold up the other, nor imports, nor the record of refused ones', async () => {
+  it('of one line hold up neither the other, nor imports, nor the record of refused ones', async () => {
     const { db, source, target, client, signer } = harness;
     const shared = await createSession(db, source, 'user');
     const request = {
@@ -140,7 +140,7 @@ describe('calls that wait for the database', () => {
     expect(asked.filter((sql) => sql.includes(written(mine.applicationId)))).to.deep.equal([]);
   });
 
-  it('make no share token that nobody receives', async () => {
+  it('make no share token if they are given up before it is recorded', async () => {
     const { db, client, target, proxy } = harness;
     const held = proxy.holdBack(written(target.applicationId));
     const giveUp = new AbortController();
@@ -178,7 +178,7 @@ describe('calls that wait for the database', () => {
       if (sql.startsWith('SET SESSION')) begun.add(connectionId);
       if (/max_(execution|statement)_time = \d/.test(sql)) limited.add(connectionId);
       if (!sql.includes(written(mine.applicationId))) return;
-      // One was made when the service started. The next one is seen from its beginning.
+      // The service has opened one connection at its start. The test sees the next one from its beginning.
       if (!begun.has(connectionId)) statement.cut();
       else if (!limited.has(connectionId)) unlimited.push(sql);
     };

@@ -248,7 +248,7 @@ describe('an import with linked sessions', () => {
     }
   });
 
-  it('takes the copy that is there of a person imported before, and tells its id alone', async () => {
+  it('uses the copy of a person who was imported before, and does not show its details', async () => {
     const { db } = harness;
     const [before, fresh] = [await person(), await person()];
     const copy = await importPerson(before);
@@ -262,7 +262,7 @@ describe('an import with linked sessions', () => {
     ]);
     const [, linked] = response.linkedSessions;
     expect(linked?.clonedRelations).to.deep.equal([]);
-    // The key that imports need not be one that may read.
+    // The key that imports can lack the privilege to read.
     expect(linked?.session).to.deep.equal(
       Session.fromPartial({
         sessionId: copy,
@@ -491,7 +491,7 @@ describe('an import with linked sessions', () => {
     ]);
   });
 
-  it('of a company with sessions of more than 500 people is refused before they are touched', async () => {
+  it('is refused if more than 500 sessions would come along, before any of them is touched', async () => {
     const { db, source, client } = harness;
     const people = await createSessions(db, source, 'user', 501);
     const original = await company(people);

@@ -18,7 +18,7 @@ describe('a session that somebody holds', () => {
   let harness: ProxiedHarness;
   let other: Tenant;
   const groupRows = 20;
-  // One worker, so that whoever holds it up holds up all.
+  // With one worker, a call that holds it up would hold up all others.
   beforeEach(() => start(1));
   afterEach(() => harness.stop());
 
@@ -49,7 +49,7 @@ describe('a session that somebody holds', () => {
 
   const newSession = (kind: SessionKind) => createSession(harness.db, harness.source, kind);
 
-  /** Locks sessions exclusively, as those do who change them, and returns what lets them go. */
+  /** Locks sessions exclusively, like somebody who changes them. Returns what releases them. */
   async function hold(kind: SessionKind, ...ids: SessionId[]): Promise<() => Promise<void>> {
     const writer = await harness.db.transaction();
     await writer(kindSchemas[kind].sessions).whereIn('id', ids.map(toBinary)).forUpdate();
@@ -169,7 +169,7 @@ describe('a session that somebody holds', () => {
     ]);
   });
 
-  it('does not stop another application from waiting, however many an application asks for', async () => {
+  it('leaves other applications room to wait, however many held sessions one application asks for', async () => {
     const { target } = harness;
     const many = await Promise.all(Array.from({ length: 6 }, () => newSession('user')));
     const one = await newSession('user');
@@ -238,7 +238,7 @@ describe('a session that somebody holds', () => {
   });
 
   for (const committed of [true, false]) {
-    it(`when the connection is lost in COMMIT, which ${committed ? 'ends well' : 'fails'}: the call is answered from what became of it`, async () => {
+    it(`does not cost a call its answer if the connection is lost in a COMMIT that ${committed ? 'succeeds' : 'fails'}`, async () => {
       const { db, target, proxy } = harness;
       const original = await newSession('user');
       const request = await requestFor(target, 'user', original);
@@ -254,7 +254,7 @@ describe('a session that somebody holds', () => {
         if (!end && sql.startsWith('COMMIT') && claiming.has(connectionId)) {
           const finish = statement.orphan();
           end = committed ? finish : () => db.raw('KILL ?', [connectionId]);
-          // Waits for the try that is in its COMMIT, and the next try would wait behind it.
+          // This lock waits for the try that is in its COMMIT, and the next try would wait behind the lock.
           held = writer('user_sessions')
             .where({ id: toBinary(original) })
             .forUpdate()

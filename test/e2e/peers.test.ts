@@ -32,7 +32,7 @@ const same = (bytes: Buffer): Buffer => bytes;
 const empty = Buffer.alloc(0);
 /** An empty message as gRPC puts it on the wire. */
 const message = Buffer.alloc(5);
-/** Nothing compresses it: HPACK takes a byte for each of these characters, and Huffman's code more. */
+/** Text that does not get smaller: HPACK takes a byte for each of these characters, Huffman's code more. */
 const dense = (bytes: number): string => '\\'.repeat(bytes);
 
 const many = (count: number, each: Buffer): Buffer =>
@@ -302,7 +302,7 @@ describe('streams', () => {
     await harness.stop();
   });
 
-  it('of reflection end after as many requests as no tool makes', async () => {
+  it('of reflection end after more requests than any tool makes', async () => {
     const stream = client.makeBidiStreamRequest(reflection, same, same);
     let answers = 0;
     stream.on('data', () => (answers += 1));

@@ -198,7 +198,7 @@ describe('a refused import', () => {
     expect(await refusalsOf(target)).to.have.length(recorded.length + 2 * refused.length);
   });
 
-  it('is not made of a preview that succeeds', async () => {
+  it('is not recorded for a preview that succeeds', async () => {
     const { request } = await offer();
     await harness.client.import(target.apiKey, { ...request, validateOnly: true });
     expect(await refusalsOf(target)).to.deep.equal([]);

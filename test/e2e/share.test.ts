@@ -288,7 +288,7 @@ describe('ShareSession', () => {
       expect(await shareWith(sessionId)).to.have.property('shareToken');
     });
 
-    it('at the same moment exceeds that by no more than there are connections', async () => {
+    it('exceeds the limit by no more than there are connections, if calls come at the same moment', async () => {
       const { db, source, target } = harness;
       const sessionId = await createSession(db, source, 'user');
       await addShareTokens(db, source, target, sessionId, limit - 1);

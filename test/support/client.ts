@@ -184,7 +184,7 @@ function pushbackOf({ metadata }: GrpcError): number | undefined {
   return value === undefined ? undefined : Number(value);
 }
 
-/** Fails the test if gRPC's own retries are not told what everybody else is told. */
+/** Fails the test if the pushback for gRPC's own retries does not fit RetryInfo. */
 function expectPushback(retry: RetryInfo | undefined, pushback: number | undefined): void {
   const delay = retry?.retryDelay;
   if (!delay || pushback === undefined)

@@ -45,7 +45,7 @@ export async function createTenant(db: Database): Promise<Tenant> {
   };
 }
 
-/** Columns of a session that differ from those of most. */
+/** Values of a session that differ from the usual ones. */
 type SessionColumns = { readonly status?: SessionStatus } & Readonly<Record<string, unknown>>;
 
 /** Adds a session to a tenant: the row alone, without relations. */
@@ -117,7 +117,7 @@ export async function addLogs(
   );
 }
 
-/** Records share tokens of a session that nobody has, and returns their ids. */
+/** Records share tokens of a session without giving them to anybody, and returns their ids. */
 export async function addShareTokens(
   db: Database,
   tenant: Tenant,

@@ -73,16 +73,16 @@ export function call(stream: number, path: string, ...more: readonly Buffer[]): 
   return Buffer.concat(found);
 }
 
-/** A client that does not keep to HTTP/2, or to what is decent: it writes frames as it likes. */
+/** A client that writes any frames, whether HTTP/2 allows them or not. */
 export class Http2Peer {
   private constructor(private readonly socket: Socket) {}
 
-  /** @param from the address to come from: one of the loopback's, which are many on Linux alone. */
+  /** @param from the local address: any of the loopback's. Only Linux has many. */
   static async connect(port: number, from = '127.0.0.1'): Promise<Http2Peer> {
     const localAddress = process.platform === 'linux' ? from : '127.0.0.1';
     const socket = connect({ port, host: '127.0.0.1', localAddress });
     await once(socket, 'connect');
-    // What comes is of no interest, and that it can't write any more is what the test waits for.
+    // Answers do not matter, and the test waits for the error that it can't write any more.
     socket.resume().on('error', () => undefined);
     const peer = new Http2Peer(socket);
     peer.send(Buffer.from(preface), frame(frames.settings, 0, 0, Buffer.alloc(0)));

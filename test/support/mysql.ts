@@ -67,7 +67,7 @@ export const mochaHooks = {
   },
 };
 
-/** Makes a user that may do what the service does in a database, and returns the address for it. */
+/** Makes a user with the service's rights in a database, and returns the database's address for that user. */
 async function createServiceUser(db: Database, address: string): Promise<string> {
   const url = new URL(address);
   // Every process has its own, in the 32 characters that MySQL allows.

@@ -5,7 +5,7 @@ import { createSigner, type Signer } from '../support/fixtures';
 import { databaseUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 
-/** A zero-width space, as comes along when a key is copied from a page; in UTF-8, as clients send it. */
+/** A zero-width space in UTF-8, which can slip in when somebody copies a key from a web page. */
 const pasted = Buffer.from('\u200b', 'utf8').toString('latin1');
 
 const secret = 'sik_gLxJ3vbQ8hWqT2sYp0KdEwRzUc5NaMf7iOtVlXyBn1A';
@@ -70,7 +70,7 @@ describe('what the service prints', () => {
   }
 });
 
-/** Sends a call with some headers, and waits until the service has done with it, whatever it answers. */
+/** Sends a call with some headers, and waits until the service has ended it in any way. */
 async function answered(session: ClientHttp2Session, headers: OutgoingHttpHeaders): Promise<void> {
   const stream = session.request({
     ':method': 'POST',

@@ -19,7 +19,7 @@ describe('the admission of calls', () => {
     expect(seen.length).to.be.greaterThan(10);
   });
 
-  it('gives a connection its turn before the rest of one that came first with many', async () => {
+  it('gives a connection its turn, though another one came first with many calls', async () => {
     const admission = new Admission<string>();
     const order: string[] = [];
     const enter = (owner: string): Promise<unknown> =>

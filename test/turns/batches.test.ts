@@ -46,7 +46,7 @@ describe('batches', () => {
     expect(seen).to.deep.equal([['a1'], ['a2', 'b1'], ['a3', 'a4']]);
   });
 
-  it('fail for all their items alone', async () => {
+  it('fail for all their own items, and for no others', async () => {
     const { batches, next } = start({ size: 2, limit: 100 });
     const ended = Promise.allSettled(
       ['a', 'b', 'c', 'd'].map((item) => batches.add('somebody', item)),
@@ -58,7 +58,7 @@ describe('batches', () => {
     expect(states).to.deep.equal(['fulfilled', 'rejected', 'rejected', 'fulfilled']);
   });
 
-  it('refuse what is too much, and the newest of the owner who has most of it', async () => {
+  it('refuse an item if they are full, or else the newest of the owner who has most', async () => {
     const { batches, next } = start({ size: 10, limit: 2 });
     const ended = Promise.allSettled([
       ...['a1', 'a2', 'a3', 'a4'].map((item) => batches.add('a', item)),

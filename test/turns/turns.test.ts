@@ -32,7 +32,7 @@ function start(options: ConstructorParameters<typeof Turns>[0]) {
   return { turns, running, begun, run };
 }
 
-/** Lets everything happen that is due. */
+/** Lets everything that is due happen. */
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('turns', () => {
@@ -96,7 +96,7 @@ describe('turns', () => {
     expect(begun).to.deep.equal(['a']);
   });
 
-  it('refuse what is too much, and the newest of the owner who has most of it', async () => {
+  it('refuse work if too much waits, or else the newest of the owner who has most', async () => {
     const { turns, running, run } = start({ atOnce: 1, ofOneOwner: 1, limit: 3 });
     void run('a');
     await settled();

@@ -1,8 +1,8 @@
 import type { Knex } from 'knex';
 
 /**
- * Refused calls that were only to validate an import are recorded like refused imports, and marked. A
- * service that does not know of the mark leaves it out: it records imports alone.
+ * Refused previews are recorded like refused imports, and marked. An older service does not set the mark,
+ * and need not: it records imports alone.
  */
 export async function up(knex: Knex): Promise<void> {
   await knex.schema.alterTable('import_refusals', (table) => {

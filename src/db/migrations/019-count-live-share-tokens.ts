@@ -1,8 +1,8 @@
 import type { Knex } from 'knex';
 
 /**
- * The share tokens of a session that are still good can be counted, and revoked, without a look at all that
- * it ever had.
+ * An index of a session's live share tokens: they are counted and revoked without reading all tokens that
+ * the session ever had.
  */
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(

@@ -30,7 +30,7 @@ export interface Credentials {
   readonly peer: string;
 }
 
-/** The other end of a connection: what look-ups take turns by, as long as nobody knows who calls. */
+/** The other end of a connection. Look-ups take turns by it, because it is not yet known who calls. */
 type Peer = string;
 
 /** The owner of an API key, for as long as the key is good. */
@@ -43,15 +43,15 @@ const cacheTtl = 2_000;
 const cachedEntries = 10_000;
 
 /**
- * How many keys, or applications, one statement looks up, and how many wait for it. Whoever is not yet
- * known can ask for anything: so connections take turns, and more than these are refused.
+ * The most keys, or applications, that one statement looks up, and the most that wait. Strangers can ask for
+ * any number of them: so connections take turns, and what is beyond the bound is refused.
  */
 const lookUps = { size: 64, limit: 1_000 };
 
-/** How many connections the look-ups take: one for keys and one for applications. */
+/** How many database connections the look-ups take: one for keys and one for applications. */
 export const lookUpConnections = 2;
 
-/** Few tries, because all callers whose keys are not known at this moment wait for it. */
+/** Few tries, because every caller whose key is not in the cache waits for them. */
 const policy: RetryPolicy = { ...readRetryPolicy, unreachable: 2 };
 
 /** Authenticates callers: by API key, or by the application that a trusted gateway names. */
@@ -66,7 +66,7 @@ export class Callers {
   private readonly applicationLookUps: Batches<Peer, ApplicationId, boolean>;
 
   /**
-   * @param db has {@link lookUpConnections} for it.
+   * @param db has {@link lookUpConnections} connections for the look-ups.
    * @param gateways the names in client certificates that may act for any application.
    */
   constructor(

@@ -8,8 +8,8 @@ import { Turns } from '../../turns/turns';
 export type OnDatabase = <T>(work: (db: TextDatabase) => Promise<T>) => Promise<T>;
 
 /**
- * A line in which calls wait for the database. Each has connections of its own, as many as pieces of
- * its work run at the same time: so nobody waits for a connection that another line uses.
+ * A line in which calls wait for the database. Each line has its own connections, one for each piece of its
+ * work that runs at the same time: so nobody waits for a connection that another line uses.
  */
 export interface CallLine {
   /** Runs work for a call of an application, when it is that application's turn. */
@@ -22,13 +22,13 @@ export interface CallLine {
   readonly waiting: number;
 }
 
-/** `reads` only read, for a short time. `shares` write, and may wait for a session that is locked. */
+/** Calls in `reads` only read, for a short time. Those in `shares` write, and may wait for a lock. */
 export type LineName = 'reads' | 'shares';
 
 /** The lines of all calls that are not imports. */
 export type CallLines = Readonly<Record<LineName, CallLine>>;
 
-/** How much work of a line runs at the same time: as many connections has its pool. */
+/** How many pieces of work of a line run at the same time. Its pool has as many connections. */
 export const lineWidth = 4;
 
 /** How many pieces of work wait in a line, at most. More are refused with OVERLOADED. */
@@ -37,7 +37,7 @@ const lineLimit = 1_000;
 /** How long a statement of the line `reads` may run, in seconds: a third of a call's usual deadline. */
 export const readSeconds = 5;
 
-/** Makes the line for calls that read. A call that is given up begins nothing, and tries nothing again. */
+/** Makes the line for calls that read. For a call that is given up, nothing begins and nothing is retried. */
 export function lineOfReads(db: TextDatabase, retry: Retry): CallLine {
   return line((signal, work) =>
     retry(() => {
@@ -48,7 +48,7 @@ export function lineOfReads(db: TextDatabase, retry: Retry): CallLine {
 }
 
 /**
- * Makes the line for calls that write. What has begun is carried out, although its call is given up: a
+ * Makes the line for calls that write. Work that has begun is carried out, even if its call is given up: a
  * try whose COMMIT was lost may have written.
  */
 export function lineOfShares(db: TextDatabase, retry: Retry): CallLine {

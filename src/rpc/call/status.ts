@@ -45,7 +45,7 @@ const answers: Answers = {
   }),
   APPLICATION_NOT_FOUND: () => ({
     code: status.NOT_FOUND,
-    message: 'Name an application that exists in x-application-id, by its UUID.',
+    message: 'In x-application-id, send the UUID of an application that exists.',
   }),
   PRIVILEGE_MISSING: ({ privilege }) => ({
     code: status.PERMISSION_DENIED,

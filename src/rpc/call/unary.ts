@@ -35,7 +35,7 @@ type Attempt<Request, Response> = (
 /** How a method of the contract is carried out: a row of the table in `services.ts`. */
 export type Method<Request, Response> = { readonly privilege: Privilege } & (
   | {
-      /** Where its work on the database waits. */
+      /** The line in which its work on the database waits. */
       readonly line: LineName;
       readonly handler: Handler<Request, Response>;
     }
@@ -194,7 +194,7 @@ export function tenths(milliseconds: number): number {
   return Math.round(milliseconds * 10) / 10;
 }
 
-/** Where the credentials of a call are in its metadata. */
+/** The metadata keys that hold the credentials of a call. */
 const credentialKeys = ['x-api-key', 'x-application-id'] as const;
 type CredentialKey = (typeof credentialKeys)[number];
 
@@ -208,12 +208,12 @@ function credentialsOf(call: ServerUnaryCall<unknown, unknown>): Credentials {
   };
 }
 
-/** The value of a metadata key: all of them in one text, if there are several. */
+/** The value of a metadata key. If there are several, they are all in one text, with commas between. */
 function valueOf(metadata: Metadata, key: CredentialKey): string | undefined {
   return metadata.get(key)[0]?.toString();
 }
 
-/** HTTP joins the lines of a key with commas (RFC 9110, section 5.3), and no credential has one. */
+/** HTTP joins several values of a key with commas (RFC 9110, section 5.3), and no credential has a comma. */
 function isRepeated(metadata: Metadata, key: CredentialKey): boolean {
   return valueOf(metadata, key)?.includes(',') ?? false;
 }

@@ -39,7 +39,7 @@ export function importSessionResponse(
   };
 }
 
-/** What was imported before is named, and no more: the key of this call need not be one that may read. */
+/** A session that was imported before is only named: this call's key can lack the privilege to read it. */
 function wireLinked(linked: LinkedSession, sessionBaseUrl: string): WireLinkedSession {
   if (!linked.importedBefore) {
     const session = wireSession(linked, sessionBaseUrl);

@@ -37,7 +37,7 @@ export async function listSessions(
   return { sessions: items.map(wireSummary), nextPageToken: tokens.after(end) };
 }
 
-/** What can't be said of one field alone. */
+/** The rules of single fields, and the one about two of them. */
 function schemaFor({ createdSince: since }: ListSessionsRequest) {
   const { created_until: until } = schema.shape;
   return schema.extend({

@@ -17,62 +17,62 @@ const handshakeTime = 10_000;
  */
 const maxRequestBytes = 16 * 1024 * 1024;
 
-/** The most bytes of answers that wait to be taken: one answer may have some megabytes. */
+/** The most bytes of answers that wait for the peer to take them: one answer may have some megabytes. */
 const maxAnswerBytes = 32 * 1024 * 1024;
 
-/** How long a peer may take for an answer, in milliseconds: 70 KB/s for one of 4 MiB. */
+/** How long a peer may take to receive an answer, in milliseconds: 70 KB/s for one of 4 MiB. */
 const answerTime = 60_000;
 
 /**
- * The most bytes of one call's messages. One message may have 64 KiB (gRPC refuses a larger one when it
- * has read its length), and what is on its way when a call is refused is not the peer's fault.
+ * The most bytes of one call, its metadata included. One message may have 64 KiB: gRPC refuses a larger one
+ * when it has read its length. The rest is for what was on its way by then, which is not the peer's fault.
  */
 const maxCallBytes = 256 * 1024;
 
 /** How long a call that was answered may leave its request open, in milliseconds. */
 const halfOpenTime = 5_000;
 
-/** A smaller DATA frame costs more than it brings, in bytes. A usual request has a kilobyte. */
+/** A DATA frame of fewer bytes costs more than it brings. A usual request has a kilobyte. */
 const smallFrame = 256;
 
-/** Small DATA frames that a connection may send, at all and more for each call. */
+/** How many small DATA frames a connection may send: so many at all, and more for each call. */
 const smallFrames = { atAll: 1_024, perCall: 64 };
 
 /**
- * Bytes that are no messages: metadata (up to 64 KiB a call), the headers of frames, and frames that
- * only steer the connection. Node.js tells how many bytes came, and not how many frames.
+ * How many bytes a connection may send besides messages: metadata (up to 64 KiB a call), the headers of
+ * frames, and frames that carry no message. Node.js tells how many bytes came, but not how many frames.
  */
 const overheadBytes = { atAll: 1024 * 1024, perCall: 64 * 1024, perSecond: 64 * 1024 };
 
-/** A call that its client takes back sooner is a rapid reset (CVE-2023-44487), in milliseconds. */
+/** A call that its client resets within this time is a rapid reset (CVE-2023-44487), in milliseconds. */
 const rapid = 50;
 
-/** Rapid resets that a connection may send, at once and per second. nghttp2 allows 1,000 of any kind. */
+/** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
 const resets = { atOnce: 100, perSecond: 20 };
 
-/** What comes back for a ping, with TLS around it, in bytes: no reason to ping again. */
+/** The most bytes that answer a ping, TLS included. If no more have come, there is no need to ping again. */
 const pingAnswer = 128;
 
-/** A call of the connection, as far as it costs something. */
+/** An open call of the connection, and what it costs. */
 interface OpenCall {
   readonly stream: ServerHttp2Stream;
   readonly openedAt: number;
-  /** Of its metadata and messages. */
+  /** How many bytes of metadata and messages it has received. */
   bytes: number;
-  /** Since when its answer waits to be taken; undefined: none does. */
+  /** Since when a part of its answer waits to be taken; undefined: none does. */
   unreadSince: number | undefined;
-  /** When it was answered though its request had not ended; undefined: it was not. */
+  /** When its answer was complete, though its request has not ended; undefined: it is not. */
   answeredAt: number | undefined;
 }
 
 /**
- * One connection and what it costs. It is cut off when that is more than a client needs that keeps to
- * the protocol. Time is given in milliseconds, as of `performance.now`.
+ * One connection and what it costs. It is cut off when it costs more than any client needs that keeps to
+ * the protocol. Times are those of `performance.now`, in milliseconds.
  */
 export class Connection {
   /** Bytes of requests of calls that have not ended. */
   requestBytes = 0;
-  /** Bytes of answers that wait to be taken, when it was looked at last. */
+  /** Bytes of answers that waited to be taken when the connection was last looked at. */
   answerBytes = 0;
 
   private readonly calls = new Set<OpenCall>();
@@ -90,7 +90,7 @@ export class Connection {
 
   /**
    * @param address of the peer, without its port.
-   * @param requestBytesGrown is told of how many bytes there are more or less.
+   * @param requestBytesGrown is told by how many bytes `requestBytes` has grown; negative: shrunk.
    * @param cutOff is told once, if the connection is cut off.
    */
   constructor(
@@ -146,7 +146,7 @@ export class Connection {
       this.cut('small_frames');
     } else {
       this.grow(call, bytes);
-      // It was refused long ago, or has sent more messages than any call has.
+      // The call was refused long ago, or has sent more than any call needs.
       if (call.bytes > maxCallBytes) call.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     }
   }
@@ -177,7 +177,7 @@ export class Connection {
     if (this.rapidResets > resets.atOnce) this.cut('rapid_resets');
   }
 
-  /** Looks at what nobody tells of. To be called several times a second. */
+  /** Checks the limits for which there is no event. To be called several times a second. */
   look(now: number): void {
     if (this.over) return;
     this.lookAtCalls(now);
@@ -195,7 +195,7 @@ export class Connection {
       call.unreadSince = stream.writableLength === 0 ? undefined : (call.unreadSince ?? now);
       if (now - (call.unreadSince ?? now) > answerTime) this.cut('answer_unread');
       if (stream.writableFinished) call.answeredAt ??= now;
-      // RFC 9113, section 8.1: the answer is whole, and the rest of the request is not wanted.
+      // RFC 9113, section 8.1: the answer is complete, and the rest of the request is not wanted.
       if (now - (call.answeredAt ?? now) > halfOpenTime) stream.close(constants.NGHTTP2_NO_ERROR);
     }
   }
@@ -211,9 +211,10 @@ export class Connection {
   }
 
   /**
-   * Node.js 20 leaves a connection open that nghttp2 has ended for an error of the peer (a metadata
-   * entry over 64 KiB, for example): nothing is read or written any more, and its other calls hang. It
-   * shows when a ping is not even written. That is tried when a connection falls silent.
+   * When nghttp2 has ended a connection for an error of the peer (a metadata entry over 64 KiB, for
+   * example), Node.js 20 leaves it open: nothing is read or written any more, and its other calls hang.
+   * Such a connection can be told because a ping is not even written to it. So a connection that has fallen
+   * silent is pinged.
    */
   private lookWhetherBroken(): void {
     const { session, socket } = this;
@@ -223,7 +224,7 @@ export class Connection {
     if (!silent || bytesRead - this.bytesAtPing <= pingAnswer) return;
     if (!session || session.destroyed || unwrittenBytes(socket) !== 0) return;
     this.bytesAtPing = bytesRead;
-    // Whether it is answered, keepalive sees.
+    // Keepalive sees whether it is answered.
     if (!session.ping(() => undefined)) return;
     // nghttp2 writes what it has at the end of a turn of the event loop.
     setImmediate(() => {
@@ -239,7 +240,7 @@ export class Connection {
   cut(reason: CutOff): void {
     if (this.over) return;
     this.over = true;
-    // At once, so that nobody else is cut off for what this one has cost.
+    // Before anything else, so that no other connection is cut off for what this one has cost.
     this.requestBytesGrown(-this.requestBytes);
     this.requestBytes = 0;
     this.answerBytes = 0;
@@ -248,7 +249,7 @@ export class Connection {
       reason === 'protocol_error'
         ? constants.NGHTTP2_PROTOCOL_ERROR
         : constants.NGHTTP2_ENHANCE_YOUR_CALM;
-    // Not by the session alone: one that is closing already would wait for its peer.
+    // The socket as well: a session that is closing already would wait for its peer.
     this.session?.destroy(new Error(`cut off: ${reason}`), code);
     this.socket.destroy();
     this.cutOff(reason);

@@ -20,8 +20,8 @@ export function http2ServersOf(server: Server): readonly Http2Server[] {
 /**
  * How many bytes of a socket the kernel has not taken yet.
  *
- * @returns undefined if this version of Node.js does not tell: there is no public way to it, because
- * HTTP/2 writes past the stream of the socket.
+ * @returns undefined if this version of Node.js does not tell. `writableLength` is of no use here, because
+ * HTTP/2 writes past the stream of the socket, and there is no other public way.
  */
 export function unwrittenBytes(socket: Socket): number | undefined {
   const { _handle: handle } = socket as unknown as {

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import type { SentStatus } from './pushback';
 
-/** What grpc-js sends for a fault of the peer under a code that blames the service, and what is sent in its place. */
+/** The peer's faults for which grpc-js blames the service by the code, and what is sent instead. */
 const faults: readonly {
   /** What the text of grpc-js begins with. */
   readonly text: string;
@@ -30,8 +30,8 @@ const faults: readonly {
 ];
 
 /**
- * Puts the blame where it belongs: a request that grpc-js can't read is INVALID_ARGUMENT, and not
- * INTERNAL or UNIMPLEMENTED, which an operator is woken for and a client takes for an old service.
+ * Makes INVALID_ARGUMENT of a request that grpc-js can't read. grpc-js sends INTERNAL, which wakes an
+ * operator, or UNIMPLEMENTED, which tells the client that the service is too old.
  *
  * @param sent a status that the handler or grpc-js itself sends.
  */

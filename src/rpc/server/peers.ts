@@ -7,19 +7,19 @@ import { Connection } from './connection';
 import { http2ServersOf } from './http2';
 import type { CutOff, PeerObserver } from './observer';
 
-/** How often connections are looked at, in milliseconds: this long, one may do as it likes. */
+/** How often connections are looked at, in milliseconds. In between, one can go beyond some of its limits. */
 const interval = 200;
 
 /** The most metadata of a call, in bytes as HTTP/2 counts them (RFC 9113, section 6.5.2). */
 const maxMetadata = 64 * 1024;
 
 /**
- * How long new connections of an address wait to begin after one was cut off, in milliseconds, so that
- * nobody goes on with the next at once. They are not refused: others may be behind the same address.
+ * How long new connections of an address wait after one was cut off, in milliseconds: an attacker must not
+ * go on over a new one at once. They are not refused, since others may be behind the same address.
  */
 const penalty = 1_000;
 
-/** Cut off for these, a peer has cost nothing worth a penalty. */
+/** Reasons without a penalty: such a peer has cost little. */
 const unpunished: ReadonlySet<CutOff> = new Set(['handshake', 'protocol_error', 'too_many']);
 
 /** What all connections may cost together, in bytes: four times what one may. */
@@ -27,9 +27,9 @@ const maxRequestBytes = 64 * 1024 * 1024;
 const maxAnswerBytes = 128 * 1024 * 1024;
 
 /**
- * Keeps broken and hostile peers from taking the service from the others: each connection has limits,
- * and so have all together. A connection that goes beyond is cut off; when all together do, it is the
- * one that costs most.
+ * Protects the service from broken and hostile peers: each connection has limits, and so have all of them
+ * together. A connection that goes beyond its own is cut off. When all together go beyond theirs, the one
+ * that costs most is cut off.
  */
 export class Peers {
   private readonly connections = new Map<string, Connection>();
@@ -40,7 +40,7 @@ export class Peers {
   private requestBytes = 0;
 
   /**
-   * @param server that listens already.
+   * @param server must listen already.
    * @param limit the most connections.
    * @param observer undefined: nobody is told.
    */
@@ -62,7 +62,7 @@ export class Peers {
 
   private watch(http2: Http2Server): void {
     http2.updateSettings({ maxHeaderListSize: maxMetadata });
-    // In the place of Node.js' and grpc-js' own listeners, which begin the session.
+    // Instead of the listeners of Node.js and grpc-js, which begin the session at once.
     const listeners = http2.listeners('connection');
     http2.removeAllListeners('connection');
     http2.on('connection', (socket: Socket) => {
@@ -80,7 +80,7 @@ export class Peers {
 
   private accept(socket: Socket, begin: () => void): void {
     const { remoteAddress: address } = socket;
-    // Undefined: it has gone already.
+    // Undefined: the peer has gone already.
     if (address === undefined || !this.makeRoom(address)) {
       socket.destroy();
       return;
@@ -105,7 +105,7 @@ export class Peers {
     socket.once('close', () => {
       this.connections.delete(name);
     });
-    // Nobody else listens yet, and the connection may break while it waits.
+    // The connection may break while it waits, and an error that nobody listens to ends the process.
     socket.on('error', () => undefined);
     const wait = (this.penalties.get(address) ?? 0) - performance.now();
     if (wait > 0) setTimeout(begin, wait);
@@ -113,9 +113,11 @@ export class Peers {
   }
 
   /**
-   * Has a connection give way if there are too many: of the address that has most, if that is at least
-   * two more than the newcomer's has, the oldest. But first of all, one of that address that has no
-   * call, the one for longest: it loses nothing, since its client connects again when it has one.
+   * Closes a connection if there are too many: one of the address that has most.
+   *
+   * If that address has connections without calls, the one that has been idle for longest is closed. It
+   * loses nothing, since its client connects again when it has a call. Otherwise the oldest one is closed,
+   * but only if the address has at least two more than the newcomer's.
    *
    * @returns whether there is room now.
    */

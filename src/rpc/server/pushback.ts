@@ -9,38 +9,37 @@ export type SentStatus = Parameters<ServerInterceptingCall['sendStatus']>[0];
  */
 export const pushbackKey = 'grpc-retry-pushback-ms';
 
-/** How often gRPC has tried a call before, as it says itself (gRFC A6). */
+/** The metadata key in which a client says how often it has tried the call before (gRFC A6). */
 const previousAttemptsKey = 'grpc-previous-rpc-attempts';
 
-/** The codes that `proto/service-config.json` has clients try again. */
+/** The codes after which `proto/service-config.json` lets clients try again. */
 export const retryableCodes: ReadonlySet<status> = new Set([
   status.UNAVAILABLE,
   status.ABORTED,
   status.RESOURCE_EXHAUSTED,
 ]);
 
-/** The bounds of the wait before the second try, and before any other, in milliseconds: those of the service config. */
+/** The first wait at least, and any wait at most, in milliseconds: as in the service config. */
 const shortestWait = 500;
 const longestWait = 5_000;
 
 /** What is known of a call when it ends. */
 interface EndingCall {
   readonly deadline: Deadline;
-  /** The metadata that it came with. */
+  /** The metadata of its request. */
   readonly metadata: Metadata | undefined;
 }
 
 /**
  * Tells gRPC's own retries when to come back, or not to.
  *
- * A handler puts the least wait into the trailer. A pushback takes the place of the client's
- * exponential backoff and of its jitter (gRFC A6), so both are made here: the wait doubles with each
- * try, and a random part of it is added, up to the whole. Otherwise all that were refused in one
- * moment would come back in one moment.
+ * A handler puts the least wait into the trailer. A pushback replaces the client's exponential backoff
+ * and its jitter (gRFC A6), so both are made here: the wait doubles with each try, and a random part of
+ * it, up to all of it, is added. Otherwise calls that were refused together would come back together.
  *
- * Without a wait from the handler, the same call can't succeed: grpc-js itself refuses a message that
- * is too large. A wait that ends after the deadline would only hide the reason from the caller.
- * In both cases gRPC is told not to retry.
+ * gRPC is told not to retry in two cases. If the handler gave no wait, the same call can't succeed: grpc-js
+ * itself has refused it, because its message is too large, for example. And a wait that ends after the
+ * deadline would only hide the reason from the caller.
  */
 export function withPushback(sent: SentStatus, call: EndingCall): SentStatus {
   if (!retryableCodes.has(sent.code)) return sent;
@@ -58,7 +57,7 @@ function waitOf(least: number, previous: number): number {
   return Math.ceil(wait * (1 + Math.random()));
 }
 
-/** A peer may say anything here; of five tries, which is all that gRPC makes (gRFC A6), four are previous. */
+/** At most 4, whatever the peer says: gRPC makes five tries (gRFC A6). */
 function previousAttempts(metadata: Metadata | undefined): number {
   const [value = '0'] = metadata?.get(previousAttemptsKey) ?? [];
   return Math.max(0, Math.min(Number(value) || 0, 4));

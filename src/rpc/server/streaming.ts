@@ -5,19 +5,22 @@ import {
   type ServerInterceptor,
 } from '@grpc/grpc-js';
 
-/** Calls with a stream of answers that may be open, on a connection and in all: a client watches one health name or a few. */
+/** The most open calls that answer with a stream. A client needs few: it watches one health name or a few. */
 const maxStreams = { perConnection: 16, inAll: 1_000 };
 
 /** The most requests on one stream. grpcurl asks reflection some ten times. */
 const maxRequests = 64;
 
-/** How long a stream of requests may take, in milliseconds. A stream of answers lasts as long as its connection. */
+/**
+ * How long a call with a stream of requests may take, in milliseconds. One with a single request (Watch)
+ * lasts as long as its connection.
+ */
 const maxTime = 60_000;
 
 /**
- * Limits calls that answer with a stream: reflection and the health service's Watch. Nothing else would end them:
- * the library answers whatever is asked, however few answers are taken, and waits for the next request
- * for ever.
+ * Limits calls that answer with a stream: reflection and the health service's Watch. Nothing else would
+ * end them: the library answers every request, even if nobody takes the answers, and waits for the next
+ * request for ever.
  */
 export function limitingStreams(): ServerInterceptor {
   const open = new Map<string, number>();
@@ -55,7 +58,7 @@ export function limitingStreams(): ServerInterceptor {
                 refuse(status.RESOURCE_EXHAUSTED, details);
               }
             })
-            // grpc-js tells it at the end of every call, also of one that was answered.
+            // grpc-js calls this at the end of every call, also of one that was answered.
             .withOnCancel(() => {
               clearTimeout(timer);
               all -= 1;

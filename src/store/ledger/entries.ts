@@ -44,8 +44,8 @@ export interface StoredRequest {
   /** SHA-256 of everything else that the request said; null too if an operator has erased it. */
   readonly digest: Buffer | null;
   /**
-   * What it was answered, as it went over the wire; null too if an operator has erased it, or if it was
-   * not asked for.
+   * Its answer, as it went over the wire. Null too if an operator has erased it, or if the query did not
+   * ask for it.
    */
   readonly answer: Buffer | null;
 }
@@ -72,8 +72,8 @@ export interface WantedImport extends Imported {
 }
 
 /**
- * The ledger entries of the given imports. Imports that were not made are missing. An answer, which can
- * be large, is read only of an entry with the idempotency key of one of the requests.
+ * The ledger entries of the given imports. Imports that were not made are missing. Answers can be large:
+ * they are read only from entries whose idempotency key is that of one of the requests.
  */
 export function ledgerEntries(
   wanted: readonly WantedImport[],
@@ -84,7 +84,7 @@ export function ledgerEntries(
   const ids = wanted.flatMap(({ idempotency }) => (idempotency ? [toBinary(idempotency.id)] : []));
   return query(
     {
-      // A subquery: InnoDB reads every column that a row's own expressions name, used or not.
+      // A subquery, because InnoDB reads every column that an expression names, even if IF does not need it.
       sql: `SELECT i.application_id, i.source_session_id, i.session_id, i.request_id, i.request_digest,
               IF(i.request_id IN (?),
                 (SELECT a.answer FROM session_imports a
@@ -168,9 +168,9 @@ export interface Claim extends Imported, LedgerEntry {
 /**
  * Inserts claims, in key order. A claim that somebody else already holds is ignored.
  *
- * With ON DUPLICATE KEY UPDATE, a transaction that comes too late would lock the entry exclusively
- * until it ends, and all that come too late for the same session would run one after another. IGNORE
- * takes a shared lock (MySQL 8.4 manual, section 17.7.3).
+ * INSERT IGNORE only takes a shared lock on an entry that is there (MySQL 8.4 manual, section 17.7.3). ON
+ * DUPLICATE KEY UPDATE would lock it exclusively, and all transactions that lose the claim for one session
+ * would run one after another.
  *
  * @returns how many entries are new.
  * @throws Error if an entry does not fit into the table: the transaction must be rolled back.

@@ -44,7 +44,7 @@ export function largeBytes(
   { sizeSql }: ClonePlan,
   ids: readonly SessionId[],
 ): Query<ReadonlyMap<SessionId, number>> {
-  // Most groups measure nothing, and the server need not read the long statement for that.
+  // Most groups measure nothing: the server need not parse the long statement for them.
   const statement =
     ids.length > 0
       ? sql(sizeSql, ids.map(toBinary))

@@ -3,11 +3,10 @@ import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../
 import { kindSchemas } from '../../model/relations';
 
 /**
- * The sessions of an application that the key people of a business session name, in their order, each
- * once.
+ * The sessions that the key people of a business session name, if they are the given application's: in the
+ * order of the key people, each once.
  *
- * The statement reads every key person once, however often each session is named: it takes 0.13 s for
- * 33,000 of them.
+ * The statement reads every key person once, however often a session is named: 0.13 s for 33,000 of them.
  *
  * @param limit the most sessions that are read.
  */
@@ -35,10 +34,10 @@ export function sessionsOfKeyPeople(
 /**
  * Makes the key people of a copied business session point at the copies of their sessions.
  *
- * The pairs are a derived table, which the server looks up by key: with a CASE, each row would be
- * compared with each pair.
+ * The pairs are a derived table, in which the server looks up each row by key. With a CASE, it would
+ * compare each row with each pair.
  *
- * @param copyOf by the original that a key person names; not empty.
+ * @param copyOf the copies, by the originals that key people name; not empty.
  */
 export function linkKeyPeople(
   businessSession: SessionId,

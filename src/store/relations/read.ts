@@ -159,7 +159,7 @@ export class SessionReader {
     return found;
   }
 
-  /** Reads the first rows of a range: adds up the sizes of all of them, which are few. */
+  /** Reads the first rows of a range. They are few, so the sizes of all of them are added up. */
   private firstRows(
     relation: Relation,
     sessionId: SessionId,
@@ -188,7 +188,7 @@ export class SessionReader {
       },
       (found: MeasuredRow[]) => {
         const { rows, more, size: read } = rangeRows(found);
-        // Nobody has looked whether there is a row behind the last one that fits.
+        // If the last row has filled the page, it is not known whether there is another.
         return { rows, more: more || (rows.length === limit && read >= bytes), size: read };
       },
     );
@@ -196,8 +196,8 @@ export class SessionReader {
 
   /**
    * Reads the other rows of a range. It goes from row to row, by a recursive expression (MySQL 8.4
-   * manual, section 15.2.20), and stops at the row that reaches the sum: to add up the sizes of all rows
-   * within the limit, InnoDB would read the large values of all of them.
+   * manual, section 15.2.20), and stops at the row that reaches the size wanted. To add up the sizes of all
+   * rows within the limit, InnoDB would have to read the large values of all of them.
    */
   private nextRows(
     relation: Relation,
@@ -272,7 +272,7 @@ interface MeasuredRows extends RangeRows {
   readonly size: number;
 }
 
-/** A row with how many rows were found, and the sum of the sizes up to itself: a decimal, as text. */
+/** A row with the number of rows found, and the sum of the sizes up to this row: a decimal, as text. */
 type MeasuredRow = Row & { readonly rows_found: number; readonly size_so_far: string | number };
 
 /** The condition that two rows have the same key within their session. */

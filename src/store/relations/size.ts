@@ -8,10 +8,11 @@ export const isText =
   "DATA_TYPE IN ('text', 'mediumtext', 'longtext', 'blob', 'mediumblob', 'longblob')";
 
 /**
- * Makes the statement that adds up the bytes of a session's large values. To know them, MySQL reads the
- * values themselves.
+ * Makes the statement that adds up the bytes of a session's large values. MySQL has to read the values for
+ * that.
  *
- * @param json the columns of type JSON. Their stored size is known; their text would have to be made.
+ * @param json the columns of type JSON: they count by their stored size, since MySQL would first have to
+ * make their text.
  */
 export function sizeSql(
   db: Database,

@@ -81,9 +81,9 @@ function freshValues(copy: NewCopy): FreshValues {
 }
 
 /**
- * Copies of a kind by their ids; deleted copies are missing, and with `skip` also those that somebody
- * else holds. Share-locks them until the transaction ends, so that what is made to point at them does not
- * lose them.
+ * Copies of a kind, by their ids. Deleted ones are missing, and with `skip` also those that somebody else
+ * holds. They are share-locked until the transaction ends: nobody deletes them while rows are made that
+ * point at them.
  */
 export function shareLockCopies(
   { sessions }: KindSchema,

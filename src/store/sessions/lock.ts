@@ -10,17 +10,16 @@ export interface LockedSession {
   readonly status: SessionStatus;
 }
 
-/** What becomes of a row that somebody else holds: it is waited for, or left out. */
+/** What to do about a row that somebody else holds: wait for it, or leave it out. */
 export type Locking = 'wait' | 'skip';
 
 /**
- * How a share lock is spelled. MySQL takes `SKIP LOCKED` behind `FOR SHARE` alone, and MariaDB behind
- * `LOCK IN SHARE MODE` alone, which is the spelling without it that both know. Each server reads the
- * part that is its own and takes the other for a comment (MySQL 8.4 manual, section 11.7; MariaDB ignores
- * comments for MySQL from 5.7 on).
+ * The SQL of a share lock. Both servers know `LOCK IN SHARE MODE`. But with `SKIP LOCKED`, MySQL only knows
+ * `FOR SHARE`, and MariaDB only `LOCK IN SHARE MODE`. So each is in a comment that the other server ignores
+ * (MySQL 8.4 manual, section 11.7; MariaDB ignores such comments for MySQL 5.7 and later).
  *
- * Both servers also leave out a row that somebody waits for to hold it exclusively. So a stream of
- * share locks can't keep a writer out.
+ * With `SKIP LOCKED`, both servers also leave out a row for which somebody waits to lock it exclusively. So a
+ * stream of share locks can't keep a writer out.
  */
 export const shareLock: Readonly<Record<Locking, string>> = {
   wait: 'LOCK IN SHARE MODE',
@@ -48,8 +47,7 @@ export function shareLockSessions(
   const ids = inKeyOrder([...new Set(wanted)], (id) => id);
   return query(
     {
-      // Without the index, the plan for a small table would be a scan, which waits for the locks of
-      // unrelated sessions.
+      // Without the hint, MySQL would scan a small table, and wait for the locks of unrelated sessions.
       sql: `SELECT id, application_id, status FROM ?? FORCE INDEX (PRIMARY)
             WHERE id IN (?) ORDER BY id ${shareLock[locking]}`,
       bindings: [schema.sessions, inList(ids.map(toBinary))],
@@ -64,7 +62,7 @@ export function shareLockSessions(
   );
 }
 
-/** Whose sessions are, of those that exist. Waits for nobody: no lock is asked for. */
+/** The owners of sessions. Those that do not exist are missing. Takes no lock, so it waits for nobody. */
 export function ownersOfSessions(
   schema: KindSchema,
   ids: readonly SessionId[],
