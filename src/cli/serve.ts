@@ -1,9 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
 import { readConfig, variables } from '../config';
-import { SessionImportServer } from '../server';
-import { createLogger } from '../telemetry/log';
-import { takeOverOutput } from '../telemetry/output';
-import { startTracing } from '../telemetry/tracing';
 
 /** Variables that the OpenTelemetry SDK reads by itself. */
 const openTelemetry = `  OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_EXPORTER, OTEL_TRACES_SAMPLER, …
@@ -15,8 +11,8 @@ export function serveCommand() {
     .description('run the service until SIGTERM or SIGINT')
     .addHelpText('after', `\nEnvironment:\n${explainVariables()}\n${openTelemetry}`)
     .action(async () => {
-      const config = readConfig(process.env);
-      // Registered from the start and never removed: a second signal must not cut the stop short.
+      // Registered first, and never removed: a process that starts can be stopped at every moment,
+      // and a second signal does not cut the stop short.
       const told = new Promise<void>((resolve) => {
         for (const signal of ['SIGTERM', 'SIGINT'] as const) {
           process.on(signal, () => {
@@ -24,16 +20,10 @@ export function serveCommand() {
           });
         }
       });
-      const log = createLogger(config.log);
-      takeOverOutput(log);
-      const tracing = await startTracing(process.env, log);
-      const starting = SessionImportServer.start(config, log);
-      const server = await Promise.race([starting, told]);
-      // Told to stop before it has begun to serve: there is nothing to finish.
-      if (!server) process.exit();
-      await told;
-      await server.stop();
-      await tracing?.stop();
+      const config = readConfig(process.env);
+      // Loaded only here: it is most of the program, and the other commands need nothing of it.
+      const { serve } = await import('../serve.js');
+      await serve(config, told);
       // A connection that hangs would keep the process alive.
       process.exit();
     });
