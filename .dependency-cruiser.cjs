@@ -15,7 +15,7 @@ const mayImport = {
   rpc: ['model', 'turns', 'telemetry', 'files', 'db', 'store', 'token', 'import', 'config', 'gen'],
   metrics: ['model', 'telemetry', 'db', 'import', 'rpc'],
   demo: ['model', 'db', 'store'],
-  cli: ['model', 'telemetry', 'db', 'store', 'token', 'config', 'demo', 'serve.ts'],
+  cli: ['model', 'telemetry', 'db', 'store', 'token', 'config', 'demo', 'serve.ts', 'version.ts'],
   client: ['gen'],
   gen: [],
 };

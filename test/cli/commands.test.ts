@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import { rowsOf, sessionOf, TestClient } from '../support/client';
 import { migrations } from '../../src/db/migrations';
 import { createSigner } from '../support/fixtures';
+import { run } from '../support/command';
 import { createEmptyDatabase, databaseUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 
@@ -19,15 +20,15 @@ describe('the command line', () => {
 
   /** Runs a command, and returns what it prints with `--json`. */
   async function json(...args: string[]): Promise<Record<string, string>> {
-    const command = ServiceProcess.run([...args, '--json'], { DATABASE_URL: url });
-    expect(await command.ended(), command.errors).to.equal(0);
-    return JSON.parse(command.logLines.join('')) as Record<string, string>;
+    const { exitCode, printed, errors } = await run([...args, '--json'], { DATABASE_URL: url });
+    expect(exitCode, errors).to.equal(0);
+    return JSON.parse(printed) as Record<string, string>;
   }
 
   async function failure(environment: Record<string, string>, ...args: string[]): Promise<string> {
-    const command = ServiceProcess.run(args, environment);
-    expect(await command.ended()).to.equal(1);
-    return command.errors;
+    const { exitCode, errors } = await run(args, environment);
+    expect(exitCode).to.equal(1);
+    return errors;
   }
 
   it('takes an operator from an empty database to an imported session, without any SQL', async () => {
@@ -105,9 +106,11 @@ describe('the command line', () => {
   it('takes back what migrate did, one step at a time', async () => {
     const fresh = await createEmptyDatabase();
     const migrate = async (...args: string[]) => {
-      const command = ServiceProcess.run(['migrate', '--json', ...args], { DATABASE_URL: fresh });
-      expect(await command.ended()).to.equal(0);
-      return command.logLines.join('');
+      const { exitCode, printed } = await run(['migrate', '--json', ...args], {
+        DATABASE_URL: fresh,
+      });
+      expect(exitCode).to.equal(0);
+      return printed;
     };
     expect(await migrate()).to.include('001-create-applications');
     expect(JSON.parse(await migrate())).to.deep.include({ migrated: [] });
@@ -186,10 +189,9 @@ describe('the command line', () => {
       SESSION_BASE_URL: 'https://verify.example.com/session',
       METRICS_ADDRESS: '127.0.0.1:0',
     };
-    for (const errors of await Promise.all([
-      failure(environment, 'serve'),
-      failure(environment, 'seed'),
-    ])) {
+    const serve = ServiceProcess.run(['serve'], environment);
+    expect(await serve.ended()).to.equal(1);
+    for (const errors of [serve.errors, await failure(environment, 'seed')]) {
       expect(errors).to.include('run "session-import migrate"');
     }
   });

@@ -1,0 +1,50 @@
+import { Command } from '@commander-js/extra-typings';
+import { databaseFailure, isOutOfReach } from '../db/errors';
+import { errorCode } from '../model/problems';
+import { version } from '../version';
+import { apiKeyCommand, applicationCommand, workflowCommand } from './accounts';
+import { migrateCommand } from './migrate';
+import { seedCommand } from './seed';
+import { serveCommand } from './serve';
+import { shareTokenCommand, signingKeyCommand } from './share-tokens';
+
+/**
+ * Runs a command of the program.
+ *
+ * @param args what stands behind the program's name.
+ * @returns the exit code: 0, or 1 if the command has failed and has said why on standard error. Where the
+ * arguments are wrong, or only help is wanted, the process ends here.
+ */
+export async function runCommand(args: readonly string[]): Promise<number> {
+  const program = new Command('session-import')
+    .version(version)
+    .description('Session Import: clones a shared verification session into another application.')
+    .addCommand(serveCommand())
+    .addCommand(migrateCommand())
+    .addCommand(seedCommand())
+    .addCommand(applicationCommand())
+    .addCommand(workflowCommand())
+    .addCommand(apiKeyCommand())
+    .addCommand(signingKeyCommand())
+    .addCommand(shareTokenCommand());
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (error) {
+    process.stderr.write(`session-import: ${explain(error)}\n`);
+    return 1;
+  }
+}
+
+/** What went wrong, for a person. The stack is for those who debug. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return 'something went wrong';
+  if (process.env['DEBUG']) return error.stack ?? error.message;
+  if (isOutOfReach(databaseFailure(error))) {
+    return `the database of DATABASE_URL can not be reached (${errorCode(error) ?? error.name})`;
+  }
+  if (errorCode(error) === 'ER_NO_SUCH_TABLE') {
+    return 'the database is not up to date: run "session-import migrate"';
+  }
+  return 'sqlMessage' in error ? String(error.sqlMessage) : error.message;
+}
