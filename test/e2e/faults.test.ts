@@ -126,7 +126,7 @@ describe('when the connection to MySQL is killed', () => {
 
     it(`before any statement of a group of many ${kind} imports, the next try succeeds`, async () => {
       for (let victim = 0; victim < 6; victim++) {
-        const shared = await Promise.all(Array.from({ length: 20 }, () => sharedSession(kind)));
+        const shared = await Promise.all(Array.from({ length: 10 }, () => sharedSession(kind)));
         const killed = new Set<number>();
         const position = new Map<number, number>();
         proxy.intercept = async ({ sql, connectionId }) => {
@@ -182,7 +182,7 @@ describe('when the connection to MySQL is killed', () => {
         ...relations.map((relation) => relation.table),
       ]) {
         const shared: Awaited<ReturnType<typeof sharedSession>>[] = [];
-        for (let made = 0; made < 5; made++) shared.push(await sharedSession(kind, rows));
+        for (let made = 0; made < 3; made++) shared.push(await sharedSession(kind, rows));
         // Others may read the table, and whoever writes to it waits.
         await blocker.query('LOCK TABLES ?? READ', [table]);
         const stuck = firstToWriteTo(table);
@@ -236,7 +236,7 @@ describe('when the connection to MySQL is killed', () => {
   });
 
   it('while COMMIT is on its way, there is one whole copy, whoever is faster', async () => {
-    for (let run = 0; run < 30; run++) {
+    for (let run = 0; run < 15; run++) {
       const { original, request } = await sharedSession('user');
       let commits = 0;
       inTransactions((statement) => {

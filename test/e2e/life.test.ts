@@ -7,7 +7,7 @@ import type { Knex } from 'knex';
 import { openDatabase } from '../../src/db/connection';
 import { startMysql, type MysqlServer } from '../../scripts/mysql/server';
 import { endings, failureOf, sessionOf, TestClient } from '../support/client';
-import { createSession, createSigner, createTenant } from '../support/fixtures';
+import { createSessions, createSigner, createTenant } from '../support/fixtures';
 import { HealthClient } from '../support/health';
 import { eventually, pause } from '../support/helpers';
 import { scrape, sumOf } from '../support/metrics';
@@ -209,12 +209,10 @@ describe('a service whose MySQL', () => {
         if (ending !== 'OK') await pause(20);
       }
     };
-    const offers = await Promise.all(
-      Array.from({ length: 400 }, async () => {
-        const original = await createSession(db, source, 'user');
-        return { token: await signer.share(source, target, 'user', original) };
-      }),
-    );
+    const offers: { readonly token: string }[] = [];
+    for (const original of await createSessions(db, source, 'user', 400)) {
+      offers.push({ token: await signer.share(source, target, 'user', original) });
+    }
     const half = offers.length / 2;
     const callers = Array.from({ length: 8 }, (_, i) =>
       caller(offers.slice(0, half).filter((_offer, index) => index % 8 === i)),

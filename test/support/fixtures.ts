@@ -5,6 +5,8 @@ import type { JWK } from 'jose';
 import { createApiKey, createApplication, createWorkflow } from '../../src/store/accounts';
 import { privileges } from '../../src/model/privileges';
 import type { Database } from '../../src/db/database';
+import { createRetry } from '../../src/db/retry';
+import { NumberLeases } from '../../src/import/number-leases';
 import {
   newId,
   toBinary,
@@ -17,7 +19,6 @@ import { must } from '../../src/model/must';
 import { kindSchemas } from '../../src/model/relations';
 import type { SessionKind, SessionStatus } from '../../src/model/session';
 import { newSessionToken } from '../../src/model/session-token';
-import { leaseBlocks } from '../../src/store/session-numbers';
 import { extendKeySet, writePrivateKey } from '../../src/token/key-files';
 import type { Algorithm } from '../../src/token/share-token';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';
@@ -48,6 +49,15 @@ export async function createTenant(db: Database): Promise<Tenant> {
 /** Values of a session that differ from the usual ones. */
 type SessionColumns = { readonly status?: SessionStatus } & Readonly<Record<string, unknown>>;
 
+/** Numbers that were leased for the sessions to come: to lease one for each takes longer than the session. */
+const leases = new WeakMap<Database, NumberLeases>();
+
+function leasesOf(db: Database): NumberLeases {
+  let known = leases.get(db);
+  if (!known) leases.set(db, (known = new NumberLeases(db, createRetry(() => undefined))));
+  return known;
+}
+
 /** Adds a session to a tenant: the row alone, without relations. */
 export async function createSession(
   db: Database,
@@ -68,14 +78,13 @@ export async function createSessions(
   columns: SessionColumns = {},
 ): Promise<SessionId[]> {
   const now = new Date();
-  const numbers = await leaseBlocks(db, [tenant.applicationId], count);
-  const first = numbers.get(tenant.applicationId) ?? 0;
   const ids = Array.from({ length: count }, () => newId<SessionId>());
+  const numbers = await leasesOf(db).take(ids.map(() => tenant.applicationId));
   await db(kindSchemas[kind].sessions).insert(
     ids.map((id, index) => ({
       id: toBinary(id),
       application_id: toBinary(tenant.applicationId),
-      session_number: first + index,
+      session_number: numbers[index],
       session_token: newSessionToken(),
       status: 'Approved',
       workflow_id: toBinary(tenant.workflows[kind]),
