@@ -1,6 +1,6 @@
 # Everything that is needed is fetched and built by the target that needs it, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-image bench bench-full stress stress-full lint picture build clean
+.PHONY: help demo run test test-image bench bench-full stress stress-full lint docs build clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
@@ -52,11 +52,13 @@ lint: $(generated) ## Check formatting, lint, types and the contract
 	eslint --cache --cache-location $(cache)/eslint-$(fingerprint) .
 	depcruise --output-type err src test bench scripts
 	@$(imports) | $(ts) scripts/draw-imports.ts --check
+	@$(ts) scripts/docs.ts --check
 	tsc --noEmit --incremental --tsBuildInfoFile $(cache)/tsc
 	buf lint
 	buf breaking --against proto/released.txtpb
 
-picture: $(generated) ## Draw in docs/architecture.md which folder imports which
+docs: $(generated) ## Write into docs/ what the code says: errors, configuration, commands, imports
+	@$(ts) scripts/docs.ts
 	@$(imports) | $(ts) scripts/draw-imports.ts
 
 build: $(program) ## Build the program into dist/

@@ -72,7 +72,7 @@ async function main(check: boolean): Promise<void> {
   if (!check) writeFileSync(page, next);
   else if (next !== text) {
     process.stderr.write(
-      'The picture in docs/architecture.md is not that of the imports: make picture\n',
+      'The picture in docs/architecture.md is not that of the imports: make docs\n',
     );
     process.exitCode = 1;
   }

@@ -8,15 +8,9 @@ import { seedCommand } from './seed';
 import { serveCommand } from './serve';
 import { shareTokenCommand, signingKeyCommand } from './share-tokens';
 
-/**
- * Runs a command of the program.
- *
- * @param args what stands behind the program's name.
- * @returns the exit code: 0, or 1 if the command has failed and has said why on standard error. Where the
- * arguments are wrong, or only help is wanted, the process ends here.
- */
-export async function runCommand(args: readonly string[]): Promise<number> {
-  const program = new Command('session-import')
+/** The program, with all its commands. */
+export function createProgram() {
+  return new Command('session-import')
     .version(version)
     .description('Session Import: clones a shared verification session into another application.')
     .addCommand(serveCommand())
@@ -27,8 +21,18 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     .addCommand(apiKeyCommand())
     .addCommand(signingKeyCommand())
     .addCommand(shareTokenCommand());
+}
+
+/**
+ * Runs a command of the program.
+ *
+ * @param args what stands behind the program's name.
+ * @returns the exit code: 0, or 1 if the command has failed and has said why on standard error. Where the
+ * arguments are wrong, or only help is wanted, the process ends here.
+ */
+export async function runCommand(args: readonly string[]): Promise<number> {
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await createProgram().parseAsync(args, { from: 'user' });
     return 0;
   } catch (error) {
     process.stderr.write(`session-import: ${explain(error)}\n`);

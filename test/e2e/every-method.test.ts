@@ -208,14 +208,14 @@ describe('every method', () => {
     expect([...fields]).to.include.members([...Object.keys(namedBy), ...otherTexts]);
   });
 
-  it('needs the same privilege by the contract and by the README', () => {
-    const readme = readFileSync(path.join(__dirname, '..', '..', 'README.md'), 'utf8');
-    const documented = [...readme.matchAll(/^\| `([a-z-]+:[a-z-]+)` \| ((?:(?:, )?`\w+`)+)/gm)];
-    const inReadme = documented.flatMap(([, privilege = '', names = '']) =>
+  it('needs the same privilege by the contract and by the docs', () => {
+    const page = path.join(__dirname, '..', '..', 'docs', 'commands.md');
+    const documented = [...readFileSync(page, 'utf8').matchAll(/^\| `([a-z-]+:[a-z-]+)` \| ((?:(?:, )?`\w+`)+)/gm)];
+    const inDocs = documented.flatMap(([, privilege = '', names = '']) =>
       [...names.matchAll(/\w+/g)].map(([name]) => `${name} ${privilege}`),
     );
     const inContract = methods.map((method) => `${method.name} ${privilegeOf(method) ?? ''}`);
-    expect(inReadme.sort()).to.deep.equal(inContract.sort());
+    expect(inDocs.sort()).to.deep.equal(inContract.sort());
   });
 
   for (const method of methods) {

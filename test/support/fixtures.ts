@@ -54,7 +54,14 @@ const leases = new WeakMap<Database, NumberLeases>();
 
 function leasesOf(db: Database): NumberLeases {
   let known = leases.get(db);
-  if (!known) leases.set(db, (known = new NumberLeases(db, createRetry(() => undefined))));
+  if (!known)
+    leases.set(
+      db,
+      (known = new NumberLeases(
+        db,
+        createRetry(() => undefined),
+      )),
+    );
   return known;
 }
 

@@ -26,7 +26,7 @@ type Answers = {
   readonly [R in Reason]: (problem: Extract<Problem, { reason: R }>, requestId: string) => Answer;
 };
 
-/** The one place where problems become gRPC statuses: the error table of the README, as code. */
+/** The one place where problems become gRPC statuses: the contract's `ErrorReason`, as code. */
 const answers: Answers = {
   CREDENTIALS_AMBIGUOUS: () => ({
     code: status.INVALID_ARGUMENT,
