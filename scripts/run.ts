@@ -1,12 +1,22 @@
 import { once } from 'node:events';
 import { DemoClients, vendorDataOf } from './demo-clients';
-import { grpcurlLine, preparePlayground, startService, type Playground } from './playground';
+import {
+  grpcurlLine,
+  preparePlayground,
+  startService,
+  type DemoApplication,
+  type DemoSession,
+  type Playground,
+} from './playground';
 
-/** Runs the service in the foreground on demo data, and says how to call it. */
+/**
+ * Runs the service in the foreground on demo data, and says how to call it: on standard output. The
+ * service's log goes to standard error.
+ */
 async function main(): Promise<void> {
   const playground = await preparePlayground();
   const service = await startService(playground.environment, (line) =>
-    process.stdout.write(`${line}\n`),
+    process.stderr.write(`${line}\n`),
   );
   // A terminal sends Ctrl-C to the service as well, which does not mind being told twice.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -20,33 +30,51 @@ async function main(): Promise<void> {
 async function instructions(playground: Playground, address: string): Promise<string> {
   const { source, importing, user, business } = playground;
   const clients = new DemoClients(address);
-  const lines: string[] = [
-    '',
-    `API key of ${importing.name}: ${importing.apiKey}`,
-    `API key of ${source.name}: ${source.apiKey}`,
-    '',
-  ];
-  for (const session of [user, business]) {
-    const { shareToken } = await clients.share(session, source, importing);
-    lines.push(
-      `Import the ${session.kind} session ${session.sessionId} of ${source.name} (the token is good for an hour):`,
-      grpcurlLine(address, importing.apiKey, 'SessionImport/ImportSession', {
+  const userShare = await clients.share(user, source, importing);
+  const businessShare = await clients.share(business, source, importing);
+  clients.close();
+
+  const lineOf = (what: string, who: DemoApplication, method: string, request: object): string =>
+    `${who.name} ${what}:\n${grpcurlLine(address, who.apiKey, method, request)}\n`;
+  const importLine = (session: DemoSession, shareToken: string): string =>
+    lineOf(
+      `imports a ${session.kind} session (the token is good for an hour)`,
+      importing,
+      'SessionImport/ImportSession',
+      {
         share_token: shareToken,
         workflow_id: session.workflowId,
         vendor_data: vendorDataOf(session.kind),
         trust_review: true,
-      }),
-      '',
-      'Share it again:',
-      grpcurlLine(address, source.apiKey, 'SessionShare/ShareSession', {
-        session_id: session.sessionId,
-        for_application_id: importing.applicationId,
-      }),
-      '',
+      },
     );
-  }
-  clients.close();
-  return [...lines, 'Ctrl-C stops the service, and its MySQL with it.', ''].join('\n');
+  const ofUser = { session_id: user.sessionId };
+  return [
+    '',
+    `${source.name} is application ${source.applicationId}, with the API key ${source.apiKey}`,
+    `${importing.name} is application ${importing.applicationId}, with the API key ${importing.apiKey}`,
+    '',
+    importLine(user, userShare.shareToken),
+    importLine(business, businessShare.shareToken),
+    lineOf('shares a session', source, 'SessionShare/ShareSession', {
+      ...ofUser,
+      for_application_id: importing.applicationId,
+    }),
+    lineOf('lists the share tokens of a session', source, 'SessionShare/ListShareTokens', ofUser),
+    lineOf('takes a share token back', source, 'SessionShare/RevokeShareToken', {
+      share_token_id: userShare.details?.shareTokenId ?? '',
+    }),
+    lineOf('reads a session', source, 'SessionRead/GetSession', ofUser),
+    lineOf('reads more rows of a relation', source, 'SessionRead/ListSessionRows', {
+      ...ofUser,
+      relation: 'logs',
+    }),
+    lineOf('lists its sessions', importing, 'SessionRead/ListSessions', {}),
+    lineOf('lists what it has imported', importing, 'SessionTrace/ListImports', {}),
+    lineOf('asks where a session came from', source, 'SessionTrace/GetProvenance', ofUser),
+    'Ctrl-C stops the service, and its MySQL with it.',
+    '',
+  ].join('\n');
 }
 
 main().catch((error: unknown) => {
