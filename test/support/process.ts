@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { atExit } from '../../scripts/mysql/cleanup';
 import { builtProgram } from './program';
 import { Signal } from './signal';
 
@@ -25,6 +26,9 @@ export class ServiceProcess {
         this.logEnded = true;
         this.logging.fire();
       });
+    // What a test that fails leaves running.
+    const forget = atExit(() => child.kill('SIGKILL'));
+    child.once('exit', forget);
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.errors += text));
   }
 
