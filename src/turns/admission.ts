@@ -1,3 +1,4 @@
+import { CallAbandoned } from '../model/problems';
 import { FairLine } from './fair-line';
 
 /**
@@ -14,10 +15,25 @@ export class Admission<Owner> {
   private readonly line = new FairLine<Owner, () => void>();
   private scheduled = false;
 
-  /** Resolves when it is the owner's turn. */
-  enter(owner: Owner): Promise<void> {
-    return new Promise((resolve) => {
-      this.line.append(owner, resolve);
+  /**
+   * Resolves when it is the owner's turn.
+   *
+   * @param signal ends the waiting. So a call that has ended already takes no turn and no memory: a peer could
+   * make any number of them, with short deadlines.
+   * @throws CallAbandoned if the signal was aborted before.
+   */
+  async enter(owner: Owner, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw new CallAbandoned();
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => {
+        if (this.line.remove(owner, begin)) reject(new CallAbandoned());
+      };
+      const begin = (): void => {
+        signal.removeEventListener('abort', giveUp);
+        resolve();
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      this.line.append(owner, begin);
       this.schedule();
     });
   }

@@ -1,12 +1,16 @@
 import { expect } from 'chai';
+import { CallAbandoned } from '../../src/model/problems';
 import { Admission } from '../../src/turns/admission';
+
+/** The signal of a call that nobody gives up. */
+const waiting = (): AbortSignal => new AbortController().signal;
 
 describe('the admission of calls', () => {
   it('lets others do something between many that arrive together, and all of them begin', async () => {
     const admission = new Admission<string>();
     let begun = 0;
     const many = Array.from({ length: 100 }, () =>
-      admission.enter('many').then(() => {
+      admission.enter('many', waiting()).then(() => {
         begun++;
       }),
     );
@@ -23,9 +27,30 @@ describe('the admission of calls', () => {
     const admission = new Admission<string>();
     const order: string[] = [];
     const enter = (owner: string): Promise<unknown> =>
-      admission.enter(owner).then(() => order.push(owner));
+      admission.enter(owner, waiting()).then(() => order.push(owner));
     const many = Array.from({ length: 50 }, () => enter('many'));
     await Promise.all([...many, enter('one')]);
     expect(order.indexOf('one')).to.equal(1);
+  });
+
+  it('ends the waiting of a call at once when it is given up, and takes no turn for it', async () => {
+    const admission = new Admission<string>();
+    let turns = 0;
+    setImmediate(() => turns++);
+    const calls = Array.from({ length: 100 }, () => new AbortController());
+    const many = calls.map(({ signal }) => admission.enter('many', signal));
+    const other = admission.enter('many', waiting());
+    for (const call of calls) call.abort();
+    for (const ended of await Promise.allSettled(many)) {
+      expect(ended).to.have.property('reason').that.is.instanceOf(CallAbandoned);
+    }
+    expect(turns).to.equal(0);
+    await other;
+    expect(turns).to.equal(1);
+  });
+
+  it('lets no call wait that was given up before', async () => {
+    const late = new Admission<string>().enter('one', AbortSignal.abort());
+    expect(await late.catch((error: unknown) => error)).to.be.instanceOf(CallAbandoned);
   });
 });

@@ -13,12 +13,14 @@ export class Gate {
   ) {}
 
   /**
-   * Finds out who calls.
+   * Waits until it is the turn of the call's connection, and finds out who calls.
    *
    * @throws ServiceError with what `Callers.authenticate` throws.
+   * @throws CallAbandoned if the call was given up before its turn.
    */
   async authenticate(): Promise<Caller> {
-    const { callers, annotate } = this.context;
+    const { admission, callers, annotate, signal } = this.context;
+    await admission.enter(this.credentials.peer, signal);
     const caller = await inSpan('authenticate', () => callers.authenticate(this.credentials));
     const { applicationId, actor } = caller;
     annotate({

@@ -60,10 +60,7 @@ export function unary<Request, Response>(
   return (call, callback) => {
     const running = new RunningCall(path, call, context);
     const gate = new Gate(running.context, credentialsOf(call), method.privilege);
-    const work = runInSpan(running.span, async () => {
-      await context.admission.enter(call.getPeer());
-      return perform(method, call.request, gate, running);
-    }).then(
+    const work = runInSpan(running.span, () => perform(method, call.request, gate, running)).then(
       (response) => {
         running.end(status.OK);
         call.sendMetadata(running.identified(new Metadata()));
