@@ -82,6 +82,7 @@ export async function importGroup(
   const admitted: AdmittedImport[] = [];
 
   const facts = await gatherFacts(trx, plan, calls, locking, sizes.choose(calls, limits.session));
+  sizes.learn(calls, facts.measured);
   for (const call of calls) {
     const verdict = judge(call, facts);
     if (verdict.type !== 'admitted') {

@@ -33,7 +33,7 @@ export class SessionSizes {
   constructor(private readonly random: () => number = Math.random) {}
 
   /**
-   * Chooses the source sessions to measure.
+   * Chooses the source sessions to measure. What is only validated is not copied, so its size does not matter.
    *
    * @param most the greatest weight that the caller lets into a group. Sessions that are likely to have
    * more are not measured: the estimate is enough to keep them out.
@@ -41,6 +41,7 @@ export class SessionSizes {
   choose(calls: readonly PlannedImport[], most: number): SessionId[] {
     const met = new Set<Partners>();
     const chosen = calls.filter((call) => {
+      if (call.request.validateOnly) return false;
       const partners = partnersOf(call);
       const estimate = this.estimates.get(partners);
       const isFirst = estimate === undefined && !met.has(partners);
@@ -53,6 +54,20 @@ export class SessionSizes {
   }
 
   /**
+   * Learns from the sessions that were measured, also from those of calls that are refused: otherwise the next
+   * call of the pair would be the first again, and have its session measured, however often it is refused.
+   *
+   * @param measured the bytes of those that were measured.
+   */
+  learn(calls: readonly PlannedImport[], measured: ReadonlyMap<SessionId, number>): void {
+    for (const call of calls) {
+      const bytes = measured.get(call.request.sourceSessionId);
+      if (bytes === undefined) continue;
+      this.estimates.set(partnersOf(call), Math.max(bytes, this.estimateOf(call) * decay));
+    }
+  }
+
+  /**
    * Weighs the source sessions of calls.
    *
    * @param measured the bytes of those that were measured.
@@ -62,7 +77,6 @@ export class SessionSizes {
     calls: readonly AdmittedImport[],
     measured: ReadonlyMap<SessionId, number>,
   ): ReadonlyMap<SessionId, number> {
-    for (const call of calls) this.learn(call, measured);
     return new Map(
       calls.map((call) => {
         const { request, source } = call;
@@ -70,12 +84,6 @@ export class SessionSizes {
         return [request.sourceSessionId, Math.max(source.rows.total, bytes / bytesOfRow)];
       }),
     );
-  }
-
-  private learn(call: AdmittedImport, measured: ReadonlyMap<SessionId, number>): void {
-    const bytes = measured.get(call.request.sourceSessionId);
-    if (bytes === undefined) return;
-    this.estimates.set(partnersOf(call), Math.max(bytes, this.estimateOf(call) * decay));
   }
 
   private estimateOf(call: PlannedImport): number {
