@@ -188,6 +188,31 @@ describe('a peer is cut off, and others are answered, if it', () => {
     expect(order).to.deep.equal(['127.0.2.2', '127.0.2.1']);
   });
 
+  it('adds to what all cost by many connections, and not a gateway that costs more than each', async function () {
+    // There is one address only.
+    if (process.platform !== 'linux') this.skip();
+    const { port } = harness.server;
+    const begin = (peer: Http2Peer, calls: number): void => {
+      const id = streamIds();
+      for (let begun = 0; begun < calls; begun++) {
+        peer.send(call(id(), check, entry('x-large', dense(60_000))));
+      }
+    };
+    const gateway = await Http2Peer.connect(port, '127.0.3.1');
+    begin(gateway, 160);
+    await gateway.read();
+    const cheap = await Promise.all(
+      Array.from({ length: 8 }, () => Http2Peer.connect(port, '127.0.3.2')),
+    );
+    for (const peer of cheap) begin(peer, 130);
+    const first = await Promise.race([
+      gateway.cutOff().then(() => 'the gateway'),
+      ...cheap.map((peer) => peer.cutOff().then(() => 'one of many')),
+    ]);
+    expect(first).to.equal('one of many');
+    for (const peer of [gateway, ...cheap]) peer.close();
+  });
+
   // Node.js and nghttp2 see to these themselves.
   const seenTo: Readonly<Record<string, (peer: Http2Peer) => void>> = {
     'pings for ever': (peer) => {

@@ -115,6 +115,23 @@ export class Http2Peer {
     await once(this.socket, 'data');
   }
 
+  /** Waits until the other side has read all that was sent: it answers a ping. */
+  async read(): Promise<void> {
+    const { socket } = this;
+    const payload = Buffer.from('all read');
+    this.send(frame(frames.ping, 0, 0, payload));
+    let heard = Buffer.alloc(0);
+    await new Promise<void>((resolve) => {
+      const look = (chunk: Buffer): void => {
+        heard = Buffer.concat([heard, chunk]);
+        if (!heard.includes(payload)) return;
+        socket.off('data', look);
+        resolve();
+      };
+      socket.on('data', look);
+    });
+  }
+
   close(): void {
     this.socket.destroy();
   }

@@ -28,8 +28,8 @@ const maxAnswerBytes = 128 * 1024 * 1024;
 
 /**
  * Protects the service from broken and hostile peers: each connection has limits, and so have all of them
- * together. A connection that goes beyond its own is cut off. When all together go beyond theirs, the one
- * that costs most is cut off.
+ * together. A connection that goes beyond its own is cut off. When all together go beyond theirs, one of the
+ * address that costs most is cut off.
  */
 export class Peers {
   private readonly connections = new Map<string, Connection>();
@@ -123,12 +123,7 @@ export class Peers {
    */
   private makeRoom(newcomer: string): boolean {
     if (this.connections.size < this.limit) return true;
-    const byAddress = new Map<string, Connection[]>();
-    for (const connection of this.connections.values()) {
-      const others = byAddress.get(connection.address);
-      if (others) others.push(connection);
-      else byAddress.set(connection.address, [connection]);
-    }
+    const byAddress = this.byAddress();
     const [most = []] = [...byAddress.values()].sort((a, b) => b.length - a.length);
     const idle = most
       .filter(({ idleSince }) => idleSince !== undefined)
@@ -153,12 +148,25 @@ export class Peers {
     if (answerBytes > maxAnswerBytes) this.costliest('answerBytes')?.cut('answer_bytes');
   }
 
+  /**
+   * The connection that costs most, of the address that costs most: otherwise, many cheap connections of an
+   * attacker would have the one of a busy gateway cut off.
+   */
   private costliest(cost: 'requestBytes' | 'answerBytes'): Connection | undefined {
-    let most: Connection | undefined;
+    const costOf = (connections: readonly Connection[]): number =>
+      connections.reduce((sum, connection) => sum + connection[cost], 0);
+    const [most] = [...this.byAddress().values()].sort((a, b) => costOf(b) - costOf(a));
+    return most?.sort((a, b) => b[cost] - a[cost])[0];
+  }
+
+  private byAddress(): Map<string, Connection[]> {
+    const found = new Map<string, Connection[]>();
     for (const connection of this.connections.values()) {
-      if (!most || connection[cost] > most[cost]) most = connection;
+      const others = found.get(connection.address);
+      if (others) others.push(connection);
+      else found.set(connection.address, [connection]);
     }
-    return most;
+    return found;
   }
 
   private hasCut(reason: CutOff): void {
