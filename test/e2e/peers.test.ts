@@ -386,6 +386,25 @@ describe('connections', () => {
   });
 });
 
+describe('a connection without calls', () => {
+  it('gives way to a newcomer also if the oldest one of another address has calls', async function () {
+    // There is one address only.
+    if (process.platform !== 'linux') this.skip();
+    const harness = await startHarness({ environment: { GRPC_MAX_CONNECTIONS: '2' } });
+    const { port } = harness.server;
+    const busy = await Http2Peer.connect(port, '127.0.4.1');
+    busy.send(call(1, watch), frame(frames.data, endStream, 1, message));
+    await busy.read();
+    const idle = await Http2Peer.connect(port, '127.0.4.2');
+    await idle.read();
+    const newcomer = await Http2Peer.connect(port, '127.0.4.3');
+    await Promise.all([newcomer.read(), idle.cutOff()]);
+    await busy.read();
+    for (const peer of [busy, newcomer]) peer.close();
+    await harness.stop();
+  });
+});
+
 describe('a peer that does not take its answers', () => {
   it('is cut off when too much waits for it', async () => {
     const limits = { keepalive: 60, maxConnectionAge: 0, requestTimeout: 10, maxConnections: 10 };

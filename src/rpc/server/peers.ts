@@ -113,23 +113,25 @@ export class Peers {
   }
 
   /**
-   * Closes a connection if there are too many: one of the address that has most.
+   * Closes a connection if there are too many: one of the address that has most, or of those
+   * that have equally many.
    *
-   * If that address has connections without calls, the one that has been idle for longest is closed. It
-   * loses nothing, since its client connects again when it has a call. Otherwise the oldest one is closed,
-   * but only if the address has at least two more than the newcomer's.
+   * If they have connections without calls, the one that has been idle for longest is closed. It loses nothing, since its client connects again when it has a call. Otherwise the oldest one is closed,
+   * but only if its address has at least two more than the newcomer's.
    *
    * @returns whether there is room now.
    */
   private makeRoom(newcomer: string): boolean {
     if (this.connections.size < this.limit) return true;
     const byAddress = this.byAddress();
-    const [most = []] = [...byAddress.values()].sort((a, b) => b.length - a.length);
-    const idle = most
+    const addresses = [...byAddress.values()];
+    const most = addresses.reduce((longest, { length }) => Math.max(longest, length), 0);
+    const ofMost = addresses.filter(({ length }) => length === most).flat();
+    const idle = ofMost
       .filter(({ idleSince }) => idleSince !== undefined)
       .sort((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0));
-    const fair = most.length >= (byAddress.get(newcomer)?.length ?? 0) + 2;
-    const giving = idle[0] ?? (fair ? most[0] : undefined);
+    const fair = most >= (byAddress.get(newcomer)?.length ?? 0) + 2;
+    const giving = idle[0] ?? (fair ? ofMost[0] : undefined);
     if (giving) giving.cut('too_many');
     else this.hasCut('too_many');
     return giving !== undefined;
