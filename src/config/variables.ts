@@ -121,8 +121,9 @@ export const variables = {
     schema: file,
   },
   SHARE_TOKEN_CLOCK_SKEW: {
-    description: 'How far ahead the clock of whoever signs a share token may be, in seconds',
-    default: '0',
+    description:
+      'How far ahead the clock of whoever signs a share token may be, in seconds; a token expires on the second all the same',
+    default: '10',
     schema: wholeNumber(0, 300),
   },
   SESSION_BASE_URL: {

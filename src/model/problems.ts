@@ -30,7 +30,12 @@ export type Problem =
   | { readonly reason: 'INVALID_REQUEST'; readonly violations: readonly FieldViolation[] }
   | { readonly reason: 'SHARING_NOT_CONFIGURED' }
   | { readonly reason: 'REQUEST_ID_REUSED' }
-  | { readonly reason: 'SHARE_TOKEN_INVALID'; readonly why: string }
+  | {
+      readonly reason: 'SHARE_TOKEN_INVALID';
+      readonly why: string;
+      /** What to do about it, as a sentence; undefined: ask for a new token. */
+      readonly remedy?: string;
+    }
   | { readonly reason: 'SHARE_TOKEN_EXPIRED'; readonly expiredAt: Date }
   | { readonly reason: 'SHARE_TOKEN_NOT_FOR_APPLICATION'; readonly applicationId: ApplicationId }
   | { readonly reason: 'LINKED_SESSIONS_NOT_SHARED'; readonly sourceSessionId: SessionId }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose';
+import { compactVerify, decodeProtectedHeader, errors } from 'jose';
 import { z } from 'zod';
 import {
   isUuid,
@@ -23,16 +23,22 @@ import {
 /** Returns the current time; tests replace it. */
 export type Clock = () => Date;
 
+/** What is said of a claim that is missing, or is not what it must be. */
+const faultOf = (name: string, must: string) => ({
+  error: ({ input }: { readonly input?: unknown }) =>
+    input === undefined ? `claim ${name} is missing` : `claim ${name} must be ${must}`,
+});
+
 /** A claim that is an id, in the canonical form of ids, so that ids can be compared as strings. */
 const id = <T extends Id<string>>(name: string) =>
   z
-    .string(`claim ${name} must be a UUID`)
+    .string(faultOf(name, 'a UUID'))
     .refine(isUuid, `claim ${name} must be a UUID`)
     .transform((text) => toId<T>(text));
 
 /** RFC 7519, section 2: a NumericDate counts seconds since 1970 and may have a fraction. */
 const numericDate = (name: string) =>
-  z.number(`claim ${name} must be a number of seconds`).min(0, `claim ${name} is before 1970`);
+  z.number(faultOf(name, 'a number of seconds')).min(0, `claim ${name} is before 1970`);
 
 const claimsSchema = z.object({
   session_id: id<SessionId>('session_id'),
@@ -43,6 +49,7 @@ const claimsSchema = z.object({
     .enum(sessionKinds, `claim session_kind must be one of ${sessionKinds.join(', ')}`)
     .default('user'),
   iat: numericDate('iat'),
+  nbf: numericDate('nbf').optional(),
   exp: numericDate('exp'),
   // One token names one session. Those of its key people are other sessions, with more about people:
   // they are shared only if it says so.
@@ -60,7 +67,10 @@ export class ShareTokenVerifier {
   constructor(
     private readonly keys: Keys,
     private readonly clock: Clock,
-    /** How far ahead the clock of whoever signed may be, in seconds (RFC 7519, section 4.1.5). */
+    /**
+     * How far ahead the clock of whoever signed may be, in seconds. It holds for `iat` and `nbf`
+     * (RFC 7519, section 4.1.5), and not for `exp`: a token never lives longer than it says.
+     */
     private readonly leeway: number,
   ) {}
 
@@ -74,8 +84,8 @@ export class ShareTokenVerifier {
   async verify(token: string): Promise<VerifiedShareToken> {
     const signedPart = requireOneSpelling(token);
     const key = await this.keyOf(token);
+    const payload = await verifySignature(token, key);
     const now = this.clock();
-    const payload = await verifySignature(token, key, now, this.leeway);
     const claims = checkClaims(payload, key, now, this.leeway);
     const genuine: GenuineShareToken = {
       kind: claims.session_kind,
@@ -96,7 +106,8 @@ export class ShareTokenVerifier {
 
   /** The key decides the algorithm, and not the token (RFC 8725, section 3.1). */
   private async keyOf(token: string): Promise<VerificationKey> {
-    const { alg, kid } = headerOf(token);
+    const { alg, kid: named } = headerOf(token);
+    const kid = named ?? undefined;
     if (kid !== undefined && typeof kid !== 'string') throw invalid('header kid must be a string');
     const key = await this.keys.find(kid, alg);
     if (!key) throw invalid('no known key signed it');
@@ -112,6 +123,12 @@ export class ShareTokenVerifier {
  * @returns the part of the token that the signature covers.
  */
 function requireOneSpelling(token: string): string {
+  if (/[\s"']|^bearer\b/i.test(token)) {
+    throw invalid(
+      'something is in it or around it that is no part of it, such as white space, quotes or "Bearer"',
+      'Send the token alone.',
+    );
+  }
   const parts = token.split('.');
   const exact = (part: string): boolean =>
     part !== '' && Buffer.from(part, 'base64url').toString('base64url') === part;
@@ -129,38 +146,49 @@ function headerOf(token: string): { readonly alg?: unknown; readonly kid?: unkno
   }
 }
 
-/**
- * Verifies the signature and `nbf`. Expiry is checked later: a token that is also wrong in another
- * way must count as invalid, not as expired.
- */
-async function verifySignature(
-  token: string,
-  key: VerificationKey,
-  now: Date,
-  leeway: number,
-): Promise<JWTPayload> {
+/** Verifies the signature, and returns the claims as they are: nothing is known of them yet. */
+async function verifySignature(token: string, key: VerificationKey): Promise<object> {
   try {
-    const options = { algorithms: [key.algorithm], currentDate: now, clockTolerance: leeway };
-    const { payload } = await jwtVerify(token, key.key, options);
-    return payload;
+    const { payload } = await compactVerify(token, key.key, { algorithms: [key.algorithm] });
+    return parseClaims(payload);
   } catch (error) {
-    if (error instanceof errors.JWTExpired) return error.payload;
     if (error instanceof errors.JWSSignatureVerificationFailed) {
       throw invalid('its signature does not fit');
-    }
-    if (error instanceof errors.JWTClaimValidationFailed) {
-      throw invalid(`claim ${error.claim} does not hold`);
     }
     if (error instanceof errors.JOSEError) throw invalid('it is not a JWT');
     throw error;
   }
 }
 
-function checkClaims(payload: JWTPayload, key: VerificationKey, now: Date, leeway: number): Claims {
-  const parsed = claimsSchema.safeParse(payload);
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+function parseClaims(payload: Uint8Array): object {
+  let claims: unknown;
+  try {
+    claims = JSON.parse(utf8.decode(payload));
+  } catch {
+    // As with what is no object.
+  }
+  if (typeof claims === 'object' && claims !== null && !Array.isArray(claims)) return claims;
+  throw invalid('its payload is not a JSON object');
+}
+
+function checkClaims(payload: object, key: VerificationKey, now: Date, leeway: number): Claims {
+  // Whoever writes null for a claim has no value for it.
+  const present = Object.entries(payload).filter(([, value]) => value !== null);
+  const parsed = claimsSchema.safeParse(Object.fromEntries(present));
   if (!parsed.success) throw invalid(parsed.error.issues.map(({ message }) => message).join(', '));
   const claims = parsed.data;
-  if (claims.iat > now.getTime() / 1000 + leeway) throw invalid('it was issued in the future');
+  const latest = now.getTime() / 1000 + leeway;
+  if (claims.iat > latest) {
+    throw invalid(
+      'it was issued in the future',
+      `The clocks of its signer and of this service may differ by ${leeway} s at most.`,
+    );
+  }
+  if (claims.nbf !== undefined && claims.nbf > latest) {
+    throw invalid('it is not valid yet, says its claim nbf', 'Use it later.');
+  }
   if (claims.exp <= claims.iat) throw invalid('claim exp must be after iat');
   if (claims.exp - claims.iat > maxLifetime) throw invalid('it lives longer than 24 hours');
   if (claims.from_application_id === claims.for_application_id) {
@@ -172,6 +200,10 @@ function checkClaims(payload: JWTPayload, key: VerificationKey, now: Date, leewa
   return claims;
 }
 
-function invalid(why: string): ServiceError {
-  return new ServiceError({ reason: 'SHARE_TOKEN_INVALID', why });
+function invalid(why: string, remedy?: string): ServiceError {
+  return new ServiceError({
+    reason: 'SHARE_TOKEN_INVALID',
+    why,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
 }

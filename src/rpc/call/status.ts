@@ -82,9 +82,9 @@ const answers: Answers = {
     message:
       'The request_id stands for another request, which has made an import. Make up a new one for each import.',
   }),
-  SHARE_TOKEN_INVALID: ({ why }) => ({
+  SHARE_TOKEN_INVALID: ({ why, remedy = 'Ask the source application for a new one.' }) => ({
     code: status.UNAUTHENTICATED,
-    message: `The share token is invalid: ${why}. Ask the source application for a new one.`,
+    message: `The share token is invalid: ${why}. ${remedy}`,
   }),
   SHARE_TOKEN_EXPIRED: ({ expiredAt }) => ({
     code: status.UNAUTHENTICATED,
