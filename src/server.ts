@@ -3,7 +3,7 @@ import type { Server } from '@grpc/grpc-js';
 import type { Config } from './config';
 import { openDatabase, openMultiDatabase, openTextDatabase, poolUse } from './db/connection';
 import type { Database } from './db/database';
-import { untilReachable } from './db/reachable';
+import { whenReachable } from './db/reachable';
 import { createRetry } from './db/retry';
 import type { Outcome } from './import/group';
 import { StoredAnswers } from './import/idempotency';
@@ -48,6 +48,13 @@ interface Parts {
   readonly databases: readonly Database[];
 }
 
+/** What a start takes besides the configuration. */
+export interface StartOptions {
+  readonly clock?: Clock;
+  /** Aborted when the service is told to stop: a start that still waits for something ends then. */
+  readonly signal?: AbortSignal;
+}
+
 /** The running service: everything between the first check of the database and the last answer. */
 export class SessionImportServer {
   private stopping: Promise<void> | undefined;
@@ -63,16 +70,18 @@ export class SessionImportServer {
   ) {}
 
   /**
-   * Waits for the database, checks that it and the keys are fit for use, and starts to serve.
+   * Waits for the database and for keys from a URL, checks that all is fit for use, and starts to serve. It
+   * listens last, when it knows its health, so that calls are only accepted by a service that is whole.
    *
    * @throws SchemaMismatch if the database does not fit this version.
-   * @throws KeySetError if the keys for share tokens can't be read.
+   * @throws KeySetError if the keys for share tokens can't be read from a file.
    * @throws Error if the certificates can't be used, or an address can't be listened on.
+   * @throws the signal's reason if it is aborted before the service listens.
    */
   static async start(
     config: Config,
     log: Logger,
-    clock: Clock = () => new Date(),
+    { clock = () => new Date(), signal = new AbortController().signal }: StartOptions = {},
   ): Promise<SessionImportServer> {
     const importPool = connectionsPerGroup * groupsAtOnce(config.queue) * sessionKinds.length;
     // Every kind of work has its own pool, with a connection for everything that runs of it at the same
@@ -93,7 +102,8 @@ export class SessionImportServer {
     };
     try {
       const { metricsAddress } = config;
-      const isReady = (): boolean => health.ready;
+      let listening = false;
+      const isReady = (): boolean => listening && health.ready;
       let metrics: Metrics | undefined;
       let http: MetricsServer | undefined;
       if (metricsAddress !== undefined) {
@@ -102,16 +112,21 @@ export class SessionImportServer {
         log.info({ address: metricsAddress, port: http.port }, 'watched');
       }
 
-      await untilReachable(checking, (why) => {
-        log.warn({ why }, 'waiting for the database');
-      });
       const observer = metrics ?? unobserved;
       const retry = createRetry((failure) => {
         observer.retried(failure);
       });
-      const importer = await Importer.create(db, retry);
-      const sessions = await SessionReader.create(reads);
-      const keys = opened(await Keys.open(keySource(config.shareTokenJwks), log));
+      const { importer, sessions } = await whenReachable(
+        async () => ({
+          importer: await Importer.create(db, retry),
+          sessions: await SessionReader.create(reads),
+        }),
+        (why) => {
+          log.warn({ why }, 'waiting for the database');
+        },
+        signal,
+      );
+      const keys = opened(await Keys.open(keySource(config.shareTokenJwks), log, signal));
       const shareTokens = new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew);
       const signer =
         config.shareTokenSigningKey === undefined
@@ -158,9 +173,11 @@ export class SessionImportServer {
       });
       health.addToServer(grpc);
       reflectionService().addToServer(grpc);
-      const port = await listen(grpc, config.grpc.address, certificates?.credentials());
-      opened(new Peers(grpc, config.grpc.maxConnections, metrics, log));
       await health.start();
+      signal.throwIfAborted();
+      const port = await listen(grpc, config.grpc.address, certificates?.credentials());
+      listening = true;
+      opened(new Peers(grpc, config.grpc.maxConnections, metrics, log));
       const ports = { port, ...(http ? { metrics_port: http.port } : {}) };
       log.info({ address: config.grpc.address, ...ports, tls: Boolean(certificates) }, 'serving');
       const parts = { health, running, grpc, closeables, databases };
@@ -168,7 +185,7 @@ export class SessionImportServer {
     } catch (error) {
       health.stop();
       for (const part of closeables) part.close();
-      await Promise.all(databases.map((database) => database.destroy()));
+      await atMost(closeTimeout, closed(databases));
       throw error;
     }
   }
@@ -186,18 +203,17 @@ export class SessionImportServer {
     const { health, running, grpc, closeables, databases } = this.parts;
     this.log.info('stopping: finishing what runs');
     health.stop();
-    const closed = new Promise<void>((resolve) => {
+    const shutDown = new Promise<void>((resolve) => {
       grpc.tryShutdown(() => {
         resolve();
       });
     });
     await atMost(this.shutdownGrace * 1_000, running.ended());
     // A client that watches the health keeps its connection for ever: it is not waited for.
-    await atMost(closeTimeout, closed);
+    await atMost(closeTimeout, shutDown);
     grpc.forceShutdown();
     for (const part of closeables) part.close();
-    // Nor is a database that hangs.
-    await atMost(closeTimeout, Promise.all(databases.map((db) => db.destroy())));
+    await atMost(closeTimeout, closed(databases));
     this.log.info('stopped');
   }
 }
@@ -224,6 +240,11 @@ function groupsOf(importer: Importer, log: Logger): RunGroup {
 
 function watched(name: string, database: Database, limit: number): WatchedPool {
   return { name, limit, use: () => poolUse(database) };
+}
+
+/** Closes databases. One that hangs does not end, so nobody should wait for it for ever. */
+function closed(databases: readonly Database[]): Promise<unknown> {
+  return Promise.all(databases.map((database) => database.destroy()));
 }
 
 /** Waits for something, but not for longer than some milliseconds. */

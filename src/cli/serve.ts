@@ -13,17 +13,16 @@ export function serveCommand() {
     .action(async () => {
       // Registered first, and never removed: a process that starts can be stopped at every moment,
       // and a second signal does not cut the stop short.
-      const told = new Promise<void>((resolve) => {
-        for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-          process.on(signal, () => {
-            resolve();
-          });
-        }
-      });
+      const stopping = new AbortController();
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+        process.on(signal, () => {
+          stopping.abort();
+        });
+      }
       const config = readConfig(process.env);
       // Loaded only here: it is most of the program, and the other commands need nothing of it.
       const { serve } = await import('../serve.js');
-      await serve(config, told);
+      await serve(config, stopping.signal);
       // A connection that hangs would keep the process alive.
       process.exit();
     });

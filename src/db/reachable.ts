@@ -1,27 +1,26 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Database } from './database';
+import { firstGood } from '../files/first-good';
 import { errorCode } from '../model/problems';
-import { databaseFailure, isOutOfReach } from './errors';
-import { read, select } from './query';
-
-/** How long to wait between two attempts, in milliseconds. */
-const retryDelay = 1_000;
+import { databaseFailure } from './errors';
 
 /**
- * Waits until the database answers.
+ * Reads what the service needs of the database to start. Waits while the database is out of reach, and
+ * begins anew if it goes away in the middle.
  *
- * @param waiting is told why it does not answer, for each attempt that fails.
- * @throws any other error, such as a wrong password: waiting would not help.
+ * @param work may run more than once.
+ * @param waiting is told why the database does not answer, for each attempt that fails.
+ * @throws any other error, such as a wrong password: waiting would not help. The signal's reason if it is
+ * aborted.
  */
-export async function untilReachable(db: Database, waiting: (why: string) => void): Promise<void> {
-  for (;;) {
-    try {
-      await read(db, select('SELECT 1', []));
-      return;
-    } catch (error) {
-      if (!isOutOfReach(databaseFailure(error))) throw error;
-      waiting(errorCode(error as Error) ?? (error as Error).name);
-      await sleep(retryDelay);
-    }
-  }
+export function whenReachable<T>(
+  work: () => Promise<T>,
+  waiting: (why: string) => void,
+  signal: AbortSignal,
+): Promise<T> {
+  return firstGood(work, {
+    passes: (error) => databaseFailure(error) !== 'other',
+    failed: (error) => {
+      waiting(errorCode(error) ?? error.name);
+    },
+    signal,
+  });
 }

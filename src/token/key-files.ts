@@ -45,7 +45,8 @@ export interface ExtendedKeySet {
 export async function extendKeySet(file: string, jwk: JWK): Promise<ExtendedKeySet> {
   const { keys, mode } = await readKeys(file);
   const set = { keys: [...keys, jwk] };
-  const [mistake] = (await parseKeySet(set, { symmetric: true })).ignored;
+  const { ignored } = await parseKeySet(set, { symmetric: true });
+  const mistake = ignored.find(({ foreign }) => !foreign);
   if (mistake) throw new KeySetError(`${file} with key ${mistake.kid}: ${mistake.why}`);
   return {
     async save() {

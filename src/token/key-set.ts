@@ -1,7 +1,7 @@
 import { importJWK, type CryptoKey, type JWK } from 'jose';
 import { z } from 'zod';
 import { isUuid, toId, type ApplicationId } from '../model/ids';
-import { algorithms, type Algorithm } from './share-token';
+import { algorithmNamed, algorithms, type Algorithm } from './share-token';
 
 /** A key that share tokens may be signed with. */
 export interface VerificationKey {
@@ -20,9 +20,17 @@ export interface BoundJwk extends JWK {
 
 /** A JWK Set as this service understands it. */
 export interface KeySet {
-  readonly keys: ReadonlyMap<string, VerificationKey>;
-  /** Members of the set that can't be used, and why. RFC 7517, section 5, has them ignored. */
-  readonly ignored: readonly { readonly kid: string; readonly why: string }[];
+  /** No two have the same kid and the same algorithm. */
+  readonly keys: readonly VerificationKey[];
+  /** Members of the set that are not used. RFC 7517, section 5, has them ignored. */
+  readonly ignored: readonly IgnoredKey[];
+}
+
+export interface IgnoredKey {
+  readonly kid: string;
+  readonly why: string;
+  /** Whether it is meant for something else than signatures: then it is right that it is not used. */
+  readonly foreign: boolean;
 }
 
 /** The key set, or a key in it, is not what it must be. */
@@ -34,7 +42,6 @@ const setSchema = z.object({ keys: z.array(z.looseObject({})) });
 
 const memberSchema = z.looseObject({
   kid: z.string('kid is missing').min(1, 'kid is missing').max(255, 'kid has over 255 characters'),
-  alg: z.enum(algorithms, `alg must be one of ${algorithms.join(', ')}`),
   use: z.literal('sig', 'use must be sig').optional(),
   key_ops: z
     .array(z.string())
@@ -60,23 +67,57 @@ export async function parseKeySet(
   const set = setSchema.safeParse(json);
   if (!set.success) throw new KeySetError('not a JWK Set: it must be an object with a list "keys"');
 
-  const keys = new Map<string, VerificationKey>();
-  const ignored: { kid: string; why: string }[] = [];
+  const keys: VerificationKey[] = [];
+  const ignored: IgnoredKey[] = [];
   for (const [index, jwk] of set.data.keys.entries()) {
-    const name = typeof jwk['kid'] === 'string' ? jwk['kid'] : `(key ${index + 1})`;
+    const kid = typeof jwk['kid'] === 'string' ? jwk['kid'] : `(key ${index + 1})`;
+    const ignore = (why: string, foreign = false): void => {
+      ignored.push({ kid, why, foreign });
+    };
+    if (isForeign(jwk)) {
+      ignore('it is not for signatures, by its use or key_ops', true);
+      continue;
+    }
     const key = await parseKey(jwk, symmetric);
-    if (typeof key === 'string') ignored.push({ kid: name, why: key });
-    else if (keys.has(key.kid)) ignored.push({ kid: name, why: 'another key has the same kid' });
-    else keys.set(key.kid, key);
+    // RFC 7517, section 4.5: keys may share a kid if they can't be mistaken for each other.
+    const isTaken = (known: VerificationKey, { kid, algorithm }: VerificationKey): boolean =>
+      known.kid === kid && known.algorithm === algorithm;
+    if (typeof key === 'string') ignore(key);
+    else if (keys.some((known) => isTaken(known, key)))
+      ignore('another key has the same kid and alg');
+    else keys.push(key);
   }
   return { keys, ignored };
+}
+
+/** Whether a key is for encryption (RFC 7517, sections 4.2 and 4.3), as in a set for several purposes. */
+function isForeign({ use, key_ops: operations }: JWK): boolean {
+  if (use === 'enc') return true;
+  return (
+    Array.isArray(operations) && !operations.includes('verify') && !operations.includes('sign')
+  );
+}
+
+/**
+ * The one algorithm that a key is used with: what it says, or what its type has by default. An RSA key
+ * without `alg` is for RS256, the default of OpenID Connect (Dynamic Client Registration 1.0, section 2); the
+ * other types have only one here. A secret has to say what it is for.
+ */
+function algorithmFor({ alg, kty, crv }: JWK): Algorithm | undefined {
+  if (alg !== undefined) return algorithmNamed(alg);
+  if (kty === 'RSA') return 'RS256';
+  if (kty === 'EC' && crv === 'P-256') return 'ES256';
+  if (kty === 'OKP' && crv === 'Ed25519') return 'EdDSA';
+  return undefined;
 }
 
 /** Makes a key ready for use, or tells why it can't be used. */
 async function parseKey(jwk: JWK, symmetric: boolean): Promise<VerificationKey | string> {
   const member = memberSchema.safeParse(jwk);
   if (!member.success) return member.error.issues.map(({ message }) => message).join(', ');
-  const { kid, alg, application_id: applicationId } = member.data;
+  const { kid, application_id: applicationId } = member.data;
+  const alg = algorithmFor(jwk);
+  if (!alg) return `alg must be one of ${algorithms.join(', ')}`;
   if ((jwk.kty === 'oct') !== (alg === 'HS256')) return `alg ${alg} does not fit its key type`;
   if (alg === 'HS256' && !symmetric) return 'a secret (HS256) is taken from a file only';
   try {

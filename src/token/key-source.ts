@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { createRemoteJWKSet } from 'jose';
+import { errorCode } from '../model/problems';
 import { KeySetError, parseKeySet, type KeySet } from './key-set';
 
 /** Where the key set comes from. */
@@ -11,10 +11,12 @@ export interface KeySource {
   /** The shortest time between two readings that an unknown kid may cause, in milliseconds. */
   readonly cooldown: number;
   /**
-   * Whether the service refuses to start if a key can't be used. In a file, such a key is a mistake
-   * of the operator. In a remote set, it may be meant for somebody else.
+   * What is wrong with a file is a mistake of the operator, and the service does not start. A remote is
+   * somebody else's: it may be away for a moment, and its keys may be meant for others as well.
    */
-  readonly strict: boolean;
+  readonly remote: boolean;
+  /** How long keys stay in use though every reading has none that can be used, in milliseconds. */
+  readonly emptyGrace: number;
   /** Reads the set as it is now. */
   load(): Promise<KeySet>;
 }
@@ -24,6 +26,12 @@ const fileInterval = 1_000;
 
 /** A key that was withdrawn from a remote set stops working within this time, if it answers. */
 const remoteInterval = 60_000;
+
+/**
+ * Less than an interval: a set that is empty at two readings in turn is empty on purpose. So all keys that
+ * were withdrawn together stop working within two intervals.
+ */
+const remoteEmptyGrace = remoteInterval / 2;
 
 /** The least time between two fetches for unknown kids: made-up kids must not flood the remote. */
 const remoteCooldown = 10_000;
@@ -46,7 +54,8 @@ function fileSource(path: string): KeySource {
     description: path,
     interval: fileInterval,
     cooldown: 0,
-    strict: true,
+    remote: false,
+    emptyGrace: 0,
     async load() {
       const text = await readFile(path, 'utf8');
       if (last?.text !== text) {
@@ -64,7 +73,8 @@ function fileSource(path: string): KeySource {
  */
 export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    // Editors on Windows put a byte order mark in front, which is no part of JSON (RFC 8259, section 8.1).
+    return JSON.parse(text.replace(/^\uFEFF/, ''));
   } catch {
     // Not the parser's own message: it quotes the text, which may hold a secret.
     throw new KeySetError('not JSON');
@@ -79,19 +89,46 @@ function remoteSource(location: string): KeySource {
   if (url.username !== '' || url.password !== '') {
     throw new KeySetError('the URL of a key set can not hold a password');
   }
-  // jose only fetches. The interval and the cooldown above decide when, so that known keys still
-  // work while the remote is down.
-  const remote = createRemoteJWKSet(url, { timeoutDuration: remoteTimeout });
   return {
     description: url.origin + url.pathname,
     interval: remoteInterval,
     cooldown: remoteCooldown,
-    strict: false,
+    remote: true,
+    emptyGrace: remoteEmptyGrace,
     async load() {
-      await remote.reload();
-      return parseKeySet(remote.jwks(), { symmetric: false });
+      return parseKeySet(parseJson(await fetchText(url)), { symmetric: false });
     },
   };
+}
+
+/**
+ * Fetches a small text. Redirects are not followed: they might lead to a place without TLS.
+ *
+ * @throws KeySetError if it does not come, with the cause's code or the HTTP status.
+ */
+async function fetchText(url: URL): Promise<string> {
+  try {
+    const response = await fetch(url, {
+      headers: { accept: 'application/jwk-set+json, application/json' },
+      redirect: 'manual',
+      signal: AbortSignal.timeout(remoteTimeout),
+    });
+    if (response.ok) return await response.text();
+    await response.body?.cancel();
+    throw new KeySetError(`it answers with HTTP status ${response.status}`);
+  } catch (error) {
+    if (error instanceof KeySetError) throw error;
+    throw new KeySetError(`it can't be fetched: ${whyNotFetched(error as Error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** fetch itself only says that it has failed: why is in the cause, or in the causes of that. */
+function whyNotFetched(error: Error): string {
+  if (error.name === 'TimeoutError') return `no answer within ${remoteTimeout / 1_000} seconds`;
+  const cause = error.cause instanceof Error ? error.cause : error;
+  return errorCode(cause) ?? cause.message;
 }
 
 function isLoopback(hostname: string): boolean {

@@ -1,7 +1,9 @@
+import { firstGood } from '../files/first-good';
 import { LastGood } from '../files/last-good';
 import type { Logger } from '../telemetry/log';
 import { KeySetError, type KeySet, type VerificationKey } from './key-set';
 import type { KeySource } from './key-source';
+import type { Algorithm } from './share-token';
 
 /**
  * The keys that share tokens are verified with, kept up to date: read again at intervals, and when a
@@ -12,6 +14,8 @@ export class Keys {
   private readonly set: LastGood<KeySet>;
   private readAt = performance.now();
   private askedAt = Number.NEGATIVE_INFINITY;
+  /** Since when every reading has had no key that can be used. */
+  private emptySince: number | undefined;
 
   private constructor(
     private readonly source: KeySource,
@@ -22,13 +26,13 @@ export class Keys {
     this.set = new LastGood(
       first,
       {
-        load: () => source.load(),
+        load: async () => this.settled(await source.load()),
         interval: source.interval,
         loaded: (next) => {
           this.readAt = performance.now();
           if (describe(next) === told) return;
           told = describe(next);
-          tellChange(next, source, log);
+          tell(next, source, log, 'share token keys have changed');
         },
         complaint: 'could not read the share token keys; the old ones stay in use',
         fields: { source: source.description },
@@ -38,28 +42,29 @@ export class Keys {
   }
 
   /**
-   * Reads the keys for the first time.
+   * Reads the keys for the first time. Waits while a remote does not give any.
    *
-   * @throws KeySetError if they can't be read, if there is none that can be used, or if any can't and
-   * the source is strict.
+   * @param signal ends the waiting.
+   * @throws KeySetError if a file can't be read, has no key that can be used, or has one that can't; the
+   * signal's reason if it is aborted.
    */
-  static async open(source: KeySource, log: Logger): Promise<Keys> {
-    try {
-      const set = await source.load();
-      const [mistake] = set.ignored;
-      if (mistake && source.strict) throw new KeySetError(`key ${mistake.kid}: ${mistake.why}`);
-      if (set.keys.size === 0) throw new KeySetError('there is no key in it that can be used');
-      return new Keys(source, log, set);
-    } catch (error) {
-      throw new KeySetError(
-        `the share token keys at ${source.description} can't be used: ${(error as Error).message}`,
-        { cause: error },
-      );
-    }
+  static async open(source: KeySource, log: Logger, signal: AbortSignal): Promise<Keys> {
+    const set = await firstGood(() => readFirst(source), {
+      passes: () => source.remote,
+      failed: ({ message: why }) => {
+        log.warn({ why }, 'waiting for the share token keys');
+      },
+      signal,
+    });
+    tell(set, source, log, 'share token keys');
+    return new Keys(source, log, set);
   }
 
-  /** The key that a token's header names; the one key of the algorithm, if it names none. */
-  async find(kid: string | undefined, algorithm: unknown): Promise<VerificationKey | undefined> {
+  /**
+   * The key that a token's header names; the one key of the algorithm, if it names none. Keys may share a
+   * kid, if they are for different algorithms.
+   */
+  async find(kid: string | undefined, algorithm: Algorithm): Promise<VerificationKey | undefined> {
     const known = this.lookUp(kid, algorithm);
     if (known) return known;
     if (this.set.reading) {
@@ -73,36 +78,74 @@ export class Keys {
     return this.lookUp(kid, algorithm);
   }
 
+  /** Whether there is a key of that kid, for whatever algorithm. */
+  has(kid: string): boolean {
+    return this.set.current.keys.some((key) => key.kid === kid);
+  }
+
   /** How many keys are in use, and how long ago they were last read, in seconds. */
   state(): { readonly keys: number; readonly ageSeconds: number } {
     const ageSeconds = (performance.now() - this.readAt) / 1_000;
-    return { keys: this.set.current.keys.size, ageSeconds };
+    return { keys: this.set.current.keys.length, ageSeconds };
   }
 
   close(): void {
     this.set.close();
   }
 
-  private lookUp(kid: string | undefined, algorithm: unknown): VerificationKey | undefined {
+  private lookUp(kid: string | undefined, algorithm: Algorithm): VerificationKey | undefined {
     const { keys } = this.set.current;
-    if (kid !== undefined) return keys.get(kid);
-    const candidates = [...keys.values()].filter((key) => key.algorithm === algorithm);
+    const candidates = keys.filter(
+      (key) => key.algorithm === algorithm && (kid === undefined || key.kid === kid),
+    );
     return candidates.length === 1 ? candidates[0] : undefined;
+  }
+
+  /**
+   * A remote that has no key for a moment is taken to be broken, and one that goes on having none has
+   * withdrawn them.
+   *
+   * @throws KeySetError if the set has no key that can be used, and had some a moment ago.
+   */
+  private settled(set: KeySet): KeySet {
+    if (set.keys.length > 0) {
+      this.emptySince = undefined;
+      return set;
+    }
+    this.emptySince ??= performance.now();
+    if (performance.now() - this.emptySince >= this.source.emptyGrace) return set;
+    throw new KeySetError(noKey);
   }
 }
 
-function tellChange(set: KeySet, { description: source }: KeySource, log: Logger): void {
-  const level = set.keys.size === 0 ? 'error' : set.ignored.length > 0 ? 'warn' : 'info';
-  const kids = [...set.keys.keys()];
-  log[level]({ source, kids, ignored: set.ignored }, 'share token keys have changed');
+const noKey = 'there is no key in it that can be used';
+
+/** @throws KeySetError if the keys can't be read, or are not fit to start with. */
+async function readFirst(source: KeySource): Promise<KeySet> {
+  try {
+    const set = await source.load();
+    const mistake = set.ignored.find(({ foreign }) => !foreign);
+    if (mistake && !source.remote) throw new KeySetError(`key ${mistake.kid}: ${mistake.why}`);
+    if (set.keys.length === 0) throw new KeySetError(noKey);
+    return set;
+  } catch (error) {
+    throw new KeySetError(
+      `the share token keys at ${source.description} can't be used: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+function tell(set: KeySet, { description: source }: KeySource, log: Logger, message: string): void {
+  const mistaken = set.ignored.some(({ foreign }) => !foreign);
+  const level = set.keys.length === 0 ? 'error' : mistaken ? 'warn' : 'info';
+  const kids = set.keys.map(({ kid }) => kid);
+  const ignored = set.ignored.map(({ kid, why }) => ({ kid, why }));
+  log[level]({ source, kids, ignored }, message);
 }
 
 /** A text that changes when the key set changes. It does not contain the keys themselves. */
 function describe({ keys, ignored }: KeySet): string {
-  const used = [...keys.values()].map(({ kid, algorithm, applicationId }) => [
-    kid,
-    algorithm,
-    applicationId,
-  ]);
+  const used = keys.map(({ kid, algorithm, applicationId }) => [kid, algorithm, applicationId]);
   return JSON.stringify([used, ignored]);
 }

@@ -42,3 +42,16 @@ export const maxLifetime = 24 * 60 * 60;
 /** The signature algorithms that share tokens may use (RFC 7518, section 3.1; RFC 8037). */
 export const algorithms = ['EdDSA', 'ES256', 'RS256', 'PS256', 'HS256'] as const;
 export type Algorithm = (typeof algorithms)[number];
+
+/** What RFC 9864 (section 2.2) calls EdDSA with the curve Ed25519, the only one that is used here. */
+const ed25519 = 'Ed25519';
+
+/** The algorithm that a key or a token names in `alg`; undefined: none that share tokens may use. */
+export function algorithmNamed(alg: unknown): Algorithm | undefined {
+  return alg === ed25519 ? 'EdDSA' : algorithms.find((algorithm) => algorithm === alg);
+}
+
+/** How tokens name an algorithm in `alg`. */
+export function namesOf(algorithm: Algorithm): string[] {
+  return algorithm === 'EdDSA' ? [algorithm, ed25519] : [algorithm];
+}

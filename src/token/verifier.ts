@@ -14,8 +14,10 @@ import { sessionKinds } from '../model/session';
 import type { VerificationKey } from './key-set';
 import type { Keys } from './keys';
 import {
+  algorithmNamed,
   ExpiredShareToken,
   maxLifetime,
+  namesOf,
   type GenuineShareToken,
   type VerifiedShareToken,
 } from './share-token';
@@ -104,15 +106,16 @@ export class ShareTokenVerifier {
     return genuine as VerifiedShareToken;
   }
 
-  /** The key decides the algorithm, and not the token (RFC 8725, section 3.1). */
+  /** A key is used with one algorithm alone, whatever a token names (RFC 8725, section 3.1). */
   private async keyOf(token: string): Promise<VerificationKey> {
     const { alg, kid: named } = headerOf(token);
     const kid = named ?? undefined;
     if (kid !== undefined && typeof kid !== 'string') throw invalid('header kid must be a string');
-    const key = await this.keys.find(kid, alg);
-    if (!key) throw invalid('no known key signed it');
-    if (key.algorithm !== alg) throw invalid('its algorithm is not that of its key');
-    return key;
+    const algorithm = algorithmNamed(alg);
+    const key = algorithm && (await this.keys.find(kid, algorithm));
+    if (key) return key;
+    const known = kid !== undefined && this.keys.has(kid);
+    throw invalid(known ? 'its algorithm is not that of its key' : 'no known key signed it');
   }
 }
 
@@ -149,7 +152,7 @@ function headerOf(token: string): { readonly alg?: unknown; readonly kid?: unkno
 /** Verifies the signature, and returns the claims as they are: nothing is known of them yet. */
 async function verifySignature(token: string, key: VerificationKey): Promise<object> {
   try {
-    const { payload } = await compactVerify(token, key.key, { algorithms: [key.algorithm] });
+    const { payload } = await compactVerify(token, key.key, { algorithms: namesOf(key.algorithm) });
     return parseClaims(payload);
   } catch (error) {
     if (error instanceof errors.JWSSignatureVerificationFailed) {

@@ -92,6 +92,24 @@ describe('a share token', () => {
       });
     }
 
+    it('signed by one of several keys of one kid, each for an algorithm of its own', async () => {
+      const { signer } = harness;
+      const kid = 'shared';
+      const keys = [
+        await signer.addKey({ algorithm: 'ES256', kid }),
+        await signer.addKey({ algorithm: 'RS256', kid }),
+      ];
+      for (const key of keys) {
+        const fresh = await createSession(harness.db, harness.source, 'user');
+        const answer = await use(await sign({ ...claims(), session_id: fresh }, key));
+        expect(sessionOf(answer).sharedFromSession).to.equal(fresh);
+      }
+    });
+
+    it('whose header calls EdDSA by its curve (RFC 9864)', async () => {
+      await expectIn(claims(), { alg: 'Ed25519' });
+    });
+
     it('in the form that the field uses: HS256, five claims and nothing more, as kind user', async () => {
       const key = await harness.signer.addKey({ algorithm: 'HS256' });
       const answer = await use(await sign(without(claims(), 'session_kind'), key));
@@ -165,7 +183,8 @@ describe('a share token', () => {
 
     it('whose algorithm is not that of its key, though the key could', async () => {
       const key = await harness.signer.addKey({ algorithm: 'RS256' });
-      await expectRefused(await sign(claims(), { ...key, alg: 'PS256' }));
+      const { message } = await failureOf(use(await sign(claims(), { ...key, alg: 'PS256' })));
+      expect(message).to.include('its algorithm is not that of its key');
     });
 
     it('signed by the key of another application', async () => {

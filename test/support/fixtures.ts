@@ -171,6 +171,7 @@ export interface Signer {
   /** Adds another key to the set, and returns its private half. */
   addKey(options: {
     readonly algorithm: Algorithm;
+    readonly kid?: string;
     readonly applicationId?: ApplicationId;
   }): Promise<JWK>;
   /** Signs a token for a session of `from`, for `to`. */
@@ -181,8 +182,8 @@ export interface Signer {
 export async function createSigner(): Promise<Signer> {
   const folder = await mkdtemp(path.join(tmpdir(), 'session-import-keys-'));
   const jwks = path.join(folder, 'jwks.json');
-  const addKey: Signer['addKey'] = async ({ algorithm, applicationId }) => {
-    const key = await generateSigningKey({ algorithm, kid: undefined, applicationId });
+  const addKey: Signer['addKey'] = async ({ algorithm, kid, applicationId }) => {
+    const key = await generateSigningKey({ algorithm, kid, applicationId });
     await (await extendKeySet(jwks, key.verificationJwk)).save();
     return key.privateJwk;
   };

@@ -85,7 +85,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       },
     },
   );
-  const server = await SessionImportServer.start(config, log, options.clock).catch(
+  const server = await SessionImportServer.start(config, log, options).catch(
     async (error: unknown) => {
       await signer.remove();
       await db.destroy();

@@ -8,14 +8,26 @@ import path from 'node:path';
 import { expect } from 'chai';
 import type { JWK } from 'jose';
 import { createLogger } from '../../src/telemetry/log';
-import { keySource } from '../../src/token/key-source';
+import { extendKeySet } from '../../src/token/key-files';
+import { keySource, type KeySource } from '../../src/token/key-source';
 import { Keys } from '../../src/token/keys';
 import type { Algorithm } from '../../src/token/share-token';
 import { generateSigningKey } from '../../src/token/signing';
 import { eventually, without } from '../support/helpers';
+import { Signal } from '../support/signal';
 
 describe('the keys for share tokens', () => {
-  const log = createLogger({ level: 'silent', format: 'json' });
+  const logLines: string[] = [];
+  const logging = new Signal();
+  const log = createLogger(
+    { level: 'info', format: 'json' },
+    {
+      write: (line) => {
+        logLines.push(line);
+        logging.fire();
+      },
+    },
+  );
   let folder: string;
   let file: string;
   const opened: Keys[] = [];
@@ -25,14 +37,28 @@ describe('the keys for share tokens', () => {
   });
   afterEach(() => {
     for (const keys of opened.splice(0)) keys.close();
+    logLines.length = 0;
   });
   after(() => rm(folder, { recursive: true }));
 
-  async function open(location: string): Promise<Keys> {
-    const keys = await Keys.open(keySource(location), log);
+  async function open(
+    source: string | KeySource,
+    signal = new AbortController().signal,
+  ): Promise<Keys> {
+    const keys = await Keys.open(
+      typeof source === 'string' ? keySource(source) : source,
+      log,
+      signal,
+    );
     opened.push(keys);
     return keys;
   }
+
+  /** The log lines with a message, as objects. */
+  const logged = (message: string): Record<string, unknown>[] =>
+    logLines
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter(({ msg }) => msg === message);
 
   async function newKey(algorithm: Algorithm = 'EdDSA'): Promise<JWK> {
     const key = { algorithm, kid: undefined, applicationId: undefined };
@@ -93,7 +119,7 @@ describe('the keys for share tokens', () => {
     it('are refused at the start, with a reason, if any of them can not be used', async () => {
       const good = await newKey();
       const nameless = without(await newKey(), 'kid');
-      const free = without(await newKey(), 'alg');
+      const free = without(await newKey('HS256'), 'alg');
       const wrong: [keys: readonly JWK[], why: RegExp][] = [
         [[], /no key in it/],
         [[good, nameless], /kid is missing/],
@@ -105,18 +131,76 @@ describe('the keys for share tokens', () => {
         [[good, { ...(await newKey('HS256')), k: 'c2hvcnQ' }], /at least 256 bits/],
         [[good, shortRsaKey()], /at least 2048 bits/],
         [[good, { ...(await newKey()), key_ops: ['sign'] }], /key_ops must include verify/],
-        [[good, { ...(await newKey()), use: 'enc' }], /use must be sig/],
+        [[good, { ...(await newKey()), use: 'signatures' }], /use must be sig/],
+        [[good, { ...(await newKey('ES256')), alg: 'Ed25519' }], /not those of a key for EdDSA/],
         [
           [good, { ...(await newKey()), ...{ application_id: 'acme' } }],
           /application_id must be a UUID/,
         ],
-        [[good, { ...(await newKey()), kid: good.kid ?? '' }], /another key has the same kid/],
+        [
+          [good, { ...(await newKey()), kid: good.kid ?? '' }],
+          /another key has the same kid and alg/,
+        ],
       ];
       for (const [keys, why] of wrong) {
         await write(...keys);
         expect(await failureOf(file)).to.match(why);
       }
       expect(await failureOf(path.join(folder, 'missing.json'))).to.match(/ENOENT/);
+    });
+
+    it('are told at the start, with those that are for encryption, which are passed over', async () => {
+      const good = await newKey();
+      const [enc, wrap] = [{ ...(await newKey('RS256')), use: 'enc' }, await newKey('ES256')];
+      const { privateKey } = generateKeyPairSync('x25519');
+      const exchange = { ...(privateKey.export({ format: 'jwk' }) as JWK), kid: 'x', use: 'enc' };
+      await write(enc, { ...wrap, key_ops: ['wrapKey', 'unwrapKey'] }, exchange, good);
+      await open(file);
+      const why = 'it is not for signatures, by its use or key_ops';
+      expect(logged('share token keys')).to.have.length(1);
+      expect(logged('share token keys')[0]).to.deep.include({
+        level: 'info',
+        kids: [good.kid],
+        ignored: [enc.kid, wrap.kid, 'x'].map((kid) => ({ kid, why })),
+      });
+      // Another key can be added to such a set.
+      const added = await newKey();
+      await (await extendKeySet(file, added)).save();
+      expect(await (await open(file)).find(added.kid, 'EdDSA')).to.include({ kid: added.kid });
+    });
+
+    it('may leave out their algorithm where their type has one, or name it as RFC 9864 does', async () => {
+      const fitting = ['EdDSA', 'ES256', 'RS256'] as const;
+      const named = await Promise.all(fitting.map(newKey));
+      const renamed = { ...(await newKey()), alg: 'Ed25519' };
+      await write(...named.map((key) => without(key, 'alg')), renamed);
+      const keys = await open(file);
+      for (const [index, { kid }] of named.entries()) {
+        const algorithm = fitting[index] ?? 'PS256';
+        expect(await keys.find(kid, algorithm)).to.include({ kid, algorithm });
+      }
+      // Without alg, an RSA key is for RS256 alone.
+      expect(await keys.find(named[2]?.kid, 'PS256')).to.equal(undefined);
+      expect(await keys.find(renamed.kid, 'EdDSA')).to.include({ algorithm: 'EdDSA' });
+    });
+
+    it('may share a kid, and each is used for its own algorithm', async () => {
+      const algorithms = ['EdDSA', 'ES256', 'RS256', 'PS256'] as const;
+      await write(
+        ...(await Promise.all(algorithms.map(newKey))).map((key) => ({ ...key, kid: 'k' })),
+      );
+      const keys = await open(file);
+      for (const algorithm of algorithms) {
+        expect(await keys.find('k', algorithm)).to.include({ kid: 'k', algorithm });
+      }
+      expect(await keys.find('k', 'HS256')).to.equal(undefined);
+      expect(keys.state().keys).to.equal(algorithms.length);
+    });
+
+    it('may have a byte order mark in front', async () => {
+      const key = await newKey();
+      await writeFile(file, `\uFEFF${JSON.stringify({ keys: [key] })}`);
+      expect(await (await open(file)).find(key.kid, 'EdDSA')).to.include({ kid: key.kid });
     });
 
     it('never show a secret in the message that says what is wrong', async () => {
@@ -181,11 +265,92 @@ describe('the keys for share tokens', () => {
       expect(await keys.find(key.kid, 'EdDSA')).to.include({ kid: key.kid });
     });
 
+    it('are waited for while there are none, and why is told', async () => {
+      const key = await newKey();
+      answer = () => ({ status: 503, body: { keys: [key] } });
+      const opening = open(url);
+      await logging.until(() => logged('waiting for the share token keys').length === 1);
+      answer = () => ({ status: 200, body: { keys: [key] } });
+      expect(await (await opening).find(key.kid, 'EdDSA')).to.include({ kid: key.kid });
+      expect(logged('waiting for the share token keys')[0]).to.deep.include({
+        level: 'warn',
+        why: `the share token keys at ${url} can't be used: it answers with HTTP status 503`,
+      });
+    });
+
+    it('are no longer waited for when the service is told to stop, whether the remote refuses or hangs', async () => {
+      const stopping = new AbortController();
+      answer = () => ({ status: 200, body: { keys: [] } });
+      const refused = open(url, stopping.signal).catch((error: unknown) => error);
+      await logging.until(() => logged('waiting for the share token keys').length === 1);
+      const hanging = createServer().listen(0, '127.0.0.1');
+      await once(hanging, 'listening');
+      const { port } = hanging.address() as AddressInfo;
+      const asked = once(hanging, 'request');
+      const hung = open(`http://127.0.0.1:${port}/`, stopping.signal).catch(
+        (error: unknown) => error,
+      );
+      await asked;
+      stopping.abort();
+      expect([await refused, await hung]).to.deep.equal([
+        stopping.signal.reason,
+        stopping.signal.reason,
+      ]);
+      hanging.closeAllConnections();
+      hanging.close();
+    });
+
+    it('say why they can not be fetched', async () => {
+      const failureOf = (location: string) =>
+        keySource(location)
+          .load()
+          .then(
+            () => 'no failure',
+            (error: unknown) => (error as Error).message,
+          );
+      answer = () => ({ status: 302, body: '' });
+      expect(await failureOf(url)).to.match(/HTTP status 302/);
+      answer = () => ({ status: 200, body: 'a page' });
+      expect(await failureOf(url)).to.match(/not a JWK Set/);
+      expect(await failureOf(url.replace('http:', 'https:'))).to.match(/ERR_SSL_\w+$/);
+      server.close();
+      server.closeAllConnections();
+      // Two addresses: an error with a cause for each.
+      const elsewhere = url.replace('127.0.0.1', 'localhost');
+      expect(await failureOf(elsewhere)).to.match(/fetched: ECONNREFUSED$/);
+      expect(await failureOf('http://127.0.0.1:1/')).to.match(/fetched: bad port$/);
+    });
+
+    it('stay in use while the remote has none for a moment, and are gone if it goes on', async () => {
+      const key = await newKey();
+      const [some, none] = [{ keys: [key] }, { keys: [{ kty: 'future', kid: 'f' }] }];
+      answer = () => ({ status: 200, body: some });
+      const keys = await open({ ...keySource(url), cooldown: 0, emptyGrace: 50 });
+      const readAnd = async (body: object) => {
+        answer = () => ({ status: 200, body });
+        await keys.find('unknown', 'EdDSA');
+        return keys.find(key.kid, 'EdDSA');
+      };
+      for (const body of [none, some, none])
+        expect(await readAnd(body)).to.include({ kid: key.kid });
+      await eventually(async () => (await readAnd(none)) === undefined);
+      expect(logged('share token keys have changed')).to.have.length(1);
+      expect(logged('share token keys have changed')[0]).to.include({ level: 'error' });
+    });
+
     it('are never secrets, and those that can not be used are passed over', async () => {
       const [good, secret] = [await newKey(), await newKey('HS256')];
       const foreign = { kty: 'future', kid: 'f', alg: 'X' };
       answer = () => ({ status: 200, body: { keys: [foreign, secret, good] } });
       const keys = await open(url);
+      expect(logged('share token keys')[0]).to.deep.include({
+        level: 'warn',
+        kids: [good.kid],
+        ignored: [
+          { kid: 'f', why: 'alg must be one of EdDSA, ES256, RS256, PS256, HS256' },
+          { kid: secret.kid, why: 'a secret (HS256) is taken from a file only' },
+        ],
+      });
       expect(await keys.find(good.kid, 'EdDSA')).to.include({ kid: good.kid });
       expect(await keys.find(secret.kid, 'HS256')).to.equal(undefined);
     });
