@@ -5,6 +5,7 @@ import { openDatabase, openMultiDatabase, openTextDatabase, poolUse } from './db
 import type { Database } from './db/database';
 import { whenReachable } from './db/reachable';
 import { createRetry } from './db/retry';
+import { unlessAborted } from './files/first-good';
 import type { Outcome } from './import/group';
 import { StoredAnswers } from './import/idempotency';
 import { connectionsPerGroup, Importer } from './import/importer';
@@ -153,7 +154,7 @@ export class SessionImportServer {
       });
 
       const running = new RunningCalls();
-      const grpc = createGrpcServer(config.grpc, metrics);
+      const grpc = createGrpcServer(config.grpc, running, metrics);
       addServices(grpc, {
         callers: new Callers(lookUps, retry, config.trustedGateways),
         admission: new Admission(),
@@ -173,8 +174,7 @@ export class SessionImportServer {
       });
       health.addToServer(grpc);
       reflectionService().addToServer(grpc);
-      await health.start();
-      signal.throwIfAborted();
+      await unlessAborted(() => health.start(), signal);
       const port = await listen(grpc, config.grpc.address, certificates?.credentials());
       listening = true;
       opened(new Peers(grpc, config.grpc.maxConnections, metrics, log));

@@ -36,8 +36,12 @@ export async function firstGood<T>(
   }
 }
 
-/** Does work, and no longer waits for it once the signal is aborted. */
-function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+/**
+ * Does work, and no longer waits for it once the signal is aborted.
+ *
+ * @throws the signal's reason if it is aborted before the work has ended.
+ */
+export function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const abort = (): void => {

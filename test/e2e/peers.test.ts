@@ -11,6 +11,7 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { expect } from 'chai';
+import { RunningCalls } from '../../src/rpc/call/running-calls';
 import { createGrpcServer, listen } from '../../src/rpc/server/grpc-server';
 import type { CutOff } from '../../src/rpc/server/observer';
 import { Peers } from '../../src/rpc/server/peers';
@@ -410,7 +411,7 @@ describe('a peer that does not take its answers', () => {
     const limits = { keepalive: 60, maxConnectionAge: 0, requestTimeout: 10, maxConnections: 10 };
     const server = createGrpcServer(
       { address: '', tls: undefined, maxConcurrentStreams: 100, ...limits },
-      undefined,
+      new RunningCalls(),
     );
     const answer = Buffer.alloc(2 * 1024 * 1024);
     server.addService(

@@ -1,4 +1,4 @@
-/** The calls that have begun and are not answered yet: what a graceful stop waits for. */
+/** The calls that were accepted and are not answered yet: what a graceful stop waits for. */
 export class RunningCalls {
   private readonly running = new Set<Promise<void>>();
 

@@ -1,5 +1,6 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { GrpcConfig } from '../../config';
+import type { RunningCalls } from '../call/running-calls';
 import { limitingRequestTime, observingRpcs } from './interceptors';
 import { unobservedRpcs, type RpcObserver } from './observer';
 import { limitingStreams } from './streaming';
@@ -17,13 +18,15 @@ const connectionAgeGrace = 60_000;
  * Makes a gRPC server with the limits of the configuration. What a connection may cost is limited
  * apart from it, in `peers.ts`, once the server listens.
  *
+ * @param running has the calls whose requests have not arrived.
  * @param observer is told of every RPC.
  */
 export function createGrpcServer(
   config: GrpcConfig,
+  running: RunningCalls,
   observer: RpcObserver = unobservedRpcs,
 ): Server {
-  const limitTime = limitingRequestTime(config.requestTimeout);
+  const limitTime = limitingRequestTime(config.requestTimeout, running);
   const limitStreams = limitingStreams();
   return new Server({
     interceptors: [

@@ -6,6 +6,7 @@ import {
   type ServerInterceptor,
   type ServerMethodDefinition,
 } from '@grpc/grpc-js';
+import type { RunningCalls } from '../call/running-calls';
 import { allowLongDeadline } from './long-deadlines';
 import type { RpcLabels, RpcObserver } from './observer';
 import { blamingPeer } from './peer-faults';
@@ -66,16 +67,25 @@ export function observingRpcs(observer: RpcObserver): ServerInterceptor {
   };
 }
 
-/** Ends calls whose request does not come in time: without a deadline, one would stay open for ever. */
-export function limitingRequestTime(seconds: number): ServerInterceptor {
+/**
+ * Ends calls whose request does not come in time: without a deadline, one would stay open for ever. Until
+ * then they count as running, so that a stop does not cut off a call that was accepted.
+ */
+export function limitingRequestTime(seconds: number, running: RunningCalls): ServerInterceptor {
   return (method, call) => {
     if (method.requestStream) return new ServerInterceptingCall(call);
     let timer: NodeJS.Timeout | undefined;
-    const arrived = (): void => {
-      clearTimeout(timer);
-    };
+    let arrived = (): void => undefined;
     return new ServerInterceptingCall(call, {
       start: (next) => {
+        running.add(
+          new Promise((resolve) => {
+            arrived = () => {
+              clearTimeout(timer);
+              resolve();
+            };
+          }),
+        );
         timer = setTimeout(() => {
           call.sendStatus({
             code: status.DEADLINE_EXCEEDED,
@@ -85,10 +95,13 @@ export function limitingRequestTime(seconds: number): ServerInterceptor {
         next(
           new ServerListenerBuilder()
             .withOnReceiveHalfClose((proceed) => {
-              arrived();
+              // First, so that the handler counts the call before it is no longer counted here.
               proceed();
+              arrived();
             })
-            .withOnCancel(arrived)
+            .withOnCancel(() => {
+              arrived();
+            })
             .build(),
         );
       },
