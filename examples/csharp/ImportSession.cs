@@ -141,7 +141,7 @@ public static class Program
             { "x-api-key", Environment.GetEnvironmentVariable("API_KEY") },
         };
         // For all tries together.
-        var deadline = DateTime.UtcNow.AddSeconds(10);
+        var deadline = DateTime.UtcNow.AddSeconds(45);
         return await new SessionImportClient(channel).ImportSessionAsync(request, headers, deadline);
     }
 

@@ -112,7 +112,7 @@ func transportCredentials() (credentials.TransportCredentials, error) {
 
 func importSession(conn *grpc.ClientConn, request *pb.ImportSessionRequest) (*pb.ImportSessionResponse, error) {
 	// The deadline is for all tries together.
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Second)
 	defer cancel()
 	ctx = metadata.AppendToOutgoingContext(ctx, "x-api-key", os.Getenv("API_KEY"))
 	return pb.NewSessionImportClient(conn).ImportSession(ctx, request)

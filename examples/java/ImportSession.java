@@ -91,7 +91,7 @@ public final class ImportSession {
     return SessionImportGrpc.newBlockingStub(channel)
         .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(metadata))
         // For all tries together.
-        .withDeadlineAfter(10, TimeUnit.SECONDS)
+        .withDeadlineAfter(45, TimeUnit.SECONDS)
         .importSession(request);
   }
 

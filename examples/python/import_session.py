@@ -40,7 +40,7 @@ def import_session(channel, args):
         trust_review=args.trust_review,
     )
     # The deadline is for all tries together, in seconds.
-    return stub.ImportSession(request, timeout=10, metadata=[("x-api-key", os.environ["API_KEY"])])
+    return stub.ImportSession(request, timeout=45, metadata=[("x-api-key", os.environ["API_KEY"])])
 
 
 def describe(error):

@@ -46,7 +46,7 @@ function importSession(request: ImportSessionRequest): Promise<ImportSessionResp
   const metadata = new Metadata();
   metadata.set('x-api-key', process.env['API_KEY'] ?? '');
   // For all tries together.
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 45_000;
   return new Promise((resolve, reject) => {
     client.importSession(request, metadata, { deadline }, (error, response) => {
       if (error) reject(error);

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
+import { serviceConfig } from '../../src/client';
 
 const root = path.join(__dirname, '..', '..');
 
@@ -14,8 +15,11 @@ const linesOf = (text: string): string =>
 describe('docs/clients.md', () => {
   const docs = readFileSync(path.join(root, 'docs', 'clients.md'), 'utf8');
 
+  /** The service config's, in seconds: that of all examples. */
+  const deadline = /"timeout": "(\d+)s"/.exec(serviceConfig)?.[1] ?? 'none';
+
   for (const language of readdirSync(path.join(root, 'examples'))) {
-    it(`quotes the ${language} example as it is`, () => {
+    it(`quotes the ${language} example as it is, which has the deadline of the service config`, () => {
       const folder = path.join(root, 'examples', language);
       const example = readdirSync(folder, { withFileTypes: true })
         .filter((entry) => entry.isFile())
@@ -24,6 +28,8 @@ describe('docs/clients.md', () => {
       const quotes = [...docs.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 'gs'))];
       expect(quotes).not.to.be.empty;
       for (const [, quote = ''] of quotes) expect(linesOf(example)).to.include(linesOf(quote));
+      // In seconds, or in milliseconds.
+      expect(example).to.match(new RegExp(`(deadline|timeout).*\\b${deadline}(_000)?\\b`, 'i'));
     });
   }
 });

@@ -30,6 +30,31 @@ import {
   type ProxiedHarness,
 } from '../support/service';
 
+interface ServiceConfig {
+  readonly methodConfig: readonly [
+    {
+      readonly timeout: string;
+      readonly retryPolicy: {
+        readonly maxAttempts: number;
+        readonly initialBackoff: string;
+        readonly maxBackoff: string;
+        readonly backoffMultiplier: number;
+        readonly retryableStatusCodes: readonly (keyof typeof status)[];
+      };
+    },
+  ];
+}
+
+const {
+  methodConfig: [{ timeout, retryPolicy }],
+} = JSON.parse(serviceConfig) as ServiceConfig;
+
+/** The milliseconds of a duration as the file has it, such as `1.5s`. */
+const millisecondsOf = (duration: string): number => Number.parseFloat(duration) * 1_000;
+
+/** How long Group Replication takes to elect a primary after one was lost, in milliseconds. */
+const election = 20_000;
+
 describe('a client with the service config', () => {
   let harness: ProxiedHarness;
   let client: TestClient;
@@ -68,13 +93,16 @@ describe('a client with the service config', () => {
 
   const codes = (): string[] => tries().map(({ code }) => code);
 
-  it('tries again after UNAVAILABLE', async () => {
+  it('tries again after UNAVAILABLE, when the service says', async () => {
     const request = await requestFor(await sharedSession());
     harness.proxy.intercept = (statement) => {
       if (codes().length < 1 && statement.sql.startsWith('BEGIN')) statement.cut();
     };
     await client.import(harness.target.apiKey, request);
     expect(codes()).to.deep.equal(['UNAVAILABLE', 'OK']);
+    const [first = 0, second = 0] = tries().map(({ time }) => time);
+    // A timer may fire a millisecond early.
+    expect(second - first).to.be.at.least(1_000 - 1);
   });
 
   it('tries again after ABORTED', async () => {
@@ -119,45 +147,70 @@ describe('a client with the service config', () => {
     expect(codes()).to.deep.equal(['RESOURCE_EXHAUSTED', 'OK']);
   });
 
-  it('waits as the service says, longer each time', async () => {
-    const request = await requestFor(await sharedSession());
-    harness.proxy.intercept = (statement) => {
-      if (codes().length < 2 && statement.sql.startsWith('BEGIN')) statement.cut();
-    };
-    await client.import(harness.target.apiKey, request);
-    expect(codes()).to.deep.equal(['UNAVAILABLE', 'UNAVAILABLE', 'OK']);
-    const [first = 0, second = 0, third = 0] = tries().map(({ time }) => time);
-    // What RetryInfo says, and twice as long. A timer may fire a millisecond early.
-    expect(second - first).to.be.at.least(1_000 - 1);
-    expect(third - second).to.be.at.least(2_000 - 1);
-  });
-
-  it('does not try again if the next try would come after the deadline, and is told why it was refused', async () => {
-    const limited = await startHarness({ environment: { RATE_LIMIT: '1', RATE_LIMIT_BURST: '1' } });
-    const caller = new TestClient(limited.server.port, undefined, {
-      'grpc.service_config': serviceConfig,
+  describe('at its limit of calls', () => {
+    let limited: Harness;
+    beforeEach(async () => {
+      limited = await startHarness({ environment: { RATE_LIMIT: '1', RATE_LIMIT_BURST: '1' } });
     });
-    const { apiKey } = limited.target;
+    afterEach(() => limited.stop());
+
     /** How a call over the limit ends, if it says that it was tried before. */
-    const refusal = async (previousTries: string): Promise<Failure> => {
+    async function refusal(
+      caller: TestClient,
+      previousTries: string,
+      milliseconds: number,
+    ): Promise<Failure> {
       const metadata = new Metadata();
-      metadata.set('x-api-key', apiKey);
+      metadata.set('x-api-key', limited.target.apiKey);
       metadata.set('grpc-previous-rpc-attempts', previousTries);
+      const deadline = Date.now() + milliseconds;
       const calls = Array.from({ length: 5 }, () =>
-        failureOf(caller.send(metadata, {}, { deadline: Date.now() + 4_900 })),
+        failureOf(caller.send(metadata, {}, { deadline })),
       );
       const failures = await Promise.all(calls);
       return must(
         failures.find(({ reason }) => reason === 'RATE_LIMITED'),
         'a refusal',
       );
-    };
-    // The fifth try would come after five seconds at least.
-    for (const previousTries of ['4', '5', '1e9']) {
-      expect((await refusal(previousTries)).pushback).to.equal(-1);
     }
-    caller.close();
-    await limited.stop();
+
+    it('goes on for longer than MySQL takes to elect a primary, by the file and by the service', async () => {
+      const { maxAttempts, initialBackoff, maxBackoff, backoffMultiplier } = retryPolicy;
+      // gRFC A6: more tries than that are not made.
+      expect(maxAttempts).to.equal(5);
+      const waits = Array.from({ length: maxAttempts - 1 }, (_, previous) =>
+        Math.min(
+          millisecondsOf(initialBackoff) * backoffMultiplier ** previous,
+          millisecondsOf(maxBackoff),
+        ),
+      );
+      const all = waits.reduce((sum, wait) => sum + wait);
+      // The jitter of gRFC A6.
+      expect(all * 0.8).to.be.above(election);
+      expect(all * 1.2).to.be.below(millisecondsOf(timeout));
+      // What the service says has a jitter of its own.
+      expect(all * 1.5).to.be.below(millisecondsOf(timeout));
+      for (const [previous, wait] of waits.entries()) {
+        // Without the file, this client does not try again by itself.
+        const { pushback } = await refusal(
+          limited.client,
+          String(previous),
+          millisecondsOf(timeout),
+        );
+        expect(pushback).to.be.within(wait, wait * 1.5);
+      }
+    });
+
+    it('does not try again if the next try would come after the deadline, and is told why it was refused', async () => {
+      const caller = new TestClient(limited.server.port, undefined, {
+        'grpc.service_config': serviceConfig,
+      });
+      // The fifth try would come after fifteen seconds at least.
+      for (const previousTries of ['3', '4', '1e9']) {
+        expect((await refusal(caller, previousTries, 14_900)).pushback).to.equal(-1);
+      }
+      caller.close();
+    });
   });
 
   it('tries a message that is too large only once', async () => {
@@ -185,10 +238,6 @@ describe('a client with the service config', () => {
   });
 
   it('tries again what the service tells it to try again, and nothing else', () => {
-    const { methodConfig } = JSON.parse(serviceConfig) as {
-      methodConfig: [{ retryPolicy: { retryableStatusCodes: (keyof typeof status)[] } }];
-    };
-    const [{ retryPolicy }] = methodConfig;
     const tried = retryPolicy.retryableStatusCodes.map((name) => status[name]);
     expect(new Set(tried)).to.deep.equal(retryableCodes);
   });
@@ -250,9 +299,7 @@ describe('a client with the service config', () => {
     await caller.import(harness.target.apiKey, {});
     caller.close();
     server.forceShutdown();
-    const [{ timeout }] = (JSON.parse(serviceConfig) as { methodConfig: [{ timeout: string }] })
-      .methodConfig;
-    const limit = Number.parseInt(timeout) * 1_000;
+    const limit = millisecondsOf(timeout);
     expect(deadline).to.be.within(sentAt + limit / 2, Date.now() + limit);
   });
 });

@@ -19,9 +19,13 @@ export const retryableCodes: ReadonlySet<status> = new Set([
   status.RESOURCE_EXHAUSTED,
 ]);
 
-/** The first wait at least, and any wait at most, in milliseconds: as in the service config. */
-const shortestWait = 500;
-const longestWait = 5_000;
+/** How the waits grow, in milliseconds: as in the service config. */
+const shortestWait = 1_000;
+const longestWait = 15_000;
+const growth = 3;
+
+/** The largest random part of a wait, as a share of it. */
+const jitter = 0.5;
 
 /** What is known of a call when it ends. */
 interface EndingCall {
@@ -34,8 +38,8 @@ interface EndingCall {
  * Tells gRPC's own retries when to come back, or not to.
  *
  * A handler puts the least wait into the trailer. A pushback replaces the client's exponential backoff
- * and its jitter (gRFC A6), so both are made here: the wait doubles with each try, and a random part of
- * it, up to all of it, is added. Otherwise calls that were refused together would come back together.
+ * and its jitter (gRFC A6), so both are made here: the wait grows with each try, and a random part of
+ * it, up to half of it, is added. Otherwise calls that were refused together would come back together.
  *
  * gRPC is told not to retry in two cases. If the handler gave no wait, the same call can't succeed: grpc-js
  * itself has refused it, because its message is too large, for example. And a wait that ends after the
@@ -52,9 +56,9 @@ export function withPushback(sent: SentStatus, call: EndingCall): SentStatus {
 }
 
 function waitOf(least: number, previous: number): number {
-  const grown = Math.max(least, shortestWait) * 2 ** previous;
+  const grown = Math.max(least, shortestWait) * growth ** previous;
   const wait = Math.max(least, Math.min(grown, longestWait));
-  return Math.ceil(wait * (1 + Math.random()));
+  return Math.ceil(wait * (1 + jitter * Math.random()));
 }
 
 /** At most 4, whatever the peer says: gRPC makes five tries (gRFC A6). */
