@@ -44,6 +44,8 @@ const sessionSettings = [
   // is enough; to change that would take a privilege.
   "SET SESSION time_zone = '+00:00' /*M! , max_error_count = 65535 */",
   'SET SESSION foreign_key_checks = 1',
+  // `duplicateKey` and `nullColumn` read names in errors.
+  "SET SESSION lc_messages = 'en_US'",
   "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE'",
 ];
 

@@ -110,6 +110,27 @@ export function databaseFailure(error: unknown): DatabaseFailure {
   return failures.get(errorCode(error) ?? '') ?? unnamed.get(errno) ?? 'other';
 }
 
+/**
+ * The unique key in which a value is taken already; undefined: the error is another one. MySQL puts the table
+ * before the key's name, and MariaDB does not. The value stands before both, and is not looked at. The text is
+ * English: `connection.ts` sets that.
+ */
+export function duplicateKey(error: unknown): string | undefined {
+  return named(error, 'ER_DUP_ENTRY', / for key '(?:[^'.]+\.)?([^'.]+)'$/);
+}
+
+/** The column that was given no value and must have one; undefined: the error is another one. */
+export function nullColumn(error: unknown): string | undefined {
+  return named(error, 'ER_BAD_NULL_ERROR', /^Column '([^']+)' cannot be null$/);
+}
+
+/** What a pattern finds in the server's own text of an error with a code. */
+function named(error: unknown, code: string, pattern: RegExp): string | undefined {
+  if (!(error instanceof Error) || errorCode(error) !== code) return undefined;
+  const { sqlMessage } = error as { readonly sqlMessage?: unknown };
+  return typeof sqlMessage === 'string' ? pattern.exec(sqlMessage)?.[1] : undefined;
+}
+
 /** Whether the database does not answer at all: then another try at once is of little use. */
 export function isOutOfReach(failure: DatabaseFailure): boolean {
   return failure === 'unreachable' || failure === 'silent';

@@ -1,5 +1,5 @@
 import type { MultiDatabase } from '../db/database';
-import { databaseFailure, isOutOfReach, toServiceError } from '../db/errors';
+import { databaseFailure, isOutOfReach, Overtaken, toServiceError } from '../db/errors';
 import { pendingMigrations } from '../db/migrations';
 import { defaultRetryPolicy, groupRetryPolicy, type Retry } from '../db/retry';
 import { inTransaction } from '../db/transaction';
@@ -9,6 +9,7 @@ import { kindSchemas } from '../model/relations';
 import type { SessionKind } from '../model/session';
 import { planClone, SchemaMismatch, type ClonePlan } from '../store/relations/clone-plan';
 import type { Locking } from '../store/sessions/lock';
+import { isNumberRefused } from '../store/sessions/numbers';
 import { importGroup, type Outcome, type Outcomes, type RowLimits } from './group';
 import { NumberLeases } from './number-leases';
 import { noNumber, planImport, type PlannedImport } from './planned-import';
@@ -141,7 +142,38 @@ export class Importer {
     return outcomes;
   }
 
-  private async tryGroup(
+  /**
+   * Runs the group once.
+   *
+   * @throws Overtaken if a session number was refused: then all calls have new ones. Which call it was is not
+   * asked, since gaps are allowed.
+   */
+  private async tryGroup(work: Work, calls: readonly PlannedImport[]): Promise<Outcomes> {
+    try {
+      return await this.runGroup(work, calls);
+    } catch (error) {
+      if (!isNumberRefused(error)) throw error;
+      await this.renumber(calls);
+      throw new Overtaken('a session number was refused', { cause: error });
+    }
+  }
+
+  /** Gives new numbers to all sessions that are to be made, linked ones included. */
+  private async renumber(calls: readonly PlannedImport[]): Promise<void> {
+    const importing = calls
+      .filter(({ request }) => !request.validateOnly)
+      .flatMap((call) => [call, ...call.linkedPlans.values()]);
+    const numbers = await this.numbers.takeAnew(
+      importing.map(({ request }) => request.applicationId),
+    );
+    for (const [index, call] of importing.entries()) {
+      const number = must(numbers[index], 'a new session number');
+      if (typeof number !== 'number') throw number;
+      call.sessionNumber = number;
+    }
+  }
+
+  private async runGroup(
     { kind, limits, locking }: Work,
     calls: readonly PlannedImport[],
   ): Promise<Outcomes> {

@@ -51,6 +51,15 @@ export class NumberLeases {
     return taken;
   }
 
+  /**
+   * Takes numbers like {@link take}, from new blocks: the database has refused one of those that the applications
+   * have. A failover has made their counters forget what was leased, or somebody has set them back.
+   */
+  async takeAnew(applicationIds: readonly ApplicationId[]): Promise<(number | Error)[]> {
+    for (const id of applicationIds) this.leases.delete(id);
+    return this.take(applicationIds);
+  }
+
   /** Keeps the later of two blocks that were leased at the same time: numbers do not go back. */
   private keep(id: ApplicationId, block: Lease): void {
     const kept = this.leases.get(id);

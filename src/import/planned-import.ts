@@ -19,7 +19,8 @@ export type Transaction = TransactionOf<MultiDatabase>;
 export interface PlannedImport {
   readonly request: ImportRequest;
   readonly sessionId: SessionId;
-  readonly sessionNumber: number;
+  /** Another one from the next try on, if the database refuses it. */
+  sessionNumber: number;
   readonly sessionToken: string;
   /** The id of the vendor entity, should it have to be made. */
   readonly vendorEntityId: VendorEntityId;

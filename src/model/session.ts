@@ -42,6 +42,12 @@ export interface TokenFingerprint {
   readonly jti: string | null;
 }
 
+/**
+ * The highest number that a session may have: 2^53 - 1. Numbers above it can't all be told apart in JavaScript, in
+ * JSON of most readers (RFC 8259, section 6), and in generated clients that read int64 into a number.
+ */
+export const highestSessionNumber = Number.MAX_SAFE_INTEGER;
+
 /** How many rows of a relation were cloned, or are to be. */
 export interface ClonedRows {
   readonly relation: string;

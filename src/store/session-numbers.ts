@@ -2,13 +2,18 @@ import type { Database } from '../db/database';
 import { read, select, sql, write } from '../db/query';
 import { inTransaction } from '../db/transaction';
 import { fromBinary, toBinary, type ApplicationId } from '../model/ids';
-import { highestSessionNumber } from './sessions/numbers';
+import type { KindSchema } from '../model/relations';
+import { highestSessionNumber } from '../model/session';
+import { freeInOtherKinds, highestNumberInUse } from './sessions/numbers';
 
 /**
  * Takes a block of session numbers for each of some applications, and returns the first of each. In a
  * short transaction of its own, so that the row of a counter is never held while anything else runs.
  *
- * @throws Error if one of the applications does not exist.
+ * A block starts above every number in use: a failover or a restored backup may have set the counter back.
+ *
+ * @throws Error if one of the applications does not exist, or has too few numbers left below
+ * {@link highestSessionNumber}.
  */
 export async function leaseBlocks(
   db: Database,
@@ -27,6 +32,19 @@ export async function leaseBlocks(
   throw new Error('there is no such application');
 }
 
+/**
+ * SQL for the number of a new session `n`, or null if the number can't be its own: if another kind has it, or the
+ * counter has never given it out. The second means that a failover has lost what was given out: sooner or later
+ * the counter will give the number to somebody else.
+ *
+ * @param schema of the new session.
+ */
+export function usableNumber(schema: KindSchema): string {
+  return `(SELECT n.session_number FROM session_counters c
+           WHERE c.application_id = n.application_id AND c.next_number > n.session_number
+             AND ${freeInOtherKinds(schema, 'n.application_id', 'n.session_number')})`;
+}
+
 /** @returns undefined, with nothing changed, if a counter is missing. */
 async function advanceCounters(
   db: Database,
@@ -36,23 +54,39 @@ async function advanceCounters(
   return inTransaction(db, async (trx) => {
     const found = await read(
       trx,
-      select<{ application_id: Buffer; next_number: number }>(
-        `SELECT application_id, next_number FROM session_counters FORCE INDEX (PRIMARY)
+      select<{ application_id: Buffer; first: number }>(
+        `SELECT application_id,
+                CAST(GREATEST(next_number, 1 + ${highestNumberInUse('c.application_id')}) AS UNSIGNED) AS first
+         FROM session_counters c FORCE INDEX (PRIMARY)
          WHERE application_id IN (?) ORDER BY application_id FOR UPDATE`,
         [ids],
       ),
     );
     if (found.length < ids.length) return undefined;
+    const starts = new Map(
+      found.map((row) => [fromBinary<ApplicationId>(row.application_id), row.first]),
+    );
+    for (const [id, first] of starts) requireNumbers(id, first, size);
     await write(
       trx,
       sql(
-        'UPDATE session_counters SET next_number = next_number + ? WHERE application_id IN (?)',
-        size,
-        ids,
+        // By the primary key, or MySQL would scan a small table, and wait for the counters of others.
+        `UPDATE (${found.map(() => 'SELECT ? AS id, ? AS next_number').join(' UNION ALL ')}) n
+         STRAIGHT_JOIN session_counters c FORCE INDEX (PRIMARY) ON c.application_id = n.id
+         SET c.next_number = n.next_number`,
+        ...found.flatMap((row) => [row.application_id, row.first + size]),
       ),
     );
-    return new Map(found.map((row) => [fromBinary(row.application_id), row.next_number]));
+    return starts;
   });
+}
+
+/** @param first from 2^53 on, it may have lost its last digits on the way; it is too high all the same. */
+function requireNumbers(id: ApplicationId, first: number, size: number): void {
+  if (first <= highestSessionNumber + 1 - size) return;
+  throw new Error(
+    `application ${id} has no session numbers left: its next_number in session_counters is too high`,
+  );
 }
 
 /**
@@ -66,7 +100,7 @@ async function startCounters(db: Database, ids: readonly Buffer[]): Promise<void
     db,
     sql(
       `INSERT INTO session_counters (application_id, next_number)
-       SELECT a.id, 1 + ${highestSessionNumber('a.id')}
+       SELECT a.id, 1 + ${highestNumberInUse('a.id')}
        FROM (${ids.map(() => 'SELECT ? AS id').join(' UNION ALL ')}) a
        LEFT JOIN session_counters c ON c.application_id = a.id
        WHERE c.application_id IS NULL

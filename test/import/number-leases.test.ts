@@ -62,6 +62,40 @@ describe('session numbers', () => {
     expect(number).to.equal(4712);
   });
 
+  it('start above those in use, if the counter was set back', async () => {
+    const numbers = new NumberLeases(db, retry);
+    await numbers.take([tenant.applicationId]);
+    await createSession(db, tenant, 'user', { session_number: 500 });
+    const next_number = 3;
+    await db('session_counters')
+      .where({ application_id: toBinary(tenant.applicationId) })
+      .update({ next_number });
+    expect(await numbers.takeAnew([tenant.applicationId])).to.deep.equal([501]);
+    expect(await new NumberLeases(db, retry).take([tenant.applicationId])).to.deep.equal([565]);
+  });
+
+  it('end at 2^53 - 1, and whoever runs the database is told so', async () => {
+    const other = await createTenant(db);
+    const last = Number.MAX_SAFE_INTEGER;
+    for (const [next_number, fits] of [
+      [last - 63, true],
+      [last - 62, false],
+      [last + 1, false],
+    ] as const) {
+      await db('session_counters')
+        .insert({ application_id: toBinary(tenant.applicationId), next_number })
+        .onConflict()
+        .merge();
+      const [number, others] = await new NumberLeases(db, retry).take([
+        tenant.applicationId,
+        other.applicationId,
+      ]);
+      if (fits) expect(number).to.equal(next_number);
+      else expect(number).to.match(/has no session numbers left: .* session_counters/);
+      expect(others).to.be.a('number');
+    }
+  });
+
   it('that can not be had for one application, are had for the others', async () => {
     const [missing, number] = await new NumberLeases(db, retry).take([
       newId(),

@@ -12,10 +12,12 @@ import {
 import { kindSchemas } from '../../src/model/relations';
 import { insertClaims, type Claim } from '../../src/store/ledger/entries';
 import { insertRefusals, newRefusal, type Refusal } from '../../src/store/refusals';
+import { sessionKinds } from '../../src/model/session';
 import { leaseBlocks } from '../../src/store/session-numbers';
+import { isNumberRefused } from '../../src/store/sessions/numbers';
 import { recordShareToken, type ShareTokenRecord } from '../../src/store/share-tokens';
 import { insertVendorEntities, type VendorEntity } from '../../src/store/vendor-entities';
-import { createTenant, type Tenant } from '../support/fixtures';
+import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { databaseUrl, open } from '../support/mysql';
 
 /** One character more than the columns for names have room for. */
@@ -166,6 +168,26 @@ describe('what is inserted only if it is not there', () => {
         .select('id')
         .where({ application_id: toBinary(tenant.applicationId) });
       expect(found).to.deep.equal([{ id: toBinary(good.id) }]);
+    });
+  }
+
+  for (const kind of sessionKinds) {
+    it(`is a ${kind} session, and only a refused number is taken for one`, async () => {
+      const taken = {
+        // What stands in a value is not read.
+        session_token: ` for key '${kind}_sessions_application_id_session_number_unique`,
+        shared_from_session_id: toBinary(newId()),
+      };
+      const id = await createSession(db, tenant, kind, { session_number: 7, ...taken });
+      const refused = async (columns: Readonly<Record<string, unknown>>): Promise<boolean> =>
+        isNumberRefused(await failure(createSession(db, tenant, kind, columns)));
+      expect(await refused({ session_number: 7 })).to.equal(true);
+      expect(await refused({ session_number: null })).to.equal(true);
+      expect(await refused({ id: toBinary(id) })).to.equal(false);
+      for (const [column, value] of Object.entries(taken)) {
+        expect(await refused({ [column]: value }), column).to.equal(false);
+      }
+      expect(await refused({ language: null, created_at: null })).to.equal(false);
     });
   }
 

@@ -9,6 +9,7 @@ import {
 } from '../../model/ids';
 import type { KindSchema } from '../../model/relations';
 import type { CopiedSession, ExistingCopy } from '../../model/session';
+import { usableNumber } from '../session-numbers';
 import { shareLock, type Locking } from './lock';
 
 /** Columns of a session that a copy takes from its original: what describes the check. */
@@ -44,14 +45,20 @@ export interface NewCopy extends Omit<CopiedSession, 'clonedRows' | 'kind'> {
   readonly vendorEntityId: VendorEntityId | null;
 }
 
-/** Inserts new sessions; each names the session that it is a copy of. */
+/**
+ * Inserts new sessions; each names the session that it is a copy of. It fails with an error that
+ * `isNumberRefused` knows if the number of one can't be its own.
+ */
 export function insertCopies(schema: KindSchema, copies: readonly NewCopy[]): Statement {
+  const values = freshColumns.map((column) =>
+    column === 'session_number' ? usableNumber(schema) : `n.${column}`,
+  );
   const row = `SELECT ${freshColumns.map((column) => `? AS ${column}`).join(', ')}`;
   return {
     // The new values are a derived table, so that the server copies the carried columns itself and
     // does not send them. VALUES ROW would be shorter, but only MySQL has it.
     sql: `INSERT INTO ?? (${[...freshColumns, ...carriedColumns].join(', ')})
-          SELECT n.*, ${carriedColumns.map((column) => `o.${column}`).join(', ')}
+          SELECT ${[...values, ...carriedColumns.map((column) => `o.${column}`)].join(', ')}
           FROM (${copies.map(() => row).join(' UNION ALL ')}) n
           STRAIGHT_JOIN ?? o FORCE INDEX (PRIMARY) ON o.id = n.shared_from_session_id`,
     bindings: [
