@@ -239,35 +239,38 @@ export interface Revocation {
  * the lock: by then, no import with these tokens can succeed any more.
  *
  * @param shareTokenId undefined: all of them.
+ * @param by `triedBefore`: an earlier try of the same revocation, with the same moment, may have marked tokens.
+ * They count as revoked by this one.
  */
 export async function revokeShareTokens(
   db: MultiDatabase,
   applicationId: ApplicationId,
   shared: SharedSession,
   shareTokenId: ShareTokenId | undefined,
-  by: { readonly actor: Actor; readonly at: Date },
+  by: { readonly actor: Actor; readonly at: Date; readonly triedBefore: boolean },
 ): Promise<Revocation> {
   const meant = allOf(
     sql('t.session_id = ?', toBinary(shared.sessionId)),
     sql('t.application_id = ?', toBinary(applicationId)),
     ifGiven(shareTokenId, (id) => sql('t.id = ?', toBinary(id))),
   );
+  const toRevoke = sql('(t.revoked_at IS NULL OR t.revoked_at = ?)', by.triedBefore ? by.at : null);
   const found = await read(
     db,
     select<{ readonly id: Buffer }>(
-      `SELECT t.id FROM share_tokens t
-       WHERE ${meant.sql} AND t.revoked_at IS NULL AND t.expires_at > ?`,
-      [...meant.bindings, new Date(by.at.getTime() - revokedAfterExpiry)],
+      `SELECT t.id FROM share_tokens t WHERE ${meant.sql} AND ${toRevoke.sql} AND t.expires_at > ?`,
+      [...meant.bindings, ...toRevoke.bindings, new Date(by.at.getTime() - revokedAfterExpiry)],
     ),
   );
   let revoked = 0;
   for (let done = 0; done < found.length; done += revokedAtOnce) {
     const ids = found.slice(done, done + revokedAtOnce).map(({ id }) => id);
     const revoke = (life: '>' | '<='): Statement => ({
-      sql: `UPDATE share_tokens
-            SET revoked_at = ?, revoked_by_api_key_id = ?, revoked_by_gateway = ?
-            WHERE id IN (?) AND revoked_at IS NULL AND expires_at ${life} ?`,
-      bindings: [by.at, ...actorBindings(by.actor), ids, by.at],
+      // mysql2 lets the server count what it finds, and not what it changes: so marked ones count again.
+      sql: `UPDATE share_tokens t
+            SET t.revoked_at = ?, t.revoked_by_api_key_id = ?, t.revoked_by_gateway = ?
+            WHERE t.id IN (?) AND ${toRevoke.sql} AND t.expires_at ${life} ?`,
+      bindings: [by.at, ...actorBindings(by.actor), ids, ...toRevoke.bindings, by.at],
     });
     revoked += await inTransaction(db, async (trx) => {
       await read(trx, lockSession(kindSchemas[shared.kind], shared.sessionId));

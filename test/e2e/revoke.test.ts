@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { SignJWT, importJWK } from 'jose';
 import { createApiKey } from '../../src/store/accounts';
-import { newId, toBinary, toId, type ShareTokenId } from '../../src/model/ids';
+import { newId, toBinary, toId, type SessionId, type ShareTokenId } from '../../src/model/ids';
 import {
   ListShareTokensRequest,
   SessionShareService,
@@ -20,8 +20,14 @@ import { signShareToken } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
 import { addShareTokens, createSession, createTenant, type Tenant } from '../support/fixtures';
 import { pause } from '../support/helpers';
+import type { Passing } from '../support/mysql-proxy';
 import { rowLockWaits, select, underWay } from '../support/rows';
-import { startHarness, startProxiedHarness, type Harness } from '../support/service';
+import {
+  startHarness,
+  startProxiedHarness,
+  type Harness,
+  type ProxiedHarness,
+} from '../support/service';
 
 const { shareSession, revokeShareToken, listShareTokens } = SessionShareService;
 const { listImports, getProvenance } = SessionTraceService;
@@ -442,5 +448,85 @@ describe('RevokeShareToken', () => {
     const failure = await failureOf(revoke(undefined));
     expect(failure.reason).to.equal('INVALID_REQUEST');
     expect(failure.badRequest?.fieldViolations.map(({ field }) => field)).to.deep.equal(['target']);
+  });
+});
+
+describe('RevokeShareToken, when its connection is lost', () => {
+  let harness: ProxiedHarness;
+  before(async () => {
+    harness = await startProxiedHarness();
+  });
+  after(() => harness.stop());
+  afterEach(() => {
+    harness.proxy.intercept = undefined;
+  });
+
+  async function shared(tokens: number) {
+    const { db, source, target } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    await addShareTokens(db, source, target, sessionId, tokens);
+    return sessionId;
+  }
+
+  const revoke = (sessionId: SessionId) =>
+    harness.client.call(revokeShareToken, harness.source.apiKey, {
+      target: { $case: 'sessionId', value: sessionId },
+    });
+
+  /** Its own statements, and not those that look its caller up. */
+  function onStatements(act: (statement: Passing, index: number) => Promise<void> | void): void {
+    let index = 0;
+    harness.proxy.intercept = (statement) =>
+      /share_tokens|FOR UPDATE|^BEGIN|^COMMIT/.test(statement.sql)
+        ? act(statement, index++)
+        : undefined;
+  }
+
+  for (const [when, fault] of [
+    [
+      'before any statement',
+      (statement: Passing) => {
+        statement.cut();
+      },
+    ],
+    [
+      'with the answer of any statement',
+      async (statement: Passing) => {
+        await statement.answered();
+        statement.cut();
+      },
+    ],
+  ] as const) {
+    it(`${when}, counts the tokens that it takes back, and not those of an earlier call`, async () => {
+      const statements: string[] = [];
+      const measured = await shared(1);
+      onStatements(({ sql }) => void statements.push(sql));
+      expect(await revoke(measured)).to.deep.equal({ revoked: 1, redeemed: 0 });
+      // Whose session, which tokens, BEGIN, the lock, the marks, COMMIT, how many were redeemed.
+      expect(statements).to.have.length(7);
+      for (const victim of statements.keys()) {
+        const sessionId = await shared(2);
+        await revoke(sessionId);
+        await addShareTokens(harness.db, harness.source, harness.target, sessionId, 3);
+        onStatements((statement, index) => (index === victim ? fault(statement) : undefined));
+        expect(await revoke(sessionId), statements[victim]).to.deep.equal({
+          revoked: 3,
+          redeemed: 0,
+        });
+        expect(await revoke(sessionId)).to.deep.equal({ revoked: 0, redeemed: 0 });
+      }
+    });
+  }
+
+  it('in a later one of its transactions, counts those of the earlier ones', async () => {
+    const sessionId = await shared(1_200);
+    let commits = 0;
+    onStatements(async (statement) => {
+      if (!statement.sql.startsWith('COMMIT') || ++commits !== 2) return;
+      await statement.answered();
+      statement.cut();
+    });
+    expect(await revoke(sessionId)).to.deep.equal({ revoked: 1_200, redeemed: 0 });
+    expect(commits).to.equal(4);
   });
 });

@@ -31,11 +31,16 @@ export async function revokeShareToken(
   const one = 'shareTokenId' in target ? target.shareTokenId : undefined;
   if (one !== undefined) annotate({ share_token_id: one });
 
+  // One moment for all tries: what an earlier one has marked, whose answer was lost, is known by it.
+  const at = clock();
+  let triedBefore = false;
   const revocation = await onDatabase(async (db) => {
     const shared = await findShared(db, applicationId, target);
     if (!shared) return { revoked: 0, redeemed: 0 };
     annotate({ session_kind: shared.kind, session_id: shared.sessionId });
-    return revokeShareTokens(db, applicationId, shared, one, { actor, at: clock() });
+    const by = { actor, at, triedBefore };
+    triedBefore = true;
+    return revokeShareTokens(db, applicationId, shared, one, by);
   });
   annotate({ ...revocation });
   return revocation;
