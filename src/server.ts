@@ -165,7 +165,7 @@ export class SessionImportServer {
         clock,
         storedAnswers: new StoredAnswers(lookUps, retry),
         imports,
-        refusals: new RefusalRecorder(recording, retry, log),
+        refusals: opened(new RefusalRecorder(recording, retry, observer, log)),
         sessions,
         sessionBaseUrl: config.sessionBaseUrl,
         running,

@@ -2,7 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { databaseFailure, type DatabaseFailure } from './errors';
 
 /** The most tries, by the kind of failure. */
-export type RetryPolicy = Readonly<Record<DatabaseFailure, number>>;
+export type RetryPolicy = Readonly<Record<DatabaseFailure, number>> & {
+  /** How long after the first try the last one may begin, in milliseconds; undefined: it does not matter. */
+  readonly within?: number;
+};
 
 /** The usual policy for what writes. Groups of several calls have their own. */
 export const defaultRetryPolicy: RetryPolicy = {
@@ -33,14 +36,16 @@ export type Retry = <T>(work: () => Promise<T>, policy?: RetryPolicy) => Promise
 /** @param retried is called for each failure after which the work is tried again. */
 export function createRetry(retried: (failure: DatabaseFailure) => void): Retry {
   return async (work, policy = defaultRetryPolicy) => {
+    const until = performance.now() + (policy.within ?? Number.POSITIVE_INFINITY);
     for (let attempt = 1; ; attempt++) {
       try {
         return await work();
       } catch (error) {
         const failure = databaseFailure(error);
-        if (attempt >= policy[failure]) throw error;
+        const pause = Math.random() * initialBackoff * 2 ** (attempt - 1);
+        if (attempt >= policy[failure] || performance.now() + pause > until) throw error;
         retried(failure);
-        await sleep(Math.random() * initialBackoff * 2 ** (attempt - 1));
+        await sleep(pause);
       }
     }
   };

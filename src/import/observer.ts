@@ -9,6 +9,8 @@ export interface ImportObserver {
   groupEnded(kind: SessionKind, group: { readonly calls: number; readonly seconds: number }): void;
   /** Something that failed on the database is tried again. */
   retried(failure: DatabaseFailure): void;
+  /** Refusals could not be recorded, and their callers were not told them. */
+  refusalsLost(refusals: number): void;
   /** A call has ended, whatever happened before. */
   callEnded(ending: ImportEnding): void;
 }
@@ -31,5 +33,6 @@ export const unobserved: ImportObserver = {
   waited: () => undefined,
   groupEnded: () => undefined,
   retried: () => undefined,
+  refusalsLost: () => undefined,
   callEnded: () => undefined,
 };

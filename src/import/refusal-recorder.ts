@@ -1,11 +1,13 @@
 import type { Database } from '../db/database';
+import { databaseFailure, isOutOfReach } from '../db/errors';
 import { defaultRetryPolicy, type Retry, type RetryPolicy } from '../db/retry';
 import type { ApplicationId } from '../model/ids';
-import type { Reason } from '../model/problems';
+import { ServiceError, type Reason } from '../model/problems';
 import { insertRefusals, newRefusal, type NewRefusal, type Refusal } from '../store/refusals';
 import type { Logger } from '../telemetry/log';
 import { LogThrottle } from '../telemetry/log-throttle';
 import { Batches } from '../turns/batches';
+import type { ImportObserver } from './observer';
 
 /**
  * Reasons that decide nothing about an attempt: the same attempt may succeed a moment later. There
@@ -26,12 +28,22 @@ export function isRefusal(reason: Reason): boolean {
 }
 
 /** Fewer tries than usual, because the caller waits until the refusal is recorded. */
-const policy: RetryPolicy = {
+const once: RetryPolicy = {
   ...defaultRetryPolicy,
   conflict: 3,
-  unreachable: 2,
+  unreachable: 1,
   'lock wait': 1,
   silent: 1,
+};
+
+/** How long a database that can't be reached, or written to, is tried again, in milliseconds. */
+const patience = 3_000;
+
+/** Rides out a restart or a broken connection. */
+const patient: RetryPolicy = {
+  ...once,
+  unreachable: Number.POSITIVE_INFINITY,
+  within: patience,
 };
 
 /**
@@ -47,10 +59,15 @@ const batches = { size: 500, limit: 5_000 };
 export class RefusalRecorder {
   private readonly batches: Batches<ApplicationId, NewRefusal, undefined>;
   private readonly throttle = new LogThrottle();
+  /** What was lost since the log has said so. */
+  private untold = 0;
+  /** While nothing can be written, callers do not wait for more than one try. */
+  private policy = patient;
 
   constructor(
     private readonly db: Database,
     private readonly retry: Retry,
+    private readonly observer: Pick<ImportObserver, 'refusalsLost'>,
     private readonly log: Logger,
   ) {
     this.batches = new Batches((refusals) => this.write(refusals), batches);
@@ -59,23 +76,48 @@ export class RefusalRecorder {
   /**
    * Records a refusal.
    *
-   * @returns when the refusal is committed. If it can't be written, the log says so, and the caller
-   * is refused all the same.
+   * @returns when the refusal is committed: only then may the caller be told.
    * @throws ServiceError with OVERLOADED if too many refusals wait already: then nothing is recorded.
+   * @throws the database's error if it can't be written: then it may be recorded, if only the answer was lost.
    */
   async record(refusal: Refusal): Promise<void> {
-    await this.batches.add(refusal.applicationId, newRefusal(refusal));
+    try {
+      await this.batches.add(refusal.applicationId, newRefusal(refusal));
+    } catch (error) {
+      // A batch that failed has been counted as a whole.
+      if (error instanceof ServiceError) this.lose(1, error);
+      throw error;
+    }
+  }
+
+  /** Logs what has not been logged yet, since the service ends. */
+  close(): void {
+    if (this.untold > 0) this.logLost();
   }
 
   private async write(refusals: readonly NewRefusal[]): Promise<undefined[]> {
     try {
-      await this.retry(() => insertRefusals(this.db, refusals), policy);
-      this.throttle.reset();
-    } catch (err) {
-      if (this.throttle.allows()) {
-        this.log.error({ refusals: refusals.length, err }, 'could not record refused imports');
-      }
+      await this.retry(() => insertRefusals(this.db, refusals), this.policy);
+    } catch (error) {
+      if (isOutOfReach(databaseFailure(error))) this.policy = once;
+      this.lose(refusals.length, error);
+      throw error;
     }
+    this.policy = patient;
+    this.throttle.reset();
+    if (this.untold > 0) this.logLost();
     return refusals.map(() => undefined);
+  }
+
+  private lose(refusals: number, err: unknown): void {
+    this.observer.refusalsLost(refusals);
+    this.untold += refusals;
+    if (this.throttle.allows()) this.logLost(err);
+  }
+
+  private logLost(err?: unknown): void {
+    const line = { refusals: this.untold, ...(err === undefined ? {} : { err }) };
+    this.log.error(line, 'could not record refused imports');
+    this.untold = 0;
   }
 }

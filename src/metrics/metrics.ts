@@ -119,6 +119,11 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     labelNames: ['failure'],
     registers: this.registers,
   });
+  private readonly refusalsLostTotal = new Counter({
+    name: 'session_import_refusals_lost_total',
+    help: 'Refused imports that could not be recorded. Their callers were told to ask again, and not the refusal.',
+    registers: this.registers,
+  });
 
   private readonly connectionsCut = new Counter({
     name: 'session_import_connections_cut_total',
@@ -251,6 +256,10 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
 
   retried(failure: DatabaseFailure): void {
     this.retries.inc({ failure: failure.replace(' ', '_') });
+  }
+
+  refusalsLost(refusals: number): void {
+    this.refusalsLostTotal.inc(refusals);
   }
 
   callEnded({ kind, trusted, result, clonedRows, linkedRows }: ImportEnding): void {

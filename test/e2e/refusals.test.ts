@@ -5,9 +5,15 @@ import type { SessionStatus } from '../../src/model/session';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';
 import { endings, failureOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { scrape, sumOf } from '../support/metrics';
 import { refusedCalls } from '../support/refused';
 import { select, type Row } from '../support/rows';
-import { startHarness, startProxiedHarness, type Harness } from '../support/service';
+import {
+  startHarness,
+  startProxiedHarness,
+  type Harness,
+  type ProxiedHarness,
+} from '../support/service';
 
 /** Whether some text or bytes are among the values of a row. */
 function holds(row: Row, secret: string): boolean {
@@ -285,30 +291,89 @@ describe('a call to import that nothing was decided about is not recorded', () =
 });
 
 describe('a refused import that can not be recorded', () => {
-  it('is refused all the same, and the log says so, once', async () => {
-    const harness = await startProxiedHarness();
-    const { client, target, proxy, logLines } = harness;
-    const refused = () => endings([client.import(target.apiKey, { shareToken: 'nonsense' })]);
-    expect(await refused()).to.deep.equal(['INVALID_REQUEST']);
-    const complaints = () =>
-      logLines.filter((line) => line.includes('could not record refused imports'));
+  let harness: ProxiedHarness;
+  beforeEach(async () => {
+    harness = await startProxiedHarness();
+  });
+  afterEach(() => harness.stop());
 
-    proxy.intercept = (statement) => {
-      if (statement.sql.includes('import_refusals')) statement.cut();
+  const cutOff = (times = Number.POSITIVE_INFINITY): void => {
+    let left = times;
+    harness.proxy.intercept = (statement) => {
+      if (statement.sql.includes('import_refusals') && left-- > 0) statement.cut();
     };
-    for (let time = 0; time < 3; time++) {
-      expect(await refused()).to.deep.equal(['INVALID_REQUEST']);
-    }
-    expect(complaints()).to.have.length(1);
-    expect(JSON.parse(complaints()[0] ?? '')).to.deep.include({ level: 'error', refusals: 1 });
-    expect(await refusalsOf(target)).to.have.length(1);
+  };
 
-    proxy.intercept = undefined;
-    expect(await refused()).to.deep.equal(['INVALID_REQUEST']);
-    expect(await refusalsOf(target)).to.have.length(2);
-    await harness.stop();
+  const lostBy = async ({ server }: Harness): Promise<number> =>
+    sumOf(await scrape(server.metricsPort), 'session_import_refusals_lost_total');
+
+  /** What the log says that was lost, in all its lines together. */
+  const complaints = (): number[] =>
+    harness.logLines
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter(({ msg }) => msg === 'could not record refused imports')
+      .map(({ refusals }) => Number(refusals));
+
+  it('is tried again for a while, and its caller is told when it is on record', async () => {
+    const { client, target } = harness;
+    cutOff(5);
+    const calls = Array.from({ length: 41 }, () => client.import(target.apiKey, {}));
+    expect(new Set(await endings(calls))).to.deep.equal(new Set(['INVALID_REQUEST']));
+    expect(await refusalsOf(target)).to.have.length(41);
+    expect(await lostBy(harness)).to.equal(0);
+    expect(complaints()).to.deep.equal([]);
   });
 
+  it('is not told, whatever was wrong, is counted, and is told and recorded later', async () => {
+    const { atTheDoor, inTheGroup } = await refusedCalls(harness);
+    const refused = [...atTheDoor, ...inTheGroup]
+      .filter(({ reason }) => reason !== 'API_KEY_INVALID')
+      .flatMap((call) => [call, { ...call, request: { ...call.request, validateOnly: true } }]);
+    const tell = () =>
+      Promise.all(
+        refused.map(({ apiKey, request }) => failureOf(harness.client.import(apiKey, request))),
+      );
+    const recorded = await refusalsOf(harness.target);
+
+    cutOff();
+    for (const { code, reason, metadata } of await tell()) {
+      expect({ code, reason, metadata }).to.deep.equal({
+        code: 'UNAVAILABLE',
+        reason: 'DATABASE_UNAVAILABLE',
+        metadata: {},
+      });
+    }
+    expect(await refusalsOf(harness.target)).to.deep.equal(recorded);
+    const withheld = harness.logLines.flatMap(
+      (line) => (JSON.parse(line) as { unrecorded_refusal?: string }).unrecorded_refusal ?? [],
+    );
+    const reasons = refused.map(({ reason }) => reason);
+    expect(withheld.toSorted()).to.deep.equal(reasons.toSorted());
+
+    harness.proxy.intercept = undefined;
+    expect((await tell()).map(({ reason }) => reason)).to.deep.equal(reasons);
+    expect(await refusalsOf(harness.target)).to.have.length(recorded.length + refused.length);
+    expect(await lostBy(harness)).to.equal(refused.length);
+    // The first line at once, and the rest in one more.
+    expect(complaints()).to.have.length(2);
+    expect(complaints().reduce((sum, count) => sum + count)).to.equal(refused.length);
+  });
+
+  it('is told as another error if something else is in the way, and the log counts to the end', async () => {
+    const { db, client, target, server } = harness;
+    await db.schema.renameTable('import_refusals', 'import_refusals_away');
+    for (let call = 0; call < 3; call++) {
+      expect(await endings([client.import(target.apiKey, {})])).to.deep.equal(['INTERNAL']);
+    }
+    await db.schema.renameTable('import_refusals_away', 'import_refusals');
+    expect(await lostBy(harness)).to.equal(3);
+    expect(complaints()).to.deep.equal([1]);
+    await server.stop();
+    expect(complaints()).to.deep.equal([1, 2]);
+  });
+});
+
+describe('a refused import that was recorded', () => {
   it('is recorded once, if only the answer of the database got lost', async () => {
     const harness = await startProxiedHarness();
     const { client, target, proxy } = harness;

@@ -15,13 +15,14 @@ describe('refusals', () => {
   let inserted: number[];
   let running: number;
   let mostRunning: number;
+  let lost: number;
   const logLines: string[] = [];
 
   beforeEach(() => {
     db = open(databaseUrl());
     applicationId = newId();
     inserted = [];
-    running = mostRunning = 0;
+    running = mostRunning = lost = 0;
     db.on('query', () => {
       mostRunning = Math.max(mostRunning, ++running);
     });
@@ -36,6 +37,7 @@ describe('refusals', () => {
     refusals = new RefusalRecorder(
       db,
       createRetry(() => undefined),
+      { refusalsLost: (count) => (lost += count) },
       log,
     );
   });

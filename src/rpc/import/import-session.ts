@@ -151,7 +151,8 @@ class ImportAttempt {
    * Records a refused import, or a refused preview, before its caller is told. Nothing is recorded if
    * the caller is unknown. A malformed request is recorded as well.
    *
-   * @returns what the caller is told: the error, or OVERLOADED if there is no room to record it.
+   * @returns what the caller is told: the refusal, or why it could not be recorded. Whoever tries something
+   * must not learn more than is on record.
    */
   private async recordRefusal(error: unknown): Promise<unknown> {
     const { reason } = toServiceError(error).problem;
@@ -161,8 +162,9 @@ class ImportAttempt {
     try {
       await this.context.refusals.record({ ...this.caller, reason, preview, token });
       return error;
-    } catch (overloaded) {
-      return overloaded;
+    } catch (unrecorded) {
+      this.context.annotate({ unrecorded_refusal: reason });
+      return unrecorded;
     }
   }
 }
