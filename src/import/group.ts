@@ -4,6 +4,7 @@ import { ServiceError, type Problem } from '../model/problems';
 import type { SessionKind } from '../model/session';
 import type { LedgerKey } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
+import { requireWritable } from '../store/session-numbers';
 import type { Locking } from '../store/sessions/lock';
 import { claimSessions } from './claims';
 import { sessionOf, writeCopies } from './copies';
@@ -54,7 +55,8 @@ export interface Tools {
  * Imports a group: calls of one kind, in one transaction. Each call gets its own outcome. Every
  * import goes through this function, also that of a single call.
  *
- * The number of round trips depends neither on the number of calls nor on the number of rows.
+ * The number of round trips depends neither on the number of calls nor on the number of rows. A group that
+ * copies nothing and refuses calls takes one more.
  *
  * @param trx a transaction at READ COMMITTED. The outcomes hold once it is committed.
  * @param calls if one of them includes linked sessions, it must be the only call.
@@ -111,6 +113,9 @@ export async function importGroup(
     outcomes.set(call.sessionId, { type: 'postponed', rows });
   }
   if (fitting.length > 0) await makeCopies(trx, tools, kind, fitting, facts, outcomes);
+  // Without a copy, nothing has shown yet that the server takes writes. A replica that lags behind must not
+  // refuse a call for what it does not know.
+  else if ([...outcomes.values()].some(({ type }) => type === 'failed')) await requireWritable(trx);
   return outcomes;
 }
 

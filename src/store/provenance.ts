@@ -3,6 +3,7 @@ import { read, readTogether } from '../db/query';
 import type { ApplicationId, SessionId } from '../model/ids';
 import { importOf, type LedgerStep } from './ledger/records';
 import { sessionById } from './sessions/find';
+import { readSurely } from './surely';
 
 /** The most imports that are followed. Real chains are far shorter. */
 const maxSteps = 100;
@@ -26,11 +27,15 @@ export async function provenanceOf(
   viewer: ApplicationId,
   sessionId: SessionId,
 ): Promise<Provenance | undefined> {
-  const [session, made] = await readTogether(db, [
-    sessionById(sessionId, viewer),
-    importOf(sessionId, viewer),
-  ]);
-  if (!session && made?.applicationId !== viewer) return undefined;
+  const isUnknown = ([session, made]: readonly [unknown, LedgerStep | undefined]): boolean =>
+    !session && made?.applicationId !== viewer;
+  const found = await readSurely(
+    db,
+    (from) => readTogether(from, [sessionById(sessionId, viewer), importOf(sessionId, viewer)]),
+    isUnknown,
+  );
+  if (isUnknown(found)) return undefined;
+  const [, made] = found;
 
   const steps: LedgerStep[] = [];
   let origin = sessionId;

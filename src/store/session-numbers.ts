@@ -110,3 +110,20 @@ async function startCounters(db: Database, ids: readonly Buffer[]): Promise<void
     ),
   );
 }
+
+/**
+ * Makes sure that the server lets this service write. It inserts nothing, and yet needs what every import
+ * needs: the rights to read, insert and update, a server that is not read-only, and in Galera a majority.
+ *
+ * @throws the database's error if one of them is lacking.
+ */
+export async function requireWritable(db: Database): Promise<void> {
+  await write(
+    db,
+    sql(
+      `INSERT INTO session_counters (application_id, next_number)
+       SELECT c.application_id, c.next_number FROM session_counters c WHERE FALSE
+       ON DUPLICATE KEY UPDATE next_number = c.next_number`,
+    ),
+  );
+}

@@ -28,6 +28,7 @@ import type { Actor, SessionKind } from '../model/session';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
 import { joinRedemption } from './ledger/entries';
 import { lockSession } from './sessions/lock';
+import { readSurely } from './surely';
 
 /** A share token as it is recorded: everything but the token itself. */
 export interface ShareTokenRecord {
@@ -255,12 +256,14 @@ export async function revokeShareTokens(
     ifGiven(shareTokenId, (id) => sql('t.id = ?', toBinary(id))),
   );
   const toRevoke = sql('(t.revoked_at IS NULL OR t.revoked_at = ?)', by.triedBefore ? by.at : null);
-  const found = await read(
+  const wanted = select<{ readonly id: Buffer }>(
+    `SELECT t.id FROM share_tokens t WHERE ${meant.sql} AND ${toRevoke.sql} AND t.expires_at > ?`,
+    [...meant.bindings, ...toRevoke.bindings, new Date(by.at.getTime() - revokedAfterExpiry)],
+  );
+  const found = await readSurely(
     db,
-    select<{ readonly id: Buffer }>(
-      `SELECT t.id FROM share_tokens t WHERE ${meant.sql} AND ${toRevoke.sql} AND t.expires_at > ?`,
-      [...meant.bindings, ...toRevoke.bindings, new Date(by.at.getTime() - revokedAfterExpiry)],
-    ),
+    (from) => read(from, wanted),
+    ({ length }) => length === 0,
   );
   let revoked = 0;
   for (let done = 0; done < found.length; done += revokedAtOnce) {

@@ -7,6 +7,7 @@ import { privileges, type Privilege } from '../../model/privileges';
 import { ServiceError } from '../../model/problems';
 import type { Actor } from '../../model/session';
 import { apiKeysByHash, existingApplications, hashApiKey } from '../../store/accounts';
+import { readSurely } from '../../store/surely';
 import { Batches } from '../../turns/batches';
 
 /** The caller: the application that it acts for, and what it may do. */
@@ -133,7 +134,15 @@ export class Callers {
   }
 
   private async findOwners(hashes: readonly string[]): Promise<(KeyOwner | undefined)[]> {
-    const keys = await this.retry(() => read(this.db, apiKeysByHash(hashes)), policy);
+    const keys = await this.retry(
+      () =>
+        readSurely(
+          this.db,
+          (db) => read(db, apiKeysByHash(hashes)),
+          (found) => found.size < hashes.length,
+        ),
+      policy,
+    );
     return hashes.map((hash) => {
       const key = keys.get(hash);
       return key && { ...key, actor: { apiKeyId: key.id, gateway: null } };
@@ -141,7 +150,15 @@ export class Callers {
   }
 
   private async findApplications(ids: readonly ApplicationId[]): Promise<boolean[]> {
-    const found = await this.retry(() => read(this.db, existingApplications(ids)), policy);
+    const found = await this.retry(
+      () =>
+        readSurely(
+          this.db,
+          (db) => read(db, existingApplications(ids)),
+          (existing) => existing.size < ids.length,
+        ),
+      policy,
+    );
     return ids.map((id) => found.has(id));
   }
 }

@@ -8,6 +8,7 @@ import type { SessionId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
 import { sessionById } from '../../store/sessions/find';
 import { listShares, shareTokenKeyset } from '../../store/share-tokens';
+import { readSurely } from '../../store/surely';
 import type { Caller } from '../call/callers';
 import { PageTokens } from '../call/page-tokens';
 import { checkRequest, requiredId } from '../call/request';
@@ -29,7 +30,12 @@ export async function listShareTokens(
   const { items, end } = await onDatabase(async (db) => {
     const page = await listShares(db, applicationId, sessionId, wanted);
     if (page.items.length > 0 || wanted.after !== undefined) return page;
-    if (await read(db, sessionById(sessionId, applicationId))) return page;
+    const session = await readSurely(
+      db,
+      (from) => read(from, sessionById(sessionId, applicationId)),
+      (found) => !found,
+    );
+    if (session) return page;
     throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
   });
   annotate({ session_id: sessionId, listed: items.length });

@@ -9,6 +9,7 @@ import type { ApplicationId, SessionId, ShareTokenId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
 import { sessionById } from '../../store/sessions/find';
 import { findSharedSession, revokeShareTokens, type SharedSession } from '../../store/share-tokens';
+import { readSurely } from '../../store/surely';
 import type { Caller } from '../call/callers';
 import { checkRequest, invalidField, optionalId } from '../call/request';
 import type { HandlerContext } from '../context';
@@ -66,12 +67,21 @@ async function findShared(
   applicationId: ApplicationId,
   target: Target,
 ): Promise<SharedSession | undefined> {
-  const shared = await findSharedSession(db, applicationId, target);
+  const shared = await readSurely(
+    db,
+    (from) => findSharedSession(from, applicationId, target),
+    (found) => !found,
+  );
   if (shared) return shared;
   if ('shareTokenId' in target) {
     throw new ServiceError({ reason: 'SHARE_TOKEN_NOT_FOUND', ...target });
   }
-  if (!(await read(db, sessionById(target.sessionId, applicationId)))) {
+  const session = await readSurely(
+    db,
+    (from) => read(from, sessionById(target.sessionId, applicationId)),
+    (found) => !found,
+  );
+  if (!session) {
     throw new ServiceError({ reason: 'SESSION_NOT_FOUND', ...target });
   }
   return undefined;

@@ -11,6 +11,7 @@ import { finishedStatuses } from '../../model/session';
 import { applicationExists } from '../../store/accounts';
 import { sessionById, type SessionSummary } from '../../store/sessions/find';
 import { recordShareToken, type ShareTokenRecord } from '../../store/share-tokens';
+import { readSurely } from '../../store/surely';
 import { maxLifetime } from '../../token/share-token';
 import type { Caller } from '../call/callers';
 import { checkRequest, requiredId } from '../call/request';
@@ -57,7 +58,12 @@ export async function shareSession(
   if (!signer) throw new ServiceError({ reason: 'SHARING_NOT_CONFIGURED' });
   const { kind } = await onDatabase(async (db) => {
     const session = await findShareable(db, applicationId, sessionId);
-    if (await applicationExists(db, forApplicationId)) return session;
+    const known = await readSurely(
+      db,
+      (from) => applicationExists(from, forApplicationId),
+      (exists) => !exists,
+    );
+    if (known) return session;
     throw new ServiceError({ reason: 'RECIPIENT_NOT_FOUND', applicationId: forApplicationId });
   });
 
@@ -100,7 +106,11 @@ async function findShareable(
   applicationId: ApplicationId,
   sessionId: SessionId,
 ): Promise<SessionSummary> {
-  const session = await read(db, sessionById(sessionId, applicationId));
+  const session = await readSurely(
+    db,
+    (from) => read(from, sessionById(sessionId, applicationId)),
+    (found) => !found || !finishedStatuses.has(found.status),
+  );
   if (!session) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
   const { status } = session;
   if (!finishedStatuses.has(status)) {

@@ -16,6 +16,7 @@ import { toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import { kindSchemas, relationOf, type Relation } from '../../model/relations';
 import type { SessionKind } from '../../model/session';
+import { requireWritable } from '../session-numbers';
 import { sessionById, sessionDetailsById, type SessionDetails } from '../sessions/find';
 
 /** A row of a relation, by the names of its columns. */
@@ -89,7 +90,10 @@ export class SessionReader {
   ): Promise<SessionReading | undefined> {
     return atOneMoment(db, async (trx) => {
       const session = await read(trx, sessionDetailsById(id, applicationId));
-      if (!session) return undefined;
+      if (!session) {
+        await requireWritable(trx);
+        return undefined;
+      }
       const { relations } = kindSchemas[session.kind];
       const found = await this.ranges(trx, id, relations, { ...room, after: undefined });
       const byRelation = relations.map(
@@ -113,7 +117,10 @@ export class SessionReader {
   ): Promise<RowsReading | undefined> {
     return atOneMoment(db, async (trx) => {
       const session = await read(trx, sessionById(id, applicationId));
-      if (!session) return undefined;
+      if (!session) {
+        await requireWritable(trx);
+        return undefined;
+      }
       const { kind } = session;
       const relation = relationOf(kind, name);
       if (!relation) return { kind, found: undefined };
