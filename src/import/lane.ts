@@ -51,6 +51,8 @@ export class Lane {
   /** The applications of each group that runs. */
   private readonly running = new Set<ReadonlySet<ApplicationId>>();
   private scheduled = false;
+  /** When a group last ended with the database's answer, or began on its own, by `performance.now()`. */
+  private movedAt = performance.now();
   /** Looks again whether a worker is still to be kept for others. */
   private timer: NodeJS.Timeout | undefined;
   /** The application of the newest call. */
@@ -59,13 +61,19 @@ export class Lane {
   private mixedAt = Number.NEGATIVE_INFINITY;
 
   constructor(
-    /** Runs a group to its end, and never rejects. */
-    private readonly run: (calls: readonly QueuedImport[]) => Promise<void>,
+    /** Runs a group to its end, and tells whether the database has answered. Never rejects. */
+    private readonly run: (calls: readonly QueuedImport[]) => Promise<boolean>,
     private readonly options: LaneOptions,
   ) {}
 
   get length(): number {
     return this.line.length;
+  }
+
+  /** Whether every worker is busy, and the database has let no group end for so many milliseconds. */
+  isStuck(milliseconds: number): boolean {
+    const { running, options, movedAt } = this;
+    return running.size === options.workers && performance.now() - movedAt > milliseconds;
   }
 
   add(call: QueuedImport): void {
@@ -108,8 +116,10 @@ export class Lane {
       }
       const calls = this.takeGroup();
       const applications = new Set(calls.map(({ request }) => request.applicationId));
+      if (this.running.size === 0) this.movedAt = performance.now();
       this.running.add(applications);
-      void this.run(calls).finally(() => {
+      void this.run(calls).then((answered) => {
+        if (answered) this.movedAt = performance.now();
         this.running.delete(applications);
         this.startGroups();
       });

@@ -96,6 +96,14 @@ export class ImportQueue {
     return this.kinds[request.kind].submit(request, waiter);
   }
 
+  /**
+   * Whether the usual groups of a kind do not end: all of its workers are busy, and none has had an answer
+   * of the database for so many milliseconds.
+   */
+  isStuck(milliseconds: number): boolean {
+    return Object.values(this.kinds).some((queue) => queue.isStuck(milliseconds));
+  }
+
   /** How many calls wait, by kind and lane. */
   lengths(): QueueLength[] {
     return Object.values(this.kinds).flatMap((queue) => queue.lengths());
@@ -154,6 +162,10 @@ class KindQueue {
     ];
   }
 
+  isStuck(milliseconds: number): boolean {
+    return this.usual.isStuck(milliseconds);
+  }
+
   async submit(request: ImportRequest, waiter: Waiter): Promise<ImportResult> {
     const { signal } = waiter;
     if (signal.aborted) throw new CallAbandoned();
@@ -189,14 +201,17 @@ class KindQueue {
     });
   }
 
-  private async runUsual(calls: readonly QueuedImport[]): Promise<void> {
+  private async runUsual(calls: readonly QueuedImport[]): Promise<boolean> {
     const outcomes = await this.runGroup(calls, this.limits, 'skip');
     this.learn(outcomes);
     this.putOff(calls, outcomes);
+    return outcomes.some(isAnswered);
   }
 
-  private async runLarge(calls: readonly QueuedImport[]): Promise<void> {
-    this.putOff(calls, await this.runGroup(calls, unlimited, 'skip'));
+  private async runLarge(calls: readonly QueuedImport[]): Promise<boolean> {
+    const outcomes = await this.runGroup(calls, unlimited, 'skip');
+    this.putOff(calls, outcomes);
+    return outcomes.some(isAnswered);
   }
 
   /** Waits for the lock of the session that all the calls want. A large one then goes to the large lane. */
@@ -272,6 +287,11 @@ class KindQueue {
       this.typicalRows += (rows - this.typicalRows) * smoothing;
     }
   }
+}
+
+/** Whether the database had a say in how a call ended. */
+function isAnswered(outcome: Outcome): boolean {
+  return outcome.type !== 'failed' || outcome.error.problem.reason !== 'DATABASE_UNAVAILABLE';
 }
 
 /** Answers a call, unless it was put off. */

@@ -1,9 +1,10 @@
 import { expect } from 'chai';
 import { Lane, type QueuedImport } from '../../src/import/lane';
+import { pause } from '../support/helpers';
 
 /** A lane whose groups run until the test ends them. */
 function start(workers: number, groupSize: number) {
-  const groups: { readonly owners: string; readonly end: () => void }[] = [];
+  const groups: { readonly owners: string; readonly end: (answered: boolean) => void }[] = [];
   let begun: (() => void) | undefined;
   const lane = new Lane(
     (calls) =>
@@ -23,7 +24,8 @@ function start(workers: number, groupSize: number) {
       }
     },
     owners: () => groups.map(({ owners }) => owners),
-    end: (index: number) => groups[index]?.end(),
+    end: (index: number, answered = true) => groups[index]?.end(answered),
+    isStuck: (milliseconds: number) => lane.isStuck(milliseconds),
     /** Waits for the next group to begin. */
     next: () => new Promise<void>((resolve) => (begun = resolve)),
   };
@@ -73,5 +75,24 @@ describe('a lane', () => {
     add('a');
     await settled();
     expect(owners()).to.deep.equal(['b', 'a']);
+  });
+
+  it('is stuck while all workers are busy, until the database has let one of them end', async () => {
+    const { add, end, isStuck } = start(2, 1);
+    add('a');
+    await settled();
+    expect(isStuck(0)).to.equal(false);
+    add('bcd');
+    await settled();
+    expect(isStuck(0)).to.equal(true);
+    expect(isStuck(60_000)).to.equal(false);
+    const begun = performance.now();
+    await pause(10);
+    end(0, false);
+    await settled();
+    expect(isStuck(performance.now() - begun)).to.equal(true);
+    end(1);
+    await settled();
+    expect(isStuck(performance.now() - begun)).to.equal(false);
   });
 });
