@@ -1,7 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Server } from '@grpc/grpc-js';
-import type { Config } from './config';
-import { openDatabase, openMultiDatabase, openTextDatabase, poolUse } from './db/connection';
+import { currentAddress, type Config } from './config';
+import { followTarget } from './db/address';
+import {
+  openDatabase,
+  openMultiDatabase,
+  openTextDatabase,
+  poolUse,
+  retireConnections,
+} from './db/connection';
 import type { Database } from './db/database';
 import { whenReachable } from './db/reachable';
 import { createRetry } from './db/retry';
@@ -39,6 +46,12 @@ const closeTimeout = 500;
 
 /** Connections for authenticating callers, and one for stored answers. */
 const lookUpPool = lookUpConnections + 1;
+
+/**
+ * How long the health check uses a connection, in seconds. It makes new ones often, to see whether that is
+ * possible, and the checks after it learn of rights that MySQL looks at only for new ones.
+ */
+const checkingAge = 5;
 
 /** The parts of the service that have to be closed, in the order of closing. */
 interface Parts {
@@ -87,16 +100,26 @@ export class SessionImportServer {
     const importPool = connectionsPerGroup * groupsAtOnce(config.queue) * sessionKinds.length;
     // Every kind of work has its own pool, with a connection for everything that runs of it at the same
     // time. So no kind waits for connections that another one uses.
-    const db = openMultiDatabase({ ...config.database, poolSize: importPool });
-    const reading = { ...config.database, statementSeconds: readSeconds };
+    const renew = (): void => {
+      for (const each of databases) retireConnections(each);
+    };
+    const target = followTarget(() => currentAddress(config.database), renew, log);
+    const all = { ...config.database, target };
+    const db = openMultiDatabase({ ...all, poolSize: importPool });
+    const reading = { ...all, statementSeconds: readSeconds };
     const lookUps = openDatabase({ ...reading, poolSize: lookUpPool });
     const reads = openTextDatabase({ ...reading, poolSize: lineWidth });
-    const shares = openTextDatabase({ ...config.database, poolSize: lineWidth });
-    const recording = openDatabase({ ...config.database, poolSize: 1 });
-    const checking = openDatabase({ ...reading, poolSize: 1 });
-    const databases = [db, lookUps, reads, shares, recording, checking];
-    const health = new HealthMonitor(checking, serviceNames);
-    const closeables: { close(): void }[] = [];
+    const shares = openTextDatabase({ ...all, poolSize: lineWidth });
+    const recording = openDatabase({ ...all, poolSize: 1 });
+    const checking = openDatabase({
+      ...reading,
+      poolSize: 1,
+      maxAgeSeconds: Math.min(checkingAge, config.database.maxAgeSeconds),
+      lockWaitSeconds: 1,
+    });
+    const databases: readonly Database[] = [db, lookUps, reads, shares, recording, checking];
+    const health = new HealthMonitor(checking, serviceNames, renew, log);
+    const closeables: { close(): void }[] = [target];
     const opened = <T extends { close(): void }>(part: T): T => {
       closeables.push(part);
       return part;
@@ -174,7 +197,8 @@ export class SessionImportServer {
       });
       health.addToServer(grpc);
       reflectionService().addToServer(grpc);
-      await unlessAborted(() => health.start(), signal);
+      const silence = config.database.readTimeoutSeconds * 1_000;
+      await unlessAborted(() => health.start(() => imports.isStuck(silence)), signal);
       const port = await listen(grpc, config.grpc.address, certificates?.credentials());
       listening = true;
       opened(new Peers(grpc, config.grpc.maxConnections, metrics, log));

@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import { databaseFailure, isOutOfReach } from '../db/errors';
+import { databaseFailure, isOutOfReach, NotConnected } from '../db/errors';
 import { errorCode } from '../model/problems';
 import { version } from '../version';
 import { apiKeyCommand, applicationCommand, workflowCommand } from './accounts';
@@ -45,7 +45,8 @@ function explain(error: unknown): string {
   if (!(error instanceof Error)) return 'something went wrong';
   if (process.env['DEBUG']) return error.stack ?? error.message;
   if (isOutOfReach(databaseFailure(error))) {
-    return `the database of DATABASE_URL can not be reached (${errorCode(error) ?? error.name})`;
+    const why = error instanceof NotConnected ? `: ${error.message}` : '';
+    return `the database of DATABASE_URL can not be reached (${errorCode(error) ?? error.name})${why}`;
   }
   if (errorCode(error) === 'ER_NO_SUCH_TABLE') {
     return 'the database is not up to date: run "session-import migrate"';

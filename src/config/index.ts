@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import type { DatabaseAddress } from '../db/address';
 import type { DatabaseOptions } from '../db/connection';
-import type { DatabaseTls } from '../db/tls';
 import type { QueueOptions } from '../import/queue';
 import type { LogOptions } from '../telemetry/log';
 import { variables, type Values, type Variable, type VariableName } from './variables';
@@ -11,7 +11,7 @@ export { variables };
 /** Everything that the service is told from outside. */
 export interface Config {
   readonly grpc: GrpcConfig;
-  readonly database: Omit<Required<DatabaseOptions>, 'poolSize' | 'statementSeconds'>;
+  readonly database: DatabaseConfig;
   /** The path of a JWK Set, or its https URL. */
   readonly shareTokenJwks: string;
   /** The path of the private JWK that share tokens are signed with; undefined: none are. */
@@ -30,6 +30,14 @@ export interface Config {
   /** `host:port` of the HTTP server for metrics and probes; undefined: there is none. */
   readonly metricsAddress: string | undefined;
   readonly log: LogOptions;
+}
+
+/** Where the database is, how it is talked to, and for how long. */
+export interface DatabaseConfig extends Required<
+  Pick<DatabaseOptions, 'url' | 'tls' | 'lockWaitSeconds' | 'readTimeoutSeconds' | 'maxAgeSeconds'>
+> {
+  /** The file that `url` is from; undefined: it is from the environment. */
+  readonly urlFile: string | undefined;
 }
 
 /** How the gRPC server listens, and its limits. */
@@ -100,8 +108,10 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     },
     database: {
       ...databaseAddress(values),
+      urlFile: fileOf(environment, 'DATABASE_URL'),
       lockWaitSeconds: values.DATABASE_LOCK_WAIT,
       readTimeoutSeconds: values.DATABASE_SILENCE,
+      maxAgeSeconds: values.DATABASE_CONNECTION_AGE,
     },
     shareTokenJwks: values.SHARE_TOKEN_JWKS,
     shareTokenSigningKey: values.SHARE_TOKEN_SIGNING_KEY,
@@ -124,12 +134,6 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   };
 }
 
-/** Where the database is, and how it is talked to. */
-export interface DatabaseAddress {
-  readonly url: string;
-  readonly tls: DatabaseTls;
-}
-
 /**
  * Reads what the commands that only talk to the database need.
  *
@@ -141,9 +145,19 @@ export function readDatabaseAddress(environment: NodeJS.ProcessEnv): DatabaseAdd
   );
 }
 
+/**
+ * Where the database is now: its address is read again if it is from a file.
+ *
+ * @throws Error that says what is wrong with the file, and not what is in it.
+ */
+export function currentAddress({ url, tls, urlFile }: DatabaseConfig): DatabaseAddress {
+  if (urlFile === undefined) return { url, tls };
+  return { url: readVariable({ DATABASE_URL_FILE: urlFile }, 'DATABASE_URL') as string, tls };
+}
+
 function databaseAddress(
   values: Pick<Values, 'DATABASE_URL' | 'DATABASE_TLS' | 'DATABASE_TLS_CA'>,
-): DatabaseAddress {
+): Required<DatabaseAddress> {
   return {
     url: values.DATABASE_URL,
     tls: { mode: values.DATABASE_TLS, caFile: values.DATABASE_TLS_CA },
@@ -262,8 +276,8 @@ function textOf(
 ): string | undefined {
   // An empty variable counts as not set: deployments often unset a variable this way.
   const text = environment[name] === '' ? undefined : environment[name];
-  const file = secret ? environment[`${name}_FILE`] : undefined;
-  if (file === undefined || file === '') return text;
+  const file = secret ? fileOf(environment, name) : undefined;
+  if (file === undefined) return text;
   if (text !== undefined)
     throw new Error(`${name} and ${name}_FILE are both set: set one of them.`);
   try {
@@ -272,4 +286,10 @@ function textOf(
   } catch {
     throw new Error(`${name}_FILE names a file that can not be read.`);
   }
+}
+
+/** The file that a secret is in; undefined: none is named. */
+function fileOf(environment: NodeJS.ProcessEnv, name: VariableName): string | undefined {
+  const file = environment[`${name}_FILE`];
+  return file === '' ? undefined : file;
 }

@@ -82,7 +82,8 @@ const certificateNames = z
 /** Every variable that the service reads, in the order in which they are explained. */
 export const variables = {
   DATABASE_URL: {
-    description: 'The MySQL database: mysql://user:password@host:port/database',
+    description:
+      'The MySQL database: mysql://user:password@host:port/database. From a file (DATABASE_URL_FILE), it is read again when it changes',
     secret: true,
     schema: databaseUrl,
   },
@@ -94,7 +95,7 @@ export const variables = {
   },
   DATABASE_TLS_CA: {
     description:
-      "The PEM file with the CAs that MySQL's certificate must come from; without it, those of Node.js",
+      "The PEM file with the CAs that MySQL's certificate must come from; read again when it changes. Without it, those of Node.js",
     optional: true,
     schema: file,
   },
@@ -105,9 +106,15 @@ export const variables = {
   },
   DATABASE_SILENCE: {
     description:
-      'How long the database may take to answer a statement, in seconds, before its connection is given up; at least twice DATABASE_LOCK_WAIT',
-    default: '30',
+      'How long the database may take to answer a statement, in seconds, before its connection is given up; at least twice DATABASE_LOCK_WAIT, and less than half of what callers wait',
+    default: '6',
     schema: wholeNumber(2, 3_600),
+  },
+  DATABASE_CONNECTION_AGE: {
+    description:
+      'How long a connection to MySQL is used before a new one takes its place, in seconds: so connections follow a proxy or a DNS name that leads elsewhere',
+    default: '300',
+    schema: wholeNumber(1, 86_400),
   },
   SHARE_TOKEN_JWKS: {
     description:

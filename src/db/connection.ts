@@ -3,22 +3,26 @@ import { knex, type Knex } from 'knex';
 import type { Connection } from 'mysql2';
 import type { Connection as PromiseConnection } from 'mysql2/promise';
 import { errorCode } from '../model/problems';
+import type { LastGood } from '../files/last-good';
+import { targetOf, type DatabaseAddress, type Target } from './address';
 import type { Database, MultiDatabase, ParsingDatabase, TextDatabase } from './database';
-import { silence } from './errors';
+import { NotConnected, silence } from './errors';
 import { migrations } from './migrations';
 import { TracedClient } from './traced-client';
-import { tlsOptions, type DatabaseTls } from './tls';
 
 /** How to reach the database, and how much of it to use. */
-export interface DatabaseOptions {
-  /** `mysql://user:password@host:port/database`. */
-  readonly url: string;
-  /** How connections are encrypted; undefined: they are not. */
-  readonly tls?: DatabaseTls;
+export interface DatabaseOptions extends DatabaseAddress {
+  /** Where new connections go, if that may change; undefined: always to the same address. */
+  readonly target?: LastGood<Target>;
   /** The most connections held at once. */
   readonly poolSize: number;
   /** How long a statement waits for a lock, in seconds: MySQL takes whole ones, at least 1. */
   readonly lockWaitSeconds: number;
+  /**
+   * How long a connection is used, in seconds; a fifth of that is left to chance, so that connections do not
+   * end together. Undefined: for ever.
+   */
+  readonly maxAgeSeconds?: number;
   /**
    * How long the server may take to answer a statement, in seconds; then the connection is given up.
    * Undefined: for ever, which suits migrations.
@@ -68,19 +72,22 @@ export function databaseConfig(
   options: DatabaseOptions,
   purpose: Purpose = { multi: false, texts: false },
 ): Knex.Config {
-  const ssl = options.tls && tlsOptions(options.tls);
+  const { target } = options;
+  const fixed = targetOf(options);
   return {
     client: TracedClient,
-    connection: {
-      uri: options.url,
-      ...(ssl ? { ssl } : {}),
-      charset: 'utf8mb4',
-      timezone: 'Z',
-      ...(purpose.texts ? { dateStrings: ['DATE' as const], jsonStrings: true } : {}),
-      // An object given as a value becomes a string and never a piece of SQL.
-      stringifyObjects: true,
-      multipleStatements: purpose.multi,
-      connectTimeout,
+    connection: async () => {
+      await target?.refresh();
+      return {
+        ...(target?.current ?? fixed),
+        charset: 'utf8mb4',
+        timezone: 'Z',
+        ...(purpose.texts ? { dateStrings: ['DATE' as const], jsonStrings: true } : {}),
+        // An object given as a value becomes a string and never a piece of SQL.
+        stringifyObjects: true,
+        multipleStatements: purpose.multi,
+        connectTimeout,
+      };
     },
     acquireConnectionTimeout: connectTimeout,
     // Errors quote a statement without the values that were bound to it.
@@ -88,6 +95,7 @@ export function databaseConfig(
     pool: {
       min: 0,
       max: options.poolSize,
+      ...lifetime(options.maxAgeSeconds),
       afterCreate(
         connection: Connection,
         done: (error: Error | null, connection: Connection) => void,
@@ -98,13 +106,22 @@ export function databaseConfig(
           },
           (error: unknown) => {
             connection.destroy();
-            done(error as Error, connection);
+            done(new NotConnected(error as Error), connection);
           },
         );
       },
     },
     migrations: { migrationSource: migrations },
     log: silent,
+  };
+}
+
+function lifetime(maxAgeSeconds: number | undefined): Knex.PoolConfig {
+  if (maxAgeSeconds === undefined) return {};
+  const milliseconds = maxAgeSeconds * 1_000;
+  return {
+    maxConnectionLifetimeMillis: milliseconds * 0.8,
+    maxConnectionLifetimeJitterMillis: milliseconds * 0.2,
   };
 }
 
@@ -141,6 +158,11 @@ export function poolUse(db: Database): PoolUse {
   // A database that is being closed has none.
   if (!pool) return { used: 0, idle: 0, waiters: 0 };
   return { used: pool.numUsed(), idle: pool.numFree(), waiters: pool.numPendingAcquires() };
+}
+
+/** Has the pool make new connections: each one is closed before its next use. What runs goes on. */
+export function retireConnections(db: Database): void {
+  (db.client as TracedClient).retireConnections();
 }
 
 async function prepareSession(connection: Connection, options: DatabaseOptions): Promise<void> {

@@ -5,8 +5,8 @@ import { errorCode, ServiceError } from '../model/problems';
  *
  * - `conflict`: lost a deadlock. MySQL has rolled the transaction back; try the same again.
  * - `lock wait`: waited too long for a row that somebody holds.
- * - `unreachable`: the connection was lost, killed or never made. What it was doing, COMMIT
- *   included, may or may not have happened.
+ * - `unreachable`: the connection was lost, killed or never made, or leads to a server that does not let
+ *   this service read and write. What it was doing, COMMIT included, may or may not have happened.
  * - `silent`: the same, because no answer came for so long that the connection was given up.
  * - `too slow`: a statement that reads was stopped, because it ran for longer than it may.
  * - `other`: anything else.
@@ -72,6 +72,19 @@ const failures = new Map<string, DatabaseFailure>([
   // A replica that has not been promoted yet, or a primary that was just demoted.
   ['ER_OPTION_PREVENTS_STATEMENT', 'unreachable'],
   ['ER_READ_ONLY_MODE', 'unreachable'],
+  ['ER_OPEN_AS_READONLY', 'unreachable'],
+  ['ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION', 'unreachable'],
+  // A node of Galera (1047) or of group replication that has left the majority.
+  ['ER_UNKNOWN_COM_ERROR', 'unreachable'],
+  ['ER_BEFORE_DML_VALIDATION_ERROR', 'unreachable'],
+  ['ER_RUN_HOOK_ERROR', 'unreachable'],
+  // Rights that were taken away, until somebody gives them back.
+  ['ER_DBACCESS_DENIED_ERROR', 'unreachable'],
+  ['ER_TABLEACCESS_DENIED_ERROR', 'unreachable'],
+  ['ER_COLUMNACCESS_DENIED_ERROR', 'unreachable'],
+  ['ER_SPECIFIC_ACCESS_DENIED_ERROR', 'unreachable'],
+  ['ER_MUST_CHANGE_PASSWORD', 'unreachable'],
+  ['ER_USER_LIMIT_REACHED', 'unreachable'],
 ]);
 
 /** Error numbers of MariaDB that mysql2 has no code for ("MariaDB Error Codes"). */
@@ -89,6 +102,20 @@ export class Overtaken extends Error {
 }
 
 /**
+ * A connection could not be made, for whatever reason: the network, TLS, the password, a server without
+ * room. It has the code and the message of its cause.
+ */
+export class NotConnected extends Error {
+  override readonly name = 'NotConnected';
+  readonly code: string;
+
+  constructor(cause: Error) {
+    super(cause.message, { cause });
+    this.code = errorCode(cause) ?? cause.name;
+  }
+}
+
+/**
  * Errors without a code: a statement was queued on a connection that has closed since, or the pool
  * was closed while somebody waited for a connection.
  */
@@ -102,6 +129,7 @@ const unreachableMessages = new Set([
 export function databaseFailure(error: unknown): DatabaseFailure {
   if (!(error instanceof Error)) return 'other';
   if (error instanceof Overtaken) return 'conflict';
+  if (error instanceof NotConnected) return 'unreachable';
   // Knex waited in vain for a connection of its pool, or for an answer.
   if (error.name === 'KnexTimeoutError') return 'unreachable';
   // Knex puts the statement in front.
@@ -131,7 +159,7 @@ function named(error: unknown, code: string, pattern: RegExp): string | undefine
   return typeof sqlMessage === 'string' ? pattern.exec(sqlMessage)?.[1] : undefined;
 }
 
-/** Whether the database does not answer at all: then another try at once is of little use. */
+/** Whether the database can't be used at all: then another try at once is of little use. */
 export function isOutOfReach(failure: DatabaseFailure): boolean {
   return failure === 'unreachable' || failure === 'silent';
 }

@@ -12,7 +12,7 @@ export interface DatabaseTls {
 }
 
 /** The driver's options of TLS. */
-interface SslOptions {
+export interface SslOptions {
   readonly ca?: string;
   readonly rejectUnauthorized: boolean;
   readonly verifyIdentity: boolean;

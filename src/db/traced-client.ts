@@ -1,5 +1,7 @@
+import type { Knex } from 'knex';
 import MySql2Client from 'knex/lib/dialects/mysql2';
 import { inStatementSpan } from '../telemetry/spans';
+import { databaseFailure, isOutOfReach, NotConnected } from './errors';
 
 /** What Knex is about to send. */
 interface Statement {
@@ -7,11 +9,51 @@ interface Statement {
 }
 
 /**
- * Knex's client for MySQL, with a span for every statement. This includes BEGIN and COMMIT, for
- * which Knex emits no event.
+ * Knex's client for MySQL, which also decides when a connection is not used any more.
+ *
+ * It makes a span for every statement. This includes BEGIN and COMMIT, for which Knex emits no event.
  */
 export class TracedClient extends MySql2Client {
-  override _query(connection: unknown, statement: Statement): Promise<unknown> {
-    return inStatementSpan(statement.sql, () => super._query(connection, statement));
+  /** The connections that may be used. */
+  private usable = new WeakSet();
+
+  /**
+   * Makes a connection, to where the database is now: Knex itself would ask for that only once.
+   *
+   * @throws NotConnected
+   */
+  override async acquireRawConnection(): Promise<object> {
+    const { usable } = this;
+    try {
+      const { connection: settings } = this.config as { connection: Knex.ConnectionConfigProvider };
+      this.connectionSettings = typeof settings === 'function' ? await settings() : settings;
+      const connection = await super.acquireRawConnection();
+      usable.add(connection);
+      return connection;
+    } catch (error) {
+      throw new NotConnected(error as Error);
+    }
+  }
+
+  /** Has every connection closed before its next use, also those that are being made. */
+  retireConnections(): void {
+    this.usable = new WeakSet();
+  }
+
+  override async validateConnection(connection: object): Promise<boolean> {
+    return this.usable.has(connection) && (await super.validateConnection(connection));
+  }
+
+  /** An error that says that the database is out of reach costs the connection: it may lead to the wrong server. */
+  override async _query(
+    connection: { __knex__disposed?: unknown },
+    statement: Statement,
+  ): Promise<unknown> {
+    try {
+      return await inStatementSpan(statement.sql, () => super._query(connection, statement));
+    } catch (error) {
+      if (isOutOfReach(databaseFailure(error))) connection.__knex__disposed = error;
+      throw error;
+    }
   }
 }

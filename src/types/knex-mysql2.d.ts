@@ -3,6 +3,7 @@ declare module 'knex/lib/dialects/mysql2' {
   import type { Knex } from 'knex';
 
   export default class MySql2Client extends Knex.Client {
-    _query(connection: unknown, statement: { readonly sql: string }): Promise<unknown>;
+    _query(connection: object, statement: { readonly sql: string }): Promise<unknown>;
+    acquireRawConnection(): Promise<object>;
   }
 }

@@ -19,6 +19,7 @@ describe('requests with ids that meet', () => {
     harness = await startProxiedHarness({
       IMPORT_WORKERS: String(workers),
       DATABASE_LOCK_WAIT: '5',
+      DATABASE_SILENCE: '10',
     });
   }
 

@@ -130,8 +130,10 @@ describe('the logs', () => {
       METRICS_ADDRESS: 'off',
       LOG_LEVEL: 'trace',
     });
-    expect(await failing.ended()).to.equal(1);
-    expect(failing.errors).to.include('Access denied');
+    const { why } = await failing.logged('waiting for the database');
+    expect(why).to.equal('ER_ACCESS_DENIED_ERROR');
+    failing.signal('SIGKILL');
+    await failing.ended();
     expect(failing.errors + failing.logLines.join()).not.to.include('hunter2');
   });
 

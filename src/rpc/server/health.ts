@@ -1,6 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Server } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Database } from '../../db/database';
+import { databaseFailure, NotConnected } from '../../db/errors';
+import { errorCode } from '../../model/problems';
+import { requireWritable } from '../../store/session-numbers';
+import type { Logger } from '../../telemetry/log';
+import { LogThrottle } from '../../telemetry/log-throttle';
 
 /** How often the database is asked whether it answers, in milliseconds. */
 const interval = 1_000;
@@ -11,22 +17,38 @@ const queryTimeout = 2_000;
 /** The health name for liveness: SERVING as long as the process runs. */
 const liveness = 'liveness';
 
+/** Why the database can't be used. */
+interface Trouble {
+  /** For the log: an error's code, or some words. */
+  readonly why: string;
+  /** Whether it may be the connections that lead to the wrong place. */
+  readonly misled: boolean;
+}
+
 /**
- * Whether the service is ready: the database answers and takes writes, and nobody has told it to stop.
- * The standard health service (grpc.health.v1) reports it, Watch included.
+ * Whether the service is ready: the database can be reached and takes its writes, imports end, and nobody has
+ * told it to stop. The standard health service (grpc.health.v1) reports it, Watch included.
  */
 export class HealthMonitor {
   private readonly health = new HealthImplementation({ [liveness]: 'SERVING' });
+  private readonly throttle = new LogThrottle();
   private reported: boolean | undefined;
   private timer: NodeJS.Timeout | undefined;
   private stopped = false;
+  /** What the check before has found; undefined: all was well. */
+  private trouble: Trouble | undefined;
   /** The health names for readiness. The empty name stands for the whole server. */
   private readonly readiness: readonly string[];
 
-  /** @param services the gRPC services that are ready when the server is. */
+  /**
+   * @param services the gRPC services that are ready when the server is.
+   * @param renew has all pools make new connections.
+   */
   constructor(
     private readonly db: Database,
     services: readonly string[],
+    private readonly renew: () => void,
+    private readonly log: Logger,
   ) {
     this.readiness = ['', 'readiness', ...services];
     this.report(false);
@@ -40,11 +62,22 @@ export class HealthMonitor {
     this.health.addToServer(server);
   }
 
-  /** Looks for the first time, and from then on at intervals. */
-  async start(): Promise<void> {
-    this.report(await this.databaseAnswers());
+  /**
+   * Looks for the first time, and from then on at intervals.
+   *
+   * @param isStuck whether imports do not end.
+   */
+  async start(isStuck: () => boolean): Promise<void> {
+    const trouble = isStuck()
+      ? { why: 'imports do not end', misled: false }
+      : await this.findTrouble();
     if (this.stopped) return;
-    this.timer = setTimeout(() => void this.start(), interval).unref();
+    // When the trouble is over, too: a connection that was made meanwhile may lead to the old place.
+    if (trouble?.misled || this.trouble?.misled) this.renew();
+    this.tell(trouble);
+    this.trouble = trouble;
+    this.report(!trouble);
+    this.timer = setTimeout(() => void this.start(isStuck), interval).unref();
   }
 
   /** Reports NOT_SERVING from now on: the service is about to go. */
@@ -63,16 +96,44 @@ export class HealthMonitor {
       this.health.setStatus(name, ready ? 'SERVING' : 'NOT_SERVING');
   }
 
-  private async databaseAnswers(): Promise<boolean> {
-    try {
-      const question = 'SELECT @@global.read_only AS read_only';
-      const [rows] = (await this.db.raw(question).timeout(queryTimeout)) as [
-        { read_only: unknown }[],
-      ];
-      // MySQL has a number here. A server where the variable is an enum has a word.
-      return rows.some(({ read_only: value }) => value === 0 || value === 'OFF');
-    } catch {
-      return false;
+  private tell(trouble: Trouble | undefined): void {
+    if (trouble) {
+      if (trouble.why !== this.trouble?.why) this.throttle.reset();
+      if (this.throttle.allows()) this.log.warn({ why: trouble.why }, 'not ready');
+    } else if (this.trouble) {
+      this.throttle.reset();
+      this.log.info('ready again');
     }
+  }
+
+  private async findTrouble(): Promise<Trouble | undefined> {
+    try {
+      const writable = await Promise.race([
+        this.takesWrites(),
+        sleep(queryTimeout, 'late' as const, { ref: false }),
+      ]);
+      if (writable === 'late') return { why: 'the database does not answer', misled: false };
+      return writable ? undefined : { why: 'the database is read-only', misled: true };
+    } catch (error) {
+      // Somebody holds the table, such as a migration: the database is well.
+      if (databaseFailure(error) === 'lock wait') return undefined;
+      const why = errorCode(error as Error) ?? (error as Error).name;
+      // Where no new connection can be made, those that exist are all there is.
+      return { why, misled: !(error instanceof NotConnected) };
+    }
+  }
+
+  /**
+   * @returns false if the server is read-only. A user with many rights could write there all the same.
+   * @throws the database's error if it can't be reached, or takes no writes.
+   */
+  private async takesWrites(): Promise<boolean> {
+    const question = 'SELECT @@global.read_only AS server, @@global.innodb_read_only AS engine';
+    const [rows] = (await this.db.raw(question)) as [Record<'server' | 'engine', unknown>[]];
+    // MySQL has numbers here. A server where the variable is an enum has a word.
+    const isOff = (value: unknown): boolean => value === 0 || value === 'OFF';
+    if (!rows.every(({ server, engine }) => isOff(server) && isOff(engine))) return false;
+    await requireWritable(this.db);
+    return true;
   }
 }
