@@ -45,22 +45,28 @@ export class MysqlProxy {
   private constructor(
     private readonly server: Server,
     readonly url: string,
+    private target: URL,
   ) {}
 
   /** Opens a proxy on a free port, in front of the server of an address. */
   static async open(target: string): Promise<MysqlProxy> {
-    const url = new URL(target);
     const server = createServer();
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const proxied = new URL(target);
     proxied.hostname = '127.0.0.1';
     proxied.port = String((server.address() as AddressInfo).port);
-    const proxy = new MysqlProxy(server, proxied.href);
+    const proxy = new MysqlProxy(server, proxied.href, new URL(target));
     server.on('connection', (client) => {
-      proxy.join(client, connect(Number(url.port), url.hostname));
+      const { port, hostname } = proxy.target;
+      proxy.join(client, connect(Number(port), hostname));
     });
     return proxy;
+  }
+
+  /** Leads new connections to the server of another address; those that are open stay where they are. */
+  leadTo(target: string): void {
+    this.target = new URL(target);
   }
 
   /** Waits for the next statement that fits, which is let through. */

@@ -5,7 +5,7 @@ import { openDatabase } from '../../src/db/connection';
 import type { Database } from '../../src/db/database';
 
 /** What is committed need not outlive the machine, nor need anybody measure the server. */
-const quick = [
+export const quick = [
   ...['--innodb-flush-log-at-trx-commit=2', '--sync-binlog=0'],
   '--performance-schema=OFF',
 ];
