@@ -78,6 +78,11 @@ describe('a service whose MySQL', () => {
         await first(table).insert(rows.map(asStored));
       }
     }
+    // As if it had been replicated: the second server knows which numbers the first one has given out.
+    await second('session_counters').insert({
+      application_id: toBinary(target.applicationId),
+      next_number: 1_000_000,
+    });
     proxy = await MysqlProxy.open(urlFor(mysql.url));
   });
   after(async () => {
@@ -205,6 +210,10 @@ describe('a service whose MySQL', () => {
     expect(entries.flat()).to.have.length(ids.length);
   });
 
+  const run = async (statement: string): Promise<void> => {
+    await first.raw(statement);
+  };
+
   interface Fault {
     readonly make: () => Promise<void>;
     readonly mend: () => Promise<void>;
@@ -213,28 +222,28 @@ describe('a service whose MySQL', () => {
 
   const faults: Readonly<Record<string, Fault>> = {
     'takes another password': {
-      make: async () => void (await first.raw(`ALTER USER ${account} IDENTIFIED BY 'another'`)),
+      make: () => run(`ALTER USER ${account} IDENTIFIED BY 'another'`),
       mend: () => writeFile(urlFile, proxyUrl('another')),
       why: /ER_ACCESS_DENIED_ERROR/,
     },
     'has locked the account': {
-      make: async () => void (await first.raw(`ALTER USER ${account} ACCOUNT LOCK`)),
-      mend: async () => void (await first.raw(`ALTER USER ${account} ACCOUNT UNLOCK`)),
+      make: () => run(`ALTER USER ${account} ACCOUNT LOCK`),
+      mend: () => run(`ALTER USER ${account} ACCOUNT UNLOCK`),
       why: /ER_ACCOUNT_HAS_BEEN_LOCKED/,
     },
     'has revoked a right': {
-      make: async () => void (await first.raw(`REVOKE INSERT ${rights()} FROM ${account}`)),
-      mend: async () => void (await first.raw(`GRANT INSERT ${rights()} TO ${account}`)),
+      make: () => run(`REVOKE INSERT ${rights()} FROM ${account}`),
+      mend: () => run(`GRANT INSERT ${rights()} TO ${account}`),
       why: /ER_TABLEACCESS_DENIED_ERROR/,
     },
     'has no room for more connections': {
-      make: async () => void (await first.raw('SET GLOBAL max_connections = 1')),
-      mend: async () => void (await first.raw('SET GLOBAL max_connections = DEFAULT')),
+      make: () => run('SET GLOBAL max_connections = 1'),
+      mend: () => run('SET GLOBAL max_connections = DEFAULT'),
       why: /ER_CON_COUNT_ERROR/,
     },
     'lets new sessions only read': {
-      make: async () => void (await first.raw('SET GLOBAL transaction_read_only = ON')),
-      mend: async () => void (await first.raw('SET GLOBAL transaction_read_only = OFF')),
+      make: () => run('SET GLOBAL transaction_read_only = ON'),
+      mend: () => run('SET GLOBAL transaction_read_only = OFF'),
       why: /ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION/,
     },
   };
