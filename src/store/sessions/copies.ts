@@ -50,8 +50,9 @@ export interface NewCopy extends Omit<CopiedSession, 'clonedRows' | 'kind'> {
  * `isNumberRefused` knows if the number of one can't be its own.
  */
 export function insertCopies(schema: KindSchema, copies: readonly NewCopy[]): Statement {
+  const { number, joins } = usableNumber(schema);
   const values = freshColumns.map((column) =>
-    column === 'session_number' ? usableNumber(schema) : `n.${column}`,
+    column === 'session_number' ? number : `n.${column}`,
   );
   const row = `SELECT ${freshColumns.map((column) => `? AS ${column}`).join(', ')}`;
   return {
@@ -60,7 +61,8 @@ export function insertCopies(schema: KindSchema, copies: readonly NewCopy[]): St
     sql: `INSERT INTO ?? (${[...freshColumns, ...carriedColumns].join(', ')})
           SELECT ${[...values, ...carriedColumns.map((column) => `o.${column}`)].join(', ')}
           FROM (${copies.map(() => row).join(' UNION ALL ')}) n
-          STRAIGHT_JOIN ?? o FORCE INDEX (PRIMARY) ON o.id = n.shared_from_session_id`,
+          STRAIGHT_JOIN ?? o FORCE INDEX (PRIMARY) ON o.id = n.shared_from_session_id
+          ${joins}`,
     bindings: [
       schema.sessions,
       ...copies.map(freshValues).flatMap((values) => freshColumns.map((column) => values[column])),

@@ -21,26 +21,9 @@ export function highestNumberInUse(applicationId: string): string {
   return `GREATEST(${ofKinds.join(', ')})`;
 }
 
-/**
- * SQL for the condition that no session of another kind has a number. Among those of its own kind, the unique
- * key of (application, number) holds it.
- *
- * @param applicationId SQL for the application's id.
- * @param number SQL for the number.
- */
-export function freeInOtherKinds(
-  schema: KindSchema,
-  applicationId: string,
-  number: string,
-): string {
-  return schemas
-    .filter(({ sessions }) => sessions !== schema.sessions)
-    .map(
-      ({ sessions }) =>
-        `NOT EXISTS (SELECT 1 FROM ${sessions} s
-                     WHERE s.application_id = ${applicationId} AND s.session_number = ${number})`,
-    )
-    .join(' AND ');
+/** The tables of sessions of other kinds. They share the numbers of an application, but no unique key. */
+export function tablesOfOtherKinds(schema: KindSchema): readonly string[] {
+  return schemas.map(({ sessions }) => sessions).filter((sessions) => sessions !== schema.sessions);
 }
 
 const numberKeys: ReadonlySet<string | undefined> = new Set(
@@ -49,7 +32,7 @@ const numberKeys: ReadonlySet<string | undefined> = new Set(
 
 /**
  * Whether a new session was refused for its number: it is taken, or its counter has never given it out (then
- * the number is null, by `usableNumber` of ../session-numbers).
+ * the number is null: see `usableNumber` in ../session-numbers).
  */
 export function isNumberRefused(error: unknown): boolean {
   return numberKeys.has(duplicateKey(error)) || nullColumn(error) === 'session_number';
