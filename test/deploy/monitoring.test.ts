@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { parser } from '@prometheus-io/lezer-promql';
 import { expect } from 'chai';
+import { decodeJwt } from 'jose';
 import { z } from 'zod';
 import { fromBinary, toBinary, type SessionId } from '../../src/model/ids';
 import { ErrorReason } from '../../src/gen/sessionimport/v1/session_import';
@@ -310,6 +311,7 @@ async function callInManyWays({ db, source, target, signer, client }: Harness): 
       'API key id': key ? fromBinary(key.id) : '',
       kid: signer.privateJwk.kid ?? '',
       'share token': request.shareToken,
+      'share token id': decodeJwt(request.shareToken).jti ?? '',
     };
   }
   return known;
