@@ -1,23 +1,20 @@
 import type { Socket } from 'node:net';
 import { knex, type Knex } from 'knex';
 import type { Connection } from 'mysql2';
-import type { Connection as PromiseConnection } from 'mysql2/promise';
-import { errorCode } from '../model/problems';
 import type { LastGood } from '../files/last-good';
 import { targetOf, type DatabaseAddress, type Target } from './address';
 import type { Database, MultiDatabase, ParsingDatabase, TextDatabase } from './database';
 import { NotConnected, silence } from './errors';
 import { migrations } from './migrations';
+import { setSession, type SessionLimits } from './session-settings';
 import { TracedClient } from './traced-client';
 
 /** How to reach the database, and how much of it to use. */
-export interface DatabaseOptions extends DatabaseAddress {
+export interface DatabaseOptions extends DatabaseAddress, SessionLimits {
   /** Where new connections go, if that may change; undefined: always to the same address. */
   readonly target?: LastGood<Target>;
   /** The most connections held at once. */
   readonly poolSize: number;
-  /** How long a statement waits for a lock, in seconds: MySQL takes whole ones, at least 1. */
-  readonly lockWaitSeconds: number;
   /**
    * How long a connection is used, in seconds; a fifth of that is left to chance, so that connections do not
    * end together. Undefined: for ever.
@@ -28,30 +25,10 @@ export interface DatabaseOptions extends DatabaseAddress {
    * Undefined: for ever, which suits migrations.
    */
   readonly readTimeoutSeconds?: number;
-  /**
-   * How long a statement that reads may run on the server, in seconds. Then the server stops it, even
-   * if nobody waits for it any more. Undefined: for ever.
-   */
-  readonly statementSeconds?: number;
 }
 
 /** How long to wait for a new connection or for a free one, in milliseconds. */
 const connectTimeout = 5_000;
-
-/**
- * What every connection is set to, whatever the server's defaults are. READ COMMITTED is set here
- * and not per transaction, which would cost a round trip each.
- */
-const sessionSettings = [
-  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-  // `insertNew` reads a warning for every row. MariaDB keeps too few by default. MySQL keeps 1,024, which
-  // is enough; to change that would take a privilege.
-  "SET SESSION time_zone = '+00:00' /*M! , max_error_count = 65535 */",
-  'SET SESSION foreign_key_checks = 1',
-  // `duplicateKey` and `nullColumn` read names in errors.
-  "SET SESSION lc_messages = 'en_US'",
-  "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE'",
-];
 
 /** Knex prints nothing: it throws the same errors, and its messages quote SQL with the values. */
 const silent: Knex.Logger = {
@@ -168,29 +145,7 @@ export function retireConnections(db: Database): void {
 async function prepareSession(connection: Connection, options: DatabaseOptions): Promise<void> {
   if (options.readTimeoutSeconds !== undefined)
     limitReadTime(connection, options.readTimeoutSeconds);
-  const session = connection.promise();
-  for (const statement of sessionSettings) await session.query(statement);
-  const wait = options.lockWaitSeconds;
-  // Row locks and metadata locks: the second waits for a year by default.
-  await session.query('SET SESSION innodb_lock_wait_timeout = ?, lock_wait_timeout = ?', [
-    wait,
-    wait,
-  ]);
-  if (options.statementSeconds !== undefined)
-    await limitStatements(session, options.statementSeconds);
-}
-
-/**
- * Limits the time of statements that read (MySQL 8.4 manual, `max_execution_time`). MariaDB has another
- * variable for it, in seconds (MariaDB documentation, `max_statement_time`).
- */
-async function limitStatements(session: PromiseConnection, seconds: number): Promise<void> {
-  try {
-    await session.query('SET SESSION max_execution_time = ?', [seconds * 1_000]);
-  } catch (error) {
-    if (errorCode(error as Error) !== 'ER_UNKNOWN_SYSTEM_VARIABLE') throw error;
-    await session.query('SET SESSION max_statement_time = ?', [seconds]);
-  }
+  await setSession(connection.promise(), options);
 }
 
 /**
