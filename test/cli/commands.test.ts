@@ -97,7 +97,8 @@ describe('the command line', () => {
     const other = path.join(folder, 'other.json');
     const twice = ['signing-key', 'generate', '--out', other, '--jwks', jwks];
     const { kid = '' } = key as { kid?: string };
-    expect(await failure({}, ...twice, '--kid', kid)).to.include('another key has the same kid');
+    const taken = await failure({}, ...twice, '--alg', 'ES256', '--kid', kid);
+    expect(taken).to.include('another key has the same kid and alg');
     expect(await json(...twice)).to.include({ alg: 'EdDSA' });
     const same = ['signing-key', 'generate', '--out', jwks, '--jwks', jwks];
     expect(await failure({}, ...same)).to.include('must be two files');
