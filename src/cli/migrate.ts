@@ -1,4 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
+import { migrateDown, migrateUp } from '../db/migrate';
 import { printFields } from './output';
 import { withDatabase } from './database';
 
@@ -9,10 +10,7 @@ export function migrateCommand() {
     .option('--rollback', 'take back the newest step; this can delete data')
     .option('--json', 'print JSON')
     .action(async ({ rollback, json }) => {
-      const [batch, names] = await withDatabase(
-        async (db): Promise<[number, string[]]> =>
-          (rollback ? db.migrate.down() : db.migrate.latest()) as Promise<[number, string[]]>,
-      );
+      const [batch, names] = await withDatabase(rollback ? migrateDown : migrateUp);
       const done = rollback ? 'taken_back' : 'migrated';
       printFields({ batch, [done]: names }, { json });
     });

@@ -69,8 +69,9 @@ function settingsFor({ lockWaitSeconds, statementSeconds = 0 }: SessionLimits): 
       // `duplicateKey` and `nullColumn` read names in errors.
       lc_messages: "'en_US'",
 
-      // Knex's own tables do not name an engine.
+      // For migrations: Knex's own tables name no engine, and a check is stored as it would be shown.
       default_storage_engine: "'InnoDB'",
+      sql_quote_show_create: 1,
     },
     mysql: {
       // Here and not per transaction, which would cost a round trip each.

@@ -3,8 +3,17 @@ import { promisify } from 'node:util';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { Database } from '../../src/db/database';
+import { migrateUp } from '../../src/db/migrate';
 import { read, select } from '../../src/db/query';
+import { createApplication } from '../../src/store/accounts';
 import { createEmptyDatabase, open } from '../support/mysql';
+import { MysqlProxy } from '../support/mysql-proxy';
+import {
+  harmlessSettings,
+  hostileSettings,
+  schemaSettings,
+  setServer,
+} from '../support/server-settings';
 
 const root = path.join(__dirname, '..', '..');
 const run = promisify(execFile);
@@ -12,6 +21,14 @@ const run = promisify(execFile);
 describe('the migrations', () => {
   let url: string;
   let db: Database;
+  /** The schema that they end with. */
+  let whole: string;
+  before(async () => {
+    const migrated = open(await createEmptyDatabase());
+    await migrated.migrate.latest();
+    whole = await schemaOf(migrated);
+    await migrated.destroy();
+  });
   beforeEach(async () => {
     url = await createEmptyDatabase();
     db = open(url);
@@ -32,6 +49,86 @@ describe('the migrations', () => {
     }
     await db.migrate.latest();
     expect(await schemaOf(db)).to.equal(states[steps]);
+  });
+
+  it('can be run again wherever they stopped, and end with the same schema', async () => {
+    const proxy = await MysqlProxy.open(url);
+    const stopped = open(proxy.url);
+    const done = new Set<string>();
+    // Each change is made once, and its connection is lost before the answer comes.
+    proxy.intercept = async (statement) => {
+      const { sql } = statement;
+      if (!/^(create|alter) table|^insert into `knex/i.test(sql)) return;
+      const change = /'\d{3}-[\w-]+'/.exec(sql)?.[0] ?? sql;
+      if (done.has(change)) return;
+      done.add(change);
+      await statement.answered();
+      statement.cut();
+    };
+    // A try that ends for another reason makes no change, and ends the loop.
+    let before: number;
+    do {
+      before = done.size;
+      await migrateUp(stopped).catch(() => undefined);
+    } while (done.size > before);
+    expect(done.size).to.be.greaterThan(60);
+    expect(await schemaOf(stopped)).to.equal(whole);
+    await stopped.destroy();
+    proxy.close();
+  });
+
+  it('go on from what the version before has left half done', async () => {
+    await db.migrate.up({ name: '001-create-applications' });
+    await db.migrate.up({ name: '002-create-workflows' });
+    // Where the server's default is COMPACT, its longest key can not be added.
+    await db.raw(
+      `CREATE TABLE vendor_users (
+         id BINARY(16) PRIMARY KEY, application_id BINARY(16) NOT NULL,
+         vendor_data VARBINARY(1020) NOT NULL, created_at DATETIME(6) NOT NULL,
+         CONSTRAINT vendor_users_application_id_foreign
+           FOREIGN KEY (application_id) REFERENCES applications (id))
+       DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = COMPACT`,
+    );
+    await migrateUp(db);
+    expect(await schemaOf(db)).to.equal(whole);
+  });
+
+  it('touch no table that has rows, though nothing says where it comes from', async () => {
+    await db.migrate.latest();
+    await createApplication(db, 'somebody');
+    await db('knex_migrations').delete();
+    const error: unknown = await migrateUp(db).catch((reason: unknown) => reason);
+    expect(error)
+      .to.have.property('message')
+      .that.includes('applications already, and it has rows');
+  });
+
+  it('are run by one process at a time', async () => {
+    const proxy = await MysqlProxy.open(url);
+    const held = proxy.holdBack(/^create table/);
+    const slow = open(proxy.url);
+    const first = migrateUp(slow);
+    await held.came;
+    const error: unknown = await migrateUp(db).catch((reason: unknown) => reason);
+    expect(error).to.have.property('message', 'another migrate is at work on this database');
+    held.letGo();
+    await first;
+    await slow.destroy();
+    proxy.close();
+  });
+
+  it('make the same schema on a server that is set for others', async function () {
+    if (process.env['DATABASE_URL']) this.skip();
+    const address = await createEmptyDatabase('latin1');
+    const restore = await setServer({ ...hostileSettings, ...harmlessSettings, ...schemaSettings });
+    const there = open(address);
+    await migrateUp(there).finally(restore);
+    await there.destroy();
+    // In a new session, in which the settings do not change how a schema is shown.
+    const seen = open(address);
+    expect(await schemaOf(seen)).to.equal(whole);
+    expect(await enginesOf(seen)).to.deep.equal(['InnoDB']);
+    await seen.destroy();
   });
 
   it('leave an older program a ledger that it can live with, of sessions that came along too', async () => {
@@ -156,6 +253,18 @@ describe('the migrations', () => {
     }
   });
 });
+
+/** The storage engines of all tables, with Knex's own. */
+async function enginesOf(db: Database): Promise<string[]> {
+  const found = await read(
+    db,
+    select<{ engine: string }>(
+      'SELECT DISTINCT ENGINE AS engine FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()',
+      [],
+    ),
+  );
+  return found.map(({ engine }) => engine);
+}
 
 /** Every table of the schema as the server would create it, less Knex's own. */
 async function schemaOf(db: Database): Promise<string> {

@@ -27,12 +27,16 @@ export function serviceUrl(): string {
 }
 
 /** Makes an empty database of its own on the test server, and returns its address. */
-export async function createEmptyDatabase(): Promise<string> {
+export async function createEmptyDatabase(characters = 'utf8mb4'): Promise<string> {
   if (!server) throw new Error('MySQL has not been started');
   const url = new URL(server.url);
   const name = `${namesOfThisRun()}${randomBytes(6).toString('hex')}`;
   const connection = await createConnection(server.url);
-  await connection.query('CREATE DATABASE ?? CHARACTER SET utf8mb4 COLLATE utf8mb4_bin', [name]);
+  await connection.query('CREATE DATABASE ?? CHARACTER SET ?? COLLATE ??', [
+    name,
+    characters,
+    `${characters}_bin`,
+  ]);
   await connection.end();
   url.pathname = `/${name}`;
   return url.href;

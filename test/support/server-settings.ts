@@ -30,6 +30,7 @@ export const hostileSettings: ServerSettings = {
   lock_wait_timeout: 100,
   wait_timeout: 1,
   default_storage_engine: 'MyISAM',
+  sql_quote_show_create: 0,
   transaction_isolation: 'SERIALIZABLE',
   tx_isolation: 'SERIALIZABLE',
   transaction_read_only: 1,
@@ -51,7 +52,6 @@ export const harmlessSettings: ServerSettings = {
   group_concat_max_len: 4,
   default_week_format: 3,
   sql_notes: 0,
-  sql_quote_show_create: 0,
   sql_buffer_result: 1,
   big_tables: 1,
   low_priority_updates: 1,
@@ -62,6 +62,15 @@ export const harmlessSettings: ServerSettings = {
   session_track_state_change: 1,
   session_track_transaction_info: 'CHARACTERISTICS',
   session_track_gtids: 'ALL_GTIDS',
+};
+
+/** What others may have set for new tables. */
+export const schemaSettings: ServerSettings = {
+  innodb_default_row_format: 'compact',
+  innodb_strict_mode: 0,
+  explicit_defaults_for_timestamp: 0,
+  sql_require_primary_key: 1,
+  sql_generate_invisible_primary_key: 1,
 };
 
 /**

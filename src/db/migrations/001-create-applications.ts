@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
-import { createTable, moment, uuid } from './columns';
+import { createTable } from './changes';
+import { moment, uuid } from './columns';
 
 export async function up(knex: Knex): Promise<void> {
   await createTable(knex, 'applications', (table) => {
@@ -29,7 +30,7 @@ export async function up(knex: Knex): Promise<void> {
 }
 
 export async function down(knex: Knex): Promise<void> {
-  await knex.schema.dropTable('session_counters');
-  await knex.schema.dropTable('api_keys');
-  await knex.schema.dropTable('applications');
+  await knex.schema.dropTableIfExists('session_counters');
+  await knex.schema.dropTableIfExists('api_keys');
+  await knex.schema.dropTableIfExists('applications');
 }

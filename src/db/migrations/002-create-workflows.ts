@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
-import { createTable, moment, sessionKinds, uuid } from './columns';
+import { createTable } from './changes';
+import { moment, sessionKinds, uuid } from './columns';
 
 export async function up(knex: Knex): Promise<void> {
   await createTable(knex, 'workflows', (table) => {
@@ -14,5 +15,5 @@ export async function up(knex: Knex): Promise<void> {
 }
 
 export async function down(knex: Knex): Promise<void> {
-  await knex.schema.dropTable('workflows');
+  await knex.schema.dropTableIfExists('workflows');
 }

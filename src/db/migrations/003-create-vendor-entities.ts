@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
-import { createTable, moment, uuid, vendorData } from './columns';
+import { createTable } from './changes';
+import { moment, uuid, vendorData } from './columns';
 
 const tables = ['vendor_users', 'vendor_businesses'];
 
@@ -16,5 +17,5 @@ export async function up(knex: Knex): Promise<void> {
 }
 
 export async function down(knex: Knex): Promise<void> {
-  for (const name of tables) await knex.schema.dropTable(name);
+  for (const name of tables) await knex.schema.dropTableIfExists(name);
 }

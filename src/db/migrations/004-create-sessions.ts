@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
-import { createTable, json, moment, sessionStatuses, uuid, vendorData } from './columns';
+import { createTable } from './changes';
+import { json, moment, sessionStatuses, uuid, vendorData } from './columns';
 
 const tables = [
   { name: 'user_sessions', vendorEntities: 'vendor_users' },
@@ -33,5 +34,5 @@ export async function up(knex: Knex): Promise<void> {
 }
 
 export async function down(knex: Knex): Promise<void> {
-  for (const { name } of tables) await knex.schema.dropTable(name);
+  for (const { name } of tables) await knex.schema.dropTableIfExists(name);
 }

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
-import { createTable, moment, sessionKinds, sessionStatuses, uuid } from './columns';
+import { createTable } from './changes';
+import { moment, sessionKinds, sessionStatuses, uuid } from './columns';
 
 /**
  * The ledger of imports. It has no foreign keys: it outlives the sessions, keys and applications
@@ -25,5 +26,5 @@ export async function up(knex: Knex): Promise<void> {
 }
 
 export async function down(knex: Knex): Promise<void> {
-  await knex.schema.dropTable('session_imports');
+  await knex.schema.dropTableIfExists('session_imports');
 }

@@ -1,14 +1,18 @@
 import type { Knex } from 'knex';
+import { alterTable } from './changes';
 
 /**
  * The ledger learns that a gateway can act for an application, without an API key: an entry has one
  * or the other. No check says so, since MySQL would copy the table to add one, and block writes.
  *
- * One statement each way: MySQL can't undo half of two, and the next try would stumble over it.
+ * One statement each way: MySQL can't undo half of two.
  */
 export async function up(knex: Knex): Promise<void> {
-  await knex.raw(
-    'ALTER TABLE session_imports MODIFY api_key_id BINARY(16) NULL, ADD COLUMN gateway VARCHAR(255)',
+  await alterTable(
+    knex,
+    'session_imports',
+    { adds: 'gateway' },
+    'MODIFY api_key_id BINARY(16) NULL, ADD COLUMN gateway VARCHAR(255)',
   );
 }
 
@@ -17,7 +21,10 @@ export async function down(knex: Knex): Promise<void> {
   await knex('session_imports')
     .whereNull('api_key_id')
     .update({ api_key_id: Buffer.alloc(16) });
-  await knex.raw(
-    'ALTER TABLE session_imports DROP COLUMN gateway, MODIFY api_key_id BINARY(16) NOT NULL',
+  await alterTable(
+    knex,
+    'session_imports',
+    { drops: 'gateway' },
+    'DROP COLUMN gateway, MODIFY api_key_id BINARY(16) NOT NULL',
   );
 }

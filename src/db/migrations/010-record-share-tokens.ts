@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
-import { createTable, moment, sessionKinds, uuid } from './columns';
+import { createTable } from './changes';
+import { moment, sessionKinds, uuid } from './columns';
 
 /**
  * The share tokens that the service has made, by their `jti`; never the tokens themselves. Like the
@@ -25,5 +26,5 @@ export async function up(knex: Knex): Promise<void> {
 }
 
 export async function down(knex: Knex): Promise<void> {
-  await knex.schema.dropTable('share_tokens');
+  await knex.schema.dropTableIfExists('share_tokens');
 }

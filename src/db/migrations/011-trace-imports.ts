@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { alterTable } from './changes';
 
 /**
  * The ledger by time: for the application that imported, and for the one whose sessions were imported.
@@ -9,18 +10,22 @@ import type { Knex } from 'knex';
  * application because the session is, which is the primary key.
  */
 export async function up(knex: Knex): Promise<void> {
-  await knex.raw(
-    `ALTER TABLE session_imports
-       DROP KEY session_imports_application_id_token_digest_unique,
+  await alterTable(
+    knex,
+    'session_imports',
+    { adds: 'session_imports_application_id_created_at' },
+    `DROP KEY session_imports_application_id_token_digest_unique,
        ADD KEY session_imports_application_id_created_at (application_id, created_at),
        ADD KEY session_imports_source_application_id_created_at (source_application_id, created_at)`,
   );
 }
 
 export async function down(knex: Knex): Promise<void> {
-  await knex.raw(
-    `ALTER TABLE session_imports
-       DROP KEY session_imports_source_application_id_created_at,
+  await alterTable(
+    knex,
+    'session_imports',
+    { drops: 'session_imports_application_id_created_at' },
+    `DROP KEY session_imports_source_application_id_created_at,
        DROP KEY session_imports_application_id_created_at,
        ADD UNIQUE KEY session_imports_application_id_token_digest_unique
          (application_id, token_digest)`,

@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { alterTable } from './changes';
 
 /**
  * The ledger learns that an import can take the sessions of key people along: their entries have no
@@ -8,9 +9,11 @@ import type { Knex } from 'knex';
  * One statement each way, for the reason that 008 gives.
  */
 export async function up(knex: Knex): Promise<void> {
-  await knex.raw(
-    `ALTER TABLE session_imports
-       MODIFY token_digest BINARY(32) NULL,
+  await alterTable(
+    knex,
+    'session_imports',
+    { adds: 'linked_to_session_id' },
+    `MODIFY token_digest BINARY(32) NULL,
        MODIFY answer MEDIUMBLOB NULL,
        ADD COLUMN linked_to_session_id BINARY(16)`,
   );
@@ -24,9 +27,11 @@ export async function down(knex: Knex): Promise<void> {
      WHERE token_digest IS NULL`,
     [Buffer.alloc(16)],
   );
-  await knex.raw(
-    `ALTER TABLE session_imports
-       DROP COLUMN linked_to_session_id,
+  await alterTable(
+    knex,
+    'session_imports',
+    { drops: 'linked_to_session_id' },
+    `DROP COLUMN linked_to_session_id,
        MODIFY token_digest BINARY(32) NOT NULL`,
   );
 }

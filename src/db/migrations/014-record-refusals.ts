@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
-import { createTable, moment, sessionKinds, uuid } from './columns';
+import { createTable } from './changes';
+import { moment, sessionKinds, uuid } from './columns';
 
 /**
  * Attempts to import that were refused. Like the ledger, it has no foreign keys: it outlives the keys
@@ -30,5 +31,5 @@ export async function up(knex: Knex): Promise<void> {
 }
 
 export async function down(knex: Knex): Promise<void> {
-  await knex.schema.dropTable('import_refusals');
+  await knex.schema.dropTableIfExists('import_refusals');
 }

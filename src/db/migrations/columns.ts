@@ -19,23 +19,6 @@ export const sessionStatuses = [
 
 export const sessionKinds = ['user', 'business'];
 
-/**
- * Creates an InnoDB table whose text compares by code point: a default that no server setting and
- * no locale can change.
- */
-export async function createTable(
-  knex: Knex,
-  name: string,
-  build: (table: Knex.CreateTableBuilder) => void,
-): Promise<void> {
-  await knex.schema.createTable(name, (table) => {
-    table.engine('InnoDB');
-    table.charset('utf8mb4');
-    table.collate('utf8mb4_bin');
-    build(table);
-  });
-}
-
 /** A UUID, as its 16 bytes. */
 export function uuid(table: Knex.CreateTableBuilder, name: string): Knex.ColumnBuilder {
   return table.specificType(name, 'binary(16)');

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
-import { createTable, flags, json, moment, scores, texts, uuid } from './columns';
+import { createTable } from './changes';
+import { flags, json, moment, scores, texts, uuid } from './columns';
 
 type Build = (table: Knex.CreateTableBuilder) => void;
 
@@ -154,5 +155,5 @@ export async function dropRelations(
   prefix: string,
   names: readonly string[],
 ): Promise<void> {
-  for (const name of names.toReversed()) await knex.schema.dropTable(`${prefix}_${name}`);
+  for (const name of names.toReversed()) await knex.schema.dropTableIfExists(`${prefix}_${name}`);
 }
