@@ -30,6 +30,42 @@ export async function readPrimaryKeys(db: Database): Promise<ColumnsByTable> {
   );
 }
 
+/** How a table is stored, in the server's words. */
+export interface Storage {
+  readonly engine: string;
+  readonly rowFormat: string;
+}
+
+/** Reads from the database's catalogue how its tables are stored, by their names. */
+export async function readTables(db: Database): Promise<ReadonlyMap<string, Storage>> {
+  interface Row {
+    readonly name: string;
+    readonly engine: string;
+    readonly row_format: string;
+  }
+  const found = await read(
+    db,
+    select<Row>(
+      `SELECT TABLE_NAME AS name, ENGINE AS engine, ROW_FORMAT AS row_format
+       FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE'`,
+      [],
+    ),
+  );
+  return new Map(
+    found.map(({ name, engine, row_format: rowFormat }) => [name, { engine, rowFormat }]),
+  );
+}
+
+/** Reads a variable of the server, or undefined if it does not know it. */
+export async function readVariable(db: Database, name: string): Promise<string | undefined> {
+  interface Row {
+    readonly Value: string;
+  }
+  const [row] = await read(db, select<Row>('SHOW VARIABLES WHERE Variable_name = ?', [name]));
+  return row?.Value;
+}
+
 /** A table that refers to another by a foreign key. */
 export interface Reference {
   readonly child: string;

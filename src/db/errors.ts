@@ -141,7 +141,7 @@ export function databaseFailure(error: unknown): DatabaseFailure {
 /**
  * The unique key in which a value is taken already; undefined: the error is another one. MySQL puts the table
  * before the key's name, and MariaDB does not. The value stands before both, and is not looked at. The text is
- * English: `connection.ts` sets that.
+ * English: `session-settings.ts` sets that.
  */
 export function duplicateKey(error: unknown): string | undefined {
   return named(error, 'ER_DUP_ENTRY', / for key '(?:[^'.]+\.)?([^'.]+)'$/);

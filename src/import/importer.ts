@@ -10,6 +10,7 @@ import type { SessionKind } from '../model/session';
 import { planClone, SchemaMismatch, type ClonePlan } from '../store/relations/clone-plan';
 import type { Locking } from '../store/sessions/lock';
 import { isNumberRefused } from '../store/sessions/numbers';
+import { checkTables } from '../store/tables';
 import { importGroup, type Outcome, type Outcomes, type RowLimits } from './group';
 import { NumberLeases } from './number-leases';
 import { noNumber, planImport, type PlannedImport } from './planned-import';
@@ -55,7 +56,8 @@ export class Importer {
    * Prepares an importer for a database.
    *
    * @throws SchemaMismatch if the database lacks a migration, or holds something of a session that
-   * the importer would not copy: see {@link planClone}.
+   * the importer would not copy: see {@link planClone}. Also if its tables are stored otherwise than they
+   * have to be: see {@link checkTables}.
    */
   static async create(db: MultiDatabase, retry: Retry): Promise<Importer> {
     const pending = await pendingMigrations(db);
@@ -64,6 +66,7 @@ export class Importer {
         `the database lacks ${pending.join(', ')}: run "session-import migrate"`,
       );
     }
+    await checkTables(db);
     const plans = {
       user: await planClone(db, kindSchemas.user),
       business: await planClone(db, kindSchemas.business),

@@ -1,0 +1,52 @@
+import { readColumns, readTables, readVariable } from '../db/catalogue';
+import type { Database } from '../db/database';
+import { kindSchemas } from '../model/relations';
+import { SchemaMismatch } from './relations/clone-plan';
+
+/** Every table that the service reads or writes. */
+export const ownTables: readonly string[] = [
+  ...['applications', 'workflows', 'api_keys', 'session_counters'],
+  ...Object.values(kindSchemas).flatMap(({ sessions, vendorEntities, relations }) => [
+    ...[sessions, vendorEntities],
+    ...relations.map(({ table }) => table),
+  ]),
+  ...['session_imports', 'import_refusals', 'share_tokens'],
+];
+
+/**
+ * Looks whether the tables are stored as the service needs them. Migrations make them so, but a table can be
+ * converted later, and a dump be loaded into a server that is set otherwise.
+ *
+ * @throws SchemaMismatch if they are not. It names the tables, and what to do about each.
+ */
+export async function checkTables(db: Database): Promise<void> {
+  const [tables, columns, writesLog, logFormat] = await Promise.all([
+    readTables(db),
+    readColumns(db, "COLLATION_NAME <> 'utf8mb4_bin'"),
+    readVariable(db, 'log_bin'),
+    readVariable(db, 'binlog_format'),
+  ]);
+  const problems = ownTables.flatMap((name) => {
+    const table = tables.get(name);
+    if (!table) return [`table ${name} does not exist`];
+    return [
+      // Transactions, and locks of rows.
+      ...(table.engine === 'InnoDB' ? [] : [`ALTER TABLE ${name} ENGINE = InnoDB`]),
+      // In the older formats, a row with many long values is refused (MySQL 8.4 manual, section 17.10).
+      ...(['Dynamic', 'Compressed'].includes(table.rowFormat)
+        ? []
+        : [`ALTER TABLE ${name} ROW_FORMAT = DYNAMIC`]),
+      // Tokens and names are compared by code point.
+      ...(columns.get(name) ?? []).map(
+        (column) => `ALTER TABLE ${name} MODIFY ${column} … COLLATE utf8mb4_bin`,
+      ),
+    ];
+  });
+  // InnoDB refuses to write at READ COMMITTED (MySQL 8.4 manual, section 7.4.4.2).
+  if (writesLog === 'ON' && logFormat === 'STATEMENT')
+    problems.push("SET GLOBAL binlog_format = 'ROW'");
+  if (problems.length === 0) return;
+  throw new SchemaMismatch(
+    ['the database is not as the service needs it. What has to be done:', ...problems].join('\n  '),
+  );
+}
