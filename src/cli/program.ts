@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import { databaseFailure, isOutOfReach, NotConnected } from '../db/errors';
+import { databaseFailure, isOutOfReach, NotConnected, UnfitServer } from '../db/errors';
 import { errorCode } from '../model/problems';
 import { version } from '../version';
 import { apiKeyCommand, applicationCommand, workflowCommand } from './accounts';
@@ -44,6 +44,7 @@ export async function runCommand(args: readonly string[]): Promise<number> {
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return 'something went wrong';
   if (process.env['DEBUG']) return error.stack ?? error.message;
+  if (error instanceof UnfitServer) return error.message;
   if (isOutOfReach(databaseFailure(error))) {
     const why = error instanceof NotConnected ? `: ${error.message}` : '';
     return `the database of DATABASE_URL can not be reached (${errorCode(error) ?? error.name})${why}`;

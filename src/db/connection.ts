@@ -4,7 +4,7 @@ import type { Connection } from 'mysql2';
 import type { LastGood } from '../files/last-good';
 import { targetOf, type DatabaseAddress, type Target } from './address';
 import type { Database, MultiDatabase, ParsingDatabase, TextDatabase } from './database';
-import { NotConnected, silence } from './errors';
+import { NotConnected, silence, UnfitServer } from './errors';
 import { migrations } from './migrations';
 import { setSession, type SessionLimits } from './session-settings';
 import { TracedClient } from './traced-client';
@@ -83,7 +83,8 @@ export function databaseConfig(
           },
           (error: unknown) => {
             connection.destroy();
-            done(new NotConnected(error as Error), connection);
+            const unfit = error instanceof UnfitServer;
+            done(unfit ? error : new NotConnected(error as Error), connection);
           },
         );
       },

@@ -115,6 +115,11 @@ export class NotConnected extends Error {
   }
 }
 
+/** The server can't be set to what the service relies on. */
+export class UnfitServer extends Error {
+  override readonly name = 'UnfitServer';
+}
+
 /**
  * Errors without a code: a statement was queued on a connection that has closed since, or the pool
  * was closed while somebody waited for a connection.
@@ -129,7 +134,7 @@ const unreachableMessages = new Set([
 export function databaseFailure(error: unknown): DatabaseFailure {
   if (!(error instanceof Error)) return 'other';
   if (error instanceof Overtaken) return 'conflict';
-  if (error instanceof NotConnected) return 'unreachable';
+  if (error instanceof NotConnected || error instanceof UnfitServer) return 'unreachable';
   // Knex waited in vain for a connection of its pool, or for an answer.
   if (error.name === 'KnexTimeoutError') return 'unreachable';
   // Knex puts the statement in front.

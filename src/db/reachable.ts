@@ -1,6 +1,6 @@
 import { firstGood } from '../files/first-good';
 import { errorCode } from '../model/problems';
-import { databaseFailure } from './errors';
+import { databaseFailure, UnfitServer } from './errors';
 
 /**
  * Reads what the service needs of the database to start. Waits while the database is out of reach, and
@@ -8,7 +8,7 @@ import { databaseFailure } from './errors';
  *
  * @param work may run more than once.
  * @param waiting is told why the database does not answer, for each attempt that fails.
- * @throws any other error, such as a wrong password: waiting would not help. The signal's reason if it is
+ * @throws any other error, such as one of a server that is set otherwise: waiting would not help. The signal's reason if it is
  * aborted.
  */
 export function whenReachable<T>(
@@ -17,7 +17,8 @@ export function whenReachable<T>(
   signal: AbortSignal,
 ): Promise<T> {
   return firstGood(work, {
-    passes: (error) => databaseFailure(error) !== 'other',
+    // What a server is set to does not pass by itself.
+    passes: (error) => databaseFailure(error) !== 'other' && !(error instanceof UnfitServer),
     failed: (error) => {
       waiting(errorCode(error) ?? error.name);
     },

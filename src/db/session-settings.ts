@@ -1,3 +1,4 @@
+import { UnfitServer } from './errors';
 import type { Connection } from 'mysql2/promise';
 import type { RowDataPacket } from 'mysql2';
 
@@ -110,11 +111,6 @@ const least: Settings = {
   // The largest statements copy the sessions of a group: 3.5 MB for 512 calls with the longest values.
   max_allowed_packet: 4_194_304,
 };
-
-/** The server can't be set to what the service relies on. */
-export class UnfitServer extends Error {
-  override readonly name = 'UnfitServer';
-}
 
 /**
  * Sets a new session to what the service relies on, and looks whether that holds: a server may cut a value

@@ -241,11 +241,6 @@ describe('a service whose MySQL', () => {
       mend: () => run('SET GLOBAL max_connections = DEFAULT'),
       why: /ER_CON_COUNT_ERROR/,
     },
-    'lets new sessions only read': {
-      make: () => run('SET GLOBAL transaction_read_only = ON'),
-      mend: () => run('SET GLOBAL transaction_read_only = OFF'),
-      why: /ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION/,
-    },
   };
 
   for (const [what, { make, mend, why }] of Object.entries(faults)) {
