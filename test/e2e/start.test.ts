@@ -18,13 +18,15 @@ import { Signal } from '../support/signal';
 
 /** What a start asks of MySQL, in order. The last one is the first check of the health. */
 const statements: readonly Wanted[] = [
-  'ISOLATION LEVEL',
+  'SET SESSION ',
+  'wsrep_sync_wait',
   'SHOW TABLES',
   'FROM knex_migrations',
   'REFERENTIAL_CONSTRAINTS',
   'information_schema.COLUMNS',
+  'information_schema.TABLES',
   'KEY_COLUMN_USAGE',
-  'read_only',
+  'global.read_only',
 ];
 
 /** A start that goes on, and what it needs around it. */
@@ -115,7 +117,7 @@ describe('a start', () => {
 
   it('knows its health before it listens, and is ready when it does', async () => {
     const starting = await Starting.prepare();
-    const held = starting.proxy.holdBack('read_only');
+    const held = starting.proxy.holdBack('global.read_only');
     const begun = starting.begin(signer);
     const { port } = await starting.logged('watched');
     await held.came;
