@@ -210,7 +210,9 @@ describe('every method', () => {
 
   it('needs the same privilege by the contract and by the docs', () => {
     const page = path.join(__dirname, '..', '..', 'docs', 'commands.md');
-    const documented = [...readFileSync(page, 'utf8').matchAll(/^\| `([a-z-]+:[a-z-]+)` \| ((?:(?:, )?`\w+`)+)/gm)];
+    const documented = [
+      ...readFileSync(page, 'utf8').matchAll(/^\| `([a-z-]+:[a-z-]+)` \| ((?:(?:, )?`\w+`)+)/gm),
+    ];
     const inDocs = documented.flatMap(([, privilege = '', names = '']) =>
       [...names.matchAll(/\w+/g)].map(([name]) => `${name} ${privilege}`),
     );
