@@ -11,6 +11,7 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { createProgram } from '../src/cli/program';
 import { variables } from '../src/config';
 import type { Variable } from '../src/config/variables';
+import { withPart } from './made-part';
 
 const root = path.join(__dirname, '..');
 
@@ -108,12 +109,7 @@ const check = process.argv.includes('--check');
 for (const [name, { page, make }] of Object.entries(parts)) {
   const file = path.join(root, page);
   const text = readFileSync(file, 'utf8');
-  const place = new RegExp(`(<!-- ${name} -->\\n)[^]*?(<!-- /${name} -->)`);
-  const made = make();
-  const next = text.replace(
-    place,
-    (_, begin: string, end: string) => `${begin}\n${made}\n\n${end}`,
-  );
+  const next = withPart(text, name, make());
   if (!check) writeFileSync(file, next);
   else if (next !== text) {
     process.stderr.write(`The ${name} in ${page} are not those of the code: make docs\n`);

@@ -9,6 +9,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { json } from 'node:stream/consumers';
+import { withPart } from './made-part';
 
 /** What dependency-cruiser tells, as far as it is drawn. */
 interface Cruise {
@@ -21,7 +22,6 @@ interface Cruise {
 type Arrows = ReadonlyMap<string, ReadonlySet<string>>;
 
 const page = path.join(__dirname, '..', 'docs', 'architecture.md');
-const frame = /(<!-- imports -->\n)[^]*?(<!-- \/imports -->)/;
 
 /** What is no folder of the program itself: types of others, and what generators made. */
 const leftOut = /^src\/(types|gen)\b/;
@@ -65,10 +65,7 @@ function draw(arrows: Arrows): string {
 async function main(check: boolean): Promise<void> {
   const picture = draw(arrowsOf((await json(process.stdin)) as Cruise));
   const text = readFileSync(page, 'utf8');
-  const next = text.replace(
-    frame,
-    (_, begin: string, end: string) => `${begin}\n${picture}\n\n${end}`,
-  );
+  const next = withPart(text, 'imports', picture);
   if (!check) writeFileSync(page, next);
   else if (next !== text) {
     process.stderr.write(

@@ -6,11 +6,11 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { withPart } from '../../scripts/made-part';
 import { callKinds } from './calls';
 import type { Result, StressResults } from './report';
 
 const page = path.join(__dirname, '..', '..', 'docs', 'security.md');
-const frame = /(<!-- stress -->\n)[^]*?(<!-- \/stress -->)/;
 
 const before = resultsOf('stress-before');
 const now = resultsOf('stress-full');
@@ -58,16 +58,10 @@ function originOf(what: string, { environment, seconds }: StressResults): string
 }
 
 const shown = now ?? before;
-const text = readFileSync(page, 'utf8');
-if (!shown || !frame.test(text)) throw new Error('there are no figures, or no place for them');
+if (!shown) throw new Error('there are no figures');
 const lines = [
-  '',
   ...tableOf(shown),
   '',
   ...[before && originOf('Before', before), now && originOf('Now', now)].filter(Boolean),
-  '',
 ];
-writeFileSync(
-  page,
-  text.replace(frame, (_, start, end) => `${start}${lines.join('\n')}\n${end}`),
-);
+writeFileSync(page, withPart(readFileSync(page, 'utf8'), 'stress', lines.join('\n')));

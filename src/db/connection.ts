@@ -49,14 +49,13 @@ export function databaseConfig(
   options: DatabaseOptions,
   purpose: Purpose = { multi: false, texts: false },
 ): Knex.Config {
-  const { target } = options;
-  const fixed = targetOf(options);
+  const target = options.target ?? { current: targetOf(options), refresh: () => Promise.resolve() };
   return {
     client: TracedClient,
     connection: async () => {
-      await target?.refresh();
+      await target.refresh();
       return {
-        ...(target?.current ?? fixed),
+        ...target.current,
         charset: 'utf8mb4',
         timezone: 'Z',
         ...(purpose.texts ? { dateStrings: ['DATE' as const], jsonStrings: true } : {}),

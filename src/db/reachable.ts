@@ -8,8 +8,8 @@ import { databaseFailure, UnfitServer } from './errors';
  *
  * @param work may run more than once.
  * @param waiting is told why the database does not answer, for each attempt that fails.
- * @throws any other error, such as one of a server that is set otherwise: waiting would not help. The signal's reason if it is
- * aborted.
+ * @throws any other error, such as that of a server that is set otherwise: waiting would not help. The
+ * signal's reason if it is aborted.
  */
 export function whenReachable<T>(
   work: () => Promise<T>,

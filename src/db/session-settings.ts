@@ -1,6 +1,6 @@
-import { UnfitServer } from './errors';
-import type { Connection } from 'mysql2/promise';
 import type { RowDataPacket } from 'mysql2';
+import type { Connection } from 'mysql2/promise';
+import { UnfitServer } from './errors';
 
 /** How long statements of a session may take. */
 export interface SessionLimits {

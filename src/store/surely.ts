@@ -7,13 +7,13 @@ import { requireWritable } from './session-numbers';
  * will be one, and lacks what was written elsewhere. So before something counts as missing, it is read again
  * behind the proof that its server takes writes. What is there costs no more than a plain read.
  *
- * @param missing whether a result says that something is not there.
+ * @param missing whether a result says that something is not there; by default, whether there is none.
  * @throws the database's error if the server takes no writes.
  */
 export async function readSurely<D extends Database, T>(
   db: D,
   work: (db: D | TransactionOf<D>) => Promise<T>,
-  missing: (result: T) => boolean,
+  missing: (result: T) => boolean = (result) => !result,
 ): Promise<T> {
   const result = await work(db);
   if (!missing(result)) return result;

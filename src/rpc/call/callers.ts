@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { ParsingDatabase } from '../../db/database';
-import { read } from '../../db/query';
+import { read, type Query } from '../../db/query';
 import { readRetryPolicy, type Retry, type RetryPolicy } from '../../db/retry';
 import { isUuid, toId, type ApplicationId } from '../../model/ids';
 import { privileges, type Privilege } from '../../model/privileges';
@@ -134,15 +134,7 @@ export class Callers {
   }
 
   private async findOwners(hashes: readonly string[]): Promise<(KeyOwner | undefined)[]> {
-    const keys = await this.retry(
-      () =>
-        readSurely(
-          this.db,
-          (db) => read(db, apiKeysByHash(hashes)),
-          (found) => found.size < hashes.length,
-        ),
-      policy,
-    );
+    const keys = await this.readAll(apiKeysByHash(hashes), hashes.length);
     return hashes.map((hash) => {
       const key = keys.get(hash);
       return key && { ...key, actor: { apiKeyId: key.id, gateway: null } };
@@ -150,16 +142,24 @@ export class Callers {
   }
 
   private async findApplications(ids: readonly ApplicationId[]): Promise<boolean[]> {
-    const found = await this.retry(
+    const found = await this.readAll(existingApplications(ids), ids.length);
+    return ids.map((id) => found.has(id));
+  }
+
+  /** Reads what should have so many members, and makes sure of those that are missing. */
+  private readAll<Found extends { readonly size: number }>(
+    wanted: Query<Found>,
+    size: number,
+  ): Promise<Found> {
+    return this.retry(
       () =>
         readSurely(
           this.db,
-          (db) => read(db, existingApplications(ids)),
-          (existing) => existing.size < ids.length,
+          (db) => read(db, wanted),
+          (found) => found.size < size,
         ),
       policy,
     );
-    return ids.map((id) => found.has(id));
   }
 }
 

@@ -113,11 +113,12 @@ export class Peers {
   }
 
   /**
-   * Closes a connection if there are too many: one of the address that has most, or of those
-   * that have equally many.
+   * Closes a connection if there are too many: one of the address that has most, or of those that have
+   * equally many.
    *
-   * If they have connections without calls, the one that has been idle for longest is closed. It loses nothing, since its client connects again when it has a call. Otherwise the oldest one is closed,
-   * but only if its address has at least two more than the newcomer's.
+   * If they have connections without calls, the one that has been idle for longest is closed. It loses
+   * nothing, since its client connects again when it has a call. Otherwise the oldest one is closed, but only
+   * if its address has at least two more than the newcomer's.
    *
    * @returns whether there is room now.
    */

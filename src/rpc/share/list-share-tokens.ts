@@ -30,12 +30,8 @@ export async function listShareTokens(
   const { items, end } = await onDatabase(async (db) => {
     const page = await listShares(db, applicationId, sessionId, wanted);
     if (page.items.length > 0 || wanted.after !== undefined) return page;
-    const session = await readSurely(
-      db,
-      (from) => read(from, sessionById(sessionId, applicationId)),
-      (found) => !found,
-    );
-    if (session) return page;
+    const session = sessionById(sessionId, applicationId);
+    if (await readSurely(db, (from) => read(from, session))) return page;
     throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
   });
   annotate({ session_id: sessionId, listed: items.length });

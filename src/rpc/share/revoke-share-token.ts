@@ -67,21 +67,13 @@ async function findShared(
   applicationId: ApplicationId,
   target: Target,
 ): Promise<SharedSession | undefined> {
-  const shared = await readSurely(
-    db,
-    (from) => findSharedSession(from, applicationId, target),
-    (found) => !found,
-  );
+  const shared = await readSurely(db, (from) => findSharedSession(from, applicationId, target));
   if (shared) return shared;
   if ('shareTokenId' in target) {
     throw new ServiceError({ reason: 'SHARE_TOKEN_NOT_FOUND', ...target });
   }
-  const session = await readSurely(
-    db,
-    (from) => read(from, sessionById(target.sessionId, applicationId)),
-    (found) => !found,
-  );
-  if (!session) {
+  const session = sessionById(target.sessionId, applicationId);
+  if (!(await readSurely(db, (from) => read(from, session)))) {
     throw new ServiceError({ reason: 'SESSION_NOT_FOUND', ...target });
   }
   return undefined;

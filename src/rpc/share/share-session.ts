@@ -58,11 +58,7 @@ export async function shareSession(
   if (!signer) throw new ServiceError({ reason: 'SHARING_NOT_CONFIGURED' });
   const { kind } = await onDatabase(async (db) => {
     const session = await findShareable(db, applicationId, sessionId);
-    const known = await readSurely(
-      db,
-      (from) => applicationExists(from, forApplicationId),
-      (exists) => !exists,
-    );
+    const known = await readSurely(db, (from) => applicationExists(from, forApplicationId));
     if (known) return session;
     throw new ServiceError({ reason: 'RECIPIENT_NOT_FOUND', applicationId: forApplicationId });
   });
