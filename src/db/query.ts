@@ -75,18 +75,26 @@ export async function insertNew(trx: Knex.Transaction, statement: Statement): Pr
 /** ER_DUP_ENTRY (MySQL 8.4, "Server Error Message Reference"). */
 const duplicateEntry = 1062;
 
-type Results<Queries extends readonly Query<unknown>[]> = {
-  -readonly [I in keyof Queries]: Queries[I] extends Query<infer Result> ? Result : never;
+type MaybeQuery = Query<unknown> | undefined;
+
+type ResultOf<Wanted extends MaybeQuery> = Wanted extends Query<infer Result> ? Result : undefined;
+
+type Results<Queries extends readonly MaybeQuery[]> = {
+  -readonly [I in keyof Queries]: ResultOf<Queries[I]>;
 };
 
-/** Runs queries, in order and in one round trip, and returns the result of each. */
-export async function readTogether<const Queries extends readonly Query<unknown>[]>(
+/**
+ * Runs queries, in order and in one round trip, and returns the result of each. One that is undefined is left
+ * out, and so is its result.
+ */
+export async function readTogether<const Queries extends readonly MaybeQuery[]>(
   db: MultiDatabase,
   queries: Queries,
 ): Promise<Results<Queries>> {
-  const found = (await runTogether(db, queries)) as object[][];
-  return queries.map((each, index) =>
-    each.parse(must(found[index], 'the result of a statement')),
+  const given = queries.filter((each) => each !== undefined);
+  const found = ((await runTogether(db, given)) as object[][])[Symbol.iterator]();
+  return queries.map((each) =>
+    each?.parse(must(found.next().value, 'the result of a statement')),
   ) as Results<Queries>;
 }
 

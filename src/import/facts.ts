@@ -88,13 +88,14 @@ async function lockSources(
   }
   const ids = sessionsOfTheirSources(calls, owners);
   const measuring = ids.filter((id) => toMeasure.has(id));
-  const [locked, counts, workflows, revoked, measured] = await readTogether(trx, [
+  const [locked, counts, workflows, revoked, measured = new Map()] = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
     countRows(plan, ids),
     workflowsById(workflowsNamedBy(calls)),
     // After the locks: a revocation holds the session's lock while it marks the tokens.
     revokedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
-    largeBytes(plan, measuring),
+    // Most groups measure nothing.
+    measuring.length > 0 ? largeBytes(plan, measuring) : undefined,
   ]);
   const sources = sourcesOf(locked, counts);
   return { sources, heldSources: heldOf(ids, locked, locking), workflows, revoked, measured };

@@ -14,9 +14,12 @@ const itemsPerTurn = 6;
 export class Admission<Owner> {
   private readonly line = new FairLine<Owner, () => void>();
   private scheduled = false;
+  /** How many items have begun in this turn of the event loop. */
+  private begun = 0;
 
   /**
-   * Resolves when it is the owner's turn.
+   * Resolves when it is the owner's turn: at once, as long as few begin. Then calls that arrive together stay
+   * together, and share a group.
    *
    * @param signal ends the waiting. So a call that has ended already takes no turn and no memory: a peer could
    * make any number of them, with short deadlines.
@@ -24,6 +27,11 @@ export class Admission<Owner> {
    */
   async enter(owner: Owner, signal: AbortSignal): Promise<void> {
     if (signal.aborted) throw new CallAbandoned();
+    if (this.line.length === 0 && this.begun < itemsPerTurn) {
+      this.begun++;
+      this.schedule();
+      return;
+    }
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
         if (this.line.remove(owner, begin)) reject(new CallAbandoned());
@@ -43,8 +51,17 @@ export class Admission<Owner> {
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
-      for (let begun = 0; begun < itemsPerTurn; begun++) this.line.shift()?.();
-      if (this.line.length > 0) this.schedule();
+      this.begun = 0;
+      this.beginNext();
     });
+  }
+
+  private beginNext(): void {
+    for (; this.begun < itemsPerTurn; this.begun++) {
+      const begin = this.line.shift();
+      if (!begin) break;
+      begin();
+    }
+    if (this.begun > 0) this.schedule();
   }
 }

@@ -82,18 +82,14 @@ export function ledgerEntries(
     Readonly<Record<'application_id' | 'source_session_id' | 'session_id', Buffer>>;
   const keys = wanted.map(keyBindings);
   const ids = wanted.flatMap(({ idempotency }) => (idempotency ? [toBinary(idempotency.id)] : []));
+  const answer = ids.length > 0 ? answerToOneOf(ids) : sql('NULL');
   return query(
     {
-      // A subquery, because InnoDB reads every column that an expression names, even if IF does not need it.
       sql: `SELECT i.application_id, i.source_session_id, i.session_id, i.request_id, i.request_digest,
-              IF(i.request_id IN (?),
-                (SELECT a.answer FROM session_imports a
-                 WHERE a.application_id = i.application_id
-                   AND a.source_session_id = i.source_session_id),
-                NULL) AS answer
+              ${answer.sql} AS answer
             FROM session_imports i
             WHERE (i.application_id, i.source_session_id) IN (?)`,
-      bindings: [inList(ids), keys],
+      bindings: [...answer.bindings, keys],
     },
     (found: Row[]) =>
       new Map(
@@ -105,6 +101,20 @@ export function ledgerEntries(
           { sessionId: fromBinary(row.session_id), request: requestOf(row) },
         ]),
       ),
+  );
+}
+
+/**
+ * SQL for the answer of the ledger entry `i`, if it was made by one of these requests. A subquery, because InnoDB
+ * reads every column that an expression names, even if IF does not need it.
+ */
+function answerToOneOf(requestIds: readonly Buffer[]): Statement {
+  return sql(
+    `IF(i.request_id IN (?),
+       (SELECT a.answer FROM session_imports a
+        WHERE a.application_id = i.application_id AND a.source_session_id = i.source_session_id),
+       NULL)`,
+    requestIds,
   );
 }
 

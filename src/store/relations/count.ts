@@ -39,18 +39,13 @@ function countsOf(plan: ClonePlan, row: Row): RowCounts {
   return { relations, total };
 }
 
-/** How many bytes the large values of sessions have, in all their relations. */
+/** How many bytes the large values of sessions have, in all their relations. At least one id must be given. */
 export function largeBytes(
   { sizeSql }: ClonePlan,
   ids: readonly SessionId[],
 ): Query<ReadonlyMap<SessionId, number>> {
-  // Most groups measure nothing: the server need not parse the long statement for them.
-  const statement =
-    ids.length > 0
-      ? sql(sizeSql, ids.map(toBinary))
-      : sql('SELECT NULL AS id, 0 AS bytes WHERE FALSE');
   return query(
-    statement,
+    sql(sizeSql, ids.map(toBinary)),
     (rows: { readonly id: Buffer; readonly bytes: number | string }[]) =>
       new Map(rows.map(({ id, bytes }) => [fromBinary<SessionId>(id), Number(bytes)])),
   );
