@@ -33,6 +33,7 @@ import { Peers } from './rpc/server/peers';
 import { reflectionService } from './rpc/server/reflection';
 import { addServices, serviceNames } from './rpc/services';
 import { SessionReader } from './store/relations/read';
+import { boundsTransactions } from './store/tables';
 import type { Logger } from './telemetry/log';
 import { Admission } from './turns/admission';
 import { keySource } from './token/key-source';
@@ -140,16 +141,20 @@ export class SessionImportServer {
       const retry = createRetry((failure) => {
         observer.retried(failure);
       });
-      const { importer, sessions } = await whenReachable(
+      const { importer, sessions, bounded } = await whenReachable(
         async () => ({
           importer: await Importer.create(db, retry),
           sessions: await SessionReader.create(reads),
+          bounded: await boundsTransactions(db),
         }),
         (why) => {
           log.warn({ why }, 'waiting for the database');
         },
         signal,
       );
+      if (!bounded) {
+        log.warn('max_binlog_cache_size is not bounded: a very large session holds up all others');
+      }
       const keys = opened(await Keys.open(keySource(config.shareTokenJwks), log, signal));
       const shareTokens = new ShareTokenVerifier(keys, clock, config.shareTokenClockSkew);
       const signer =

@@ -79,6 +79,7 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
     sourceSessionId: sessionId,
     limit: 500,
   },
+  SESSION_TOO_LARGE: { reason: 'SESSION_TOO_LARGE' },
   SESSION_NOT_FOUND: { reason: 'SESSION_NOT_FOUND', sessionId },
   SESSION_NOT_FINISHED: { reason: 'SESSION_NOT_FINISHED', sessionId, status: 'In Progress' },
   RECIPIENT_NOT_FOUND: { reason: 'RECIPIENT_NOT_FOUND', applicationId },

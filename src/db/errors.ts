@@ -9,10 +9,11 @@ import { errorCode, ServiceError } from '../model/problems';
  *   this service read and write. What it was doing, COMMIT included, may or may not have happened.
  * - `silent`: the same, because no answer came for so long that the connection was given up.
  * - `too slow`: a statement that reads was stopped, because it ran for longer than it may.
+ * - `too large`: the transaction writes more than the server allows one to write.
  * - `other`: anything else.
  */
 export type DatabaseFailure =
-  'conflict' | 'lock wait' | 'unreachable' | 'silent' | 'too slow' | 'other';
+  'conflict' | 'lock wait' | 'unreachable' | 'silent' | 'too slow' | 'too large' | 'other';
 
 /** The code of the error for a connection that this service gives up because it is silent. */
 export const silence = 'DATABASE_SILENT';
@@ -34,6 +35,9 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_ERROR_DURING_COMMIT', 'unreachable'],
 
   ['ER_QUERY_TIMEOUT', 'too slow'],
+
+  // More than `max_binlog_cache_size`.
+  ['ER_TRANS_CACHE_FULL', 'too large'],
 
   [silence, 'silent'],
   ['PROTOCOL_CONNECTION_LOST', 'unreachable'],
@@ -178,6 +182,8 @@ export function toServiceError(error: unknown): ServiceError {
       return new ServiceError({ reason: 'CONFLICT' }, { cause: error });
     case 'too slow':
       return new ServiceError({ reason: 'DATABASE_TOO_SLOW' }, { cause: error });
+    case 'too large':
+      return new ServiceError({ reason: 'SESSION_TOO_LARGE' }, { cause: error });
     case 'unreachable':
     case 'silent':
       return new ServiceError({ reason: 'DATABASE_UNAVAILABLE' }, { cause: error });

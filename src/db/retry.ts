@@ -15,6 +15,7 @@ export const defaultRetryPolicy: RetryPolicy = {
   // Each try takes as long as the database may be silent.
   silent: 2,
   'too slow': 1,
+  'too large': 1,
   other: 1,
 };
 

@@ -68,6 +68,16 @@ export class SessionSizes {
   }
 
   /**
+   * Has the next sessions of these pairs measured: some session was larger than the database takes at once, and
+   * it is not known whose.
+   */
+  doubt(calls: readonly PlannedImport[]): void {
+    for (const call of calls) {
+      this.estimates.set(partnersOf(call), Math.max(this.estimateOf(call), typicalBytes + 1));
+    }
+  }
+
+  /**
    * Weighs the source sessions of calls.
    *
    * @param measured the bytes of those that were measured.

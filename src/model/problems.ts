@@ -69,6 +69,7 @@ export type Problem =
       /** The most that may come along. */
       readonly limit: number;
     }
+  | { readonly reason: 'SESSION_TOO_LARGE' }
   | { readonly reason: 'SESSION_NOT_FOUND'; readonly sessionId: SessionId }
   | {
       readonly reason: 'SESSION_NOT_FINISHED';

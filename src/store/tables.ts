@@ -50,3 +50,20 @@ export async function checkTables(db: Database): Promise<void> {
     ['the database is not as the service needs it. What has to be done:', ...problems].join('\n  '),
   );
 }
+
+/** The most that one transaction may write, in bytes, before it counts as not bounded. */
+const boundedBytes = 2 ** 30;
+
+/**
+ * Looks whether the server bounds how much a transaction writes into its binary log. It writes each in one piece,
+ * and all other commits wait meanwhile (MySQL 8.4 manual, section 7.4.4).
+ *
+ * @returns false if a single session can hold up everybody.
+ */
+export async function boundsTransactions(db: Database): Promise<boolean> {
+  const [writesLog, most] = await Promise.all([
+    readVariable(db, 'log_bin'),
+    readVariable(db, 'max_binlog_cache_size'),
+  ]);
+  return writesLog !== 'ON' || Number(most) <= boundedBytes;
+}

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { Database } from '../../src/db/database';
 import { readTables } from '../../src/db/catalogue';
-import { checkTables, ownTables } from '../../src/store/tables';
+import { boundsTransactions, checkTables, ownTables } from '../../src/store/tables';
 import { createEmptyDatabase, open } from '../support/mysql';
 import { setServer } from '../support/server-settings';
 
@@ -36,6 +36,14 @@ describe('the check of the tables at the start', () => {
     const found = await problems(there).finally(restore);
     await there.destroy();
     expect(found).to.deep.equal(["SET GLOBAL binlog_format = 'ROW'"]);
+  });
+
+  it('sees whether the server bounds what a transaction writes', async function () {
+    if (process.env['DATABASE_URL']) this.skip();
+    const restore = await setServer({ max_binlog_cache_size: 2 ** 24 });
+    const bounded = await boundsTransactions(db).finally(restore);
+    expect(bounded).to.equal(true);
+    expect(await boundsTransactions(db)).to.equal(false);
   });
 
   it('names each that was converted, or has gone, and what to do', async () => {

@@ -154,6 +154,11 @@ const answers: Answers = {
     message: `The key people of the business session have more than ${limit} sessions. Import it without include_linked_sessions, and then those sessions one by one, with share tokens of their own.`,
     metadata: { shared_from_session: sourceSessionId, limit: String(limit) },
   }),
+  SESSION_TOO_LARGE: () => ({
+    code: status.FAILED_PRECONDITION,
+    message:
+      'The session, with the sessions that come along, is larger than the database takes at once. Nothing was written. Have the operator raise the limit (max_binlog_cache_size), or import without include_linked_sessions.',
+  }),
   SESSION_NOT_FOUND: ({ sessionId }) => ({
     code: status.NOT_FOUND,
     message: `Your application has no session ${sessionId}.`,

@@ -1,0 +1,93 @@
+import { expect } from 'chai';
+import { toBinary, type SessionId } from '../../src/model/ids';
+import { endings } from '../support/client';
+import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
+import { select } from '../support/rows';
+import { setServer } from '../support/server-settings';
+import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+
+/** What a server of these tests takes in one transaction, in bytes. */
+const limit = 2 ** 20;
+
+describe('a session that is larger than the database takes at once', () => {
+  let harness: ProxiedHarness;
+  let tidyUp = (): Promise<void> => Promise.resolve();
+  before(async function () {
+    // A server that others use as well is left as it is.
+    if (process.env['DATABASE_URL']) this.skip();
+    const restore = await setServer({ max_binlog_cache_size: limit });
+    harness = await startProxiedHarness({ IMPORT_WORKERS: '1', IMPORT_GROUP_ROWS: '400' });
+    tidyUp = async () => {
+      await harness.stop();
+      await restore();
+    };
+  });
+  after(() => tidyUp());
+
+  /** Makes a session that has so many bytes in four rows. */
+  async function createLarge(bytes: number): Promise<SessionId> {
+    const { db, source } = harness;
+    const id = await createSession(db, source, 'user');
+    await addLogs(db, 'user', id, 4);
+    // Row by row, since the limit is for the tests' own statements too.
+    for (let ordinal = 0; ordinal < 4; ordinal++) {
+      await db('user_logs')
+        .where({ session_id: toBinary(id), ordinal })
+        .update({ additional_data: JSON.stringify('x'.repeat(bytes / 4)) });
+    }
+    return id;
+  }
+
+  /** Prepares an import, and returns what calls it. */
+  async function importOf(
+    original: SessionId,
+    source: Tenant = harness.source,
+  ): Promise<() => Promise<object>> {
+    const { signer, target, client } = harness;
+    const shareToken = await signer.share(source, target, 'user', original);
+    return () => client.import(target.apiKey, { shareToken, workflowId: target.workflows.user });
+  }
+
+  it('is refused on record and leaves nothing, and the calls of its group are carried out', async () => {
+    const { db, source, proxy } = harness;
+    const others = await createTenant(db);
+    // After a usual session, hardly any session of the same applications is measured.
+    const first = await importOf(await createSession(db, source, 'user'));
+    const large = await createLarge(2 * limit);
+    const group = [await importOf(large)];
+    for (let calls = 0; calls < 3; calls++) {
+      group.push(await importOf(await createSession(db, others, 'user'), others));
+    }
+    // The first call holds up the only worker, so that the others are one group.
+    const { came, letGo } = proxy.holdBack('LOCK IN SHARE MODE');
+    const answers = [first()];
+    await came;
+    answers.push(...group.map((call) => call()));
+    await harness.queued(group.length);
+    letGo();
+    expect(await endings(answers)).to.deep.equal(['OK', 'SESSION_TOO_LARGE', 'OK', 'OK', 'OK']);
+
+    const about = [toBinary(large)];
+    expect(
+      await select('SELECT reason FROM import_refusals WHERE source_session_id = ?', about),
+    ).to.deep.equal([{ reason: 'SESSION_TOO_LARGE' }]);
+    for (const written of [
+      'SELECT id FROM user_sessions WHERE shared_from_session_id = ?',
+      'SELECT 1 FROM session_imports WHERE source_session_id = ?',
+    ]) {
+      expect(await select(written, about), written).to.deep.equal([]);
+    }
+  });
+
+  it('is kept out of the groups of others from then on', async () => {
+    const { logLines } = harness;
+    const groups = () => logLines.filter((line) => line.includes('"msg":"group"')).length;
+    const large = await importOf(await createLarge(2 * limit));
+    const before = groups();
+    expect(await endings([large()])).to.deep.equal(['SESSION_TOO_LARGE']);
+    // The first one has postponed it.
+    expect(groups() - before).to.equal(2);
+    const fits = await importOf(await createLarge(limit / 2));
+    expect(await endings([fits()])).to.deep.equal(['OK']);
+  });
+});
