@@ -17,6 +17,7 @@ const settings = [
   'sync_binlog',
   'log_bin',
   'binlog_format',
+  'max_binlog_cache_size',
   'innodb_doublewrite',
   'innodb_buffer_pool_size',
   'innodb_redo_log_capacity',

@@ -147,28 +147,9 @@ export const scenarios: readonly Scenario[] = [
       return { attacks: [calls(paths.revoke, keyOf(stage), [message], 4)] };
     },
   },
-  {
-    name: 'huge-rows',
-    title: '6 concurrent ImportSession of 40 rows of 2 MB, 4 concurrent ListSessionRows of such',
-    async prepare(stage) {
-      const { db, world, attacker, seconds } = stage;
-      const template = await hugeTemplate(stage, 40, 2 * megabyte);
-      const count = Math.max(8, Math.ceil(seconds / 2));
-      const sessions = await multiply(db, world, 'user', template, count);
-      const [sessionId] = await createOwn(stage, attacker, 1, template);
-      const request = ListSessionRowsRequest.create({
-        sessionId: sessionId ?? '',
-        relation: 'logs',
-      });
-      const message = framed(ListSessionRowsRequest.encode(request).finish());
-      return {
-        attacks: [
-          await importFlood(stage, sessions, 6, 'user'),
-          calls(paths.listRows, keyOf(stage), [message], 4),
-        ],
-      };
-    },
-  },
+  // More than the database takes at once, and as much as it takes.
+  rowsOf2Mb('huge-rows', { rows: 40, perSecond: 0.5 }),
+  rowsOf2Mb('large-rows', { rows: 7, perSecond: 4 }),
   {
     name: 'linked-people',
     title: '4 concurrent ImportSession of two companies with the sessions of 33,000 key people',
@@ -270,6 +251,35 @@ export const scenarios: readonly Scenario[] = [
     prepare: () => Promise.resolve({ attacks: [] }),
   },
 ];
+
+/** @param perSecond how many sessions there are to import, for each second of the attack. */
+function rowsOf2Mb(
+  name: string,
+  { rows, perSecond }: { readonly rows: number; readonly perSecond: number },
+): Scenario {
+  return {
+    name,
+    title: `6 concurrent ImportSession of ${rows} rows of 2 MB, 4 concurrent ListSessionRows of such`,
+    async prepare(stage) {
+      const { db, world, attacker, seconds } = stage;
+      const template = await hugeTemplate(stage, rows, 2 * megabyte);
+      const count = Math.max(8, Math.ceil(seconds * perSecond));
+      const sessions = await multiply(db, world, 'user', template, count);
+      const [sessionId] = await createOwn(stage, attacker, 1, template);
+      const request = ListSessionRowsRequest.create({
+        sessionId: sessionId ?? '',
+        relation: 'logs',
+      });
+      const message = framed(ListSessionRowsRequest.encode(request).finish());
+      return {
+        attacks: [
+          await importFlood(stage, sessions, 6, 'user'),
+          calls(paths.listRows, keyOf(stage), [message], 4),
+        ],
+      };
+    },
+  };
+}
 
 /** A flood of calls over two connections, so that no connection needs more streams than it may have. */
 function calls(
