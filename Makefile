@@ -15,9 +15,6 @@ generated := src/gen/descriptors/session_import.binpb
 program := dist/main.js
 # What lint knows of files that have not changed since.
 cache := node_modules/.cache/session-import
-# What eslint says of a file depends on the types in others: it starts anew when any of them has changed.
-linted := src test scripts bench examples *.ts *.mjs *.json
-fingerprint = $$(find $(linted) -type f -exec cksum {} + | sort | cksum | cut -d ' ' -f 1)
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,12 +45,12 @@ stress-full: $(program) ## The same with a minute for each flood, and write the 
 	  if [ $$held -lt 2 ]; then $(ts) bench/stress/page.ts; fi; exit $$held
 
 lint: $(generated) ## Check formatting, lint, types and the contract
-	prettier --check --log-level warn --cache --cache-location $(cache)/prettier .
-	eslint --cache --cache-location $(cache)/eslint-$(fingerprint) .
+	oxfmt --list-different .
+	oxlint --quiet
+	eslint --cache --cache-location $(cache)/eslint src
 	depcruise --output-type err src test bench scripts
 	@$(imports) | $(ts) scripts/draw-imports.ts --check
 	@$(ts) scripts/docs.ts --check
-	tsc --noEmit --incremental --tsBuildInfoFile $(cache)/tsc
 	buf lint
 	buf breaking --against proto/released.txtpb
 

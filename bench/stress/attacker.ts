@@ -12,7 +12,8 @@ export type Order = { readonly address: string; readonly attack: Attack } | 'sto
 
 /** What the attacker says. */
 export type AttackReport =
-  { readonly type: 'begun' } | { readonly type: 'ended'; readonly tally: Tally };
+  | { readonly type: 'begun' }
+  | { readonly type: 'ended'; readonly tally: Tally };
 
 const tally: Tally = {};
 

@@ -130,7 +130,8 @@ async function readParts<Item>(
   // was not looked at.
   return atOneMoment(db, async (trx) => {
     const results = await readTogether(trx, [...items, ...horizons] as (
-      Query<Placed<Item>[]> | Query<Cursor[]>
+      | Query<Placed<Item>[]>
+      | Query<Cursor[]>
     )[]);
     return [
       results.slice(0, items.length).flat() as Placed<Item>[],

@@ -13,7 +13,13 @@ import { errorCode, ServiceError } from '../model/problems';
  * - `other`: anything else.
  */
 export type DatabaseFailure =
-  'conflict' | 'lock wait' | 'unreachable' | 'silent' | 'too slow' | 'too large' | 'other';
+  | 'conflict'
+  | 'lock wait'
+  | 'unreachable'
+  | 'silent'
+  | 'too slow'
+  | 'too large'
+  | 'other';
 
 /** The code of the error for a connection that this service gives up because it is silent. */
 export const silence = 'DATABASE_SILENT';

@@ -12,7 +12,7 @@ import {
   harmlessSettings,
   hostileSettings,
   schemaSettings,
-  setServer,
+  whileSet,
 } from '../support/server-settings';
 
 const root = path.join(__dirname, '..', '..');
@@ -120,9 +120,10 @@ describe('the migrations', () => {
   it('make the same schema on a server that is set for others', async function () {
     if (process.env['DATABASE_URL']) this.skip();
     const address = await createEmptyDatabase('latin1');
-    const restore = await setServer({ ...hostileSettings, ...harmlessSettings, ...schemaSettings });
     const there = open(address);
-    await migrateUp(there).finally(restore);
+    await whileSet({ ...hostileSettings, ...harmlessSettings, ...schemaSettings }, () =>
+      migrateUp(there),
+    );
     await there.destroy();
     // In a new session, in which the settings do not change how a schema is shown.
     const seen = open(address);

@@ -3,7 +3,7 @@ import type { Database } from '../../src/db/database';
 import { readTables } from '../../src/db/catalogue';
 import { boundsTransactions, checkTables, ownTables } from '../../src/store/tables';
 import { createEmptyDatabase, open } from '../support/mysql';
-import { setServer } from '../support/server-settings';
+import { whileSet } from '../support/server-settings';
 
 describe('the check of the tables at the start', () => {
   let db: Database;
@@ -31,17 +31,17 @@ describe('the check of the tables at the start', () => {
   it('names a binary log that the service could not write to', async function () {
     // A server that writes none, as MariaDB by default, is fit with any format.
     if (process.env['DATABASE_URL']) this.skip();
-    const restore = await setServer({ binlog_format: 'STATEMENT' });
     const there = open(url);
-    const found = await problems(there).finally(restore);
+    const found = await whileSet({ binlog_format: 'STATEMENT' }, () => problems(there));
     await there.destroy();
     expect(found).to.deep.equal(["SET GLOBAL binlog_format = 'ROW'"]);
   });
 
   it('sees whether the server bounds what a transaction writes', async function () {
     if (process.env['DATABASE_URL']) this.skip();
-    const restore = await setServer({ max_binlog_cache_size: 2 ** 24 });
-    const bounded = await boundsTransactions(db).finally(restore);
+    const bounded = await whileSet({ max_binlog_cache_size: 2 ** 24 }, () =>
+      boundsTransactions(db),
+    );
     expect(bounded).to.equal(true);
     expect(await boundsTransactions(db)).to.equal(false);
   });

@@ -89,3 +89,13 @@ export async function setServer(settings: ServerSettings): Promise<() => Promise
     await admin.end();
   };
 }
+
+/** Does work while the server of the tests is set so for new sessions. */
+export async function whileSet<T>(settings: ServerSettings, work: () => Promise<T>): Promise<T> {
+  const restore = await setServer(settings);
+  try {
+    return await work();
+  } finally {
+    await restore();
+  }
+}
