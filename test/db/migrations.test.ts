@@ -6,7 +6,7 @@ import type { Database } from '../../src/db/database';
 import { migrateUp } from '../../src/db/migrate';
 import { read, select } from '../../src/db/query';
 import { createApplication } from '../../src/store/accounts';
-import { createEmptyDatabase, open } from '../support/mysql';
+import { createEmptyDatabase, databaseUrl, open } from '../support/mysql';
 import { MysqlProxy } from '../support/mysql-proxy';
 import {
   harmlessSettings,
@@ -18,14 +18,19 @@ import {
 const root = path.join(__dirname, '..', '..');
 const run = promisify(execFile);
 
+/** Whether a change is of a table that may be large by then, and in use. */
+function mustNotCopy(migration: string, sql: string): boolean {
+  if (migration.startsWith('013')) return sql.startsWith('ALTER TABLE session_imports');
+  return /^ALTER TABLE \w+_sessions\s+ADD KEY/.test(sql);
+}
+
 describe('the migrations', () => {
   let url: string;
   let db: Database;
-  /** The schema that they end with. */
+  /** The schema that they end with: that of the database that all tests share. */
   let whole: string;
   before(async () => {
-    const migrated = open(await createEmptyDatabase());
-    await migrated.migrate.latest();
+    const migrated = open(databaseUrl());
     whole = await schemaOf(migrated);
     await migrated.destroy();
   });
@@ -36,19 +41,30 @@ describe('the migrations', () => {
   afterEach(() => db.destroy());
 
   it('go down one by one to what was there before, and up again to the same schema', async () => {
-    const states: string[] = [await schemaOf(db)];
-    let steps = 0;
-    while (((await db.migrate.up()) as [number, string[]])[1].length > 0) {
-      states.push(await schemaOf(db));
-      steps++;
-    }
-    expect(steps).to.be.greaterThan(5);
-    for (let step = steps; step > 0; step--) {
+    let changes: string[] = [];
+    db.on('query', ({ sql }: { sql: string }) => changes.push(sql));
+    /** How many tables were changed as a running service needs it. */
+    let inPlace = 0;
+    for (;;) {
+      const before = await schemaOf(db);
+      changes = [];
+      const [, [name]] = (await db.migrate.up()) as [number, string[]];
+      if (name === undefined) break;
+      const made = changes.filter((sql) => mustNotCopy(name, sql));
+      const after = await schemaOf(db);
       await db.migrate.down();
-      expect(await schemaOf(db), `down of migration ${step}`).to.equal(states[step - 1]);
+      expect(await schemaOf(db), `down of ${name}`).to.equal(before);
+      if (made.length > 0) {
+        expect(made, name).to.have.length(1);
+        // The server refuses what it can't do without copying the table, or keeping others from writing.
+        await db.raw(`${made[0] ?? ''}, ALGORITHM = INPLACE, LOCK = NONE`);
+        await db('knex_migrations').insert({ name, batch: 1, migration_time: new Date() });
+        inPlace++;
+      } else await db.migrate.up();
+      expect(await schemaOf(db), `up of ${name}`).to.equal(after);
     }
-    await db.migrate.latest();
-    expect(await schemaOf(db)).to.equal(states[steps]);
+    expect(await schemaOf(db)).to.equal(whole);
+    expect(inPlace).to.equal(5);
   });
 
   it('can be run again wherever they stopped, and end with the same schema', async () => {
@@ -107,14 +123,14 @@ describe('the migrations', () => {
     const proxy = await MysqlProxy.open(url);
     const held = proxy.holdBack(/^create table/);
     const slow = open(proxy.url);
-    const first = migrateUp(slow);
+    const first = migrateUp(slow).catch((reason: unknown) => reason);
     await held.came;
     const error: unknown = await migrateUp(db).catch((reason: unknown) => reason);
     expect(error).to.have.property('message', 'another migrate is at work on this database');
-    held.letGo();
-    await first;
-    await slow.destroy();
+    // The first one has shown enough.
     proxy.close();
+    expect(await first).to.be.instanceOf(Error);
+    await slow.destroy();
   });
 
   it('make the same schema on a server that is set for others', async function () {
@@ -187,58 +203,23 @@ describe('the migrations', () => {
       );
   }
 
-  it('change the ledger for linked sessions without copying it', async () => {
-    let changes: string[] = [];
-    db.on('query', ({ sql }: { sql: string }) => {
-      if (sql.startsWith('ALTER TABLE session_imports')) changes.push(sql);
-    });
-    do {
-      changes = [];
-      await db.migrate.up();
-    } while (!(await newest()).startsWith('013'));
-    expect(changes).to.have.length(1);
-    const [up] = changes;
-    await db.migrate.down();
-    // The server refuses what it can't do so.
-    await db.raw(`${up ?? ''}, ALGORITHM = INPLACE, LOCK = NONE`);
-  });
-
-  it('give sessions their indexes without copying them, or keeping anybody from writing', async () => {
-    let changes: string[] = [];
-    db.on('query', ({ sql }: { sql: string }) => {
-      if (/^ALTER TABLE \w+_sessions\s+ADD KEY/.test(sql)) changes.push(sql);
-    });
-    let indexes = 0;
-    while (((await db.migrate.up()) as [number, string[]])[1].length > 0) {
-      const [change] = changes;
-      if (change === undefined) continue;
-      const name = await newest();
-      await db.migrate.down();
-      // The server refuses what it can't do so.
-      await db.raw(`${change}, ALGORITHM = INPLACE, LOCK = NONE`);
-      await db('knex_migrations').insert({ name, batch: 1, migration_time: new Date() });
-      changes = [];
-      indexes++;
-    }
-    expect(indexes).to.equal(4);
-  });
-
   it('run with the plain knex command, and agree with those of the program', async () => {
     const knex = (...args: string[]) =>
       run(path.join(root, 'node_modules', '.bin', 'knex'), args, {
         cwd: root,
         env: { PATH: process.env['PATH'], DATABASE_URL: url },
       });
-    expect((await knex('migrate:latest')).stdout).to.match(/Batch 1 run: \d+ migrations/);
-    expect(((await db.migrate.latest()) as [number, string[]])[1]).to.deep.equal([]);
-    expect((await knex('migrate:rollback')).stdout).to.match(/Batch 1 rolled back: \d+ migrations/);
-    expect(await schemaOf(db)).to.equal('');
+    expect((await knex('migrate:up')).stdout).to.match(
+      /Batch 1 ran the following migrations:\s+001-/,
+    );
+    await db.migrate.latest();
+    expect((await knex('migrate:latest')).stdout).to.include('Already up to date');
   });
 
   it('give every relation the key that makes a copy a range read and a range write', async () => {
-    await db.migrate.latest();
+    const migrated = open(databaseUrl());
     const keys = await read(
-      db,
+      migrated,
       select<{ name: string; columns: string }>(
         `SELECT TABLE_NAME AS name, GROUP_CONCAT(COLUMN_NAME ORDER BY SEQ_IN_INDEX) AS columns
        FROM information_schema.STATISTICS
@@ -248,6 +229,7 @@ describe('the migrations', () => {
         [],
       ),
     );
+    await migrated.destroy();
     expect(keys.length).to.equal(27);
     for (const { name, columns } of keys) {
       expect(columns, name).to.match(/^session_id,((screening|check)_ordinal,)?ordinal$/);

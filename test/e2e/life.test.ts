@@ -4,13 +4,14 @@ import { connect, type Socket } from 'node:net';
 import { status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import { openDatabase } from '../../src/db/connection';
 import { startMysql, type MysqlServer } from '../../scripts/mysql/server';
-import { endings, failureOf, sessionOf, TestClient } from '../support/client';
-import { createSessions, createSigner, createTenant } from '../support/fixtures';
+import type { Database } from '../../src/db/database';
+import { endings, failureOf, sessionOf } from '../support/client';
+import { createSessions, createSigner, createTenant, type Signer } from '../support/fixtures';
 import { HealthClient } from '../support/health';
 import { eventually, pause } from '../support/helpers';
 import { scrape, sumOf } from '../support/metrics';
+import { open } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 import { startHarness, type Harness } from '../support/service';
 import { Signal } from '../support/signal';
@@ -130,37 +131,39 @@ describe('a client', () => {
 
 describe('a service whose MySQL', () => {
   let mysql: MysqlServer;
+  let db: Database;
+  let signer: Signer;
   before(async function () {
     // What is crashed here must not be somebody else's.
     if (process.env['DATABASE_URL']) this.skip();
     mysql = await startMysql();
+    db = open(mysql.url);
+    await db.migrate.latest();
+    signer = await createSigner();
   });
   after(async () => {
-    if (!process.env['DATABASE_URL']) await mysql.stop();
+    if (process.env['DATABASE_URL']) return;
+    await signer.remove();
+    await db.destroy();
+    await mysql.stop();
   });
 
-  async function prepare() {
-    const db = openDatabase({ url: mysql.url, poolSize: 4, lockWaitSeconds: 10 });
-    await db.migrate.latest();
-    const signer = await createSigner();
-    return { db, signer, source: await createTenant(db), target: await createTenant(db) };
-  }
-
-  function environment(jwks: string): Record<string, string> {
+  function environment(): Record<string, string> {
     return {
       DATABASE_URL: mysql.url,
-      SHARE_TOKEN_JWKS: jwks,
+      SHARE_TOKEN_JWKS: signer.jwks,
       SESSION_BASE_URL: 'https://verify.example.com/session',
       GRPC_ADDRESS: '127.0.0.1:0',
       METRICS_ADDRESS: '127.0.0.1:0',
     };
   }
 
-  it('is not there yet waits for it, says so, and is alive but not ready', async () => {
-    const { db, signer } = await prepare();
-    await db.destroy();
+  it('is not there yet waits for it, says so, and is alive but not ready; one that is told to stop ends', async () => {
     await mysql.crash();
-    const waiting = ServiceProcess.run(['serve'], environment(signer.jwks));
+    const [waiting, stopped] = [1, 2].map(() => ServiceProcess.run(['serve'], environment()));
+    if (!waiting || !stopped) throw new Error('nothing waits');
+    await stopped.logged('waiting for the database');
+    expect(await stopped.stop()).to.equal(0);
     expect(await waiting.logged('waiting for the database')).to.include({
       level: 'warn',
       why: 'ECONNREFUSED',
@@ -176,23 +179,12 @@ describe('a service whose MySQL', () => {
     expect([await probe('/livez'), await probe('/readyz')]).to.deep.equal([200, 200]);
     health.close();
     expect(await waiting.stop()).to.equal(0);
-    await signer.remove();
-  });
-
-  it('is not there yet ends at once when it is told to stop', async () => {
-    const signer = await createSigner();
-    await mysql.crash();
-    const waiting = ServiceProcess.run(['serve'], environment(signer.jwks));
-    await waiting.logged('waiting for the database');
-    expect(await waiting.stop()).to.equal(0);
-    await mysql.restart();
-    await signer.remove();
   });
 
   it('crashes under load recovers by itself, and nothing is lost that was acknowledged', async () => {
-    const { db, signer, source, target } = await prepare();
-    const service = await ServiceProcess.serve(environment(signer.jwks));
-    const client = new TestClient(await service.port());
+    const harness = await startHarness({ environment: environment(), signer });
+    const { client } = harness;
+    const [source, target] = [await createTenant(db), await createTenant(db)];
     const acknowledged: string[] = [];
     const outcomes = new Set<string>();
     const ends = new Signal();
@@ -242,9 +234,6 @@ describe('a service whose MySQL', () => {
       await count(db('user_sessions').whereNotNull('shared_from_session_id')),
     );
 
-    client.close();
-    expect(await service.stop()).to.equal(0);
-    await db.destroy();
-    await signer.remove();
+    await harness.stop();
   });
 });

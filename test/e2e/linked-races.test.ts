@@ -5,7 +5,7 @@ import {
   ImportSessionResponse,
   type ImportSessionRequest,
 } from '../../src/gen/sessionimport/v1/session_import';
-import { endings, failureOf, sessionOf, TestClient } from '../support/client';
+import { endings, failureOf, sessionOf } from '../support/client';
 import {
   copiesIn,
   createCompany,
@@ -14,10 +14,8 @@ import {
   requestWithLinked,
 } from '../support/companies';
 import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
-import { databaseUrl } from '../support/mysql';
-import { ServiceProcess } from '../support/process';
 import { rowLockWaits, select } from '../support/rows';
-import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+import { startHarness, startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 describe('imports with linked sessions at the same time', () => {
   let harness: ProxiedHarness;
@@ -111,15 +109,10 @@ describe('imports with linked sessions at the same time', () => {
     if (response) await expectLinked(toId(sessionOf(response).sessionId), persons, response);
   });
 
-  it('of many companies with the same people, and of these people, in two processes, end well', async () => {
-    const other = await ServiceProcess.serve({
-      DATABASE_URL: databaseUrl(),
-      SHARE_TOKEN_JWKS: harness.signer.jwks,
-      SESSION_BASE_URL: 'https://verify.example.com/session',
-    });
-    const there = new TestClient(await other.port());
+  it('of many companies with the same people, and of these people, at two services, end well', async () => {
+    const other = await startHarness({ signer: harness.signer });
     const importAnywhere = (request: Partial<ImportSessionRequest>, index: number) =>
-      (index % 2 === 0 ? there : harness.client).import(target.apiKey, request);
+      (index % 2 === 0 ? other : harness).client.import(target.apiKey, request);
     for (let round = 0; round < 6; round++) {
       const persons = await people(6);
       const boards = Array.from({ length: 12 }, (_, index) =>
@@ -140,7 +133,6 @@ describe('imports with linked sessions at the same time', () => {
         await expectLinked(toId(sessionOf(answer).sessionId), boards[index] ?? [], answer);
       }
     }
-    there.close();
     await other.stop();
   });
 

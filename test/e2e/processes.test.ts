@@ -10,33 +10,31 @@ import { startHarness, type Harness } from '../support/service';
 
 describe('service processes', () => {
   let harness: Harness;
-  let environment: Record<string, string>;
-  const running: ServiceProcess[] = [];
+  let running: readonly [ServiceProcess, ServiceProcess];
+  let clients: readonly [TestClient, TestClient];
   before(async () => {
     harness = await startHarness();
-    environment = {
-      DATABASE_URL: databaseUrl(),
-      SHARE_TOKEN_JWKS: harness.signer.jwks,
-      SESSION_BASE_URL: 'https://verify.example.com/session',
-    };
+    const serve = () =>
+      ServiceProcess.serve({
+        DATABASE_URL: databaseUrl(),
+        SHARE_TOKEN_JWKS: harness.signer.jwks,
+        SESSION_BASE_URL: 'https://verify.example.com/session',
+      });
+    running = await Promise.all([serve(), serve()]);
+    const [one, two] = running;
+    clients = [new TestClient(await one.port()), new TestClient(await two.port())];
   });
-  after(() => harness.stop());
-  afterEach(async () => {
-    await Promise.all(running.splice(0).map((service) => service.stop()));
+  after(async () => {
+    for (const client of clients) client.close();
+    await Promise.all(running.map((service) => service.stop()));
+    await harness.stop();
   });
-
-  async function serve(): Promise<{ service: ServiceProcess; client: TestClient }> {
-    const service = await ServiceProcess.serve(environment);
-    running.push(service);
-    return { service, client: new TestClient(await service.port()) };
-  }
 
   for (const tokens of ['one token', 'a token each']) {
     it(`two of them, called 50 times with ${tokens} for one session, make one copy`, async () => {
       const { db, source, target, signer } = harness;
       const original = await createSession(db, source, 'user');
-      const { client: one } = await serve();
-      const { client: two } = await serve();
+      const [one, two] = clients;
       const only = await signer.share(source, target, 'user', original);
       const requests = await Promise.all(
         Array.from({ length: 50 }, async () => ({
@@ -58,8 +56,6 @@ describe('service processes', () => {
           toBinary(original),
         ]),
       ).to.have.length(1);
-      one.close();
-      two.close();
     });
   }
 
@@ -70,7 +66,8 @@ describe('service processes', () => {
       shareToken: await signer.share(source, target, 'user', original),
       workflowId: target.workflows.user,
     };
-    const { service, client } = await serve();
+    const [service] = running;
+    const [client] = clients;
     let finished: Promise<string[]> = Promise.resolve([]);
     await db.transaction(async (writer) => {
       await writer('user_sessions')
@@ -89,6 +86,5 @@ describe('service processes', () => {
     expect(await finished).to.deep.equal(['OK']);
     expect(await service.ended()).to.equal(0);
     await service.logged('stopped');
-    client.close();
   });
 });

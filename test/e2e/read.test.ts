@@ -92,7 +92,7 @@ describe('reading back', () => {
             await expectedRows(await relationRows(kind, id)),
           );
         }),
-        { numRuns: 8, endOnFailure: true },
+        { numRuns: 5, endOnFailure: true },
       );
     });
 
@@ -113,7 +113,7 @@ describe('reading back', () => {
             thatCrosses(await get(id, owner), await allRows(id, owner));
           expect(await crossing(copy, target)).to.deep.equal(await crossing(original, source));
         }),
-        { numRuns: 8, endOnFailure: true },
+        { numRuns: 5, endOnFailure: true },
       );
     });
 

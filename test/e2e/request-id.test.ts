@@ -8,10 +8,9 @@ import { ImportSessionResponse } from '../../src/gen/sessionimport/v1/session_im
 import type { SessionKind } from '../../src/model/session';
 import { endings, failureOf, sessionOf, TestClient } from '../support/client';
 import { without } from '../support/helpers';
-import { databaseUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 import { select } from '../support/rows';
-import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+import { startHarness, startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 describe('a request with an id', () => {
   let harness: ProxiedHarness;
@@ -74,23 +73,17 @@ describe('a request with an id', () => {
     );
   });
 
-  it('is carried out once by fifty calls at the same time in two processes, and all get one answer', async () => {
+  it('is carried out once by fifty calls at the same time at two services, and all get one answer', async () => {
     const { client, target, signer } = harness;
-    const other = await ServiceProcess.serve({
-      DATABASE_URL: databaseUrl(),
-      SHARE_TOKEN_JWKS: signer.jwks,
-      SESSION_BASE_URL: 'https://verify.example.com/session',
-    });
-    const there = new TestClient(await other.port());
+    const other = await startHarness({ signer });
     const { original, request } = await requestFor('user');
     const answers = await Promise.all(
       Array.from({ length: 50 }, (_, i) =>
-        (i % 2 === 0 ? client : there).import(target.apiKey, request),
+        (i % 2 === 0 ? client : other.client).import(target.apiKey, request),
       ),
     );
     expect(new Set(answers.map(bytesOf)).size).to.equal(1);
     expect(await copiesOf('user', original)).to.have.length(1);
-    there.close();
     await other.stop();
   });
 

@@ -3,11 +3,10 @@ import { seedDemo } from '../../src/demo';
 import { toBinary } from '../../src/model/ids';
 import { SessionStatus } from '../../src/gen/sessionimport/v1/session_import';
 import { sessionKinds } from '../../src/model/session';
-import { failureOf, rowsOf, sessionOf, TestClient } from '../support/client';
-import { addLogs, createSession, createSigner } from '../support/fixtures';
+import { failureOf, rowsOf, sessionOf } from '../support/client';
+import { addLogs, createSession } from '../support/fixtures';
 import { scrape, sumOf } from '../support/metrics';
 import { createEmptyDatabase, open } from '../support/mysql';
-import { ServiceProcess } from '../support/process';
 import { refusedCalls } from '../support/refused';
 import { select } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
@@ -53,13 +52,8 @@ describe('a call that only validates', () => {
     const db = open(url);
     await db.migrate.latest();
     const seeded = await seedDemo(db);
-    const signer = await createSigner();
-    const service = await ServiceProcess.serve({
-      DATABASE_URL: url,
-      SHARE_TOKEN_JWKS: signer.jwks,
-      SESSION_BASE_URL: 'https://verify.example.com/session',
-    });
-    const client = new TestClient(await service.port());
+    const there = await startHarness({ environment: { DATABASE_URL: url } });
+    const { client, signer } = there;
     const { source, importing } = seeded;
     const ids = { user: source.userSessionId, business: source.businessSessionId };
     const workflows = { user: importing.userWorkflowId, business: importing.businessWorkflowId };
@@ -97,9 +91,7 @@ describe('a call that only validates', () => {
       expect(await state()).not.to.deep.equal(before);
       before.splice(0, before.length, ...(await state()));
     }
-    client.close();
-    await service.stop();
-    await signer.remove();
+    await there.stop();
     await db.destroy();
   });
 

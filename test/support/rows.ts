@@ -91,6 +91,20 @@ export async function relationRows(kind: SessionKind, id: SessionId): Promise<Ro
   return rows;
 }
 
+/** How many rows a session has, by table. */
+export async function rowCounts(
+  kind: SessionKind,
+  id: SessionId,
+): Promise<Readonly<Record<string, number>>> {
+  const tables = kindSchemas[kind].relations.map(({ table }) => table);
+  const counts = tables.map((table) => `(SELECT COUNT(*) FROM ${table} WHERE session_id = ?)`);
+  const [found = {}] = await select(
+    `SELECT ${counts.map((count, index) => `${count} AS ${tables[index] ?? ''}`).join(', ')}`,
+    tables.map(() => toBinary(id)),
+  );
+  return Object.fromEntries(tables.map((table) => [table, Number(found[table])]));
+}
+
 /** What belongs to a session in one table, less the column that says so. */
 export async function tableRows(table: string, id: SessionId): Promise<Row[]> {
   const found = await select('SELECT * FROM ?? WHERE session_id = ?', [table, toBinary(id)]);

@@ -34,6 +34,8 @@ export interface HarnessOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
   readonly logLevel?: LogLevel;
+  /** Whose share tokens the service takes, if it is another harness's; that one removes it. */
+  readonly signer?: Signer;
 }
 
 /** A harness whose service reaches MySQL through a proxy that can make faults. */
@@ -64,7 +66,8 @@ export async function startProxiedHarness(
 /** Starts a service on the test database, with two fresh applications and a client. */
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
   const db = open(databaseUrl());
-  const signer = await createSigner();
+  const signer = options.signer ?? (await createSigner());
+  const removeSigner = () => (options.signer ? Promise.resolve() : signer.remove());
   const logLines: string[] = [];
   const logging = new Signal();
   const config = readConfig({
@@ -87,7 +90,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   );
   const server = await SessionImportServer.start(config, log, options).catch(
     async (error: unknown) => {
-      await signer.remove();
+      await removeSigner();
       await db.destroy();
       throw error;
     },
@@ -106,7 +109,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     async stop() {
       client.close();
       await server.stop();
-      await signer.remove();
+      await removeSigner();
       await db.destroy();
     },
   };
