@@ -69,6 +69,7 @@ async function instructions(playground: Playground, address: string): Promise<st
       ...ofUser,
       relation: 'logs',
     }),
+    lineOf('lists its workflows', importing, 'SessionImport/ListWorkflows', {}),
     lineOf('lists its sessions', importing, 'SessionRead/ListSessions', {}),
     lineOf('lists what it has imported', importing, 'SessionTrace/ListImports', {}),
     lineOf('asks where a session came from', source, 'SessionTrace/GetProvenance', ofUser),

@@ -5,10 +5,13 @@ export {
   ImportSessionRequest,
   ImportSessionResponse,
   LinkedSession,
+  ListWorkflowsRequest,
+  ListWorkflowsResponse,
   Session,
   SessionImportClient,
   SessionKind,
   SessionStatus,
+  Workflow,
 } from '../gen/sessionimport/v1/session_import';
 export {
   GetSessionRequest,

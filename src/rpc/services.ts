@@ -7,6 +7,7 @@ import { must } from '../model/must';
 import { unary, type Method } from './call/unary';
 import type { Context } from './context';
 import { importSession } from './import/import-session';
+import { listWorkflows } from './import/list-workflows';
 import { getSession } from './read/get-session';
 import { listSessionRows } from './read/list-session-rows';
 import { listSessions } from './read/list-sessions';
@@ -47,6 +48,7 @@ function service<Definition extends ServiceDefinition>(
 const services: readonly Service[] = [
   service(SessionImportService, {
     importSession: { privilege: 'write:sessions', attempt: importSession },
+    listWorkflows: { privilege: 'write:sessions', line: 'reads', handler: listWorkflows },
   }),
   service(SessionShareService, {
     shareSession: { privilege: 'write:session-shares', line: 'shares', handler: shareSession },

@@ -1,7 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import type { Database } from '../db/database';
-import { query, read, sql, type Query } from '../db/query';
+import { listPart, readPage, type BoundedList } from '../db/bounded-list';
+import { Keyset, type Page, type WantedPage } from '../db/cursor';
+import type { Database, MultiDatabase } from '../db/database';
+import { ifGiven, query, read, sql, type Query } from '../db/query';
 import {
   fromBinary,
   newId,
@@ -98,6 +100,46 @@ export function workflowsById(
         ]),
       ),
   );
+}
+
+/** A workflow as its application sees it. */
+export interface ListedWorkflow extends Omit<Workflow, 'applicationId'> {
+  readonly id: WorkflowId;
+  readonly name: string;
+  readonly createdAt: Date;
+}
+
+/** The order of the list: the oldest first, since ids grow with time. */
+export const workflowKeyset = new Keyset([{ name: 's.id', type: 'id' }], 'ASC');
+
+/**
+ * Lists workflows of an application, oldest first.
+ *
+ * @param kind undefined: of both kinds.
+ */
+export function listWorkflows(
+  db: MultiDatabase,
+  applicationId: ApplicationId,
+  kind: SessionKind | undefined,
+  page: WantedPage,
+): Promise<Page<ListedWorkflow>> {
+  type Row = WorkflowRow & { readonly name: string; readonly created_at: Date };
+  const list: BoundedList<Row, ListedWorkflow> = {
+    table: 'workflows',
+    key: ['id'],
+    keyset: workflowKeyset,
+    columns: 's.id, s.application_id, s.kind, s.name, s.version, s.created_at',
+    range: sql('s.application_id = ?', toBinary(applicationId)),
+    filter: ifGiven(kind, (wanted) => sql('s.kind = ?', wanted)),
+    itemOf: ({ id, kind: its, name, version, created_at: createdAt }) => ({
+      id: fromBinary(id),
+      kind: its,
+      name,
+      version,
+      createdAt,
+    }),
+  };
+  return readPage(db, workflowKeyset, [listPart(list, page)], page.size);
 }
 
 /** 256 random bits; the prefix lets secret scanners find a key that was leaked. */

@@ -60,6 +60,7 @@ const requests: Readonly<Record<string, (world: World) => Promise<JsonObject> | 
     include_linked_sessions: true,
     linked_workflow_id: tenant.workflows.user,
   }),
+  'SessionImport/ListWorkflows': () => ({}),
   'SessionShare/ShareSession': ({ mine: { company, partner } }) => ({
     session_id: company,
     for_application_id: partner.applicationId,

@@ -20,6 +20,7 @@ import { Signal } from '../support/signal';
 
 /** What each method needs to be answered, for a session and its share token. */
 const requests: Readonly<Record<string, (session: SessionId) => JsonObject>> = {
+  'SessionImport/ListWorkflows': () => ({}),
   'SessionRead/GetSession': (session) => ({ session_id: session }),
   'SessionRead/ListSessionRows': (session) => ({ session_id: session, relation: 'logs' }),
   'SessionRead/ListSessions': () => ({}),

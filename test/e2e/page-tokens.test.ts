@@ -61,6 +61,11 @@ describe('a page token', () => {
         other: { ...page, session_kind: 'SESSION_KIND_USER' },
       },
       {
+        title: 'SessionImport/ListWorkflows',
+        request: page,
+        other: { ...page, session_kind: 'SESSION_KIND_USER' },
+      },
+      {
         title: 'SessionTrace/ListImports',
         request: page,
         other: { ...page, outcome: 'IMPORT_OUTCOME_REFUSED' },
