@@ -38,8 +38,8 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
   API_KEY_INVALID: { reason: 'API_KEY_INVALID' },
   GATEWAY_NOT_TRUSTED: { reason: 'GATEWAY_NOT_TRUSTED' },
   APPLICATION_NOT_FOUND: { reason: 'APPLICATION_NOT_FOUND' },
-  PRIVILEGE_MISSING: { reason: 'PRIVILEGE_MISSING', privilege: 'write:sessions' },
   RATE_LIMITED: { reason: 'RATE_LIMITED', retryAfter: 1_500 },
+  PRIVILEGE_MISSING: { reason: 'PRIVILEGE_MISSING', privilege: 'write:sessions' },
   INVALID_REQUEST: {
     reason: 'INVALID_REQUEST',
     violations: [{ field: 'share_token', description: 'is required' }],

@@ -21,12 +21,12 @@ export type Problem =
   | { readonly reason: 'API_KEY_INVALID' }
   | { readonly reason: 'GATEWAY_NOT_TRUSTED' }
   | { readonly reason: 'APPLICATION_NOT_FOUND' }
-  | { readonly reason: 'PRIVILEGE_MISSING'; readonly privilege: string }
   | {
       readonly reason: 'RATE_LIMITED';
       /** When there is room for another call, in milliseconds from now. */
       readonly retryAfter: number;
     }
+  | { readonly reason: 'PRIVILEGE_MISSING'; readonly privilege: string }
   | { readonly reason: 'INVALID_REQUEST'; readonly violations: readonly FieldViolation[] }
   | { readonly reason: 'SHARING_NOT_CONFIGURED' }
   | { readonly reason: 'REQUEST_ID_REUSED' }

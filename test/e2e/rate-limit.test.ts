@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { createApiKey } from '../../src/store/accounts';
 import { endings, failureOf } from '../support/client';
 import { createTenant } from '../support/fixtures';
 import { pause } from '../support/helpers';
@@ -38,6 +39,19 @@ describe('the rate limit', () => {
     expect(wait).to.be.within(1, 1_000);
     await pause(wait + 20);
     expect((await failureOf(client.import(target.apiKey, {}))).reason).to.equal('INVALID_REQUEST');
+  });
+
+  it('counts the calls of a key without the privilege, so that they can not fill the records', async () => {
+    harness = await startHarness({ environment: { RATE_LIMIT: '1', RATE_LIMIT_BURST: '3' } });
+    const { apiKey } = await createApiKey(harness.db, {
+      applicationId: harness.target.applicationId,
+      name: 'reader',
+      privileges: ['read:sessions'],
+      expiresAt: null,
+    });
+    const results = await ask(apiKey, 10);
+    expect(count(results, 'PRIVILEGE_MISSING')).to.be.within(3, 4);
+    expect(count(results, 'RATE_LIMITED')).to.be.within(6, 7);
   });
 
   it('is each application’s own', async () => {

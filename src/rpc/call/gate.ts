@@ -33,12 +33,13 @@ export class Gate {
   /**
    * Requires that a caller may make the call, now, and is still waiting for it.
    *
-   * @throws ServiceError with PRIVILEGE_MISSING or RATE_LIMITED.
+   * @throws ServiceError with RATE_LIMITED or PRIVILEGE_MISSING.
    * @throws CallAbandoned
    */
   authorize(caller: Caller): void {
-    requirePrivilege(caller, this.privilege);
+    // Calls that lack the privilege count as well: each can leave a record.
     this.context.rateLimiter.take(caller.applicationId);
+    requirePrivilege(caller, this.privilege);
     if (this.context.signal.aborted) throw new CallAbandoned();
   }
 }

@@ -47,16 +47,16 @@ const answers: Answers = {
     code: status.NOT_FOUND,
     message: 'In x-application-id, send the UUID of an application that exists.',
   }),
-  PRIVILEGE_MISSING: ({ privilege }) => ({
-    code: status.PERMISSION_DENIED,
-    message: `The API key lacks the privilege ${privilege}; use a key that has it.`,
-    metadata: { privilege },
-  }),
   RATE_LIMITED: ({ retryAfter: milliseconds }) => ({
     code: status.RESOURCE_EXHAUSTED,
     message:
       'Your application calls more often than it may. Try again later, with a growing pause.',
     retryAfter: milliseconds,
+  }),
+  PRIVILEGE_MISSING: ({ privilege }) => ({
+    code: status.PERMISSION_DENIED,
+    message: `The API key lacks the privilege ${privilege}; use a key that has it.`,
+    metadata: { privilege },
   }),
   INVALID_REQUEST: ({ violations }) => ({
     code: status.INVALID_ARGUMENT,
