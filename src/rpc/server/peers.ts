@@ -5,6 +5,7 @@ import { LogThrottle } from '../../telemetry/log-throttle';
 import type { Logger } from '../../telemetry/log';
 import { Connection } from './connection';
 import { http2ServersOf } from './http2';
+import { networkOf } from './networks';
 import type { CutOff, PeerObserver } from './observer';
 
 /** How often connections are looked at, in milliseconds. In between, one can go beyond some of its limits. */
@@ -29,7 +30,7 @@ const maxAnswerBytes = 128 * 1024 * 1024;
 /**
  * Protects the service from broken and hostile peers: each connection has limits, and so have all of them
  * together. A connection that goes beyond its own is cut off. When all together go beyond theirs, one of the
- * address that costs most is cut off.
+ * address that costs most is cut off. Addresses of one network count as one: see {@link networkOf}.
  */
 export class Peers {
   private readonly connections = new Map<string, Connection>();
@@ -79,7 +80,7 @@ export class Peers {
   }
 
   private accept(socket: Socket, begin: () => void): void {
-    const { remoteAddress: address } = socket;
+    const address = socket.remoteAddress && networkOf(socket.remoteAddress);
     // Undefined: the peer has gone already.
     if (address === undefined || !this.makeRoom(address)) {
       socket.destroy();
