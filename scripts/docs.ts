@@ -1,5 +1,6 @@
 /**
- * Writes into the docs what the code and the contract say by themselves: errors, configuration, commands.
+ * Writes into the docs what the code and the contract say by themselves: errors, configuration, commands,
+ * metrics.
  *
  *     node -r sucrase/register scripts/docs.ts [--check]
  *
@@ -11,15 +12,19 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { createProgram } from '../src/cli/program';
 import { variables } from '../src/config';
 import type { Variable } from '../src/config/variables';
+import { Metrics } from '../src/metrics/metrics';
 import { withPart } from './made-part';
 
 const root = path.join(__dirname, '..');
 
 /** What is made, by the name of its place: `<!-- errors -->` and `<!-- /errors -->` stand around it. */
-const parts: Readonly<Record<string, { readonly page: string; readonly make: () => string }>> = {
+const parts: Readonly<
+  Record<string, { readonly page: string; readonly make: () => string | Promise<string> }>
+> = {
   errors: { page: 'docs/errors.md', make: errors },
   configuration: { page: 'docs/configuration.md', make: configuration },
   commands: { page: 'docs/commands.md', make: commands },
+  metrics: { page: 'docs/operations.md', make: metrics },
 };
 
 /** The reasons of errors, in the order of the proto file, which is that of the checks. */
@@ -100,19 +105,45 @@ function argumentsOf(command: CommandUnknownOpts): string[] {
   ];
 }
 
+async function metrics(): Promise<string> {
+  const all = new Metrics('', () => false);
+  all.watch({
+    pools: [],
+    lines: () => ({}),
+    queue: () => [],
+    queueLimit: 0,
+    keySet: () => ({ keys: 0, ageSeconds: 0 }),
+    certificateExpiry: () => new Date(),
+  });
+  const described = await all.described();
+  return tableOf(
+    ['metric', 'type', 'labels', 'meaning'],
+    described.map(({ name, type, labels, help }) => [
+      `\`${name}\``,
+      type,
+      labels.map((label) => `\`${label}\``).join(', ') || '-',
+      withCode(help),
+    ]),
+  );
+}
+
 function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-const check = process.argv.includes('--check');
-for (const [name, { page, make }] of Object.entries(parts)) {
-  const file = path.join(root, page);
-  const text = readFileSync(file, 'utf8');
-  const next = withPart(text, name, make());
-  if (!check) writeFileSync(file, next);
-  else if (next !== text) {
-    process.stderr.write(`The ${name} in ${page} are not those of the code: make docs\n`);
-    process.exitCode = 1;
+async function main(): Promise<void> {
+  const check = process.argv.includes('--check');
+  for (const [name, { page, make }] of Object.entries(parts)) {
+    const file = path.join(root, page);
+    const text = readFileSync(file, 'utf8');
+    const next = withPart(text, name, await make());
+    if (!check) writeFileSync(file, next);
+    else if (next !== text) {
+      process.stderr.write(`The ${name} in ${page} are not those of the code: make docs\n`);
+      process.exitCode = 1;
+    }
   }
 }
+
+void main();

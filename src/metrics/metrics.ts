@@ -51,25 +51,25 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
 
   private readonly rpcStarted = new Counter({
     name: 'grpc_server_started_total',
-    help: 'RPCs that were begun.',
+    help: 'RPCs that were begun; of the health and reflection services too.',
     labelNames: rpcLabels,
     registers: this.registers,
   });
   private readonly rpcHandled = new Counter({
     name: 'grpc_server_handled_total',
-    help: 'RPCs that have ended, by their status code.',
+    help: "RPCs that have ended, by code (OK, PermissionDenied, …); only of methods that exist. If gRPC can't read what a peer sends, the code is InvalidArgument or ResourceExhausted, never Internal.",
     labelNames: [...rpcLabels, 'grpc_code'],
     registers: this.registers,
   });
   private readonly rpcReceived = new Counter({
     name: 'grpc_server_msg_received_total',
-    help: 'Messages that clients have sent.',
+    help: 'Requests that were read.',
     labelNames: rpcLabels,
     registers: this.registers,
   });
   private readonly rpcSent = new Counter({
     name: 'grpc_server_msg_sent_total',
-    help: 'Messages that were sent to clients.',
+    help: 'Answers that were sent; a failure has none.',
     labelNames: rpcLabels,
     registers: this.registers,
   });
@@ -82,13 +82,13 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
   });
   private readonly imports = new Counter({
     name: 'session_import_imports_total',
-    help: 'Calls to import a session, by kind, trust in the review, and result: imported, or the reason of the refusal.',
+    help: 'Calls to ImportSession. kind: user, business, or unknown if the token was not verified; trust: trusted, untrusted, or unknown if the request was not read; result: imported; validated, if it only checked; replayed, if its request had an id and was carried out before; a reason, CANCELLED or DEADLINE_EXCEEDED.',
     labelNames: ['kind', 'trust', 'result'],
     registers: this.registers,
   });
   private readonly clonedRows = new Counter({
     name: 'session_import_cloned_rows_total',
-    help: 'Rows that were cloned, by relation.',
+    help: 'Rows that were copied, without the sessions themselves; those of sessions that came along with a business session have the kind user.',
     labelNames: ['kind', 'relation'],
     registers: this.registers,
   });
@@ -101,7 +101,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
   });
   private readonly groupSeconds = new Histogram({
     name: 'session_import_group_seconds',
-    help: 'How long groups took, with their retries, in seconds.',
+    help: 'How long groups took, retries included, in seconds.',
     labelNames: ['kind'],
     buckets: secondsBuckets,
     registers: this.registers,
@@ -127,7 +127,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
 
   private readonly connectionsCut = new Counter({
     name: 'session_import_connections_cut_total',
-    help: 'Connections of clients that were cut off, by reason.',
+    help: 'Connections of clients that were cut off, by reason: see docs/security.md, What a peer may cost.',
     labelNames: ['reason'],
     registers: this.registers,
   });
@@ -153,11 +153,31 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     return { contentType: this.registry.contentType, text: await this.registry.metrics() };
   }
 
+  /** What the service counts by itself, without what Node.js does: for the docs. */
+  async described(): Promise<
+    readonly {
+      readonly name: string;
+      readonly type: string;
+      readonly help: string;
+      readonly labels: readonly string[];
+    }[]
+  > {
+    const all = await this.registry.getMetricsAsJSON();
+    return all
+      .filter(({ name }) => /^(grpc|session_import)_/.test(name))
+      .map(({ name, help, type }) => {
+        const { labelNames = [] } = this.registry.getSingleMetric(name) as {
+          readonly labelNames?: readonly string[];
+        };
+        return { name, help, type: String(type), labels: labelNames };
+      });
+  }
+
   /** Adds gauges for the parts of the running service. */
   watch({ pools, lines, queue, queueLimit, keySet, certificateExpiry }: Watched): void {
     const connections = this.gauge(
       'database_connections',
-      'Connections to the database, by pool and state: used, idle.',
+      'Connections to the database now. pool: import, look_up, reads, shares, refusals, health; state: used, idle.',
       ['pool', 'state'],
       () => {
         for (const { name: pool, use } of pools) {
@@ -175,7 +195,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     for (const { name: pool, limit } of pools) limits.set({ pool }, limit);
     const waiters = this.gauge(
       'database_connection_waiters',
-      'Those who wait for a connection of a pool.',
+      'Those who wait for a connection of a pool now.',
       ['pool'],
       () => {
         for (const { name: pool, use } of pools) waiters.set({ pool }, use().waiters);
@@ -183,7 +203,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
     const inLine = this.gauge(
       'line_calls',
-      'Calls that are not imports and wait for their turn, by line: reads, shares.',
+      'Calls that are not imports and wait for their turn. line: shares for ShareSession and RevokeShareToken, reads for the others.',
       ['line'],
       () => {
         for (const [line, calls] of Object.entries(lines())) inLine.set({ line }, calls);
@@ -191,13 +211,13 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
     const waiting = this.gauge(
       'queue_calls',
-      'Calls that wait for a group, by kind and lane: usual, large, locked.',
+      'Imports that wait now. lane: locked for sessions that somebody holds; large for sessions with very many rows or very large values, and for imports with linked sessions; usual for all others.',
       ['kind', 'lane'],
       () => {
         for (const { kind, lane, calls } of queue()) waiting.set({ kind, lane }, calls);
       },
     );
-    this.gauge('queue_limit', 'The most calls that wait, for each kind.', []).set(queueLimit);
+    this.gauge('queue_limit', 'IMPORT_QUEUE_LIMIT, for each kind.', []).set(queueLimit);
     const age = this.gauge(
       'key_set_age_seconds',
       'How long ago the keys for share tokens were last read, in seconds.',
@@ -212,7 +232,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     if (certificateExpiry()) {
       const expiry = this.gauge(
         'certificate_expiry_timestamp_seconds',
-        "When the server's certificate expires, in seconds since 1970.",
+        "When the server's certificate expires, in seconds since 1970; not there without TLS.",
         [],
         () => {
           expiry.set((certificateExpiry()?.getTime() ?? 0) / 1_000);
