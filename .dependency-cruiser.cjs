@@ -15,7 +15,11 @@ const mayImport = {
   rpc: ['model', 'turns', 'telemetry', 'files', 'db', 'store', 'token', 'import', 'config', 'gen'],
   metrics: ['model', 'telemetry', 'db', 'import', 'rpc'],
   demo: ['model', 'db', 'store'],
-  cli: ['model', 'telemetry', 'db', 'store', 'token', 'config', 'demo', 'serve.ts', 'version.ts'],
+  cli: [
+    ...['model', 'telemetry', 'db', 'store', 'token', 'config', 'demo', 'serve.ts', 'version.ts'],
+    // For the command that is a client of the service.
+    'client',
+  ],
   client: ['gen'],
   gen: [],
 };

@@ -3,6 +3,18 @@ import Table from 'cli-table3';
 /** What a command has to tell: names and values, in order. */
 export type Fields = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
 
+/** A command has done what it could, and the exit code tells what came of it. Its message is for a person. */
+export class CommandFailure extends Error {
+  override readonly name = 'CommandFailure';
+
+  constructor(
+    message: string,
+    readonly exitCode: number,
+  ) {
+    super(message);
+  }
+}
+
 /** Prints what a command has done: a table for people, one line of JSON for scripts. */
 export function printFields(fields: Fields, { json }: { readonly json?: true | undefined }): void {
   process.stdout.write((json ? JSON.stringify(fields) : table(fields)) + '\n');

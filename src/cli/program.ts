@@ -3,7 +3,9 @@ import { databaseFailure, isOutOfReach, NotConnected, UnfitServer } from '../db/
 import { errorCode } from '../model/problems';
 import { version } from '../version';
 import { apiKeyCommand, applicationCommand, workflowCommand } from './accounts';
+import { importFileCommand } from './import-file';
 import { migrateCommand } from './migrate';
+import { CommandFailure } from './output';
 import { seedCommand } from './seed';
 import { serveCommand } from './serve';
 import { shareTokenCommand, signingKeyCommand } from './share-tokens';
@@ -20,14 +22,15 @@ export function createProgram() {
     .addCommand(workflowCommand())
     .addCommand(apiKeyCommand())
     .addCommand(signingKeyCommand())
-    .addCommand(shareTokenCommand());
+    .addCommand(shareTokenCommand())
+    .addCommand(importFileCommand());
 }
 
 /**
  * Runs a command of the program.
  *
  * @param args what stands behind the program's name.
- * @returns the exit code: 0, or 1 if the command has failed and has said why on standard error. Where the
+ * @returns the exit code: 0, or what the command says if it has failed, and has said why on standard error: 1 if it says nothing else. Where the
  * arguments are wrong, or only help is wanted, the process ends here.
  */
 export async function runCommand(args: readonly string[]): Promise<number> {
@@ -36,7 +39,7 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     process.stderr.write(`session-import: ${explain(error)}\n`);
-    return 1;
+    return error instanceof CommandFailure ? error.exitCode : 1;
   }
 }
 

@@ -1,4 +1,7 @@
-import { runCommand } from '../../src/cli/program';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import type * as Program from '../../src/cli/program';
+import { builtProgram } from './program';
 
 /** What a command has printed, and how it has ended. */
 export interface Ended {
@@ -8,6 +11,12 @@ export interface Ended {
 }
 
 let before: Promise<unknown> = Promise.resolve();
+
+/** The program that was built: commands load some of its files by their built names. */
+function loadProgram(): typeof Program {
+  const file = path.join(path.dirname(builtProgram()), 'cli', 'program.js');
+  return createRequire(__filename)(file) as typeof Program;
+}
 
 /**
  * Runs a command in this process, which takes no start: one at a time, since environment and output are
@@ -33,6 +42,7 @@ async function runNow(
     texts[name] += String(text);
     return true;
   };
+  const { runCommand } = loadProgram();
   process.env = { ...environment };
   stdout.write = into('printed');
   stderr.write = into('errors');

@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
+import { CommandFailure, printFields } from '../output';
+import { openFile, readLines } from './lines';
+import { showProgress, type Tally } from './progress';
+import { Results } from './results';
+import { runImports } from './run';
+import { ImportingService } from './service';
+
+/** What the command line says of a run. */
+export interface ImportFileOptions {
+  readonly address: string;
+  /** Where to write what came of each line. */
+  readonly results: string;
+  readonly concurrency: number;
+  /** How long to wait for a service that is away, in milliseconds. */
+  readonly patience: number;
+  readonly plaintext?: true | undefined;
+  readonly cacert?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly json?: true | undefined;
+}
+
+/**
+ * Imports the sessions of a file, and prints how many lines came to which end.
+ *
+ * @throws CommandFailure with exit code 2 if lines are not imported.
+ * @throws Error if the run could not go on, or was interrupted.
+ */
+export async function importFile(file: string, options: ImportFileOptions): Promise<void> {
+  const apiKey = process.env['API_KEY'];
+  // gRPC would repeat a key that it can't send.
+  if (!apiKey || !/^[\x21-\x7e]+$/.test(apiKey)) {
+    throw new Error('API_KEY must be set to the API key of the importing application');
+  }
+  if (path.resolve(file) === path.resolve(options.results)) {
+    throw new Error('--results must name another file than the one to import');
+  }
+  const { size } = await stat(file);
+  const lines = openFile(file);
+  const results = await Results.open(options.results);
+  const service = new ImportingService(options.address, credentialsOf(options), apiKey);
+  const stopping = new AbortController();
+  const stop = (): void => {
+    stopping.abort(new Error('interrupted: run the command again to go on'));
+  };
+  // The second one ends the process at once.
+  process.once('SIGINT', stop);
+  const progress = showProgress(size);
+  try {
+    const { tally, error } = await runImports({
+      lines: readLines(lines, file.endsWith('.csv')),
+      done: results.done,
+      concurrency: options.concurrency,
+      importLine: (number, wanted) =>
+        service.import(number, wanted, options.patience, stopping.signal),
+      write: (result) => results.write(result),
+      told: (now) => {
+        progress.update(lines.bytesRead, now);
+      },
+      signal: stopping.signal,
+    });
+    progress.stop();
+    printFields(tally, options);
+    if (stopping.signal.aborted) throw stopping.signal.reason as Error;
+    if (error) throw error;
+    requireAll(tally);
+  } finally {
+    progress.stop();
+    process.off('SIGINT', stop);
+    lines.destroy();
+    service.close();
+    await results.close();
+  }
+}
+
+function requireAll({ refused, failed, malformed }: Tally): void {
+  const missing = refused + failed + malformed;
+  if (missing > 0) throw new CommandFailure(`lines that are not imported: ${missing}`, 2);
+}
+
+/** Without files: TLS with the well-known CAs. With a certificate and its key: mutual TLS. */
+function credentialsOf({ plaintext, cacert, cert, key }: ImportFileOptions): ChannelCredentials {
+  if (plaintext) return credentials.createInsecure();
+  const read = (file?: string) => (file === undefined ? null : readFileSync(file));
+  return credentials.createSsl(read(cacert), read(key), read(cert));
+}

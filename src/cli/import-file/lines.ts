@@ -1,0 +1,159 @@
+import { createReadStream, type ReadStream } from 'node:fs';
+import { pipeline } from 'node:stream';
+import { TextDecoder } from 'node:util';
+import { parse as csv } from 'csv-parse';
+import { v5 } from 'uuid';
+import { z } from 'zod';
+import { isUuid, toId, type RequestId } from '../../model/ids';
+
+/** One import that a file asks for. */
+export interface WantedImport {
+  readonly requestId: RequestId;
+  readonly shareToken: string;
+  readonly workflowId: string;
+  readonly vendorData: string | undefined;
+  readonly trustReview: boolean;
+}
+
+/** A line of the file: an import, or what is wrong with it. */
+export interface Line {
+  /** Its number, from 1. Of a row of CSV with line breaks in it, the last one. */
+  readonly number: number;
+  readonly content: WantedImport | { readonly problem: string };
+}
+
+/** What the ids of requests are made in: a UUID of this program's own (RFC 9562, section 5.5). */
+const namespace = 'b3b1d0f6-7f4c-4c52-9a37-0a5f6f2f9e51';
+
+/** The most characters of a line. A request has 64 KiB at most. */
+const maxLine = 256 * 1024;
+
+const columns = ['share_token', 'workflow_id', 'vendor_data', 'trust_review'] as const;
+
+const optionalText = z
+  .string()
+  .nullish()
+  .transform((text) => (text === null || text === '' ? undefined : text));
+
+/** CSV has no types, so a flag may be text as well. */
+const flag = z
+  .union([z.boolean(), z.enum(['true', 'false', '']).transform((text) => text === 'true')])
+  .nullish()
+  .transform((value) => value ?? false);
+
+const schema = z.strictObject({
+  share_token: z.string('must be a text').min(1, 'must not be empty'),
+  workflow_id: z.string('must be a text').refine(isUuid, 'must be a UUID'),
+  vendor_data: optionalText,
+  trust_review: flag,
+});
+
+/**
+ * Reads the lines of a file, one after another, whatever its size. A file whose name ends in `.csv` is CSV with the
+ * names of the columns in its first line; any other is JSON Lines.
+ *
+ * @param file the open file.
+ * @throws Error if the file can't be read, is no CSV, or lacks a column.
+ */
+export function readLines(file: ReadStream, isCsv: boolean): AsyncIterable<Line> {
+  return isCsv ? csvLines(file) : jsonLines(file);
+}
+
+/** Opens a file. Its `bytesRead` tells how far it has been read. */
+export function openFile(path: string): ReadStream {
+  return createReadStream(path, { highWaterMark: 64 * 1024 });
+}
+
+async function* csvLines(file: ReadStream): AsyncIterable<Line> {
+  const records = pipeline(
+    file,
+    decode,
+    csv({
+      ...{ bom: true, columns: checkHeader, info: true, max_record_size: maxLine },
+      ...{ relax_column_count: true, skip_empty_lines: true, trim: true },
+    }),
+    // What goes wrong is thrown where the records are read.
+    () => undefined,
+  ) as AsyncIterable<{ readonly record: unknown; readonly info: { readonly lines: number } }>;
+  for await (const { record, info } of records) {
+    yield { number: info.lines, content: contentOf(record) };
+  }
+}
+
+/** Decodes UTF-8. What is none must not become something else: an import can't be made again. */
+async function* decode(chunks: AsyncIterable<Buffer>): AsyncIterable<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  for await (const chunk of chunks) yield textOf(decoder, chunk, true);
+  yield textOf(decoder, Buffer.alloc(0), false);
+}
+
+function textOf(decoder: TextDecoder, bytes: Buffer, stream: boolean): string {
+  try {
+    return decoder.decode(bytes, { stream });
+  } catch {
+    throw new Error('the file is not in UTF-8');
+  }
+}
+
+function checkHeader(header: readonly string[]): string[] {
+  const missing = ['share_token', 'workflow_id'].filter((name) => !header.includes(name));
+  if (missing.length > 0) throw new Error(`the first line does not name ${missing.join(' and ')}`);
+  const unknown = header.filter((name) => !(columns as readonly string[]).includes(name));
+  if (unknown.length > 0) {
+    throw new Error(`the first line names ${unknown.join(', ')}; there are ${columns.join(', ')}`);
+  }
+  return [...header];
+}
+
+async function* jsonLines(file: ReadStream): AsyncIterable<Line> {
+  let number = 0;
+  for await (const line of linesOf(decode(file as AsyncIterable<Buffer>))) {
+    number++;
+    const text = number === 1 ? line.replace(/^\uFEFF/, '') : line;
+    if (text.trim() === '') continue;
+    yield { number, content: contentOf(parseJson(text)) };
+  }
+}
+
+/** Splits at line feeds alone. Node.js's own readline also splits at characters that JSON may have in its texts. */
+async function* linesOf(chunks: AsyncIterable<string>): AsyncIterable<string> {
+  let rest = '';
+  for await (const chunk of chunks) {
+    const [first = '', ...others] = chunk.split('\n');
+    rest += first;
+    for (const other of others) {
+      yield rest;
+      rest = other;
+    }
+    if (rest.length > maxLine)
+      throw new Error(`the file has a line of more than ${maxLine} characters`);
+  }
+  if (rest !== '') yield rest;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function contentOf(record: unknown): Line['content'] {
+  if (typeof record !== 'object' || record === null) return { problem: 'is no JSON object' };
+  const parsed = schema.safeParse(record);
+  if (!parsed.success) {
+    // Never the values: one of them is a token.
+    const problems = parsed.error.issues.map(({ path, message, code }) =>
+      code === 'unrecognized_keys' ? 'has an unknown field' : `${path.join('.')} ${message}`,
+    );
+    return { problem: problems.join('; ') };
+  }
+  const { share_token: shareToken, workflow_id: workflowId, ...rest } = parsed.data;
+  const { vendor_data: vendorData, trust_review: trustReview } = rest;
+  const wanted = { shareToken, workflowId, vendorData, trustReview };
+  // All that the import is about, so that a line that is changed is another import, and one that is there twice
+  // is one.
+  const name = JSON.stringify([shareToken, workflowId, vendorData ?? null, trustReview]);
+  return { ...wanted, requestId: toId<RequestId>(v5(name, namespace)) };
+}

@@ -1,0 +1,51 @@
+import { SingleBar } from 'cli-progress';
+import type { Result } from './results';
+
+/** How many lines have come to which end. */
+export type Tally = Record<Result['outcome'] | 'imported_before', number>;
+
+/** How often progress is told where nobody looks at a terminal, in milliseconds. */
+const interval = 10_000;
+
+/** Shows how far a run is, on standard error: a bar on a terminal, lines of JSON elsewhere. */
+export interface Progress {
+  /** @param bytes how much of the file has been read. */
+  update(bytes: number, tally: Readonly<Tally>): void;
+  stop(): void;
+}
+
+/** @param size the size of the file, in bytes. */
+export function showProgress(size: number): Progress {
+  return process.stderr.isTTY ? bar(size) : jsonLines(size);
+}
+
+function bar(size: number): Progress {
+  const shown = new SingleBar({
+    format: '{bar} {percentage} % | {done} imported, {not_done} not | {duration_formatted}',
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    hideCursor: true,
+  });
+  shown.start(Math.max(size, 1), 0, { done: 0, not_done: 0 });
+  return {
+    update: (bytes, tally) => {
+      const done = tally.imported + tally.imported_before;
+      shown.update(bytes, { done, not_done: tally.refused + tally.failed + tally.malformed });
+    },
+    stop: () => {
+      shown.stop();
+    },
+  };
+}
+
+function jsonLines(size: number): Progress {
+  let toldAt = performance.now();
+  return {
+    update: (bytes, tally) => {
+      if (performance.now() - toldAt < interval) return;
+      toldAt = performance.now();
+      process.stderr.write(`${JSON.stringify({ bytes, of: size, ...tally })}\n`);
+    },
+    stop: () => undefined,
+  };
+}

@@ -1,0 +1,68 @@
+import type { Line, WantedImport } from './lines';
+import type { Tally } from './progress';
+import type { Result } from './results';
+
+/** What a run does with a file. */
+export interface Run {
+  readonly lines: AsyncIterable<Line>;
+  /** The ids of requests that need not be made again. */
+  readonly done: ReadonlySet<string>;
+  readonly concurrency: number;
+  /** Imports a line, and rejects only if the run can't go on. */
+  readonly importLine: (number: number, wanted: WantedImport) => Promise<Result>;
+  readonly write: (result: Result) => Promise<void>;
+  /** Called after each line. */
+  readonly told: (tally: Readonly<Tally>) => void;
+  /** Takes no more lines once it is aborted; those that are on their way are ended. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Imports the lines of a file, several at a time. A line is read when there is room for it, so that a file of any size
+ * takes no more memory than a small one.
+ *
+ * @returns how many lines have come to which end, and why the run could not go on: what was thrown first. All lines
+ * that were on their way have ended by then.
+ */
+export async function runImports(
+  run: Run,
+): Promise<{ readonly tally: Readonly<Tally>; readonly error: Error | undefined }> {
+  const tally: Tally = { imported: 0, imported_before: 0, refused: 0, failed: 0, malformed: 0 };
+  const underWay = new Set<Promise<void>>();
+  let broken: Error | undefined;
+  const hasBroken = (): boolean => broken !== undefined;
+  const settle = async (line: Line): Promise<void> => {
+    const result = await resultOf(line, run);
+    if (result) await run.write(result);
+    tally[result?.outcome ?? 'imported_before']++;
+    run.told(tally);
+  };
+  const breakOff = (error: unknown): void => {
+    broken ??= error as Error;
+  };
+  try {
+    for await (const line of run.lines) {
+      if (run.signal.aborted || hasBroken()) break;
+      const work: Promise<void> = settle(line)
+        .catch(breakOff)
+        .finally(() => underWay.delete(work));
+      underWay.add(work);
+      if (underWay.size >= run.concurrency) await Promise.race(underWay);
+    }
+  } catch (error) {
+    breakOff(error);
+  }
+  await Promise.all(underWay);
+  return { tally, error: broken };
+}
+
+/** The result of a line; undefined: it was imported by an earlier run. */
+async function resultOf(
+  { number, content }: Line,
+  { done, importLine }: Run,
+): Promise<Result | undefined> {
+  if ('problem' in content) {
+    return { line: number, request_id: null, outcome: 'malformed', message: content.problem };
+  }
+  return done.has(content.requestId) ? undefined : importLine(number, content);
+}

@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Metadata, status, type ChannelCredentials, type ServiceError } from '@grpc/grpc-js';
+import {
+  errorDetails,
+  serviceConfig,
+  SessionImportClient,
+  type ImportSessionResponse,
+} from '../../client';
+import type { WantedImport } from './lines';
+import type { Result } from './results';
+
+/** How long one call may take, with all of gRPC's own tries, in milliseconds. */
+const deadline = 45_000;
+
+/** The pauses between calls that failed for a passing reason, in milliseconds. */
+const pauses = { first: 1_000, longest: 30_000 };
+
+/** What passes by itself: the service is away, is overloaded, or lost against others. */
+const passing: ReadonlySet<number> = new Set([
+  status.UNAVAILABLE,
+  status.RESOURCE_EXHAUSTED,
+  status.ABORTED,
+  status.DEADLINE_EXCEEDED,
+]);
+
+/** What is wrong with the caller, and not with the line: the next line would be answered the same. */
+const aboutTheCaller: ReadonlySet<string> = new Set([
+  ...['CREDENTIALS_AMBIGUOUS', 'API_KEY_INVALID', 'GATEWAY_NOT_TRUSTED'],
+  ...['APPLICATION_NOT_FOUND', 'PRIVILEGE_MISSING'],
+]);
+
+/** The run can't go on: whatever the next line is, it would fail. */
+export class CanNotGoOn extends Error {
+  override readonly name = 'CanNotGoOn';
+}
+
+/** The service that imports, as the command calls it. */
+export class ImportingService {
+  private readonly client: SessionImportClient;
+  private readonly metadata = new Metadata();
+
+  constructor(address: string, credentials: ChannelCredentials, apiKey: string) {
+    this.client = new SessionImportClient(address, credentials, {
+      'grpc.service_config': serviceConfig,
+    });
+    this.metadata.set('x-api-key', apiKey);
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  /**
+   * Imports a line. While the service is away or overloaded, it waits and calls again, with the same request id.
+   *
+   * @param patience how long to wait for a service that is away, in milliseconds.
+   * @param signal ends the waiting between two calls.
+   * @throws CanNotGoOn if the caller is refused, or the service is away for too long.
+   * @throws the signal's reason
+   */
+  async import(
+    line: number,
+    wanted: WantedImport,
+    patience: number,
+    signal: AbortSignal,
+  ): Promise<Result> {
+    const about = { line, request_id: wanted.requestId };
+    const until = performance.now() + patience;
+    for (let pause = pauses.first; ; pause = Math.min(2 * pause, pauses.longest)) {
+      const answer = await this.call(wanted).catch((error: unknown) => error as ServiceError);
+      if (!(answer instanceof Error)) {
+        return { ...about, outcome: 'imported', ...sessionOf(answer) };
+      }
+      const { reason = status[answer.code], retryDelay = 0 } = errorDetails(answer) ?? {};
+      if (aboutTheCaller.has(reason)) throw new CanNotGoOn(answer.details);
+      if (!passing.has(answer.code)) {
+        const outcome = answer.code === status.INTERNAL ? 'failed' : 'refused';
+        return { ...about, outcome, reason, message: answer.details };
+      }
+      if (performance.now() > until) {
+        throw new CanNotGoOn(`the service is away for too long (${reason}): ${answer.details}`);
+      }
+      await sleep(Math.max(retryDelay, pause * (0.5 + Math.random() / 2)), undefined, { signal });
+    }
+  }
+
+  private call(wanted: WantedImport): Promise<ImportSessionResponse> {
+    return new Promise((resolve, reject) => {
+      const options = { deadline: Date.now() + deadline };
+      this.client.importSession(wanted, this.metadata, options, (error, response) => {
+        if (error) reject(error);
+        else resolve(response);
+      });
+    });
+  }
+}
+
+function sessionOf({ session }: ImportSessionResponse) {
+  return {
+    session_id: session?.sessionId ?? '',
+    session_number: session?.sessionNumber ?? 0,
+    shared_from_session: session?.sharedFromSession ?? '',
+  };
+}
