@@ -8,7 +8,7 @@
 FROM node:24.21.0-trixie-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci
+RUN npm ci --workspaces=false
 COPY buf.yaml buf.gen.yaml tsconfig.json tsconfig.build.json ./
 COPY scripts/generate.sh scripts/
 COPY proto proto
@@ -20,7 +20,7 @@ RUN npm run build
 FROM node:24.21.0-trixie-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev --ignore-scripts
+RUN npm ci --omit=dev --ignore-scripts --workspaces=false
 
 # What runs: Debian without npm and the hundreds of packages that npm brings along. Debian and not
 # "distroless", whose images have no tags for versions. This stage runs no command, so any base with
@@ -38,6 +38,8 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
+# What the program reads when it is a client.
+COPY proto/service-config.json proto/
 
 # On all addresses, as a container must: the service refuses to speak plain text there unless
 # GRPC_ALLOW_PLAINTEXT says so.

@@ -28,8 +28,8 @@ run: $(program) ## Run the service on demo data, with ready grpcurl lines, until
 test: $(generated) ## Check formatting, lint, types and the contract, and run all tests on a real MySQL
 	@$(ts) scripts/test.ts
 
-test-image: $(generated) ## Carry out the steps of the Dockerfile, and test the program that comes of them
-	mocha test/deploy/image.steps.ts
+test-image: $(generated) ## Make the image's program and the client's package, install them, and test what comes of it
+	mocha test/deploy/image.steps.ts test/clients/package.steps.ts
 
 bench: $(program) ## Measure imports beside other ways of copying, in a minute and a half
 	@$(ts) bench/main.ts

@@ -5,7 +5,7 @@
 The stubs are generated from the contract, and found on PYTHONPATH:
 
     python -m grpc_tools.protoc -I proto --python_out=stubs --grpc_python_out=stubs \
-        sessionimport/v1/session_import.proto
+        proto/sessionimport/v1/*.proto
 """
 
 import argparse
@@ -38,6 +38,8 @@ def import_session(channel, args):
         workflow_id=args.workflow_id,
         vendor_data=args.vendor_data,
         trust_review=args.trust_review,
+        # To be made up for each import and kept with its record, so that asking again gets the same answer.
+        request_id=args.request_id,
     )
     # The deadline is for all tries together, in seconds.
     return stub.ImportSession(request, timeout=45, metadata=[("x-api-key", os.environ["API_KEY"])])
@@ -77,6 +79,7 @@ def main():
     parser.add_argument("workflow_id")
     parser.add_argument("--vendor-data")
     parser.add_argument("--trust-review", action="store_true")
+    parser.add_argument("--request-id", help="a UUID")
     parser.add_argument("--service-config", type=Path, default=Path("proto/service-config.json"))
     parser.add_argument("--plaintext", action="store_true", help="no TLS")
     parser.add_argument("--cacert", type=Path, help="CAs other than the well-known ones")

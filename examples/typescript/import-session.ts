@@ -3,7 +3,8 @@
  *
  *   API_KEY=… import-session [options] <address> <share token> <workflow id>
  *
- * Options: --vendor-data <name>; --trust-review; --plaintext for no TLS; --cacert <file> for CAs
+ * Options: --vendor-data <name>; --trust-review; --request-id <UUID>, to be made up for each import and kept
+ * with its record, so that asking again gets the same answer; --plaintext for no TLS; --cacert <file> for CAs
  * other than the well-known ones; --cert <file> and --key <file> for mutual TLS.
  */
 import { readFileSync } from 'node:fs';
@@ -15,13 +16,15 @@ import {
   SessionImportClient,
   type ImportSessionRequest,
   type ImportSessionResponse,
-} from 'session-import/client';
+  type Partly,
+} from 'session-import-client';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     'vendor-data': { type: 'string' },
     'trust-review': { type: 'boolean', default: false },
+    'request-id': { type: 'string' },
     plaintext: { type: 'boolean', default: false },
     cacert: { type: 'string' },
     cert: { type: 'string' },
@@ -42,7 +45,7 @@ const client = new SessionImportClient(address, channelCredentials(), {
   'grpc.service_config': serviceConfig,
 });
 
-function importSession(request: ImportSessionRequest): Promise<ImportSessionResponse> {
+function importSession(request: Partly<ImportSessionRequest>): Promise<ImportSessionResponse> {
   const metadata = new Metadata();
   metadata.set('x-api-key', process.env['API_KEY'] ?? '');
   // For all tries together.
@@ -73,6 +76,7 @@ importSession({
   workflowId,
   vendorData: options['vendor-data'],
   trustReview: options['trust-review'],
+  requestId: options['request-id'],
 })
   .then((response) => {
     console.log(JSON.stringify(response, null, 2));

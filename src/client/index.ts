@@ -1,4 +1,13 @@
-/** What a client of Session Import needs, and nothing of the server: `session-import/client`. */
+/** What a client of Session Import needs, and nothing of the server: the package `session-import-client`. */
+export {
+  SessionImportClient,
+  SessionReadClient,
+  SessionShareClient,
+  SessionTraceClient,
+  type ClientMethod,
+  type ClientOf,
+  type Partly,
+} from './clients';
 export {
   ClonedRelation,
   ErrorReason,
@@ -8,7 +17,6 @@ export {
   ListWorkflowsRequest,
   ListWorkflowsResponse,
   Session,
-  SessionImportClient,
   SessionKind,
   SessionStatus,
   Workflow,
@@ -22,7 +30,6 @@ export {
   ListSessionsResponse,
   MoreRows,
   SessionDetails,
-  SessionReadClient,
 } from '../gen/sessionimport/v1/session_read';
 export * from '../gen/sessionimport/v1/session_relations';
 export {
@@ -30,7 +37,6 @@ export {
   ListShareTokensResponse,
   RevokeShareTokenRequest,
   RevokeShareTokenResponse,
-  SessionShareClient,
   ShareSessionRequest,
   ShareSessionResponse,
   ShareToken,
@@ -44,7 +50,6 @@ export {
   ListImportsRequest,
   ListImportsResponse,
   ProvenanceStep,
-  SessionTraceClient,
 } from '../gen/sessionimport/v1/session_trace';
 export { errorDetails, type ErrorDetails, type KnownReason } from './error-details';
 export { serviceConfig } from './service-config';

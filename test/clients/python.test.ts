@@ -9,9 +9,10 @@ import { startHarness, type Harness } from '../support/service';
 import { pythonWithStubs } from './python';
 import { runExample, startWithMutualTls, type ExampleResult } from './run-example';
 
-const example = path.join(__dirname, '..', '..', 'examples', 'python', 'import_session.py');
+const examples = path.join(__dirname, '..', '..', 'examples', 'python');
+const example = path.join(examples, 'import_session.py');
 
-describe('the Python example (needs Debian’s archive, or python3 with grpcio-tools and googleapis-common-protos)', () => {
+describe('the Python examples (need Debian’s archive, or python3 with grpcio-tools and googleapis-common-protos)', () => {
   let folder: string;
   let harness: Harness;
   let python: Command;
@@ -59,6 +60,26 @@ describe('the Python example (needs Debian’s archive, or python3 with grpcio-t
       reason: 'SESSION_ALREADY_IMPORTED',
       metadata: { session_id: session['session_id'], shared_from_session: original },
     });
+  });
+
+  it('shares a session, reads it, and asks where it came from', async () => {
+    const { db, source, target, server } = harness;
+    const original = await createSession(db, source, 'user');
+    const sessions = (action: string, ...args: readonly string[]) => {
+      const call = [action, '--plaintext', `127.0.0.1:${server.port}`, original, ...args];
+      return runExample([...python, path.join(examples, 'sessions.py'), ...call], {
+        API_KEY: source.apiKey,
+      });
+    };
+    const shared = await sessions('share', target.applicationId);
+    expect(shared.printed['share_token']).to.match(/^[\w-]+\.[\w-]+\.[\w-]+$/);
+    const { printed } = await sessions('read');
+    expect(printed['session']).to.deep.include({ session_id: original });
+    expect(printed['logs']).to.equal(0);
+    expect((await sessions('trace')).exitCode).to.equal(0);
+    const refused = await sessions('share', source.applicationId);
+    expect(refused).to.deep.include({ exitCode: 1 });
+    expect(refused.printed).to.include({ reason: 'INVALID_REQUEST' });
   });
 
   it('reads what is wrong with each field of a malformed request', async () => {

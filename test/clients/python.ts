@@ -1,10 +1,13 @@
+import { readdirSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { unpackFromDebian, type UnpackedPrograms } from '../../scripts/debian';
 import { run, type Command } from '../../scripts/mysql/processes';
 
 const root = path.join(__dirname, '..', '..');
-const contract = ['-I', path.join(root, 'proto'), 'sessionimport/v1/session_import.proto'];
+const proto = path.join(root, 'proto');
+const files = readdirSync(path.join(proto, 'sessionimport', 'v1'));
+const contract = ['-I', proto, ...files.map((file) => `sessionimport/v1/${file}`)];
 
 /**
  * Makes the stubs of the contract for Python, with a Python that is installed, or else with one out

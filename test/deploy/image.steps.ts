@@ -61,6 +61,7 @@ describe('the steps of the Dockerfile, carried out in folders', () => {
       'dist',
       'node_modules',
       'package.json',
+      'proto',
     ]);
     const lock = readFileSync(path.join(app, 'node_modules', '.package-lock.json'), 'utf8');
     const { packages } = JSON.parse(lock) as { packages: Record<string, { dev?: true }> };
