@@ -16,6 +16,7 @@ interface Service {
   readonly image: string;
   readonly build?: string;
   readonly user?: string;
+  readonly entrypoint?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly secrets?: readonly string[];
   readonly volumes?: readonly string[];
@@ -109,8 +110,19 @@ describe('compose.yaml', () => {
         ({
           '/run/secrets/database-url': 'mysql://session_import:x@mysql:3306/session_import',
           '/keys/jwks.json': '{"keys":[]}',
+          '/keys/signing-key.json': '{}',
         })[file] ?? '',
     );
+  });
+
+  it('has the user of the service make the keys that only their owner can read', () => {
+    const image = /^USER (\d+):(\d+)$/m.exec(textOf('Dockerfile'))?.slice(1);
+    expect(service).not.to.have.property('user');
+    expect(serviceOf('cli')).not.to.have.property('user');
+    expect(serviceOf('keys').entrypoint?.at(-1)).to.equal(
+      `fs.chownSync('/keys', ${image?.join(', ') ?? ''})`,
+    );
+    expect(serviceOf('cli').depends_on).to.have.property('keys');
   });
 
   it('starts the service on a migrated database, and lets it finish what runs', () => {
