@@ -149,7 +149,7 @@ export const scenarios: readonly Scenario[] = [
   },
   // More than the database takes at once, and as much as it takes.
   rowsOf2Mb('huge-rows', { rows: 40, perSecond: 0.5 }),
-  rowsOf2Mb('large-rows', { rows: 7, perSecond: 4 }),
+  rowsOf2Mb('large-rows', { rows: 7, perSecond: 1 }),
   {
     name: 'linked-people',
     title: '4 concurrent ImportSession of two companies with the sessions of 33,000 key people',

@@ -33,14 +33,20 @@ const permissive = [
 ];
 
 const [workflow] = documentsOf('.github/workflows/ci.yaml') as [Workflow];
+const [release] = documentsOf('.github/workflows/release.yaml') as [Workflow];
 const jobs = Object.values(workflow.jobs);
+
+/** What the lock file calls the packages of this repository. */
+const ownPackages = ['', 'client', 'node_modules/session-import-client'];
 
 describe('the supply chain', () => {
   it('has permissive licences alone in what runs in production', () => {
     const { packages } = JSON.parse(textOf('package-lock.json')) as {
       packages: Record<string, { readonly dev?: true; readonly license?: string }>;
     };
-    const production = Object.entries(packages).filter(([name, { dev }]) => name !== '' && !dev);
+    const production = Object.entries(packages).filter(
+      ([name, { dev }]) => !ownPackages.includes(name) && !dev,
+    );
     expect(production.length).to.be.greaterThan(50);
     const others = production
       .map(([name, { license = 'none' }]) => ({ name, license }))
@@ -65,24 +71,42 @@ describe('the supply chain', () => {
       packages: Record<string, { readonly integrity?: string }>;
     };
     const unchecked = Object.entries(packages).filter(
-      ([name, { integrity }]) => name !== '' && !integrity?.startsWith('sha512-'),
+      ([name, { integrity }]) => !ownPackages.includes(name) && !integrity?.startsWith('sha512-'),
     );
     expect(unchecked.map(([name]) => name)).to.deep.equal([]);
     expect(textOf('Dockerfile')).not.to.match(/npm (i|install)\b/);
   });
 
   it('is checked by a workflow that may only read, with actions that nobody can change', () => {
-    expect(workflow.permissions).to.deep.equal({ contents: 'read' });
-    for (const { permissions, steps } of jobs) {
-      expect(permissions).to.equal(undefined);
+    for (const { permissions } of [workflow, release]) {
+      expect(permissions).to.deep.equal({ contents: 'read' });
+    }
+    for (const { permissions } of jobs) expect(permissions).to.equal(undefined);
+    for (const { steps } of [...jobs, ...Object.values(release.jobs)]) {
       for (const { uses } of steps) {
         if (uses) expect(uses).to.match(/^actions\/[\w-]+@[0-9a-f]{40}$/);
       }
     }
     // For people, and for Dependabot, which keeps both up to date.
-    for (const [line] of textOf('.github/workflows/ci.yaml').matchAll(/^.*\buses:.*$/gm)) {
-      expect(line).to.match(/@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+    for (const file of ['ci', 'release']) {
+      const lines = [...textOf(`.github/workflows/${file}.yaml`).matchAll(/^.*\buses:.*$/gm)];
+      for (const [line] of lines) expect(line).to.match(/@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
     }
+  });
+
+  it('is released from a tag, after the tests, by one job that may write', () => {
+    expect(Object.keys(release.jobs)).to.deep.equal(['release']);
+    const { permissions, steps = [] } = release.jobs['release'] ?? {};
+    expect(permissions).to.deep.equal({ contents: 'write' });
+    const runs = steps.map(({ run = '' }) => run);
+    const published = runs.findIndex((run) => /docker push|gh release/.test(run));
+    for (const command of ['make test', 'make test-image']) {
+      expect(runs.indexOf(command), command).to.be.within(0, published);
+    }
+    const versions = ['package.json', 'client/package.json'].map(
+      (file) => (JSON.parse(textOf(file)) as { version: string }).version,
+    );
+    expect(versions[1]).to.equal(versions[0]);
   });
 
   it('is checked by commands that are there: make targets, and the database of compose.yaml', () => {
