@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -44,6 +45,8 @@ export async function importFile(file: string, options: ImportFileOptions): Prom
   const results = await Results.open(options.results);
   const service = new ImportingService(options.address, credentialsOf(options), apiKey);
   const stopping = new AbortController();
+  // As many as there are lines under way.
+  setMaxListeners(options.concurrency, stopping.signal);
   const stop = (): void => {
     stopping.abort(new Error('interrupted: run the command again to go on'));
   };
