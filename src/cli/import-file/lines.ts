@@ -107,7 +107,7 @@ function checkHeader(header: readonly string[]): string[] {
 
 async function* jsonLines(file: ReadStream): AsyncIterable<Line> {
   let number = 0;
-  for await (const line of linesOf(decode(file as AsyncIterable<Buffer>))) {
+  for await (const line of textLines(file)) {
     number++;
     const text = number === 1 ? line.replace(/^\uFEFF/, '') : line;
     if (text.trim() === '') continue;
@@ -115,10 +115,15 @@ async function* jsonLines(file: ReadStream): AsyncIterable<Line> {
   }
 }
 
-/** Splits at line feeds alone. Node.js's own readline also splits at characters that JSON may have in its texts. */
-async function* linesOf(chunks: AsyncIterable<string>): AsyncIterable<string> {
+/**
+ * The lines of a text. They end at line feeds alone: Node.js's own readline also splits at characters that JSON may
+ * have in its texts.
+ *
+ * @throws Error if the file can't be read, is not in UTF-8, or has a line that is too long.
+ */
+export async function* textLines(file: ReadStream): AsyncIterable<string> {
   let rest = '';
-  for await (const chunk of chunks) {
+  for await (const chunk of decode(file as AsyncIterable<Buffer>)) {
     const [first = '', ...others] = chunk.split('\n');
     rest += first;
     for (const other of others) {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { createReadStream, existsSync, type WriteStream } from 'node:fs';
+import { existsSync, type WriteStream } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
+import { openFile, textLines } from './lines';
 
 /** What came of a line. Nothing of it is secret: neither the share token nor the session's URL is in it. */
 export interface Result {
@@ -40,7 +40,7 @@ export class Results {
     const draft = `${path}.new`;
     const stream = await create(draft);
     let broken: string | undefined;
-    for await (const text of createInterface({ input: createReadStream(path) })) {
+    for await (const text of textLines(openFile(path))) {
       // The last line of a run that was killed may be half a line. Any other file is not for this program to change.
       if (broken !== undefined) throw new Error(`${path} holds something else than results`);
       const result = parseResult(text);
