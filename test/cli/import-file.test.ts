@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { toBinary, type SessionId } from '../../src/model/ids';
+import { startWithMutualTls } from '../clients/run-example';
 import { run, type Ended } from '../support/command';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { select } from '../support/rows';
@@ -254,6 +255,22 @@ describe('import-file', () => {
     expect(missing).to.include({ exitCode: 1 });
     expect((await importing(file, '--results', file)).errors).to.include('another file');
     expect(await copiesOf(original)).to.deep.equal([]);
+  });
+
+  it('shows its certificate to a service that wants one', async () => {
+    const secure = await startWithMutualTls();
+    const { db, source, target: importer, signer, server } = secure.harness;
+    const original = await createSession(db, source, 'business');
+    const file = await fileOf('tls.jsonl', [
+      {
+        share_token: await signer.share(source, importer, 'business', original),
+        workflow_id: importer.workflows.business,
+      },
+    ]);
+    const call = ['import-file', file, '--address', `127.0.0.1:${server.port}`, '--json'];
+    const ended = await run([...call, ...secure.options], { API_KEY: importer.apiKey });
+    expect(counted(ended)).to.deep.equal({ ...nothing, imported: 1 });
+    await secure.stop();
   });
 
   it('writes no token, key or URL anywhere', async () => {
