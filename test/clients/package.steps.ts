@@ -66,7 +66,9 @@ describe('the package of the TypeScript client', () => {
         }
       });
 
-      for (const { type, ...options } of programs) {
+      // How modules are found does not depend on the version: all ways are tried with one of them.
+      const tried = version === 'latest' ? programs : programs.slice(0, 2);
+      for (const { type, ...options } of tried) {
         it(`has types and imports a session, in a package of type ${type} (${options.moduleResolution})`, async function () {
           this.timeout(120_000);
           const program = path.join(project, `${type}-${options.moduleResolution}`);
