@@ -218,6 +218,8 @@ describe('the migrations', () => {
     expect((await knex('migrate:up')).stdout).to.match(
       /Batch 1 ran the following migrations:\s+001-/,
     );
+    expect((await knex('migrate:rollback')).stdout).to.match(/Batch 1 rolled back: 1 migrations/);
+    expect(await schemaOf(db)).to.equal('');
     await db.migrate.latest();
     expect((await knex('migrate:latest')).stdout).to.include('Already up to date');
   });
