@@ -123,12 +123,15 @@ export function listWorkflows(
   kind: SessionKind | undefined,
   page: WantedPage,
 ): Promise<Page<ListedWorkflow>> {
-  type Row = WorkflowRow & { readonly name: string; readonly created_at: Date };
+  type Row = Omit<WorkflowRow, 'application_id'> & {
+    readonly name: string;
+    readonly created_at: Date;
+  };
   const list: BoundedList<Row, ListedWorkflow> = {
     table: 'workflows',
     key: ['id'],
     keyset: workflowKeyset,
-    columns: 's.id, s.application_id, s.kind, s.name, s.version, s.created_at',
+    columns: 's.id, s.kind, s.name, s.version, s.created_at',
     range: sql('s.application_id = ?', toBinary(applicationId)),
     filter: ifGiven(kind, (wanted) => sql('s.kind = ?', wanted)),
     itemOf: ({ id, kind: its, name, version, created_at: createdAt }) => ({
