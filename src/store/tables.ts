@@ -1,5 +1,6 @@
 import { readColumns, readTables, readVariable } from '../db/catalogue';
 import type { Database } from '../db/database';
+import { read, select } from '../db/query';
 import { kindSchemas } from '../model/relations';
 import { SchemaMismatch } from './relations/clone-plan';
 
@@ -61,9 +62,11 @@ const boundedBytes = 2 ** 30;
  * @returns false if a single session can hold up everybody.
  */
 export async function boundsTransactions(db: Database): Promise<boolean> {
-  const [writesLog, most] = await Promise.all([
-    readVariable(db, 'log_bin'),
-    readVariable(db, 'max_binlog_cache_size'),
-  ]);
-  return writesLog !== 'ON' || Number(most) <= boundedBytes;
+  const [server] = await read(
+    db,
+    select<{ bounded: number }>('SELECT NOT @@log_bin OR @@max_binlog_cache_size <= ? AS bounded', [
+      boundedBytes,
+    ]),
+  );
+  return server?.bounded === 1;
 }
