@@ -13,7 +13,8 @@ async function main([program, ...args]: readonly string[]): Promise<void> {
   if (program === undefined) {
     throw new Error('Usage: with-mysql.ts -- <command> [args…]');
   }
-  const server = await startMysql();
+  // As docs/deployment.md says ("The server's settings").
+  const server = await startMysql({ mysqldArguments: ['--max-binlog-cache-size=16M'] });
   const [bound, ...boundArgs] = await boundToThisProcess([program, ...args], 'TERM');
   const command = spawn(bound, boundArgs, {
     stdio: 'inherit',
