@@ -4,7 +4,7 @@
 #
 # Images are named by their exact version; Dependabot proposes newer ones.
 
-# Builds the program.
+# Builds the program. The package of the client is not part of the image: no workspaces.
 FROM node:24.21.0-trixie-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
