@@ -25,8 +25,11 @@ export interface Line {
 /** What the ids of requests are made in: a UUID of this program's own (RFC 9562, section 5.5). */
 const namespace = 'b3b1d0f6-7f4c-4c52-9a37-0a5f6f2f9e51';
 
-/** The most characters of a line. A request has 64 KiB at most. */
+/** The most characters of a line. */
 const maxLine = 256 * 1024;
+
+/** The most bytes of all texts of a line. gRPC refuses a request over 64 KiB as if the service were overloaded. */
+const maxTexts = 60_000;
 
 const columns = ['share_token', 'workflow_id', 'vendor_data', 'trust_review'] as const;
 
@@ -80,7 +83,7 @@ async function* csvLines(file: ReadStream): AsyncIterable<Line> {
   }
 }
 
-/** Decodes UTF-8. What is none must not become something else: an import can't be made again. */
+/** Decodes UTF-8 and fails on anything else: a wrong character would be imported for ever. */
 async function* decode(chunks: AsyncIterable<Buffer>): AsyncIterable<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   for await (const chunk of chunks) yield textOf(decoder, chunk, true);
@@ -157,6 +160,9 @@ function contentOf(record: unknown): Line['content'] {
   const { share_token: shareToken, workflow_id: workflowId, ...rest } = parsed.data;
   const { vendor_data: vendorData, trust_review: trustReview } = rest;
   const wanted = { shareToken, workflowId, vendorData, trustReview };
+  if (Buffer.byteLength(shareToken + (vendorData ?? '')) > maxTexts) {
+    return { problem: 'is too long for a request' };
+  }
   // All that the import is about, so that a line that is changed is another import, and one that is there twice
   // is one.
   const name = JSON.stringify([shareToken, workflowId, vendorData ?? null, trustReview]);

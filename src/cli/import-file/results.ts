@@ -36,7 +36,7 @@ export class Results {
   static async open(path: string): Promise<Results> {
     const done = new Set<string>();
     if (!existsSync(path)) return new Results(await create(path), done);
-    // A new file takes the old one's place when it is whole, so that a cut loses nothing.
+    // Replaces the old file only when the new one is complete, so that a crash loses nothing.
     const draft = `${path}.new`;
     const stream = await create(draft);
     let broken: string | undefined;

@@ -13,7 +13,7 @@ export interface Run {
   readonly write: (result: Result) => Promise<void>;
   /** Called after each line. */
   readonly told: (tally: Readonly<Tally>) => void;
-  /** Takes no more lines once it is aborted; those that are on their way are ended. */
+  /** Once aborted, no more lines are taken. Calls under way are finished; waits between calls are cut short. */
   readonly signal: AbortSignal;
 }
 

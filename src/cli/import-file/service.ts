@@ -15,7 +15,10 @@ const deadline = 45_000;
 /** The pauses between calls that failed for a passing reason, in milliseconds. */
 const pauses = { first: 1_000, longest: 30_000 };
 
-/** What passes by itself: the service is away, is overloaded, or lost against others. */
+/**
+ * Codes that are worth another call: the service is unavailable, overloaded or over its rate limit, or the call lost a
+ * conflict or ran out of time.
+ */
 const passing: ReadonlySet<number> = new Set([
   status.UNAVAILABLE,
   status.RESOURCE_EXHAUSTED,
@@ -51,12 +54,13 @@ export class ImportingService {
   }
 
   /**
-   * Imports a line. While the service is away or overloaded, it waits and calls again, with the same request id.
+   * Imports a line. While the service is unavailable, overloaded or limits the rate, it waits and calls again, with the
+   * same request id.
    *
-   * @param patience how long to wait for a service that is away, in milliseconds.
+   * @param patience how long to call again, in milliseconds.
    * @param signal ends the waiting between two calls.
-   * @throws CanNotGoOn if the caller is refused, or the service is away for too long.
-   * @throws the signal's reason
+   * @throws CanNotGoOn if the caller is refused, or its patience is over.
+   * @throws AbortError if the signal was aborted during a wait.
    */
   async import(
     line: number,
@@ -78,7 +82,7 @@ export class ImportingService {
         return { ...about, outcome, reason, message: answer.details };
       }
       if (performance.now() > until) {
-        throw new CanNotGoOn(`the service is away for too long (${reason}): ${answer.details}`);
+        throw new CanNotGoOn(`gave up after ${patience / 1_000} s (${reason}): ${answer.details}`);
       }
       await sleep(Math.max(retryDelay, pause * (0.5 + Math.random() / 2)), undefined, { signal });
     }
