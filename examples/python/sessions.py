@@ -29,7 +29,8 @@ from sessionimport.v1 import session_trace_pb2, session_trace_pb2_grpc
 
 def open_channel(args):
     options = [("grpc.service_config", args.service_config.read_text())]
-    # With dns:/// the client knows all processes of the service; by the service config, calls take turns.
+    # With dns:/// the client connects to all processes of the service; the service config spreads calls
+    # over them (round robin).
     target = f"dns:///{args.address}"
     if args.plaintext:
         return grpc.insecure_channel(target, options)

@@ -28,7 +28,8 @@ const { values: options, positionals } = parseArgs({
 const [action = '', address = '', sessionId = '', forApplicationId = ''] = positionals;
 
 const channel = [
-  // With dns:/// the client knows all processes of the service; by the service config, calls take turns.
+  // With dns:/// the client connects to all processes of the service; the service config spreads calls
+  // over them (round robin).
   `dns:///${address}`,
   options.plaintext
     ? credentials.createInsecure()

@@ -33,7 +33,7 @@ export function importFileCommand() {
     )
     .option(
       '--patience <seconds>',
-      'how long to wait for a service that is away',
+      'how long to repeat a line while the service is unavailable, overloaded or limits the rate',
       wholeNumberArgument(0, 86_400),
       600,
     )

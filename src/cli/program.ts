@@ -30,8 +30,8 @@ export function createProgram() {
  * Runs a command of the program.
  *
  * @param args what stands behind the program's name.
- * @returns the exit code: 0, or what the command says if it has failed, and has said why on standard error: 1 if it says nothing else. Where the
- * arguments are wrong, or only help is wanted, the process ends here.
+ * @returns the exit code: 0; that of a {@link CommandFailure}; or 1 for any other error. Errors are printed on
+ * standard error. If the arguments are wrong or only help is wanted, the process ends here.
  */
 export async function runCommand(args: readonly string[]): Promise<number> {
   try {

@@ -119,7 +119,8 @@ export class Importer {
       }
       // All calls want this one session, so none of them would get it by itself.
       if (work.locking === 'wait' && failure === 'lock wait') return failAll(calls, error);
-      // One by one they are measured. The large ones are postponed then, so that the next groups go well.
+      // Each call then runs alone and is measured; later imports of the same pair of applications are too, so
+      // that a large one does not break up another group.
       if (failure === 'too large') this.sizes.doubt(calls);
       return this.settleApart(work, calls, error);
     }

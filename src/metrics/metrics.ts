@@ -108,7 +108,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
   });
   private readonly waitSeconds = new Histogram({
     name: 'session_import_queue_wait_seconds',
-    help: 'How long calls waited for a group to start, in seconds; once for each group, if one had no room.',
+    help: 'How long calls waited for a group, in seconds. A postponed call is counted again each time.',
     labelNames: ['kind'],
     buckets: secondsBuckets,
     registers: this.registers,
@@ -121,7 +121,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
   });
   private readonly refusalsLostTotal = new Counter({
     name: 'session_import_refusals_lost_total',
-    help: 'Refused imports that could not be recorded. Their callers were told to ask again, and not the refusal.',
+    help: 'Refused imports that could not be recorded. Their callers got an error of the service instead of the refusal.',
     registers: this.registers,
   });
 
@@ -211,7 +211,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
     const waiting = this.gauge(
       'queue_calls',
-      'Imports that wait now. lane: locked for sessions that somebody holds; large for sessions with very many rows or very large values, and for imports with linked sessions; usual for all others.',
+      'Imports that wait now. kind: user, business; lane: locked for sessions that somebody holds; large for sessions with very many rows or very large values, and for imports with linked sessions; usual for all others.',
       ['kind', 'lane'],
       () => {
         for (const { kind, lane, calls } of queue()) waiting.set({ kind, lane }, calls);

@@ -52,7 +52,7 @@ export async function checkTables(db: Database): Promise<void> {
   );
 }
 
-/** The most that one transaction may write, in bytes, before it counts as not bounded. */
+/** The largest `max_binlog_cache_size` that counts as a bound, in bytes. */
 const boundedBytes = 2 ** 30;
 
 /**

@@ -18,8 +18,8 @@ export class Admission<Owner> {
   private begun = 0;
 
   /**
-   * Resolves when it is the owner's turn: at once, as long as few begin. Then calls that arrive together stay
-   * together, and share a group.
+   * Resolves when it is the owner's turn; at once while fewer than {@link itemsPerTurn} have begun in this turn
+   * of the event loop. So calls that arrive together can share a group.
    *
    * @param signal ends the waiting. So a call that has ended already takes no turn and no memory: a peer could
    * make any number of them, with short deadlines.

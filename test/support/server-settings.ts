@@ -90,7 +90,7 @@ export async function setServer(settings: ServerSettings): Promise<() => Promise
   };
 }
 
-/** Does work while the server of the tests is set so for new sessions. */
+/** Runs work while new sessions of the test server have these settings. */
 export async function whileSet<T>(settings: ServerSettings, work: () => Promise<T>): Promise<T> {
   const restore = await setServer(settings);
   try {

@@ -34,7 +34,7 @@ export interface HarnessOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
   readonly logLevel?: LogLevel;
-  /** Whose share tokens the service takes, if it is another harness's; that one removes it. */
+  /** Another harness's signer, whose share tokens this service accepts too. That harness removes it. */
   readonly signer?: Signer;
 }
 

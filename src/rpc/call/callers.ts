@@ -146,7 +146,7 @@ export class Callers {
     return ids.map((id) => found.has(id));
   }
 
-  /** Reads what should have so many members, and makes sure of those that are missing. */
+  /** Runs a query that should find `size` members. If some are missing, it is read again: see {@link readSurely}. */
   private readAll<Found extends { readonly size: number }>(
     wanted: Query<Found>,
     size: number,

@@ -1,8 +1,8 @@
 import ipaddr from 'ipaddr.js';
 
 /**
- * What counts as one peer: an IPv4 address, or the /64 of an IPv6 address, since that is what a single customer is
- * given at least (RFC 6177, section 2), and has all addresses of.
+ * What counts as one peer: an IPv4 address, or the /64 of an IPv6 address. One customer has at least all addresses of
+ * a /64 (RFC 6177, section 2).
  *
  * @param address as a socket tells it; an IPv4 address may be in its IPv6 form.
  */
