@@ -29,6 +29,7 @@ export async function runImports(
 ): Promise<{ readonly tally: Readonly<Tally>; readonly error: Error | undefined }> {
   const tally: Tally = { imported: 0, imported_before: 0, refused: 0, failed: 0, malformed: 0 };
   const underWay = new Set<Promise<void>>();
+  let oneEnded = (): void => undefined;
   let broken: Error | undefined;
   const hasBroken = (): boolean => broken !== undefined;
   const settle = async (line: Line): Promise<void> => {
@@ -45,9 +46,16 @@ export async function runImports(
       if (run.signal.aborted || hasBroken()) break;
       const work: Promise<void> = settle(line)
         .catch(breakOff)
-        .finally(() => underWay.delete(work));
+        .finally(() => {
+          underWay.delete(work);
+          oneEnded();
+        });
       underWay.add(work);
-      if (underWay.size >= run.concurrency) await Promise.race(underWay);
+      if (underWay.size < run.concurrency) continue;
+      // Not Promise.race: a line that waits for minutes would remember each race that it was in.
+      await new Promise<void>((resolve) => {
+        oneEnded = resolve;
+      });
     }
   } catch (error) {
     breakOff(error);
