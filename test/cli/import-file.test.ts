@@ -1,11 +1,27 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { lstat, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
+import {
+  Server,
+  ServerCredentials,
+  status,
+  type sendUnaryData,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { expect } from 'chai';
+import { Results } from '../../src/cli/import-file/results';
+import {
+  ImportSessionResponse,
+  SessionImportService,
+} from '../../src/gen/sessionimport/v1/session_import';
 import { toBinary, type SessionId } from '../../src/model/ids';
 import { startWithMutualTls } from '../clients/run-example';
 import { run, type Ended } from '../support/command';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { ServiceProcess } from '../support/process';
+import { builtProgram } from '../support/program';
 import { select } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
@@ -116,6 +132,51 @@ describe('import-file', () => {
     expect(reviewed).to.include({ status: 'In Review', vendor_data: null });
   });
 
+  it('takes lines of CSV for what they are, however each of them ends', async () => {
+    const lines = [await wanted('Ada'), await wanted('Bea'), await wanted('Cyd')];
+    const rows = lines.map(({ line }) => Object.values(line).join(','));
+    const header = 'share_token,workflow_id,vendor_data';
+    for (const [name, ends] of Object.entries({
+      'windows first.csv': ['\r\n', '\n', '\r'],
+      'unix first.csv': ['\n', '\r', '\r\n'],
+    })) {
+      const file = await fileOf(name, []);
+      const texts = [header, ...rows].map((text, index) => text + (ends[index] ?? ''));
+      await writeFile(file, texts.join(''));
+      expect(counted(await importing(file))).to.deep.equal({ ...nothing, imported: 3 });
+      expect(Object.keys(await resultsOf(file))).to.have.members(['2', '3', '4']);
+    }
+    for (const { original, line } of lines) {
+      expect((await copiesOf(original))[0]?.['vendor_data']).to.deep.equal(
+        Buffer.from(line.vendor_data ?? ''),
+      );
+    }
+  });
+
+  it('guesses nothing of CSV that is ambiguous, and says no token of it', async () => {
+    const { line, original } = await wanted('Ada');
+    const row = Object.values(line).join(',');
+    const header = 'share_token,workflow_id,vendor_data';
+    const misfits = await fileOf('misfits.csv', [
+      `${header},trust_review`,
+      row,
+      `${row},true, Inc`,
+    ]);
+    expect(counted(await importing(misfits))).to.deep.equal({ ...nothing, malformed: 2 });
+    const token = line.share_token;
+    for (const [name, texts, problem] of [
+      ['twice.csv', [`${header},vendor_data`, `${row},Bea`], 'names a column twice'],
+      ['inside.csv', [header, `${token}"${row}`], 'Invalid Opening Quote at line 2'],
+      ['behind.csv', [header, `"${token}"${row}`], 'Invalid Closing Quote at line 2'],
+      ['open.csv', [header, `"${row}`], 'Quote Not Closed at line 2'],
+    ] as const) {
+      const { exitCode, errors } = await importing(await fileOf(name, texts));
+      expect(exitCode).to.equal(1);
+      expect(errors).to.include(problem).and.not.to.include(token.slice(0, 20));
+    }
+    expect(await copiesOf(original)).to.deep.equal([]);
+  });
+
   it('does nothing twice when it is run again, and tries again what was not imported', async () => {
     const [good, other] = [await wanted(), await wanted()];
     const wrong = { ...other.line, workflow_id: target.workflows.business };
@@ -160,7 +221,71 @@ describe('import-file', () => {
       expect(ended.errors).to.include('holds something else than results');
       expect(await readFile(`${file}.results`, 'utf8')).to.equal(content);
     }
+    // As /dev/null is none.
+    const device = path.join(folder, 'device');
+    execFileSync('mkfifo', [device]);
+    for (const none of [device, folder]) {
+      expect((await importing(file, '--results', none)).errors).to.include('is no file');
+    }
     expect(await copiesOf(original)).to.deep.equal([]);
+  });
+
+  it('writes its results where a link leads, with the rights that the file has, and over no other', async () => {
+    const { line } = await wanted();
+    const file = await fileOf('linked.new', [line]);
+    const [link, real] = [path.join(folder, 'linked'), path.join(folder, 'real')];
+    await writeFile(real, '', { mode: 0o600 });
+    await symlink(real, link);
+    const ended = await importing(file, '--results', link);
+    expect(counted(ended)).to.deep.equal({ ...nothing, imported: 1 });
+    expect(await readFile(real, 'utf8')).to.include('"imported"');
+    expect((await stat(real)).mode & 0o777).to.equal(0o600);
+    expect((await lstat(link)).isSymbolicLink()).to.equal(true);
+    expect(await readFile(file, 'utf8')).to.include(line.share_token);
+  });
+
+  it('stops when its results are gone, or another run has begun to write them', async () => {
+    const lines = [await wanted(), await wanted()];
+    const file = await fileOf(
+      'gone.jsonl',
+      lines.map(({ line }) => line),
+    );
+    const results = `${file}.results`;
+    const changes = [
+      () => rm(results).then(() => []),
+      () => Results.open(results).then((other) => [other]),
+    ];
+    for (const change of changes) {
+      const others: Results[] = [];
+      harness.proxy.intercept = async () => {
+        harness.proxy.intercept = undefined;
+        others.push(...(await change()));
+      };
+      const ended = await importing(file);
+      for (const other of others) await other.close();
+      expect(ended.exitCode).to.equal(1);
+      expect(ended.errors).to.include('was deleted, or another run');
+      expect(counted(ended)).to.deep.equal(nothing);
+    }
+    expect(counted(await importing(file))).to.deep.equal({ ...nothing, imported: 2 });
+    for (const { original } of lines) expect(await copiesOf(original)).to.have.length(1);
+  });
+
+  it('counts nothing whose result does not fit on the disk, and goes on when there is room', async () => {
+    const lines = [await wanted(), await wanted()];
+    const file = await fileOf(
+      'full.jsonl',
+      lines.map(({ line }) => line),
+    );
+    const call = [builtProgram(), 'import-file', file, '--address', address(), '--plaintext'];
+    const full = ServiceProcess.start(
+      ['bash', '-c', 'ulimit -f 0; exec "$@"', 'bash', process.execPath, ...call, '--json'],
+      { cwd: folder, env: { ...process.env, API_KEY: target.apiKey } },
+    );
+    expect(await full.ended()).to.equal(1);
+    expect(JSON.parse(full.logLines.join(''))).to.deep.equal(nothing);
+    expect(full.errors).to.include('EFBIG').and.not.to.include('Unhandled');
+    expect(counted(await importing(file))).to.deep.equal({ ...nothing, imported: 2 });
   });
 
   it('takes texts as they are, and no file that is not in UTF-8', async () => {
@@ -180,6 +305,41 @@ describe('import-file', () => {
       expect((await importing(latin)).errors).to.include('not in UTF-8');
     }
     expect(await copiesOf(other.original)).to.deep.equal([]);
+  });
+
+  it('takes no text with half a character, which would be imported as another one', async () => {
+    const { line, original } = await wanted('a\ud800b');
+    const file = await fileOf('half.jsonl', [line]);
+    expect(counted(await importing(file))).to.deep.equal({ ...nothing, malformed: 1 });
+    expect(await copiesOf(original)).to.deep.equal([]);
+  });
+
+  it('takes no answer for an import that another service gives', async () => {
+    const { line } = await wanted();
+    const file = await fileOf('stranger.jsonl', [line, line]);
+    const answers: Record<string, Partial<ServiceError> | null> = {
+      'not that of Session Import': null,
+      'no such method': { code: status.UNIMPLEMENTED, details: 'no such method' },
+      'who are you': { code: status.UNAUTHENTICATED, details: 'who are you' },
+    };
+    for (const [problem, error] of Object.entries(answers)) {
+      const stranger = new Server();
+      stranger.addService(
+        { importSession: SessionImportService.importSession },
+        {
+          importSession: (_: unknown, answer: sendUnaryData<unknown>) => {
+            answer(error, ImportSessionResponse.fromPartial({}));
+          },
+        },
+      );
+      const listen = promisify(stranger.bindAsync.bind(stranger));
+      const port = await listen('127.0.0.1:0', ServerCredentials.createInsecure());
+      const ended = await importing(file, '--address', `127.0.0.1:${port}`);
+      stranger.forceShutdown();
+      expect(ended.exitCode).to.equal(1);
+      expect(ended.errors).to.include(problem);
+      expect(await readFile(`${file}.results`, 'utf8')).to.equal('');
+    }
   });
 
   it('takes equal lines for one import, and another line for the same session for another', async () => {

@@ -41,9 +41,10 @@ export async function importFile(file: string, options: ImportFileOptions): Prom
     throw new Error('--results must name another file than the one to import');
   }
   const { size } = await stat(file);
-  const lines = openFile(file);
-  const results = await Results.open(options.results);
   const service = new ImportingService(options.address, credentialsOf(options), apiKey);
+  const results = await Results.open(options.results);
+  // Only now: nobody would hear of an error that came before the lines are read.
+  const lines = openFile(file);
   const stopping = new AbortController();
   // As many as there are lines under way.
   setMaxListeners(options.concurrency, stopping.signal);

@@ -1,7 +1,7 @@
 import { createReadStream, type ReadStream } from 'node:fs';
 import { pipeline } from 'node:stream';
 import { TextDecoder } from 'node:util';
-import { parse as csv } from 'csv-parse';
+import { CsvError, parse as csv } from 'csv-parse';
 import { v5 } from 'uuid';
 import { z } from 'zod';
 import { isUuid, toId, type RequestId } from '../../model/ids';
@@ -33,8 +33,12 @@ const maxTexts = 60_000;
 
 const columns = ['share_token', 'workflow_id', 'vendor_data', 'trust_review'] as const;
 
+/** Half a character, as JSON can escape it: it would be imported as another one. */
+const isWhole = (text: string): boolean => text.isWellFormed();
+
 const optionalText = z
   .string()
+  .refine(isWhole, 'has half a character')
   .nullish()
   .transform((text) => (text === null || text === '' ? undefined : text));
 
@@ -74,13 +78,36 @@ async function* csvLines(file: ReadStream): AsyncIterable<Line> {
     csv({
       ...{ bom: true, columns: checkHeader, info: true, max_record_size: maxLine },
       ...{ relax_column_count: true, skip_empty_lines: true, trim: true },
+      // All of them: it would look for the first line's alone, and take two lines that end otherwise for one.
+      record_delimiter: ['\r\n', '\n', '\r'],
     }),
     // What goes wrong is thrown where the records are read.
     () => undefined,
-  ) as AsyncIterable<{ readonly record: unknown; readonly info: { readonly lines: number } }>;
-  for await (const { record, info } of records) {
-    yield { number: info.lines, content: contentOf(record) };
+  ) as AsyncIterable<CsvRecord>;
+  try {
+    for await (const { record, info } of records) {
+      // A field too many is what follows a comma without quotes; one too few, a file that was cut off.
+      const content = info.error
+        ? { problem: 'does not have as many fields as the first line' }
+        : contentOf(record);
+      yield { number: info.lines, content };
+    }
+  } catch (error) {
+    throw withoutValues(error);
   }
+}
+
+interface CsvRecord {
+  readonly record: unknown;
+  /** The error: it has too many fields, or too few. */
+  readonly info: { readonly lines: number; readonly error?: CsvError };
+}
+
+/** Behind the colon, the parser tells what it has read: that may be a token. */
+function withoutValues(error: unknown): unknown {
+  if (!(error instanceof CsvError)) return error;
+  const [what] = error.message.split(':');
+  return new Error(`the file is no CSV: ${what} at line ${String(error['lines'])}`);
 }
 
 /** Decodes UTF-8 and fails on anything else: a wrong character would be imported for ever. */
@@ -105,6 +132,8 @@ function checkHeader(header: readonly string[]): string[] {
   if (unknown.length > 0) {
     throw new Error(`the first line names ${unknown.join(', ')}; there are ${columns.join(', ')}`);
   }
+  // Only the last one of a name would be read.
+  if (new Set(header).size < header.length) throw new Error('the first line names a column twice');
   return [...header];
 }
 

@@ -1,6 +1,7 @@
-import { once } from 'node:events';
-import { existsSync, type WriteStream } from 'node:fs';
-import { open, rename } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { errorCode } from '../../model/problems';
 import { openFile, textLines } from './lines';
 
 /** What came of a line. Nothing of it is secret: neither the share token nor the session's URL is in it. */
@@ -20,10 +21,18 @@ export interface Result {
 /** How each line of the file begins. */
 const beginning = '{"line":';
 
+/** How much of an earlier run is written at once, in characters. */
+const portion = 64 * 1024;
+
 /** The file of results: JSON Lines, one for each line of the imported file, in the order in which they ended. */
 export class Results {
+  /** Ends when the last result is written. If one can't be, none is written behind it: it may be half there. */
+  private written: Promise<void> = Promise.resolve();
+
   private constructor(
-    private readonly stream: WriteStream,
+    private readonly path: string,
+    private readonly handle: FileHandle,
+    private readonly own: Pick<Stats, 'dev' | 'ino'>,
     /** The ids of the requests that an earlier run has carried out. */
     readonly done: ReadonlySet<string>,
   ) {}
@@ -31,47 +40,89 @@ export class Results {
   /**
    * Opens the file. Of an earlier run, only what was imported is kept: everything else is tried again.
    *
-   * @throws Error if the file can't be read or written.
+   * @throws Error if the file can't be read or written, or is no file of results.
    */
-  static async open(path: string): Promise<Results> {
-    const done = new Set<string>();
-    if (!existsSync(path)) return new Results(await create(path), done);
-    // Replaces the old file only when the new one is complete, so that a crash loses nothing.
-    const draft = `${path}.new`;
-    const stream = await create(draft);
-    let broken: string | undefined;
-    for await (const text of textLines(openFile(path))) {
-      // The last line of a run that was killed may be half a line. Any other file is not for this program to change.
-      if (broken !== undefined) throw new Error(`${path} holds something else than results`);
-      const result = parseResult(text);
-      if (!result) broken = text;
-      if (result?.outcome !== 'imported' || result.request_id === null) continue;
-      done.add(result.request_id);
-      await append(stream, text);
+  static async open(name: string): Promise<Results> {
+    const before = await statsOf(name);
+    // A device would be replaced by a file.
+    if (before && !before.isFile()) throw new Error(`${name} is no file`);
+    // A link stays one.
+    const path = before ? await realpath(name) : name;
+    // Replaces the old file only when the new one is complete, so that a crash loses nothing. No file and no other
+    // run has its name.
+    const draft = `${path}.${randomUUID()}`;
+    const handle = await open(draft, 'wx', before ? before.mode & 0o777 : 0o666);
+    try {
+      const done = before ? await keepImported(path, handle) : new Set<string>();
+      await rename(draft, path);
+      return new Results(path, handle, await handle.stat(), done);
+    } catch (error) {
+      await handle.close();
+      await rm(draft, { force: true });
+      throw error;
     }
-    if (broken !== undefined && !broken.startsWith(beginning)) {
-      throw new Error(`${path} holds something else than results`);
-    }
-    await rename(draft, path);
-    return new Results(stream, done);
   }
 
+  /**
+   * Writes a result.
+   *
+   * @throws Error if it can't be written, or nobody would find it: the file was deleted, or another run has begun with
+   * it.
+   */
   async write(result: Result): Promise<void> {
-    await append(this.stream, JSON.stringify(result));
+    this.written = this.written.then(() => this.append(result));
+    await this.written;
   }
 
-  async close(): Promise<void> {
-    this.stream.end();
-    await once(this.stream, 'close');
+  close(): Promise<void> {
+    return this.handle.close();
+  }
+
+  private async append(result: Result): Promise<void> {
+    const now = await statsOf(this.path);
+    if (now?.ino !== this.own.ino || now.dev !== this.own.dev) {
+      throw new Error(`${this.path} was deleted, or another run has begun to write it`);
+    }
+    await this.handle.appendFile(`${JSON.stringify(result)}\n`);
   }
 }
 
-async function create(path: string): Promise<WriteStream> {
-  return (await open(path, 'w')).createWriteStream();
+/** Undefined: there is none. */
+async function statsOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (errorCode(error as Error) === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
-async function append(stream: WriteStream, text: string): Promise<void> {
-  if (!stream.write(`${text}\n`)) await once(stream, 'drain');
+/**
+ * Copies what an earlier run has imported.
+ *
+ * @returns the ids of its requests.
+ */
+async function keepImported(path: string, draft: FileHandle): Promise<Set<string>> {
+  const done = new Set<string>();
+  let kept = '';
+  let broken: string | undefined;
+  for await (const text of textLines(openFile(path))) {
+    // The last line of a run that was killed may be half a line. Any other file is not for this program to change.
+    if (broken !== undefined) throw new Error(`${path} holds something else than results`);
+    const result = parseResult(text);
+    if (!result) broken = text;
+    if (result?.outcome !== 'imported' || result.request_id === null) continue;
+    done.add(result.request_id);
+    kept += `${text}\n`;
+    if (kept.length < portion) continue;
+    await draft.appendFile(kept);
+    kept = '';
+  }
+  if (broken !== undefined && !broken.startsWith(beginning)) {
+    throw new Error(`${path} holds something else than results`);
+  }
+  await draft.appendFile(kept);
+  return done;
 }
 
 function parseResult(text: string): Result | undefined {

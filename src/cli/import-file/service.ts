@@ -26,10 +26,14 @@ const passing: ReadonlySet<number> = new Set([
   status.DEADLINE_EXCEEDED,
 ]);
 
-/** What is wrong with the caller, and not with the line: the next line would be answered the same. */
-const aboutTheCaller: ReadonlySet<string> = new Set([
+/**
+ * What is wrong with the caller or the address, and not with the line: the next line would be answered the same. The
+ * last three are codes without a reason, so they are not the service's own.
+ */
+const notAboutTheLine: ReadonlySet<string> = new Set([
   ...['CREDENTIALS_AMBIGUOUS', 'API_KEY_INVALID', 'GATEWAY_NOT_TRUSTED'],
   ...['APPLICATION_NOT_FOUND', 'PRIVILEGE_MISSING'],
+  ...['UNIMPLEMENTED', 'UNAUTHENTICATED', 'PERMISSION_DENIED'],
 ]);
 
 /** The run can't go on: whatever the next line is, it would fail. */
@@ -59,7 +63,7 @@ export class ImportingService {
    *
    * @param patience how long to call again, in milliseconds.
    * @param signal ends the waiting between two calls.
-   * @throws CanNotGoOn if the caller is refused, or its patience is over.
+   * @throws CanNotGoOn if the caller is refused, its patience is over, or this is another service.
    * @throws AbortError if the signal was aborted during a wait.
    */
   async import(
@@ -76,7 +80,7 @@ export class ImportingService {
         return { ...about, outcome: 'imported', ...sessionOf(answer) };
       }
       const { reason = status[answer.code], retryDelay = 0 } = errorDetails(answer) ?? {};
-      if (aboutTheCaller.has(reason)) throw new CanNotGoOn(answer.details);
+      if (notAboutTheLine.has(reason)) throw new CanNotGoOn(answer.details);
       if (!passing.has(answer.code)) {
         const outcome = answer.code === status.INTERNAL ? 'failed' : 'refused';
         return { ...about, outcome, reason, message: answer.details };
@@ -100,9 +104,11 @@ export class ImportingService {
 }
 
 function sessionOf({ session }: ImportSessionResponse) {
+  // Protobuf takes the answer of another service for one that says nothing.
+  if (!session?.sessionId) throw new CanNotGoOn('the answer is not that of Session Import');
   return {
-    session_id: session?.sessionId ?? '',
-    session_number: session?.sessionNumber ?? 0,
-    shared_from_session: session?.sharedFromSession ?? '',
+    session_id: session.sessionId,
+    session_number: session.sessionNumber,
+    shared_from_session: session.sharedFromSession,
   };
 }
