@@ -57,7 +57,7 @@ function answered<Response>(
 
 async function share(): Promise<object> {
   const client = new SessionShareClient(...channel);
-  const request = { sessionId, forApplicationId, ttl: { seconds: 900, nanos: 0 } };
+  const request = { sessionId, forApplicationId, ttl: { seconds: 900 } };
   return answered<ShareSessionResponse>((limits, done) =>
     client.shareSession(request, metadata, limits, done),
   ).finally(() => {

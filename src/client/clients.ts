@@ -34,8 +34,20 @@ import {
 
 type Callback<Response> = (error: ServiceError | null, response: Response) => void;
 
-/** A request in which any field may be left out: it has its default value then, as protobuf has it. */
-export type Partly<Request> = { readonly [Field in keyof Request]?: Request[Field] | undefined };
+/**
+ * A request in which any field may be left out: it has its default value then, as protobuf has it. So may those of a
+ * message in it, such as the `nanos` of a duration.
+ */
+export type Partly<Request> = {
+  readonly [Field in keyof Request]?: PartlyField<Request[Field]> | undefined;
+};
+
+/** What has no default value stays as it is: times, lists, and which field of a oneof is meant. */
+type PartlyField<Value> = Value extends Date | readonly unknown[] | { readonly $case: string }
+  ? Value
+  : Value extends object
+    ? Partly<Value>
+    : Value;
 
 /** A method of a client: with metadata and options, or without. */
 export interface ClientMethod<Request, Response> {
