@@ -1,7 +1,10 @@
-import { read } from '../db/query';
+import { duplicateKey } from '../db/errors';
+import { read, type Statement } from '../db/query';
 import {
   insertClaims,
+  insertFreeClaims,
   ledgerEntries,
+  type Claim,
   type LedgerEntry,
   type LedgerKey,
   type StoredRequest,
@@ -19,6 +22,33 @@ export interface Claims {
 }
 
 /**
+ * Claims the calls' sessions in the round trip in which their copies are made: nearly always nobody else wants
+ * one of them. If somebody does, the claims fail before anything else is done.
+ *
+ * @param makeCopies runs the statement that it is given, and makes the copies of the calls in the same round trip.
+ * @returns undefined, with nothing done, if one of the claims can't be had: see {@link claimSessions}.
+ */
+export async function claimWithCopies(
+  trx: Transaction,
+  calls: readonly AdmittedImport[],
+  makeCopies: (claimants: readonly AdmittedImport[], claim: Statement) => Promise<void>,
+): Promise<Claims | undefined> {
+  const first = firstForEach(calls);
+  const claimants = [...first.values()];
+  try {
+    await makeCopies(claimants, insertClaims(claimants.map(claimOf)));
+  } catch (error) {
+    if (duplicateKey(error) === undefined) throw error;
+    // If the claims are there, the duplicate is one of the copies.
+    const ledger = await read(trx, ledgerEntries(claimants.map(({ request }) => request)));
+    if (claimants.some((call) => ledger.get(keyOf(call))?.sessionId === call.sessionId))
+      throw error;
+    return undefined;
+  }
+  return claimsOf(calls, first, entriesOf(first));
+}
+
+/**
  * Claims the calls' sessions: inserts their entries into the ledger, in key order. If several
  * transactions claim the same session for the same application, the ledger's primary key lets one
  * insert. The others wait here until that transaction ends, and then find its entry. If several
@@ -30,30 +60,52 @@ export async function claimSessions(
   trx: Transaction,
   calls: readonly AdmittedImport[],
 ): Promise<Claims> {
+  const first = firstForEach(calls);
+  const claimants = [...first.values()];
+  const entered = await insertFreeClaims(trx, claimants.map(claimOf));
+  const ledger =
+    entered === claimants.length
+      ? entriesOf(first)
+      : await read(trx, ledgerEntries(claimants.map(({ request }) => request)));
+  return claimsOf(calls, first, ledger);
+}
+
+type Firsts = ReadonlyMap<LedgerKey, AdmittedImport>;
+
+/** The first call for each import, which claims it for all. */
+function firstForEach(calls: readonly AdmittedImport[]): Firsts {
   const first = new Map<LedgerKey, AdmittedImport>();
   for (const call of calls) if (!first.has(keyOf(call))) first.set(keyOf(call), call);
+  return first;
+}
 
-  const entries = [...first].map(([key, call]) => ({
-    key,
-    call,
-    entry: { sessionId: call.sessionId, request: storedRequestOf(call) },
-  }));
-  const entered = await insertClaims(
-    trx,
-    entries.map(({ call, entry }) => ({
-      ...call.request,
-      ...entry,
-      sourceStatus: call.source.status,
-      token: call.request.grounds.token,
-      linkedTo: call.request.grounds.linkedTo,
-      createdAt: call.createdAt,
-    })),
+function entriesOf(first: Firsts): ReadonlyMap<LedgerKey, LedgerEntry> {
+  return new Map(
+    [...first].map(([key, call]) => [
+      key,
+      { sessionId: call.sessionId, request: storedRequestOf(call) },
+    ]),
   );
-  const all = entered === entries.length;
-  const ledger: ReadonlyMap<LedgerKey, LedgerEntry> = all
-    ? new Map(entries.map(({ key, entry }) => [key, entry]))
-    : await read(trx, ledgerEntries(entries.map(({ call }) => call.request)));
+}
 
+function claimOf(call: AdmittedImport): Claim {
+  return {
+    ...call.request,
+    sessionId: call.sessionId,
+    request: storedRequestOf(call),
+    sourceStatus: call.source.status,
+    token: call.request.grounds.token,
+    linkedTo: call.request.grounds.linkedTo,
+    createdAt: call.createdAt,
+  };
+}
+
+/** Who has won, by the ledger as it is after the claims. */
+function claimsOf(
+  calls: readonly AdmittedImport[],
+  first: Firsts,
+  ledger: ReadonlyMap<LedgerKey, LedgerEntry>,
+): Claims {
   const won: AdmittedImport[] = [];
   const lost: { call: AdmittedImport; existing: LedgerEntry }[] = [];
   const reused: AdmittedImport[] = [];
@@ -83,7 +135,7 @@ function storedRequestOf(call: AdmittedImport): StoredRequest {
  * key can be in the way. Only the first call for a session was inserted. So this is known only of
  * calls with the same key as the first one; the others must be tried by themselves.
  */
-function keyWasTaken(call: AdmittedImport, first: ReadonlyMap<LedgerKey, AdmittedImport>): boolean {
+function keyWasTaken(call: AdmittedImport, first: Firsts): boolean {
   const tried = first.get(keyOf(call))?.request.idempotency?.id;
   return tried !== undefined && tried === call.request.idempotency?.id;
 }

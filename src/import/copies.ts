@@ -50,7 +50,8 @@ function copyOf(call: AdmittedImport): CopiedSession {
  * Makes the copies, in one round trip: the vendor entities that do not exist, the new sessions, the
  * rows of every relation, and the log entries.
  *
- * @param calls whose sessions are claimed, and whose sources are locked.
+ * @param calls whose sources are locked, and whose sessions are claimed at the latest by `claim`.
+ * @param claim is run first.
  * @throws Overtaken if the number of copied rows differs from the number of counted rows: somebody
  * has changed a source session without locking it. Not every such change is detected, so locking is
  * a rule for all writers.
@@ -60,10 +61,12 @@ export async function writeCopies(
   plan: ClonePlan,
   calls: readonly AdmittedImport[],
   entities: VendorEntities,
+  claim?: Statement,
 ): Promise<void> {
   const { schema } = plan;
   const clones = cloneRelations(plan, calls);
   const before = [
+    ...(claim ? [claim] : []),
     ...(entities.create ? [entities.create] : []),
     insertCopies(
       schema,

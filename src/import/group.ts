@@ -1,3 +1,4 @@
+import type { Statement } from '../db/query';
 import type { SessionId } from '../model/ids';
 import { must, mustHold } from '../model/must';
 import { ServiceError, type Problem } from '../model/problems';
@@ -6,7 +7,7 @@ import type { LedgerKey } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
 import { requireWritable } from '../store/session-numbers';
 import type { Locking } from '../store/sessions/lock';
-import { claimSessions } from './claims';
+import { claimSessions, claimWithCopies } from './claims';
 import { sessionOf, writeCopies } from './copies';
 import { gatherFacts } from './facts';
 import { claimLinkedSessions, copyLinkedSessions, findLinkedSessions } from './linked-sessions';
@@ -168,18 +169,22 @@ async function makeCopies(
   facts: Facts,
   outcomes: Outcomes,
 ): Promise<void> {
-  const { won, lost, reused } = await claimSessions(trx, calls);
+  const plan = plans[kind];
+  const write = (claimed: readonly AdmittedImport[], claim?: Statement): Promise<void> => {
+    const entities = planVendorEntities(plan.schema, claimed, facts.vendorEntities);
+    return writeCopies(trx, plan, claimed, entities, claim);
+  };
+  // Linked sessions are claimed between a session's own claim and its copy.
+  const alone = calls.every(({ linked }) => linked.length === 0);
+  const done = alone ? await claimWithCopies(trx, calls, write) : undefined;
+  const { won, lost, reused } = done ?? (await claimSessions(trx, calls));
   for (const { call, existing } of lost) {
     outcomes.set(call.sessionId, outcomeOf(judgeImported(call, existing)));
   }
   for (const call of reused) outcomes.set(call.sessionId, failed({ reason: 'REQUEST_ID_REUSED' }));
-  if (won.length === 0) return;
-
   const claimed: AdmittedImport[] = [];
   for (const call of won) claimed.push(await claimLinkedSessions(trx, plans.user, call));
-  const plan = plans[kind];
-  const entities = planVendorEntities(plan.schema, claimed, facts.vendorEntities);
-  await writeCopies(trx, plan, claimed, entities);
+  if (!done && claimed.length > 0) await write(claimed);
   for (const call of claimed) {
     await copyLinkedSessions(trx, plans.user, call);
     outcomes.set(call.sessionId, { type: 'imported', session: sessionOf(call) });

@@ -1,4 +1,4 @@
-import type { SessionId, VendorEntityId, WorkflowId } from '../model/ids';
+import type { ApplicationId, SessionId, VendorEntityId, WorkflowId } from '../model/ids';
 import type { Problem } from '../model/problems';
 import { finishedStatuses, type SessionKind } from '../model/session';
 import type { Workflow } from '../store/accounts';
@@ -18,8 +18,8 @@ export interface Facts {
   readonly vendorEntities: ReadonlyMap<VendorKey, VendorEntityId>;
   /** The source sessions, locked until the transaction ends: nobody changes them meanwhile. */
   readonly sources: ReadonlyMap<SessionId, Source>;
-  /** The source sessions that were not locked because somebody else holds them. */
-  readonly heldSources: ReadonlySet<SessionId>;
+  /** The source sessions that were not locked because somebody else holds them, with their applications. */
+  readonly heldSources: ReadonlyMap<SessionId, ApplicationId>;
   /** How many bytes the large values of some source sessions have: of those that were measured. */
   readonly measured: ReadonlyMap<SessionId, number>;
   /** Those share tokens of the calls that were revoked. */
@@ -56,7 +56,7 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   if (tokenId !== undefined && facts.revoked.has(`${sourceApplicationId}/${tokenId}`)) {
     return refused({ reason: 'SHARE_TOKEN_REVOKED', shareTokenId: tokenId });
   }
-  if (facts.heldSources.has(sourceSessionId)) return { type: 'locked' };
+  if (facts.heldSources.get(sourceSessionId) === sourceApplicationId) return { type: 'locked' };
   const source = facts.sources.get(sourceSessionId);
   if (source?.applicationId !== sourceApplicationId) {
     return refused({

@@ -261,7 +261,7 @@ describe('a client with the service config', () => {
     let finishCommit: (() => Promise<void>) | undefined;
     proxy.intercept = (statement) => {
       if (codes().length > 0) return;
-      claimed ||= statement.sql.startsWith('INSERT IGNORE INTO session_imports');
+      claimed ||= statement.sql.startsWith('INSERT INTO session_imports');
       if (finishCommit) statement.cut();
       else if (claimed && statement.sql.startsWith('COMMIT')) finishCommit = statement.orphan();
     };

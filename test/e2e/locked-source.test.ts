@@ -217,7 +217,7 @@ describe('a session that somebody holds', () => {
       return (await client.call(shareSession, source.apiKey, request)).shareToken;
     };
     const [first, later] = [await share(target), await share(other)];
-    const { came, letGo } = proxy.holdBack(/INSERT IGNORE INTO session_imports/);
+    const { came, letGo } = proxy.holdBack(/INTO session_imports/);
     const imported = importing(target, {
       shareToken: first,
       workflowId: target.workflows.user,

@@ -107,7 +107,7 @@ describe('requests with ids that meet', () => {
     const { db } = harness;
     const original = await newSession();
     const request = await requestFor(original);
-    const { came, letGo } = harness.proxy.holdBack('INSERT IGNORE INTO session_imports');
+    const { came, letGo } = harness.proxy.holdBack('INTO session_imports');
     const first = send(request);
     await came;
     // Waits for the import's lock, and the second call behind it.
@@ -128,7 +128,7 @@ describe('requests with ids that meet', () => {
     const importing = new Set<number>();
     let lost = false;
     harness.proxy.intercept = async (statement) => {
-      if (statement.sql.includes('INSERT IGNORE')) importing.add(statement.connectionId);
+      if (statement.sql.includes('INTO session_imports')) importing.add(statement.connectionId);
       const commits = statement.sql.startsWith('COMMIT') && importing.has(statement.connectionId);
       if (lost || !commits) return;
       lost = true;

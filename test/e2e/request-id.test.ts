@@ -98,7 +98,7 @@ describe('a request with an id', () => {
     const { original, request } = await requestFor('user');
     let inserted: number | undefined;
     proxy.intercept = async (statement) => {
-      if (statement.sql.includes('INSERT IGNORE')) inserted = statement.connectionId;
+      if (statement.sql.includes('INTO session_imports')) inserted = statement.connectionId;
       if (statement.connectionId !== inserted || !statement.sql.startsWith('COMMIT')) return;
       await statement.answered();
       dying.signal('SIGKILL');

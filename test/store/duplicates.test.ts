@@ -10,7 +10,7 @@ import {
   type ShareTokenId,
 } from '../../src/model/ids';
 import { kindSchemas } from '../../src/model/relations';
-import { insertClaims, type Claim } from '../../src/store/ledger/entries';
+import { insertFreeClaims, type Claim } from '../../src/store/ledger/entries';
 import { insertRefusals, newRefusal, type Refusal } from '../../src/store/refusals';
 import { sessionKinds } from '../../src/model/session';
 import { leaseBlocks } from '../../src/store/session-numbers';
@@ -64,7 +64,7 @@ describe('what is inserted only if it is not there', () => {
       ...different,
     });
     const insert = (claims: readonly Claim[]) =>
-      inTransaction(db, (trx) => insertClaims(trx, claims));
+      inTransaction(db, (trx) => insertFreeClaims(trx, claims));
 
     it('is skipped if any of its unique values is taken, and the others are made', async () => {
       const request = { id: newId<never>(), digest: Buffer.alloc(32), answer: Buffer.alloc(1) };

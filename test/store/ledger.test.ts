@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import type { Database } from '../../src/db/database';
-import { read } from '../../src/db/query';
-import { inTransaction } from '../../src/db/transaction';
+import { read, write } from '../../src/db/query';
 import { newId, type RequestId, type SessionId } from '../../src/model/ids';
 import { insertClaims, ledgerEntries, ledgerKey } from '../../src/store/ledger/entries';
 import { createTenant } from '../support/fixtures';
@@ -32,7 +31,7 @@ describe('the ledger', () => {
       createdAt: new Date(),
       request: { id: newId<RequestId>(), digest: Buffer.alloc(32), answer },
     }));
-    await inTransaction(db, (trx) => insertClaims(trx, claims));
+    await write(db, insertClaims(claims));
 
     /** The answers that are read, and how many pages of InnoDB that takes, of 16 KiB each. */
     const answersFor = async (ids: readonly (RequestId | null)[], belowPages: number) => {

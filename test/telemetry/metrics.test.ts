@@ -125,7 +125,7 @@ describe('the metrics', () => {
     const grew = await added(async () => {
       let cuts = 0;
       proxy.intercept = (statement) => {
-        if (statement.sql.includes('INSERT IGNORE INTO session_imports') && cuts++ < 2) {
+        if (statement.sql.includes('INTO session_imports') && cuts++ < 2) {
           statement.cut();
         }
       };

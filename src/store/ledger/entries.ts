@@ -175,6 +175,11 @@ export interface Claim extends Imported, LedgerEntry {
   readonly createdAt: Date;
 }
 
+/** Inserts claims, in key order. It fails, and inserts none, if a unique value of one of them is taken. */
+export function insertClaims(claims: readonly Claim[]): Statement {
+  return insertion('INSERT', claims);
+}
+
 /**
  * Inserts claims, in key order. A claim that somebody else already holds is ignored.
  *
@@ -185,10 +190,14 @@ export interface Claim extends Imported, LedgerEntry {
  * @returns how many entries are new.
  * @throws Error if an entry does not fit into the table: the transaction must be rolled back.
  */
-export async function insertClaims(
+export async function insertFreeClaims(
   trx: TransactionOf<Database>,
   claims: readonly Claim[],
 ): Promise<number> {
+  return insertNew(trx, insertion('INSERT IGNORE', claims));
+}
+
+function insertion(verb: 'INSERT' | 'INSERT IGNORE', claims: readonly Claim[]): Statement {
   const values = inKeyOrder(claims, ledgerKey).map((claim) => [
     toBinary(claim.applicationId),
     toBinary(claim.sourceSessionId),
@@ -207,16 +216,13 @@ export async function insertClaims(
     claim.request.digest,
     claim.request.answer,
   ]);
-  return insertNew(
-    trx,
-    sql(
-      `INSERT IGNORE INTO session_imports
-         (application_id, source_session_id, source_application_id, session_kind, source_status,
-          session_id, trust_review, api_key_id, gateway, token_digest, token_key_id, token_id,
-          linked_to_session_id, created_at, request_id, request_digest, answer)
-       VALUES ?`,
-      values,
-    ),
+  return sql(
+    `${verb} INTO session_imports
+       (application_id, source_session_id, source_application_id, session_kind, source_status,
+        session_id, trust_review, api_key_id, gateway, token_digest, token_key_id, token_id,
+        linked_to_session_id, created_at, request_id, request_digest, answer)
+     VALUES ?`,
+    values,
   );
 }
 

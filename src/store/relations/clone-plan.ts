@@ -12,6 +12,7 @@ import { toBinary, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { KindSchema, Relation } from '../../model/relations';
 import { isJson, isText, sizeSql } from './size';
+import { isOwned } from '../sessions/lock';
 import { carriedColumns, freshColumns, leftBehindColumns } from '../sessions/copies';
 
 /** How to clone sessions of one kind, as this database really stores them. */
@@ -19,8 +20,8 @@ export interface ClonePlan {
   readonly schema: KindSchema;
   readonly relations: readonly PlannedRelation[];
   /**
-   * Counts the rows of sessions. Takes one binding: the list of their ids. Gives a row for each: its
-   * id, and how many rows it has in the relations, which are called r0, r1 and so on in their order.
+   * Counts the rows of sessions; takes `ownedBindings`. Gives a row for each: its id, and how many rows it has in
+   * the relations, which are called r0, r1 and so on in their order.
    */
   readonly countSql: string;
   /** Measures the large values of sessions: see `largeBytes`. */
@@ -173,7 +174,7 @@ function countSql(db: Database, { sessions, relations }: KindSchema): string {
   return `
     SELECT s.id, ${counts.join(', ')}
     FROM ${quote(sessions)} s FORCE INDEX (PRIMARY)
-    WHERE s.id IN (?)`;
+    WHERE ${isOwned}`;
 }
 
 /** What is true of a column that the database does not compute by itself. */

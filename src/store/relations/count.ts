@@ -1,7 +1,8 @@
-import { inList, query, sql, type Query } from '../../db/query';
-import { fromBinary, toBinary, type SessionId } from '../../model/ids';
+import { query, type Query } from '../../db/query';
+import { fromBinary, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { ClonedRows } from '../../model/session';
+import { ownedBindings, type OwnedSession } from '../sessions/lock';
 import type { ClonePlan } from './clone-plan';
 
 /** What a session has in its relations. */
@@ -20,9 +21,9 @@ interface Row {
 /** Counts the rows of sessions in every relation of their kind. */
 export function countRows(
   plan: ClonePlan,
-  ids: readonly SessionId[],
+  sessions: readonly OwnedSession[],
 ): Query<ReadonlyMap<SessionId, RowCounts>> {
-  const statement = { sql: plan.countSql, bindings: [inList(ids.map(toBinary))] };
+  const statement = { sql: plan.countSql, bindings: ownedBindings(sessions) };
   return query(
     statement,
     (rows: Row[]) =>
@@ -39,13 +40,13 @@ function countsOf(plan: ClonePlan, row: Row): RowCounts {
   return { relations, total };
 }
 
-/** How many bytes the large values of sessions have, in all their relations. At least one id must be given. */
+/** How many bytes the large values of sessions have, in all their relations. */
 export function largeBytes(
   { sizeSql }: ClonePlan,
-  ids: readonly SessionId[],
+  sessions: readonly OwnedSession[],
 ): Query<ReadonlyMap<SessionId, number>> {
   return query(
-    sql(sizeSql, ids.map(toBinary)),
+    { sql: sizeSql, bindings: ownedBindings(sessions) },
     (rows: { readonly id: Buffer; readonly bytes: number | string }[]) =>
       new Map(rows.map(({ id, bytes }) => [fromBinary<SessionId>(id), Number(bytes)])),
   );
