@@ -1,6 +1,8 @@
+import { Writable } from 'node:stream';
 import { pino, type DestinationStream, type Logger } from 'pino';
 import pretty from 'pino-pretty';
 import { errorCode } from '../model/problems';
+import { Lines } from './lines';
 
 export type { Logger };
 
@@ -23,7 +25,7 @@ export interface LogOptions {
  */
 export function createLogger(
   { level, format }: LogOptions,
-  destination: DestinationStream = pino.destination({ dest: 1, sync: true }),
+  destination: DestinationStream = new Lines(1),
 ): Logger {
   const options = {
     level,
@@ -35,8 +37,20 @@ export function createLogger(
   const forPeople = format === 'pretty' || (format === 'auto' && process.stdout.isTTY);
   return pino(
     options,
-    forPeople ? pretty({ destination, colorize: process.stdout.isTTY }) : destination,
+    forPeople
+      ? pretty({ destination: streamTo(destination), colorize: process.stdout.isTTY })
+      : destination,
   );
+}
+
+function streamTo(destination: DestinationStream): Writable {
+  return new Writable({
+    decodeStrings: false,
+    write(lines: string, _encoding, done) {
+      destination.write(lines);
+      done();
+    },
+  });
 }
 
 /** What a log line says of an error. */

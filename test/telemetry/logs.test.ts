@@ -1,3 +1,9 @@
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { expect } from 'chai';
 import { seedDemo } from '../../src/demo';
 import type { SessionId } from '../../src/model/ids';
@@ -7,6 +13,7 @@ import { endings } from '../support/client';
 import { createSession } from '../support/fixtures';
 import { databaseUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
+import { builtProgram } from '../support/program';
 import { relationRows, sessionRow, type Row } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
@@ -145,6 +152,60 @@ describe('the logs', () => {
     });
     service.stopReading();
     expect(await service.stop()).to.equal(0);
+  });
+
+  for (const format of ['json', 'pretty']) {
+    it(`do not end the service when the disk behind them is full (${format})`, async () => {
+      const keys = createServer((_request, response) => {
+        response.writeHead(503).end();
+      }).listen(0, '127.0.0.1');
+      await once(keys, 'listening');
+      const asked = once(keys, 'request');
+      const command = [process.execPath, builtProgram(), 'serve'];
+      const service = ServiceProcess.start(['sh', '-c', 'exec "$0" "$@" > /dev/full', ...command], {
+        cwd: process.cwd(),
+        env: {
+          DATABASE_URL: databaseUrl(),
+          SHARE_TOKEN_JWKS: `http://127.0.0.1:${(keys.address() as AddressInfo).port}/`,
+          SESSION_BASE_URL: 'https://verify.example.com/session',
+          METRICS_ADDRESS: '127.0.0.1:0',
+          NODE_ENV: 'production',
+          LOG_FORMAT: format,
+        },
+      });
+      // It has logged where it listens by then.
+      await Promise.race([asked, service.ended()]);
+      expect(await service.stop()).to.equal(0);
+      expect(service.errors).to.equal('');
+      keys.close();
+      keys.closeAllConnections();
+    });
+  }
+
+  it('lose a line that can not be written, and go on with a whole one', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'session-import-log-'));
+    const file = path.join(folder, 'log');
+    const program = `
+      const { Lines } = require(process.argv[1]);
+      const { truncateSync } = require('node:fs');
+      const log = new Lines(1);
+      log.write('a'.repeat(511) + '\\n');
+      log.write('lost\\n');
+      truncateSync(process.argv[2], 0);
+      log.write('c'.repeat(600) + '\\n');
+      truncateSync(process.argv[2], 3);
+      log.write('d\\n');
+      log.write('e\\n');`;
+    // The file takes 512 bytes at most.
+    const script = 'ulimit -f 1; exec "$0" -e "$1" "$2" "$3" >> "$3"';
+    const lines = path.join(path.dirname(builtProgram()), 'telemetry', 'lines.js');
+    const writing = ServiceProcess.start(
+      ['sh', '-c', script, process.execPath, program, lines, file],
+      { cwd: process.cwd(), env: {} },
+    );
+    expect(await writing.ended()).to.equal(0);
+    expect(await readFile(file, 'utf8')).to.equal('ccc\nd\ne\n');
+    await rm(folder, { recursive: true });
   });
 
   it('are for people on a terminal, and where that is asked for', async () => {
