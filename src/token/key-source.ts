@@ -38,6 +38,9 @@ const remoteCooldown = 10_000;
 
 const remoteTimeout = 5_000;
 
+/** The largest set that is read from a remote, in bytes: some thousand keys. */
+const remoteBytes = 1_048_576;
+
 /**
  * The source that a setting names.
  *
@@ -113,7 +116,7 @@ async function fetchText(url: URL): Promise<string> {
       redirect: 'manual',
       signal: AbortSignal.timeout(remoteTimeout),
     });
-    if (response.ok) return await response.text();
+    if (response.ok) return await bodyOf(response);
     await response.body?.cancel();
     throw new KeySetError(`it answers with HTTP status ${response.status}`);
   } catch (error) {
@@ -122,6 +125,23 @@ async function fetchText(url: URL): Promise<string> {
       cause: error,
     });
   }
+}
+
+/**
+ * The text of an answer. It is counted as it comes, since a small one may have been compressed from a very large
+ * text.
+ *
+ * @throws KeySetError if it is too large.
+ */
+async function bodyOf({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
+    bytes += chunk.length;
+    if (bytes > remoteBytes) throw new KeySetError(`it has over ${remoteBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** fetch itself only says that it has failed: why is in the cause, or in the causes of that. */

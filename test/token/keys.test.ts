@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import type { JWK } from 'jose';
 import { createLogger } from '../../src/telemetry/log';
@@ -216,19 +217,31 @@ describe('the keys for share tokens', () => {
     let server: Server;
     let url: string;
     let requests: number;
-    let answer: () => { status: number; body: unknown };
+    let answer: () => { status: number; body: unknown; compressed?: boolean };
     beforeEach(async () => {
       requests = 0;
       server = createServer((_request, response) => {
         requests++;
-        const { status, body } = answer();
-        response.writeHead(status, { 'content-type': 'application/json' });
-        response.end(JSON.stringify(body));
+        const { status, body, compressed = false } = answer();
+        response.writeHead(status, {
+          'content-type': 'application/json',
+          ...(compressed ? { 'content-encoding': 'gzip' } : {}),
+        });
+        const text = JSON.stringify(body);
+        response.end(compressed ? gzipSync(text) : text);
       }).listen(0, '127.0.0.1');
       await once(server, 'listening');
       url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`;
     });
     afterEach(() => server.close());
+
+    const loadFailure = (location: string) =>
+      keySource(location)
+        .load()
+        .then(
+          () => 'no failure',
+          (error: unknown) => (error as Error).message,
+        );
 
     it('are fetched once, and again for an unknown kid, but not for every one', async () => {
       const [first, second] = [await newKey(), await newKey('ES256')];
@@ -301,24 +314,30 @@ describe('the keys for share tokens', () => {
     });
 
     it('say why they can not be fetched', async () => {
-      const failureOf = (location: string) =>
-        keySource(location)
-          .load()
-          .then(
-            () => 'no failure',
-            (error: unknown) => (error as Error).message,
-          );
       answer = () => ({ status: 302, body: '' });
-      expect(await failureOf(url)).to.match(/HTTP status 302/);
+      expect(await loadFailure(url)).to.match(/HTTP status 302/);
       answer = () => ({ status: 200, body: 'a page' });
-      expect(await failureOf(url)).to.match(/not a JWK Set/);
-      expect(await failureOf(url.replace('http:', 'https:'))).to.match(/ERR_SSL_\w+$/);
+      expect(await loadFailure(url)).to.match(/not a JWK Set/);
+      expect(await loadFailure(url.replace('http:', 'https:'))).to.match(/ERR_SSL_\w+$/);
       server.close();
       server.closeAllConnections();
       // Two addresses: an error with a cause for each.
       const elsewhere = url.replace('127.0.0.1', 'localhost');
-      expect(await failureOf(elsewhere)).to.match(/fetched: ECONNREFUSED$/);
-      expect(await failureOf('http://127.0.0.1:1/')).to.match(/fetched: bad port$/);
+      expect(await loadFailure(elsewhere)).to.match(/fetched: ECONNREFUSED$/);
+      expect(await loadFailure('http://127.0.0.1:1/')).to.match(/fetched: bad port$/);
+    });
+
+    it('are not taken from what is too large, compressed or not, and the old ones stay', async () => {
+      const key = await newKey();
+      const set = (bytes: number) => ({ keys: [key], more: 'x'.repeat(bytes) });
+      answer = () => ({ status: 200, body: set(1_000_000) });
+      const keys = await open({ ...keySource(url), cooldown: 0 });
+      for (const compressed of [false, true]) {
+        answer = () => ({ status: 200, body: set(2_000_000), compressed });
+        expect(await keys.find('unknown', 'EdDSA')).to.equal(undefined);
+        expect(await keys.find(key.kid, 'EdDSA')).to.include({ kid: key.kid });
+        expect(await loadFailure(url)).to.equal('it has over 1048576 bytes');
+      }
     });
 
     it('stay in use while the remote has none for a moment, and are gone if it goes on', async () => {
