@@ -7,7 +7,8 @@ import { errorCode, ServiceError } from '../model/problems';
  * - `lock wait`: waited too long for a row that somebody holds.
  * - `unreachable`: the connection was lost, killed or never made, or leads to a server that does not let
  *   this service read and write. What it was doing, COMMIT included, may or may not have happened.
- * - `silent`: the same, because no answer came for so long that the connection was given up.
+ * - `silent`: the same, because no answer came for so long that the connection was given up, or no connection
+ *   was made in that time.
  * - `too slow`: a statement that reads was stopped, because it ran for longer than it may.
  * - `too large`: the transaction writes more than the server allows one to write.
  * - `other`: anything else.
@@ -46,6 +47,7 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_TRANS_CACHE_FULL', 'too large'],
 
   [silence, 'silent'],
+  ['ETIMEDOUT', 'silent'],
   ['PROTOCOL_CONNECTION_LOST', 'unreachable'],
   ['PROTOCOL_ENQUEUE_AFTER_FATAL_ERROR', 'unreachable'],
   ['PROTOCOL_ENQUEUE_AFTER_QUIT', 'unreachable'],
@@ -61,7 +63,6 @@ const failures = new Map<string, DatabaseFailure>([
   ['ENETDOWN', 'unreachable'],
   ['EADDRNOTAVAIL', 'unreachable'],
   ['EMFILE', 'unreachable'],
-  ['ETIMEDOUT', 'unreachable'],
   ['ERR_STREAM_DESTROYED', 'unreachable'],
   ['ERR_STREAM_WRITE_AFTER_END', 'unreachable'],
   ['ER_NET_READ_ERROR', 'unreachable'],
@@ -79,6 +80,15 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_NEW_ABORTING_CONNECTION', 'unreachable'],
   ['ER_CONNECTION_KILLED', 'unreachable'],
   ['ER_SERVER_OFFLINE_MODE', 'unreachable'],
+  // A server that has no room left on its disk, or no memory.
+  ['EE_WRITE', 'unreachable'],
+  ['ER_DISK_FULL', 'unreachable'],
+  ['ER_ERROR_ON_WRITE', 'unreachable'],
+  ['ER_RECORD_FILE_FULL', 'unreachable'],
+  ['ER_BINLOG_LOGGING_IMPOSSIBLE', 'unreachable'],
+  ['ER_OUTOFMEMORY', 'unreachable'],
+  ['ER_OUT_OF_RESOURCES', 'unreachable'],
+  ['ER_TOO_MANY_CONCURRENT_TRXS', 'unreachable'],
   // A replica that has not been promoted yet, or a primary that was just demoted.
   ['ER_OPTION_PREVENTS_STATEMENT', 'unreachable'],
   ['ER_READ_ONLY_MODE', 'unreachable'],
@@ -99,6 +109,8 @@ const failures = new Map<string, DatabaseFailure>([
 
 /** Error numbers of MariaDB that mysql2 has no code for ("MariaDB Error Codes"). */
 const unnamed = new Map<unknown, DatabaseFailure>([
+  // ER_CONNECTION_KILLED
+  [1_927, 'unreachable'],
   // ER_STATEMENT_TIMEOUT
   [1_969, 'too slow'],
 ]);
@@ -144,9 +156,12 @@ const unreachableMessages = new Set([
 export function databaseFailure(error: unknown): DatabaseFailure {
   if (!(error instanceof Error)) return 'other';
   if (error instanceof Overtaken) return 'conflict';
-  if (error instanceof NotConnected || error instanceof UnfitServer) return 'unreachable';
+  // Each try takes seconds where a server takes connections and then says nothing, or where packets get lost.
+  if (error instanceof NotConnected)
+    return failures.get(error.code) === 'silent' ? 'silent' : 'unreachable';
+  if (error instanceof UnfitServer) return 'unreachable';
   // Knex waited in vain for a connection of its pool, or for an answer.
-  if (error.name === 'KnexTimeoutError') return 'unreachable';
+  if (error.name === 'KnexTimeoutError') return 'silent';
   // Knex puts the statement in front.
   if (unreachableMessages.has(error.message.split(' - ').at(-1) ?? '')) return 'unreachable';
   const { errno } = error as { readonly errno?: unknown };

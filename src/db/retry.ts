@@ -12,7 +12,7 @@ export const defaultRetryPolicy: RetryPolicy = {
   conflict: 5,
   unreachable: 5,
   'lock wait': 2,
-  // Each try takes as long as the database may be silent.
+  // Each try takes as long as the database may be silent, or as a connection may take to be made.
   silent: 2,
   'too slow': 1,
   'too large': 1,
