@@ -214,8 +214,11 @@ export function revokedTokens(ids: readonly ShareTokenId[]): Query<ReadonlySet<R
   );
 }
 
-/** How many tokens a revocation marks in one transaction. It holds the session locked for no longer. */
-const revokedAtOnce = 1_000;
+/**
+ * How many tokens a revocation marks in one transaction. It holds the session locked for no longer. All live ones
+ * have room in the first, also those that calls at the same moment have made beyond the limit.
+ */
+const revokedAtOnce = mostLiveTokens + 100;
 
 /**
  * How long after its expiry a token is still revoked, in milliseconds: a day. An import that has verified
@@ -235,7 +238,8 @@ export interface Revocation {
  * Revokes one share token of a session, or all of them.
  *
  * It first looks for the tokens. Then it marks them, some at a time, and locks the session's row exclusively
- * for each of these batches. An import locks that row before it looks for revoked tokens. So an import has
+ * for each of these batches. The live ones come first, together: if the database goes away later, all of them or
+ * none are revoked, and those that have expired never make them wait. An import locks that row before it looks for revoked tokens. So an import has
  * either ended before its token is marked, or it sees the mark. Redeemed tokens are counted last, without
  * the lock: by then, no import with these tokens can succeed any more.
  *
@@ -257,7 +261,8 @@ export async function revokeShareTokens(
   );
   const toRevoke = sql('(t.revoked_at IS NULL OR t.revoked_at = ?)', by.triedBefore ? by.at : null);
   const wanted = select<{ readonly id: Buffer }>(
-    `SELECT t.id FROM share_tokens t WHERE ${meant.sql} AND ${toRevoke.sql} AND t.expires_at > ?`,
+    `SELECT t.id FROM share_tokens t WHERE ${meant.sql} AND ${toRevoke.sql} AND t.expires_at > ?
+     ORDER BY t.expires_at DESC`,
     [...meant.bindings, ...toRevoke.bindings, new Date(by.at.getTime() - revokedAfterExpiry)],
   );
   const found = await readSurely(

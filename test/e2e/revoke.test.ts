@@ -529,4 +529,27 @@ describe('RevokeShareToken, when its connection is lost', () => {
     expect(await revoke(sessionId)).to.deep.equal({ revoked: 1_200, redeemed: 0 });
     expect(commits).to.equal(4);
   });
+
+  it('for good, has taken back all that can still be used, or none, however many have expired', async () => {
+    const { db, source, target } = harness;
+    const expired = { expires_at: new Date(Date.now() - 60_000) };
+    for (const answered of [0, 1]) {
+      const sessionId = await shared(0);
+      await addShareTokens(db, source, target, sessionId, 1_500, expired);
+      const live = await addShareTokens(db, source, target, sessionId, 1_000);
+      let commits = 0;
+      onStatements((statement) => {
+        if (statement.sql.startsWith('COMMIT') && ++commits > answered) statement.cut();
+      });
+      expect((await failureOf(revoke(sessionId))).reason).to.equal('DATABASE_UNAVAILABLE');
+      harness.proxy.intercept = undefined;
+      const [marked] = await select(
+        'SELECT COUNT(*) AS count FROM share_tokens WHERE id IN (?) AND revoked_at IS NOT NULL',
+        [live.map(toBinary)],
+      );
+      expect(Number(marked?.['count'])).to.equal(answered * live.length);
+      const { revoked } = await revoke(sessionId);
+      expect(revoked).to.equal(live.length - answered * live.length);
+    }
+  });
 });
