@@ -22,6 +22,8 @@ export interface Measurement {
   readonly seconds: number;
   /** Rows of the session's relations. */
   readonly rowsPerImport: number;
+  /** What each import has cost the service and MySQL, in seconds of processor time, in every round. */
+  readonly costs: readonly number[];
   /** Seconds of processor time for each import. */
   readonly cpu: Readonly<Record<'load' | 'service' | 'mysql', number>>;
 }
@@ -132,6 +134,7 @@ export function summarise(
     imports: total(({ run }) => run.calls),
     seconds: total(({ run }) => run.seconds),
     rowsPerImport,
+    costs: rounds.map(({ cpu }) => cpu.service + cpu.mysql),
     cpu: {
       load: mean(({ cpu }) => cpu.load),
       service: mean(({ cpu }) => cpu.service),

@@ -33,13 +33,19 @@ const loads = [
   { callers: 256, imports: 2_000 },
 ];
 
-/** What is compared. Less is better. */
-const figures: Readonly<Record<string, (round: Round) => number>> = {
+/** A round, and how many calls its groups had on average. */
+interface Compared extends Round {
+  readonly callsInGroup: number;
+}
+
+/** What is compared. Less is better, but for the size of groups. */
+const figures: Readonly<Record<string, (round: Compared) => number>> = {
   'service and MySQL': ({ cpu }) => cpu.service + cpu.mysql,
   service: ({ cpu }) => cpu.service,
   MySQL: ({ cpu }) => cpu.mysql,
   p50: ({ run }) => median(run.latencies),
   'time for all': ({ run }) => run.seconds,
+  'calls in a group': ({ callsInGroup }) => callsInGroup,
 };
 
 async function main(dist: string, rounds: number, only: number | undefined): Promise<void> {
@@ -55,11 +61,16 @@ async function main(dist: string, rounds: number, only: number | undefined): Pro
 
   for (const { callers, imports } of loads) {
     if (only !== undefined && callers !== only) continue;
-    const runOnce = (service: RunningService): Promise<Round> =>
-      bench.round('service', supply.take(imports), { callers }, service);
+    const runOnce = async (service: RunningService): Promise<Compared> => {
+      const before = await groupsOf(service);
+      const round = await bench.round('service', supply.take(imports), { callers }, service);
+      const after = await groupsOf(service);
+      const callsInGroup = (after.calls - before.calls) / (after.groups - before.groups);
+      return { ...round, callsInGroup };
+    };
     // Compilers, caches and connections get ready.
     for (const service of [mine, others]) await runOnce(service);
-    const pairs: { readonly mine: Round; readonly others: Round }[] = [];
+    const pairs: { readonly mine: Compared; readonly others: Compared }[] = [];
     for (let round = 0; round < rounds; round++) {
       // The order changes, so that neither build always runs after the other.
       const first = round % 2 === 0 ? await runOnce(mine) : undefined;
@@ -80,6 +91,20 @@ async function main(dist: string, rounds: number, only: number | undefined): Pro
   for (const service of [mine, others]) await service.stop();
   await db.destroy();
   await mysql.stop();
+}
+
+/** The groups that a service has imported since it started, and their calls. */
+async function groupsOf(
+  service: RunningService,
+): Promise<{ readonly groups: number; readonly calls: number }> {
+  const metrics = await (await fetch(service.metrics)).text();
+  const total = (name: string): number => {
+    const lines = metrics.matchAll(
+      new RegExp(`^session_import_group_calls_${name}\\S* (\\S+)$`, 'gm'),
+    );
+    return [...lines].reduce((sum, [, value]) => sum + Number(value), 0);
+  };
+  return { groups: total('count'), calls: total('sum') };
 }
 
 if (options.dist === undefined) throw new Error('--dist must name the build to compare with');

@@ -11,6 +11,7 @@ import { openDatabase } from '../src/db/connection';
 import type { Database } from '../src/db/database';
 import { Bench, rate } from './bench';
 import { drawChart } from './chart';
+import { fromAfar, type Distance } from './distance';
 import { createProcedures } from './contestants/procedure';
 import { describeEnvironment, mysqldArguments } from './environment';
 import { mysqlPid } from './processes';
@@ -49,9 +50,25 @@ async function main(full: boolean): Promise<void> {
   const watching = await watchedAndUnwatched(db, world, bench, service, full ? 15 : 7);
   announce('calls that come when they like');
   const loop = await openLoop(db, world, bench, service, best * openLoopShare, full ? 15 : 2);
+  announce('a network between them and MySQL');
+  const distances: Distance[] = [];
+  for (const milliseconds of full ? [1, 5] : [1]) {
+    const options = { rounds: full ? 5 : 3, crowds: full };
+    distances.push(await fromAfar(db, world, bench, milliseconds, options));
+  }
   const found: Results = {
     environment: await describeEnvironment(db),
-    ratios: { ...ratios, watched_vs_unwatched: watching.ratio },
+    ratios: {
+      ...ratios,
+      watched_vs_unwatched: watching.ratio,
+      ...Object.fromEntries(
+        distances.map(({ milliseconds, soloLatency }) => [
+          `solo_latency_vs_procedure_${milliseconds}_ms_away`,
+          soloLatency,
+        ]),
+      ),
+    },
+    distances,
     measurements,
     watching: watching.measurements,
     openLoop: loop,

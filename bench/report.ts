@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
 import { rate, type Measurement } from './bench';
+import type { Distance } from './distance';
 import type { DatabaseSize, HotTail, Memory, RowScaling } from './scaling';
 import type { Environment } from './environment';
 import type { Ratio } from './throughput';
@@ -13,6 +14,7 @@ export interface Results {
   /** The service as it is by default, and with metrics and logs off. */
   readonly watching: Readonly<Record<string, Measurement>>;
   readonly openLoop: Measurement;
+  readonly distances: readonly Distance[];
   readonly full?: {
     readonly business: Readonly<Record<string, Measurement>>;
     readonly rows: readonly RowScaling[];
@@ -39,6 +41,7 @@ export function describeResults({
   ratios,
   watching,
   openLoop,
+  distances,
   full,
 }: Results): string {
   const loop = { 'service, open loop at 70 %': openLoop };
@@ -48,6 +51,10 @@ export function describeResults({
     '',
     `A user session of ${openLoop.rowsPerImport} rows:`,
     measurementTable({ ...measurements, ...watching, ...loop }),
+    ...distances.flatMap((distance) => [
+      `With ${distance.milliseconds} ms more for each round trip to MySQL:`,
+      measurementTable(distance.measurements),
+    ]),
     'Ratios, round by round:',
     table(
       ['', 'median', 'least', 'most'],

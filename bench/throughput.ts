@@ -11,7 +11,7 @@ import { createImporting, Supply } from './world';
 import type { World } from './subjects';
 
 /** Who takes part: with how many imports a round, and how they come. */
-interface Entry {
+export interface Entry {
   readonly name: string;
   readonly contestant: Job['contestant'];
   readonly callers: number;
@@ -42,11 +42,14 @@ const entries: readonly Entry[] = [
   { name: 'orm, 32 callers', contestant: 'orm', callers: 32, imports: 150 },
   { name: 'orm, 64 callers', contestant: 'orm', callers: 64, imports: 150 },
   { name: 'procedure, 1 caller', contestant: 'procedure', callers: 1, imports: 150 },
+  { name: 'procedure, 4 callers', contestant: 'procedure', callers: 4, imports: 400 },
   { name: 'procedure, 8 callers', contestant: 'procedure', callers: 8, imports: 600 },
   { name: 'procedure, 16 callers', contestant: 'procedure', callers: 16, imports: 600 },
   { name: 'bulk', contestant: 'bulk', callers: 1, imports: 1000 },
   { name: 'service, 1 caller', contestant: 'service', callers: 1, imports: 150 },
+  { name: 'service, 4 callers', contestant: 'service', callers: 4, imports: 300 },
   { name: 'service, 8 callers', contestant: 'service', callers: 8, imports: 400 },
+  { name: 'service, 16 callers', contestant: 'service', callers: 16, imports: 600 },
   { name: 'service, 64 callers', contestant: 'service', callers: 64, imports: 1500 },
   { name: 'service, 256 callers', contestant: 'service', callers: 256, imports: 2000 },
   {
@@ -85,18 +88,20 @@ export async function contest(
   return { measurements, ratios: ratiosOf(measurements, rounds) };
 }
 
-async function compete(
+/** Lets contestants import in turns, each as often as there are rounds. */
+export async function compete(
   db: Database,
   bench: Bench,
   service: RunningService,
   contestants: readonly Entry[],
   supply: Supply,
   rounds: number,
+  world?: World,
 ): Promise<Record<string, Measurement>> {
   const runOnce = async (entry: Entry, imports: number): Promise<Round> => {
     const { contestant, callers, oneApplication } = entry;
     const from = oneApplication ? supply.for(await createImporting(db, 1)) : supply;
-    const round = await bench.round(contestant, from.take(imports), { callers }, service);
+    const round = await bench.round(contestant, from.take(imports), { callers }, service, world);
     if (contestant === 'bulk') await sleep(pauseAfterBulk);
     return round;
   };
@@ -119,6 +124,18 @@ async function compete(
   );
 }
 
+/** How the latencies of two contestants compare, round by round. */
+export function latencyRatio(
+  measurements: Readonly<Record<string, Measurement>>,
+  name: string,
+  reference: string,
+): Ratio {
+  const medians = (of: string): readonly number[] => measurements[of]?.medians ?? [];
+  return ratioOf(
+    medians(name).map((value, round) => value / (medians(reference)[round] ?? Number.NaN)),
+  );
+}
+
 /** Each ratio is taken of what was measured in the same round. */
 function ratiosOf(
   measurements: Readonly<Record<string, Measurement>>,
@@ -133,17 +150,27 @@ function ratiosOf(
     return (round: number): number =>
       Math.max(...names.map((name) => of(name).importsPerSecond[round] ?? Number.NaN));
   };
-  const latency = (name: string) => {
-    return (round: number): number => of(name).medians[round] ?? Number.NaN;
+  const cost = (...names: string[]) => {
+    return (round: number): number =>
+      Math.min(...names.map((name) => of(name).costs[round] ?? Number.NaN));
   };
+  const procedures = ['procedure, 8 callers', 'procedure, 16 callers'];
   const ratio = (value: (round: number) => number, reference: (round: number) => number): Ratio =>
     ratioOf(Array.from({ length: rounds }, (_, round) => value(round) / reference(round)));
   const service = best('service, 64 callers', 'service, 256 callers');
   return {
-    service_vs_procedure: ratio(service, best('procedure, 8 callers', 'procedure, 16 callers')),
+    cost_vs_procedure: ratio(cost(...procedures), cost('service, 256 callers')),
+    cost_vs_procedure_16_callers: ratio(cost(...procedures), cost('service, 16 callers')),
+    cost_vs_procedure_8_callers: ratio(cost(...procedures), cost('service, 8 callers')),
+    cost_vs_procedure_4_callers: ratio(cost(...procedures), cost('service, 4 callers')),
+    service_vs_procedure: ratio(service, best(...procedures)),
     service_vs_orm: ratio(service, best('orm, 32 callers', 'orm, 64 callers')),
     service_vs_bulk: ratio(service, best('bulk')),
-    solo_latency_vs_procedure: ratio(latency('service, 1 caller'), latency('procedure, 1 caller')),
+    solo_latency_vs_procedure: latencyRatio(
+      measurements,
+      'service, 1 caller',
+      'procedure, 1 caller',
+    ),
     one_app_vs_many: ratio(
       best('service, 256 callers, one application'),
       best('service, 256 callers'),

@@ -31,7 +31,7 @@ export type Report =
 /** As many as any contestant has callers of its own; the service has its own pool. */
 const poolSize = 64;
 
-let db: Database | undefined;
+let database: { readonly url: string; readonly db: Database } | undefined;
 let client: { readonly address: string; readonly calls: ServiceClient } | undefined;
 let begin: (() => void) | undefined;
 
@@ -51,8 +51,7 @@ process.on('message', (message: Job | 'begin') => {
 });
 
 async function carryOut(job: Job): Promise<Run> {
-  db ??= openDatabase({ url: job.world.databaseUrl, poolSize, lockWaitSeconds: 50 });
-  const calls = await prepare(db, job);
+  const calls = await prepare(await databaseAt(job.world.databaseUrl), job);
   const told = new Promise<void>((resolve) => {
     begin = resolve;
   });
@@ -63,15 +62,23 @@ async function carryOut(job: Job): Promise<Run> {
   return { ...run, calls: job.imports.length };
 }
 
-async function prepare(database: Database, job: Job): Promise<Call[]> {
+async function databaseAt(url: string): Promise<Database> {
+  if (database?.url !== url) {
+    await database?.db.destroy();
+    database = { url, db: openDatabase({ url, poolSize, lockWaitSeconds: 50 }) };
+  }
+  return database.db;
+}
+
+async function prepare(db: Database, job: Job): Promise<Call[]> {
   const { world, imports } = job;
   switch (job.contestant) {
     case 'orm':
-      return imports.map((entry) => () => importByOrm(database, entry));
+      return imports.map((entry) => () => importByOrm(db, entry));
     case 'procedure':
-      return imports.map((entry) => () => importByProcedure(database, entry));
+      return imports.map((entry) => () => importByProcedure(db, entry));
     case 'bulk':
-      return [await prepareBulk(database, world, imports)];
+      return [await prepareBulk(db, world, imports)];
     case 'service':
       return clientOf(job.address).prepare(world, imports);
   }

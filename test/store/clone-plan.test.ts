@@ -30,6 +30,16 @@ describe('the check of the relations at the start', () => {
     }
   });
 
+  it('leaves out the check of foreign keys where rows refer to their session alone', async () => {
+    for (const kind of sessionKinds) {
+      const { relations } = await planClone(db, kindSchemas[kind]);
+      const unchecked = relations.filter(({ cloneSql }) => cloneSql.includes('foreign_key_checks'));
+      expect(unchecked.map(({ name }) => name)).to.deep.equal(
+        relations.filter(({ below }) => below === undefined).map(({ name }) => name),
+      );
+    }
+  });
+
   describe('of a table that hangs on a session and is not listed', () => {
     before(() =>
       db.schema.createTable('user_voice_checks', (table) => {

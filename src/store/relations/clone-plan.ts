@@ -12,6 +12,7 @@ import { toBinary, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { KindSchema, Relation } from '../../model/relations';
 import { isJson, isText, sizeSql } from './size';
+import { uncheckedKeys } from './unchecked-keys';
 import { isOwned } from '../sessions/lock';
 import { carriedColumns, freshColumns, leftBehindColumns } from '../sessions/copies';
 
@@ -78,6 +79,7 @@ export async function planClone(db: Database, schema: KindSchema): Promise<Clone
         schema,
         relation,
         must(columns.get(relation.table), `the columns of ${relation.table}`),
+        refersToSessionsAlone(schema, relation.table, references),
       ),
     })),
     countSql: countSql(db, schema),
@@ -139,23 +141,35 @@ function sessionColumnProblems(schema: KindSchema, columns: readonly string[]): 
     );
 }
 
+/** Whether the only foreign key of a table is the one to its session. */
+function refersToSessionsAlone(
+  { sessions }: KindSchema,
+  table: string,
+  references: readonly Reference[],
+): boolean {
+  return references.every(({ child, parent }) => child !== table || parent === sessions);
+}
+
 /**
  * The statement is built only from names of the list of relations and of the catalogue.
  *
  * The join order and the index are fixed. An optimizer that has not yet seen the tables grow would
  * read a whole relation, and would look into the index for each id of a long list to estimate rows.
+ *
+ * @param unchecked whether foreign keys are not checked: see {@link uncheckedKeys}.
  */
 function cloneSql(
   db: Database,
   schema: KindSchema,
   relation: Relation,
   columns: readonly string[],
+  unchecked: boolean,
 ): string {
   const quote = (name: string): string => db.ref(name).toQuery();
   const own = columns.filter((column) => column !== 'session_id');
   const values = own.map((column) => relation.overrides[column] ?? `r.${quote(column)}`);
   return `
-    INSERT INTO ${quote(relation.table)} (session_id, ${own.map(quote).join(', ')})
+    INSERT ${unchecked ? uncheckedKeys : ''} INTO ${quote(relation.table)} (session_id, ${own.map(quote).join(', ')})
     SELECT s.id, ${values.join(', ')}
     FROM ${quote(schema.sessions)} s FORCE INDEX (PRIMARY)
     STRAIGHT_JOIN ${quote(relation.table)} r FORCE INDEX (PRIMARY)

@@ -2,6 +2,7 @@ import type { Statement } from '../../db/query';
 import { toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import { importActivity, type KindSchema } from '../../model/relations';
 import type { SessionStatus } from '../../model/session';
+import { uncheckedKeys } from './unchecked-keys';
 
 /** What the log of a copy says of where it came from. */
 export interface ImportLogEntry {
@@ -27,7 +28,7 @@ export function appendImportLogs(
   const columns = ['status', 'long_description', 'additional_data', 'created_at'];
   const row = `SELECT ? AS id, ${columns.map((column) => `? AS ${column}`).join(', ')}`;
   return {
-    sql: `INSERT INTO ?? (session_id, ordinal, activity_type, log_type, short_description, updated_at,
+    sql: `INSERT ${uncheckedKeys} INTO ?? (session_id, ordinal, activity_type, log_type, short_description, updated_at,
             ${columns.join(', ')})
           SELECT n.id, (SELECT COALESCE(MAX(l.ordinal) + 1, 0) FROM ?? l WHERE l.session_id = n.id),
             ?, 'information', 'Session imported', n.created_at,

@@ -1,0 +1,51 @@
+import type { Database } from '../src/db/database';
+import type { Bench, Measurement } from './bench';
+import { startRelay } from './relay';
+import { startService } from './service';
+import { compete, latencyRatio, type Entry, type Ratio } from './throughput';
+import { Supply } from './world';
+import type { World } from './subjects';
+
+/** The procedure and the service, both as far from MySQL. */
+export interface Distance {
+  /** What the network adds to a round trip, in milliseconds. */
+  readonly milliseconds: number;
+  readonly measurements: Readonly<Record<string, Measurement>>;
+  /** The latency of one caller, against the procedure. */
+  readonly soloLatency: Ratio;
+}
+
+const solo: readonly Entry[] = [
+  { name: 'procedure, 1 caller', contestant: 'procedure', callers: 1, imports: 100 },
+  { name: 'service, 1 caller', contestant: 'service', callers: 1, imports: 100 },
+];
+
+const crowds: readonly Entry[] = [
+  { name: 'procedure, 8 callers', contestant: 'procedure', callers: 8, imports: 400 },
+  { name: 'procedure, 256 callers', contestant: 'procedure', callers: 256, imports: 1_000 },
+  { name: 'service, 8 callers', contestant: 'service', callers: 8, imports: 400 },
+  { name: 'service, 256 callers', contestant: 'service', callers: 256, imports: 1_000 },
+];
+
+/** The contest again, with a network between MySQL and whoever uses it. */
+export async function fromAfar(
+  db: Database,
+  world: World,
+  bench: Bench,
+  milliseconds: number,
+  options: { readonly rounds: number; readonly crowds: boolean },
+): Promise<Distance> {
+  const relay = await startRelay(world.databaseUrl, milliseconds);
+  const far: World = { ...world, databaseUrl: relay.url };
+  const service = await startService(far);
+  const supply = await Supply.create(db, world, { kind: 'user', sources: 1_200, importing: 50 });
+  const entries = options.crowds ? [...solo, ...crowds] : solo;
+  const measurements = await compete(db, bench, service, entries, supply, options.rounds, far);
+  await service.stop();
+  relay.stop();
+  return {
+    milliseconds,
+    measurements,
+    soloLatency: latencyRatio(measurements, 'service, 1 caller', 'procedure, 1 caller'),
+  };
+}
