@@ -83,53 +83,53 @@ const certificateNames = z
 export const variables = {
   DATABASE_URL: {
     description:
-      'The MySQL database: mysql://user:password@host:port/database. From a file (DATABASE_URL_FILE), it is read again when it changes',
+      'The MySQL database, as mysql://user:password@host:port/database, or a file that contains this (DATABASE_URL_FILE), which is reloaded when it changes',
     secret: true,
     schema: databaseUrl,
   },
   DATABASE_TLS: {
     description:
-      'How MySQL is talked to: off is plain text, verify-ca checks the chain of its certificate, verify-full its host name too',
+      'TLS to MySQL: off is plain text, verify-ca checks the chain of its certificate, verify-full also checks its host name',
     default: 'off',
     schema: oneOf(databaseTlsModes),
   },
   DATABASE_TLS_CA: {
     description:
-      "The PEM file with the CAs that MySQL's certificate must come from; read again when it changes. Without it, those of Node.js",
+      "The PEM file with the CAs that MySQL's certificate must come from; reloaded when it changes. Default: the CAs of Node.js",
     optional: true,
     schema: file,
   },
   DATABASE_LOCK_WAIT: {
-    description: 'How long a statement waits for a row that is locked, in seconds',
+    description: 'How long a statement waits for a locked row, in seconds',
     default: '2',
     schema: wholeNumber(1, 60),
   },
   DATABASE_SILENCE: {
     description:
-      'How long the database may take to answer a statement, in seconds, before its connection is given up; at least twice DATABASE_LOCK_WAIT, and less than half of what callers wait',
+      'The read timeout of database connections, in seconds: a connection on which a statement gets no answer for so long is closed. At least twice DATABASE_LOCK_WAIT, and less than half of what callers wait',
     default: '6',
     schema: wholeNumber(2, 3_600),
   },
   DATABASE_CONNECTION_AGE: {
     description:
-      'How long a connection to MySQL is used before a new one takes its place, in seconds: so connections follow a proxy or a DNS name that leads elsewhere',
+      'How long a connection to MySQL is used before it is replaced, in seconds, so that connections follow a proxy or a DNS name that changes',
     default: '300',
     schema: wholeNumber(1, 86_400),
   },
   SHARE_TOKEN_JWKS: {
     description:
-      'The JWK Set with the keys that share tokens are signed with: the path of a file, or an https URL',
+      'The JWKS with the public keys that verify share tokens (or, from a file, shared secrets): the path of a file, or an https URL',
     schema: z.string().min(1, 'must not be empty'),
   },
   SHARE_TOKEN_SIGNING_KEY: {
     description:
-      "The file with the platform's private JWK, which ShareSession signs share tokens with; its public half must be in SHARE_TOKEN_JWKS. Read again when it changes; without it, nothing is shared here",
+      "The file with the platform's private JWK, with which ShareSession signs share tokens; its public half must be in SHARE_TOKEN_JWKS. Reloaded when it changes. Without it, ShareSession is refused",
     optional: true,
     schema: file,
   },
   SHARE_TOKEN_CLOCK_SKEW: {
     description:
-      'How far ahead the clock of whoever signs a share token may be, in seconds; a token expires on the second all the same',
+      "How far the signer's clock may be ahead when a share token's iat and nbf are checked, in seconds; exp is checked to the second",
     default: '10',
     schema: wholeNumber(0, 300),
   },
@@ -147,70 +147,69 @@ export const variables = {
   },
   GRPC_TLS_CERT: {
     description:
-      "The PEM file with the service's certificate and those between it and its CA; read again when it changes",
+      "The PEM file with the service's certificate and the intermediate certificates; reloaded when it changes",
     optional: true,
     schema: file,
   },
   GRPC_TLS_KEY: {
-    description: 'The PEM file with the private key of GRPC_TLS_CERT; read again when it changes',
+    description: 'The PEM file with the private key of GRPC_TLS_CERT; reloaded when it changes',
     optional: true,
     schema: file,
   },
   GRPC_TLS_CLIENT_CA: {
     description:
-      'The PEM file with the CAs that certificates of clients must come from (mutual TLS); read again when it changes',
+      'The PEM file with the CAs that client certificates must come from (mutual TLS); reloaded when it changes',
     optional: true,
     schema: file,
   },
   GRPC_TLS_CLIENT_AUTH: {
     description:
-      'Whether a client must show a certificate when GRPC_TLS_CLIENT_CA is set: required (as when this is not set), optional',
+      'Whether a client must present a certificate if GRPC_TLS_CLIENT_CA is set: required (also if this is not set), optional',
     optional: true,
     schema: oneOf(['required', 'optional'] as const),
   },
   GRPC_ALLOW_PLAINTEXT: {
-    description:
-      'Whether to speak plain text where others than this machine can listen: true, false',
+    description: 'Whether plain text is allowed on an address other than loopback: true, false',
     default: 'false',
     schema: oneOf(['true', 'false'] as const).transform((text) => text === 'true'),
   },
   TRUSTED_GATEWAYS: {
     description:
-      'The names in client certificates, as URI:… or DNS:… with commas between, whose bearers may name in x-application-id the application they act for',
+      'The names in the client certificates of trusted gateways, as URI:… or DNS:…, separated by commas: these clients may name in x-application-id the application they act for',
     optional: true,
     schema: certificateNames,
   },
   GRPC_KEEPALIVE: {
     description:
-      'How long a client may be silent before it is asked for a sign of life, in seconds; it has a third of that to give one, or is cut off',
+      'How long a client may be silent before it is pinged, in seconds; if it does not answer within a third of that, it is disconnected',
     default: '60',
     schema: wholeNumber(1, 3_600),
   },
   GRPC_MAX_CONNECTION_AGE: {
     description:
-      'How long a connection is kept before its client is asked to make a new one, in seconds; 0 is for ever',
+      'How long a connection is kept before its client is asked to make a new one, in seconds; 0 is no limit',
     default: '1800',
     schema: wholeNumber(0, 86_400),
   },
   GRPC_MAX_CONNECTIONS: {
     description:
-      'How many connections there may be. When there are more, one of the address that has most is closed, if possible one without calls',
+      'The most connections of clients. If there are more, one of the address that has the most is closed, if possible one without calls',
     default: '1000',
     schema: wholeNumber(1, 1_000_000),
   },
   GRPC_MAX_CONCURRENT_STREAMS: {
-    description: 'How many calls a connection carries at the same time',
+    description: 'The most concurrent calls on one connection',
     default: '500',
     schema: wholeNumber(1, 1_000_000),
   },
   GRPC_REQUEST_TIMEOUT: {
-    description: 'How long a client may take to send a request that it has begun, in seconds',
+    description: 'How long a client may take to send the request of a call, in seconds',
     default: '10',
     schema: wholeNumber(1, 300),
   },
   IMPORT_WORKERS: {
     description:
-      'Groups of imports that run at the same time, for each kind of session; besides them, one group runs for large sessions and four for locked ones. Each group takes up to two database connections',
+      'Groups of imports that run at the same time, for each kind of session. In addition, one group may run for large sessions, and four for locked ones. Each group takes up to two database connections',
     default: '2',
     schema: wholeNumber(1, 64),
   },
@@ -232,24 +231,23 @@ export const variables = {
   },
   RATE_LIMIT: {
     description:
-      'How many calls a second each application may make to each process, on average; 0 is no limit',
+      'How many calls per second each application may make to each process, on average; 0 is no limit',
     default: '0',
     schema: wholeNumber(0, 1_000_000),
   },
   RATE_LIMIT_BURST: {
-    description: 'How many calls an application that has been quiet may make at once',
+    description: 'How many calls an application may make at once after it was idle',
     default: '50',
     schema: wholeNumber(1, 1_000_000),
   },
   SHUTDOWN_GRACE: {
-    description:
-      'How long running calls may take to finish when the service is stopped, in seconds',
+    description: 'How long calls may take to finish when the service is stopped, in seconds',
     default: '25',
     schema: wholeNumber(0, 3_600),
   },
   METRICS_ADDRESS: {
     description:
-      'Where to serve /metrics, /livez and /readyz over HTTP, as host:port; port 0 takes a free one; off is nowhere',
+      'Where to serve /metrics, /livez and /readyz over HTTP, as host:port; port 0 takes a free one; off disables them',
     default: '127.0.0.1:9464',
     schema: z
       .literal('off')

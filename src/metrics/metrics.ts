@@ -51,13 +51,13 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
 
   private readonly rpcStarted = new Counter({
     name: 'grpc_server_started_total',
-    help: 'RPCs that were begun; of the health and reflection services too.',
+    help: 'RPCs that were started, those of the health and reflection services included.',
     labelNames: rpcLabels,
     registers: this.registers,
   });
   private readonly rpcHandled = new Counter({
     name: 'grpc_server_handled_total',
-    help: "RPCs that have ended, by code (OK, PermissionDenied, …); only of methods that exist. If gRPC can't read what a peer sends, the code is InvalidArgument or ResourceExhausted, never Internal.",
+    help: "RPCs that have ended, by code (OK, PermissionDenied, …); only for methods that exist. If gRPC can't read the request, the code is InvalidArgument or ResourceExhausted, never Internal.",
     labelNames: [...rpcLabels, 'grpc_code'],
     registers: this.registers,
   });
@@ -82,13 +82,13 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
   });
   private readonly imports = new Counter({
     name: 'session_import_imports_total',
-    help: 'Calls to ImportSession. kind: user, business, or unknown if the token was not verified; trust: trusted, untrusted, or unknown if the request was not read; result: imported; validated, if it only checked; replayed, if its request had an id and was carried out before; a reason, CANCELLED or DEADLINE_EXCEEDED.',
+    help: 'Calls to ImportSession. kind: user, business, or unknown if the token was not verified; trust: trusted, untrusted, or unknown if the request was not read; result: imported; validated, if it was a preview; replayed, if the same request was carried out before; a reason, CANCELLED or DEADLINE_EXCEEDED.',
     labelNames: ['kind', 'trust', 'result'],
     registers: this.registers,
   });
   private readonly clonedRows = new Counter({
     name: 'session_import_cloned_rows_total',
-    help: 'Rows that were copied, without the sessions themselves; those of sessions that came along with a business session have the kind user.',
+    help: 'Rows that were copied, without the sessions themselves. Rows of sessions that were imported with a business session have the kind user.',
     labelNames: ['kind', 'relation'],
     registers: this.registers,
   });
@@ -115,7 +115,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
   });
   private readonly retries = new Counter({
     name: 'session_import_retries_total',
-    help: 'Transactions that were tried again, by what had failed: conflict, lock_wait, unreachable, silent.',
+    help: 'Transactions that were retried, by what had failed: conflict, lock_wait, unreachable, silent.',
     labelNames: ['failure'],
     registers: this.registers,
   });
@@ -127,7 +127,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
 
   private readonly connectionsCut = new Counter({
     name: 'session_import_connections_cut_total',
-    help: 'Connections of clients that were cut off, by reason: see docs/security.md, What a peer may cost.',
+    help: 'Client connections that were cut off, by reason: see docs/security.md, What a peer may cost.',
     labelNames: ['reason'],
     registers: this.registers,
   });
@@ -136,7 +136,10 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
   constructor(version: string, isReady: () => boolean) {
     collectDefaultMetrics({ register: this.registry });
     const build = { version, node: process.versions.node };
-    this.gauge('build_info', 'Always 1; which version runs, on which Node.js.', ['version', 'node'])
+    this.gauge('build_info', 'Always 1; the labels say which version runs, on which Node.js.', [
+      'version',
+      'node',
+    ])
       .labels(build)
       .set(1);
     const ready = this.gauge('ready', 'Whether the service takes calls: 1 or 0.', [], () => {
@@ -232,7 +235,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     if (certificateExpiry()) {
       const expiry = this.gauge(
         'certificate_expiry_timestamp_seconds',
-        "When the server's certificate expires, in seconds since 1970; not there without TLS.",
+        "When the server's certificate expires, in seconds since 1970; absent without TLS.",
         [],
         () => {
           expiry.set((certificateExpiry()?.getTime() ?? 0) / 1_000);
