@@ -11,17 +11,17 @@ export interface DatabaseAddress {
   readonly tls?: DatabaseTls;
 }
 
-/** What the driver is told of an address. It holds what is in the files that the address names. */
+/** The driver's options for an address. They contain the contents of the files that the address names. */
 export interface Target {
   readonly uri: string;
   readonly ssl?: SslOptions;
 }
 
-/** How often the files are looked at, in milliseconds; besides, before each new connection. */
+/** How often the files are read, in milliseconds; they are also read before each new connection. */
 const interval = 1_000;
 
 /**
- * What the driver is told of an address.
+ * Makes the driver's options for an address.
  *
  * @throws Error if the file of CAs can't be used.
  */

@@ -16,13 +16,13 @@ export interface DatabaseOptions extends DatabaseAddress, SessionLimits {
   /** The most connections held at once. */
   readonly poolSize: number;
   /**
-   * How long a connection is used, in seconds; a fifth of that is left to chance, so that connections do not
-   * end together. Undefined: for ever.
+   * How long a connection is used, in seconds; up to a fifth of that is random, so that connections do not end
+   * at the same time. Undefined: for ever.
    */
   readonly maxAgeSeconds?: number;
   /**
-   * How long the server may take to answer a statement, in seconds; then the connection is given up.
-   * Undefined: for ever, which suits migrations.
+   * The read timeout: how long the server may take to answer a statement, in seconds; then the connection is
+   * closed. Undefined: no timeout, for migrations.
    */
   readonly readTimeoutSeconds?: number;
 }
@@ -113,7 +113,7 @@ export function openMultiDatabase(options: DatabaseOptions): MultiDatabase & Par
     ParsingDatabase;
 }
 
-/** Opens a pool like {@link openMultiDatabase}, for what is read to be shown. */
+/** Opens a pool like {@link openMultiDatabase}, which reads dates and JSON as texts. */
 export function openTextDatabase(options: DatabaseOptions): TextDatabase {
   return knex(databaseConfig(options, { multi: true, texts: true })) as TextDatabase;
 }
@@ -127,7 +127,7 @@ export interface PoolUse {
   readonly waiters: number;
 }
 
-/** Looks at a database's pool. */
+/** Counts the connections of a database's pool. */
 export function poolUse(db: Database): PoolUse {
   const { pool } = db.client as {
     readonly pool?: { numUsed(): number; numFree(): number; numPendingAcquires(): number };
@@ -137,7 +137,7 @@ export function poolUse(db: Database): PoolUse {
   return { used: pool.numUsed(), idle: pool.numFree(), waiters: pool.numPendingAcquires() };
 }
 
-/** Has the pool make new connections: each one is closed before its next use. What runs goes on. */
+/** Has the pool make new connections: each old one is closed before its next use. Running statements finish. */
 export function retireConnections(db: Database): void {
   (db.client as TracedClient).retireConnections();
 }

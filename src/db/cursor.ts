@@ -3,8 +3,8 @@ import { must } from '../model/must';
 import { sql, type Binding, type Statement } from './query';
 
 /**
- * A position in a list: the values of the key columns of one row. A list that is read on from a
- * cursor skips no row and repeats no row, whatever is added to it meanwhile.
+ * A position in a list: the values of the key columns of one row. If a list is continued from a cursor, no row
+ * is skipped or repeated, whatever is added meanwhile.
  */
 export type Cursor = readonly (string | number)[];
 
@@ -26,7 +26,7 @@ export interface Page<Item> {
 /** A page that is wanted: at most `size` rows, of those that follow `after`. */
 export interface WantedPage {
   readonly size: number;
-  /** Where the page before has ended; undefined: this is the first one. */
+  /** The end of the previous page; undefined: this is the first page. */
   readonly after: Cursor | undefined;
 }
 

@@ -1,7 +1,7 @@
 import { errorCode, ServiceError } from '../model/problems';
 
 /**
- * What went wrong between this service and MySQL, as far as it decides what to do next:
+ * The kinds of failure between this service and MySQL, as far as they decide what to do next:
  *
  * - `conflict`: lost a deadlock. MySQL has rolled the transaction back; try the same again.
  * - `lock wait`: waited too long for a row that somebody holds.
@@ -22,7 +22,7 @@ export type DatabaseFailure =
   | 'too large'
   | 'other';
 
-/** The code of the error for a connection that this service gives up because it is silent. */
+/** The error code for a connection that was closed by the read timeout. */
 export const silence = 'DATABASE_SILENT';
 
 /**
@@ -35,7 +35,7 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_CHECKREAD', 'conflict'],
   ['ER_QUERY_INTERRUPTED', 'conflict'],
   ['ER_TABLE_DEF_CHANGED', 'conflict'],
-  // What was read a moment ago and is referred to now (a workflow, say) was deleted in between.
+  // A row that was read a moment ago and is now referenced (a workflow, for example) was deleted in between.
   ['ER_NO_REFERENCED_ROW_2', 'conflict'],
   // Group replication has certified another transaction first.
   ['ER_TRANSACTION_ROLLBACK_DURING_COMMIT', 'conflict'],
@@ -137,7 +137,7 @@ export class NotConnected extends Error {
   }
 }
 
-/** The server can't be set to what the service relies on. */
+/** The server does not meet the service's requirements. */
 export class UnfitServer extends Error {
   override readonly name = 'UnfitServer';
 }
@@ -152,7 +152,7 @@ const unreachableMessages = new Set([
   'aborted',
 ]);
 
-/** Tells what kind of failure an error of Knex or mysql2 is. */
+/** Returns the kind of failure of an error of Knex or mysql2. */
 export function databaseFailure(error: unknown): DatabaseFailure {
   if (!(error instanceof Error)) return 'other';
   if (error instanceof Overtaken) return 'conflict';
@@ -189,12 +189,12 @@ function named(error: unknown, code: string, pattern: RegExp): string | undefine
   return typeof sqlMessage === 'string' ? pattern.exec(sqlMessage)?.[1] : undefined;
 }
 
-/** Whether the database can't be used at all: then another try at once is of little use. */
+/** Whether the database can't be used at all, so that an immediate retry would hardly help. */
 export function isOutOfReach(failure: DatabaseFailure): boolean {
   return failure === 'unreachable' || failure === 'silent';
 }
 
-/** Turns any error into the one that the caller is told. The original error stays as the cause. */
+/** Turns any error into the one that the caller gets. The original error stays as the cause. */
 export function toServiceError(error: unknown): ServiceError {
   if (error instanceof ServiceError) return error;
   switch (databaseFailure(error)) {

@@ -13,15 +13,15 @@ export function migrateUp(db: Database): Promise<Done> {
   return alone(db, () => db.migrate.latest() as Promise<Done>);
 }
 
-/** Takes the newest migration back, as {@link migrateUp} does the opposite. */
+/** Takes the newest migration back. Otherwise like {@link migrateUp}. */
 export function migrateDown(db: Database): Promise<Done> {
   return alone(db, () => db.migrate.down() as Promise<Done>);
 }
 
 /**
- * Does some work while no other process does the same. Knex's own mark stays behind when a process is
- * killed, so the lock is one that ends with its connection (MySQL 8.4 manual, section 14.14). Whoever has it
- * knows that a mark is an old one, and takes it away.
+ * Runs some work while no other process does the same. Knex's own lock stays when a process is killed, so this
+ * lock is one that ends with its connection (MySQL 8.4 manual, section 14.14). Whoever holds it knows that a
+ * lock of Knex is left over, and removes it.
  */
 async function alone<T>(db: Database, work: () => Promise<T>): Promise<T> {
   return db.transaction(async (holder) => {

@@ -49,11 +49,11 @@ export async function write(db: Database, statement: Statement): Promise<ResultS
 }
 
 /**
- * Runs an `INSERT IGNORE`, and makes sure that it has ignored duplicates and nothing else. By itself,
- * IGNORE makes a warning of every error of a row: it cuts a value that does not fit, and skips a row
- * that refers to nothing (MySQL 8.4 manual, section 15.2.7).
+ * Runs an `INSERT IGNORE`, and makes sure that it has ignored only duplicates. By itself, IGNORE turns every
+ * error of a row into a warning: it truncates a value that does not fit, and skips a row that refers to nothing
+ * (MySQL 8.4 manual, section 15.2.7).
  *
- * @param trx must be rolled back if this throws: until then, a row with a value that was cut is there.
+ * @param trx must be rolled back if this throws, because it may contain a row with a truncated value.
  * @returns how many rows are new; the others found one of their unique values taken.
  * @throws Error if anything but a duplicate was ignored. It has the server's code, and no value.
  */
@@ -66,7 +66,7 @@ export async function insertNew(trx: Knex.Transaction, statement: Statement): Pr
   }
   const warnings = await read(trx, select<Warning>('SHOW WARNINGS', []));
   if (warnings.length < warningStatus) throw new Error('MySQL has not kept all warnings');
-  // A note would not be an error without IGNORE either.
+  // A warning of the level "note" would not be an error without IGNORE either.
   const other = warnings.find(({ Level, Code }) => Level !== 'Note' && Code !== duplicateEntry);
   if (other) throw new Error(`an INSERT has ignored error ${other.Code}`);
   return affectedRows;

@@ -3,13 +3,13 @@ import { errorCode } from '../model/problems';
 import { databaseFailure, UnfitServer } from './errors';
 
 /**
- * Reads what the service needs of the database to start. Waits while the database is out of reach, and
- * begins anew if it goes away in the middle.
+ * Reads what the service needs from the database at startup. Waits while the database is out of reach, and
+ * starts again if it fails in the middle.
  *
  * @param work may run more than once.
  * @param waiting is told why the database does not answer, for each attempt that fails.
- * @throws any other error, such as that of a server that is set otherwise: waiting would not help. The
- * signal's reason if it is aborted.
+ * @throws any other error, such as that of a server with wrong settings: waiting would not help. The signal's
+ * reason if it is aborted.
  */
 export function whenReachable<T>(
   work: () => Promise<T>,
@@ -17,7 +17,7 @@ export function whenReachable<T>(
   signal: AbortSignal,
 ): Promise<T> {
   return firstGood(work, {
-    // What a server is set to does not pass by itself.
+    // Wrong settings of a server do not go away by themselves.
     passes: (error) => databaseFailure(error) !== 'other' && !(error instanceof UnfitServer),
     failed: (error) => {
       waiting(errorCode(error) ?? error.name);

@@ -12,14 +12,14 @@ export const defaultRetryPolicy: RetryPolicy = {
   conflict: 5,
   unreachable: 5,
   'lock wait': 2,
-  // Each try takes as long as the database may be silent, or as a connection may take to be made.
+  // Each try takes as long as the read timeout, or the connect timeout.
   silent: 2,
   'too slow': 1,
   'too large': 1,
   other: 1,
 };
 
-/** For what reads: after a silence, the caller has waited long enough, and the database has enough to do. */
+/** For reads: after a read timeout, the caller has waited long enough, and the database is busy enough. */
 export const readRetryPolicy: RetryPolicy = { ...defaultRetryPolicy, silent: 1 };
 
 /** For a group of calls for several sessions. It waits for a lock only once, and is then split up. */

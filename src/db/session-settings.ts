@@ -27,9 +27,9 @@ interface SettingsByServer {
 const unlimited = '18446744073709551615';
 
 /**
- * Every session variable that a result, a promise or a bound of the service rests on. A server's own
- * settings and its `init_connect` have no say in them. docs/decisions.md tells how the other variables were
- * judged. All of these can be set without privileges (MySQL 8.4 manual, section 7.1.9.1).
+ * Every session variable that a result, a promise or a limit of the service depends on, whatever the server's own
+ * settings and its `init_connect`. docs/decisions.md says how the other variables were reviewed. All of these can
+ * be set without privileges (MySQL 8.4 manual, section 7.1.9.1).
  */
 function settingsFor({ lockWaitSeconds, statementSeconds = 0 }: SessionLimits): SettingsByServer {
   return {
@@ -81,7 +81,7 @@ function settingsFor({ lockWaitSeconds, statementSeconds = 0 }: SessionLimits): 
       max_execution_time: statementSeconds * 1_000,
       // ListSessionRows takes a step for each row of a page.
       cte_max_recursion_depth: 10_000,
-      // With less room, a long list of ids would be looked for, and locked, in the whole table.
+      // With less memory, a long list of ids would be searched, and locked, in the whole table.
       range_optimizer_max_mem_size: 8_388_608,
       // A new primary of a group answers when it has what the old one had committed: a token that was
       // taken back there is so here. Whoever has chosen more keeps it.
@@ -113,11 +113,11 @@ const least: Settings = {
 };
 
 /**
- * Sets a new session to what the service relies on, and looks whether that holds: a server may cut a value
- * silently, and what stands between may keep a statement to itself. Takes two round trips.
+ * Sets the variables of a new session that the service relies on, and checks the result: a server may reduce a
+ * value silently, and a proxy may not pass a statement on. Takes two round trips.
  *
  * On a Galera node, the second one waits until the node has what the cluster has committed by then (MariaDB
- * documentation, `wsrep_sync_wait`): after a failover, a session sees what was promised before it.
+ * documentation, `wsrep_sync_wait`). So after a failover, a session sees everything that was committed before.
  *
  * @throws UnfitServer if something does not hold. It says what.
  */

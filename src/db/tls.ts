@@ -19,7 +19,7 @@ export interface SslOptions {
 }
 
 /**
- * What the driver is told of TLS.
+ * Makes the driver's TLS options.
  *
  * @throws Error if the file of CAs can't be read, or holds none: Node.js would then trust all it knows.
  */
@@ -28,7 +28,7 @@ export function tlsOptions({ mode, caFile }: DatabaseTls): SslOptions | undefine
   return {
     ...(caFile === undefined ? {} : { ca: readCertificates(caFile) }),
     rejectUnauthorized: true,
-    // The host name is not checked unless that is asked for.
+    // mysql2 checks the host name only if this is set.
     verifyIdentity: mode === 'verify-full',
   };
 }

@@ -18,7 +18,7 @@ export class TracedClient extends MySql2Client {
   private usable = new WeakSet();
 
   /**
-   * Makes a connection, to where the database is now: Knex itself would ask for that only once.
+   * Makes a connection to the database's current address; Knex itself would read the address only once.
    *
    * @throws NotConnected
    */
@@ -44,7 +44,7 @@ export class TracedClient extends MySql2Client {
     return this.usable.has(connection) && (await super.validateConnection(connection));
   }
 
-  /** An error that says that the database is out of reach costs the connection: it may lead to the wrong server. */
+  /** After an "unreachable" error, the connection is closed, because it may lead to the wrong server. */
   override async _query(
     connection: { __knex__disposed?: unknown },
     statement: Statement,

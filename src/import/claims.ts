@@ -13,9 +13,9 @@ import { sessionOf } from './copies';
 import { keyOf, type AdmittedImport, type Transaction } from './planned-import';
 
 export interface Claims {
-  /** The calls that may make their copy: nobody else can, until this transaction ends. */
+  /** The calls that may make their copy. Nobody else can make it until this transaction ends. */
   readonly won: readonly AdmittedImport[];
-  /** The calls that came too late, each with the import that was made instead. */
+  /** The calls whose session another import has claimed first, each with that import. */
   readonly lost: readonly { readonly call: AdmittedImport; readonly existing: LedgerEntry }[];
   /** The calls whose idempotency key was taken by another request in the meantime. */
   readonly reused: readonly AdmittedImport[];
@@ -54,7 +54,7 @@ export async function claimWithCopies(
  * insert. The others wait here until that transaction ends, and then find its entry. If several
  * calls of this group want the same copy, the first one claims it for all.
  *
- * @param calls none has an earlier try that was committed: `gatherFacts` has waited for its end.
+ * @param calls none has an earlier attempt that was committed: `gatherFacts` has made sure of that.
  */
 export async function claimSessions(
   trx: Transaction,
@@ -130,10 +130,10 @@ function storedRequestOf(call: AdmittedImport): StoredRequest {
 }
 
 /**
- * Whether the ledger ignored a claim because its idempotency key was taken. No entry holds the
- * session, and all other unique values of an entry belong to one session, so only the idempotency
- * key can be in the way. Only the first call for a session was inserted. So this is known only of
- * calls with the same key as the first one; the others must be tried by themselves.
+ * Whether the ledger ignored a claim because its idempotency key was taken. No entry has the session,
+ * and all other unique values of an entry belong to one session, so only the idempotency key can be
+ * the duplicate. Only the first call for a session was inserted. So this is known only for calls with
+ * the same key as the first one; the others must be tried by themselves.
  */
 function keyWasTaken(call: AdmittedImport, first: Firsts): boolean {
   const tried = first.get(keyOf(call))?.request.idempotency?.id;

@@ -21,11 +21,11 @@ import { judge, type Facts } from './rules';
 import { vendorNamesOf } from './vendor-entities';
 
 /**
- * Reads what decides whether each call may go on, and locks the source sessions. All of it is one round trip.
+ * Reads what decides whether each call may go on, and locks the source sessions, in one round trip.
  *
- * A source session counts only if it really belongs to the application that the call's token names. One of
- * another application is neither locked nor counted: whoever knows its id would learn that it is there, and
- * that its owner works on it.
+ * A source session counts only if it really belongs to the application that the call's token names. A session
+ * of another application is neither locked nor counted: otherwise, somebody who knows its id could learn that
+ * it exists, and that somebody has locked it.
  *
  * @param locking `skip`: waits for no source session. Those that somebody else holds are `heldSources`.
  * @param toMeasure the source sessions whose large values are measured.
@@ -62,9 +62,9 @@ export async function gatherFacts(
     measured,
   };
   if (!calls.some((call) => mayHaveBeenDone(call, facts))) return facts;
-  // The other try may have been committed after the first read of the ledger, and the source or the
-  // workflow may have changed after that: the other try locked them until it ended. So this second
-  // read decides. It waits for a call's own earlier try that is still in its COMMIT.
+  // The other attempt may have been committed after the first read of the ledger, and the source or the
+  // workflow may have changed after that, because it locked them only until it ended. So this second read
+  // decides. It waits for a call's own earlier attempt that is still in its COMMIT.
   const earlier = calls.filter(({ possiblyCommitted }) => possiblyCommitted);
   const [, decisive] = await readTogether(trx, [
     shareLockLedgerEntries(earlier.map(({ request }) => request)),
@@ -75,7 +75,7 @@ export async function gatherFacts(
 
 /**
  * Whether the import may have been made already, although the first read of the ledger did not show
- * it. An earlier try of this call, or another call with the same request, may still have been
+ * it. An earlier attempt of this call, or another call with the same request, may still have been
  * running at that time.
  */
 function mayHaveBeenDone(call: PlannedImport, facts: Facts): boolean {
@@ -85,7 +85,7 @@ function mayHaveBeenDone(call: PlannedImport, facts: Facts): boolean {
 
 /**
  * The sessions that somebody else holds: with `skip`, those that exist and could not be locked. One that was
- * released in the meantime counts as held; whoever waits for it gets it.
+ * released in the meantime counts as held. Whoever waits for it gets it.
  */
 export async function heldOf(
   trx: Transaction,

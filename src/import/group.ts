@@ -32,7 +32,7 @@ export const unlimited: RowLimits = {
   session: Number.POSITIVE_INFINITY,
 };
 
-/** How a call ended. */
+/** The result of a call. */
 export type Outcome =
   | ImportResult
   /** Nothing was done: the group had no room for so many rows. Large values count as several. */
@@ -41,10 +41,10 @@ export type Outcome =
   | { readonly type: 'locked' }
   | { readonly type: 'failed'; readonly error: ServiceError };
 
-/** How each call of a group ended, by the id that its copy has or would have had. */
+/** The result of each call of a group, by the id that its copy has or would have had. */
 export type Outcomes = Map<SessionId, Outcome>;
 
-/** What groups work with, whatever they import. */
+/** What all groups need. */
 export interface Tools {
   readonly plans: Readonly<Record<SessionKind, ClonePlan>>;
   /** For sessions that are not known before the group runs. */
@@ -114,8 +114,8 @@ export async function importGroup(
     outcomes.set(call.sessionId, { type: 'postponed', rows });
   }
   if (fitting.length > 0) await makeCopies(trx, tools, kind, fitting, facts, outcomes);
-  // Without a copy, nothing has shown yet that the server takes writes. A replica that lags behind must not
-  // refuse a call for what it does not know.
+  // If nothing was copied, the server has not proved yet that it takes writes. A replica that lags behind must
+  // not refuse a call because it lacks data.
   else if ([...outcomes.values()].some(({ type }) => type === 'failed')) await requireWritable(trx);
   return outcomes;
 }

@@ -7,13 +7,13 @@ import { storedRequests, type RequestKey, type StoredRequest } from '../store/le
 import { Batches } from '../turns/batches';
 import type { IdempotentRequest } from './request';
 
-/** How a request compares with the request that created a ledger entry. */
+/** How a request relates to the request that created a ledger entry. */
 type Comparison =
-  /** The very same, which got this answer. */
+  /** The same request; this was its answer. */
   | { readonly type: 'same'; readonly answer: Buffer }
-  /** Another one with the same key. */
+  /** Another request with the same key. */
   | { readonly type: 'reused' }
-  /** One with another key, or without any. */
+  /** A request with another key, or without one. */
   | { readonly type: 'unrelated' };
 
 /** Compares a request with the request that created a ledger entry. */
@@ -47,8 +47,8 @@ export class StoredAnswers {
    * Looks up whether an application has already made an import with this request.
    *
    * @returns the answer that it got then; undefined if the key is new.
-   * @throws ServiceError with REQUEST_ID_REUSED if the key stands for another request; OVERLOADED if
-   * too many look-ups wait.
+   * @throws ServiceError with REQUEST_ID_REUSED if another request has used the key; OVERLOADED if too
+   * many look-ups wait.
    */
   async find(applicationId: ApplicationId, key: IdempotentRequest): Promise<Buffer | undefined> {
     const stored = await this.lookUps.add(applicationId, { applicationId, id: key.id });

@@ -23,7 +23,7 @@ import { SessionSizes } from './sizes';
  */
 const timeToTakeApart = 10_000;
 
-/** What stays the same for a group: when it is tried again, and when it is split up. */
+/** What stays the same when a group is retried or split up. */
 interface Work {
   readonly kind: SessionKind;
   readonly limits: RowLimits;
@@ -55,9 +55,9 @@ export class Importer {
   /**
    * Prepares an importer for a database.
    *
-   * @throws SchemaMismatch if the database lacks a migration, or holds something of a session that
-   * the importer would not copy: see {@link planClone}. Also if its tables are stored otherwise than they
-   * have to be: see {@link checkTables}.
+   * @throws SchemaMismatch if the database lacks a migration, or has a relation or column that the
+   * importer would not copy (see {@link planClone}), or if its tables are not stored as they have to be
+   * (see {@link checkTables}).
    */
   static async create(db: MultiDatabase, retry: Retry): Promise<Importer> {
     const pending = await pendingMigrations(db);
@@ -119,15 +119,15 @@ export class Importer {
       }
       // All calls want this one session, so none of them would get it by itself.
       if (work.locking === 'wait' && failure === 'lock wait') return failAll(calls, error);
-      // Each call then runs alone and is measured; later imports of the same pair of applications are too, so
-      // that a large one does not break up another group.
+      // Each call then runs alone and is measured. Later imports of the same pair of applications are measured
+      // as well, so that a large one does not split up another group.
       if (failure === 'too large') this.sizes.doubt(calls);
       return this.settleApart(work, calls, error);
     }
   }
 
   /**
-   * Runs each call by itself, two at a time, so that one that waits for a lock does not stop all.
+   * Runs each call by itself, two at a time, so that a call that waits for a lock does not delay all others.
    */
   private async settleApart(
     work: Work,
@@ -195,7 +195,7 @@ export class Importer {
       );
       for (const call of calls) {
         const outcome = must(outcomes.get(call.sessionId), 'the outcome of a call');
-        // A try that makes nothing does not tell what became of one that did.
+        // If an attempt makes nothing, the result of an earlier one that did is still unknown.
         if (outcome.type === 'imported') call.possiblyCommitted = outcome.session;
       }
       return outcomes;

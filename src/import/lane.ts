@@ -13,7 +13,7 @@ export interface Waiter {
   readonly begun?: (group: { readonly calls: number; readonly waitedMs: number }) => void;
 }
 
-/** A call that waits, or whose group runs. */
+/** A call that waits in a lane, or whose group runs. */
 export interface QueuedImport {
   readonly request: ImportRequest;
   readonly waiter: Waiter;

@@ -28,15 +28,14 @@ import { judgeImported, type Settled } from './rules';
 import { planVendorEntities } from './vendor-entities';
 
 /**
- * The most sessions that come along with one import. They are copied in one transaction, and the answer
- * has some 600 bytes for each: clients accept 4 MiB.
+ * The most linked sessions of one import. They are copied in one transaction, and the answer has about 600
+ * bytes for each; clients accept 4 MiB.
  */
 export const maxLinkedSessions = 500;
 
 /**
- * Finds the sessions that the key people of a business session name, and share-locks them. A
- * session comes along if it is a finished user session of the source application. All others stay
- * behind.
+ * Finds the sessions that the key people of a business session name, and share-locks them. Only
+ * finished user sessions of the source application are linked.
  *
  * @param plan the clone plan of user sessions.
  * @param call its source session must be locked.
@@ -54,7 +53,7 @@ export async function findLinkedSessions(
   locking: Locking,
 ): Promise<readonly LinkedImport[] | Settled | 'locked'> {
   const { sourceSessionId, sourceApplicationId } = call.request;
-  // One more than there may be shows that there are too many.
+  // Reading one more than the limit shows whether there are too many.
   const ids = await read(
     trx,
     sessionsOfKeyPeople(sourceSessionId, sourceApplicationId, maxLinkedSessions + 1),
@@ -98,8 +97,8 @@ export async function findLinkedSessions(
 
 /**
  * Refuses a call with too many linked sessions. But the same request may have been carried out after the
- * ledger was read, when the source had fewer: then it gets that answer. The source is locked by now, so that
- * request has ended.
+ * ledger was read, when the source had fewer: then the call gets that answer. The source is locked by now, so
+ * that other transaction has ended.
  */
 async function settleTooMany(trx: Transaction, call: PlannedImport): Promise<Settled> {
   const ledger = await read(trx, ledgerEntries([call.request]));

@@ -46,14 +46,14 @@ export class NumberLeases {
     const blocks = await this.lease([...missing], size);
 
     const taken = applicationIds.map((id, index) => numbers[index] ?? takeFrom(blocks.get(id)));
-    // What is left is for the imports to come.
+    // The rest of the block is for later imports.
     for (const [id, block] of blocks) if (!(block instanceof Error)) this.keep(id, block);
     return taken;
   }
 
   /**
-   * Takes numbers like {@link take}, from new blocks: the database has refused one of those that the applications
-   * have. A failover has made their counters forget what was leased, or somebody has set them back.
+   * Takes numbers like {@link take}, but from new blocks, because the database has refused a number: after a
+   * failover, or if somebody has set a counter back, the leased numbers are not valid any more.
    */
   async takeAnew(applicationIds: readonly ApplicationId[]): Promise<(number | Error)[]> {
     for (const id of applicationIds) this.leases.delete(id);
@@ -72,7 +72,7 @@ export class NumberLeases {
   }
 
   /**
-   * Leases for all applications at once. If that fails, for each alone: one can't fail the others.
+   * Leases for all applications at once. If that fails, leases for each alone, so that one can't fail the others.
    */
   private async lease(
     ids: readonly ApplicationId[],

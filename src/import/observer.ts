@@ -7,9 +7,9 @@ export interface ImportObserver {
   waited(kind: SessionKind, seconds: number): void;
   /** A group has ended. */
   groupEnded(kind: SessionKind, group: { readonly calls: number; readonly seconds: number }): void;
-  /** Something that failed on the database is tried again. */
+  /** A transaction is retried after a failure. */
   retried(failure: DatabaseFailure): void;
-  /** Refusals could not be recorded, and their callers were not told them. */
+  /** Refusals could not be recorded, so their callers got another error. */
   refusalsLost(refusals: number): void;
   /** A call has ended, whatever happened before. */
   callEnded(ending: ImportEnding): void;
@@ -21,10 +21,10 @@ export interface ImportEnding {
   readonly kind: SessionKind | undefined;
   /** Undefined if the call ended before its request was read. */
   readonly trusted: boolean | undefined;
-  /** `imported`, `validated`, `replayed`, or why not: a reason of the error table, or a code of gRPC. */
+  /** `imported`, `validated` or `replayed`; or for a failure, a reason of the error table or a gRPC code. */
   readonly result: string;
   readonly clonedRows: readonly ClonedRows[];
-  /** Rows cloned for the user sessions that came along with a business session. */
+  /** Rows that were cloned for linked sessions. */
   readonly linkedRows: readonly ClonedRows[];
 }
 

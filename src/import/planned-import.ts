@@ -19,10 +19,10 @@ export type Transaction = TransactionOf<MultiDatabase>;
 export interface PlannedImport {
   readonly request: ImportRequest;
   readonly sessionId: SessionId;
-  /** Another one from the next try on, if the database refuses it. */
+  /** If the database refuses the number, the next try has another one. */
   sessionNumber: number;
   readonly sessionToken: string;
-  /** The id of the vendor entity, should it have to be made. */
+  /** The id of the vendor entity, if it has to be created. */
   readonly vendorEntityId: VendorEntityId;
   readonly createdAt: Date;
   /**
@@ -30,9 +30,9 @@ export interface PlannedImport {
    */
   readonly linkedPlans: Map<SessionId, PlannedImport>;
   /**
-   * What the newest try made that reached COMMIT; undefined if none did. Nobody knows whether that try
-   * was committed. If any try was, it was this one: a later try passes its claim only after the earlier
-   * ones were rolled back.
+   * What was made by the newest try that reached COMMIT; undefined if none did. It is not known whether that
+   * try was committed. If any try was, it was this one: a later try can claim the session only after the
+   * earlier ones were rolled back.
    */
   possiblyCommitted: ImportedSession | undefined;
 }
@@ -46,17 +46,17 @@ export interface Source extends LockedSession {
 export interface AdmittedImport extends PlannedImport {
   readonly source: Source;
   readonly workflow: Workflow;
-  /** The sessions of key people that it takes along. */
+  /** The linked sessions: those of its key people that are imported with it. */
   readonly linked: readonly LinkedImport[];
 }
 
-/** The session of a key person, which a call takes along. */
+/** A session of a key person that is imported with the call's session. */
 export type LinkedImport =
   | { readonly type: 'to copy'; readonly call: AdmittedImport }
   /** The application already has a copy, and this copy is used. */
   | { readonly type: 'imported before'; readonly copy: ExistingCopy };
 
-/** The number of a session that is only validated: it uses up no real number. */
+/** The number of a session that is only validated, so that no real number is used up. */
 export const noNumber = 0;
 
 /** Decides everything about the copy that does not depend on its source session. */

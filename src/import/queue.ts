@@ -28,7 +28,7 @@ export interface QueueLength {
   readonly calls: number;
 }
 
-/** How many large sessions are imported at the same time, each alone, besides the other groups. */
+/** How many large sessions are imported at the same time, each in its own group, in addition to the other groups. */
 const workersForLargeSessions = 1;
 
 /**
@@ -224,7 +224,7 @@ class KindQueue {
     return lockedSince !== undefined && performance.now() - lockedSince >= patience;
   }
 
-  /** Lets calls that their group has not settled wait in the lane where they belong. */
+  /** Puts calls that their group has not settled into the lane where they belong. */
   private putOff(calls: readonly QueuedImport[], outcomes: readonly Outcome[]): void {
     const again: QueuedImport[] = [];
     const locked: QueuedImport[] = [];
@@ -289,7 +289,7 @@ class KindQueue {
   }
 }
 
-/** Whether the database had a say in how a call ended. */
+/** Whether the result of a call came from the database. */
 function isAnswered(outcome: Outcome): boolean {
   return outcome.type !== 'failed' || outcome.error.problem.reason !== 'DATABASE_UNAVAILABLE';
 }

@@ -10,8 +10,8 @@ import { Batches } from '../turns/batches';
 import type { ImportObserver } from './observer';
 
 /**
- * Reasons that decide nothing about an attempt: the same attempt may succeed a moment later. There
- * can be very many of them, and mostly when the service can't take more writes.
+ * Reasons that decide nothing about an import: the same call may succeed a moment later. There can be very
+ * many such failures, mostly when the service can't take more writes.
  */
 const undecided: ReadonlySet<Reason> = new Set<Reason>([
   'RATE_LIMITED',
@@ -22,7 +22,7 @@ const undecided: ReadonlySet<Reason> = new Set<Reason>([
   'INTERNAL',
 ]);
 
-/** Whether a failure is a refusal of the import, and not a try that could not be finished. */
+/** Whether a failure is a refusal of the import, and not an import that could not be decided. */
 export function isRefusal(reason: Reason): boolean {
   return !undecided.has(reason);
 }
@@ -39,7 +39,7 @@ const once: RetryPolicy = {
 /** How long a database that can't be reached, or written to, is tried again, in milliseconds. */
 const patience = 3_000;
 
-/** Rides out a restart or a broken connection. */
+/** Survives a restart of MySQL or a broken connection. */
 const patient: RetryPolicy = {
   ...once,
   unreachable: Number.POSITIVE_INFINITY,
@@ -47,8 +47,8 @@ const patient: RetryPolicy = {
 };
 
 /**
- * The most refusals that one statement records: it must stay below `max_allowed_packet`. And the most that
- * wait: a call whose refusal finds no room is answered with OVERLOADED instead.
+ * The most refusals that one statement records, so that it stays below `max_allowed_packet`, and the most that
+ * wait. A call whose refusal finds no room is answered with OVERLOADED instead.
  */
 const batches = { size: 500, limit: 5_000 };
 
@@ -59,9 +59,9 @@ const batches = { size: 500, limit: 5_000 };
 export class RefusalRecorder {
   private readonly batches: Batches<ApplicationId, NewRefusal, undefined>;
   private readonly throttle = new LogThrottle();
-  /** What was lost since the log has said so. */
+  /** What was lost since the last log line about it. */
   private untold = 0;
-  /** While nothing can be written, callers do not wait for more than one try. */
+  /** While nothing can be written, callers wait for only one try. */
   private policy = patient;
 
   constructor(
@@ -78,7 +78,7 @@ export class RefusalRecorder {
    *
    * @returns when the refusal is committed: only then may the caller be told.
    * @throws ServiceError with OVERLOADED if too many refusals wait already: then nothing is recorded.
-   * @throws the database's error if it can't be written: then it may be recorded, if only the answer was lost.
+   * @throws the database's error if it can't be written. If only the answer was lost, it is recorded all the same.
    */
   async record(refusal: Refusal): Promise<void> {
     try {

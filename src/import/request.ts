@@ -9,7 +9,7 @@ import {
 } from '../model/ids';
 import type { Actor, ImportedSession, SessionKind, TokenFingerprint } from '../model/session';
 
-/** What permits an import: a share token, or the import of a business session that includes it. */
+/** What permits an import: a share token, or the import of a business session with linked sessions. */
 export type Grounds =
   | { readonly token: TokenFingerprint; readonly linkedTo: null }
   /** The copy of the business session: one of its key people has this session. */
@@ -27,8 +27,8 @@ export interface ImportRequest {
   readonly grounds: Grounds;
   readonly workflowId: WorkflowId;
   /**
-   * The workflow for the sessions of the key people of a business session, which are imported with it;
-   * null: they stay behind.
+   * The workflow for linked sessions, those of the key people of a business session; null: they are not
+   * imported.
    */
   readonly linkedWorkflowId: WorkflowId | null;
   /** The importing application's name for the person or company; null: none. */
@@ -41,7 +41,7 @@ export interface ImportRequest {
   readonly validateOnly: boolean;
 }
 
-/** What identifies a request that is sent again. */
+/** What identifies a repeated request. */
 export interface IdempotentRequest {
   readonly id: RequestId;
   /** SHA-256 of everything else that the request says. */

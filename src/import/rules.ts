@@ -20,7 +20,7 @@ export interface Facts {
   readonly sources: ReadonlyMap<SessionId, Source>;
   /** The source sessions that were not locked because somebody else holds them, with their applications. */
   readonly heldSources: ReadonlyMap<SessionId, ApplicationId>;
-  /** How many bytes the large values of some source sessions have: of those that were measured. */
+  /** How many bytes the large values of a source session have, for those that were measured. */
   readonly measured: ReadonlyMap<SessionId, number>;
   /** Those share tokens of the calls that were revoked. */
   readonly revoked: ReadonlySet<RevocationKey>;
@@ -40,11 +40,11 @@ export type Verdict =
       readonly type: 'admitted';
       readonly source: Source;
       readonly workflow: Workflow;
-      /** For the sessions of key people; null: they stay behind. */
+      /** For the sessions of key people; null: they are not imported. */
       readonly linkedWorkflow: Workflow | null;
     };
 
-/** Judges a call by the order of `ErrorReason`: the first condition that applies refuses it. */
+/** Checks the conditions in the order of `ErrorReason`: the first that applies refuses the call. */
 export function judge(call: PlannedImport, facts: Facts): Verdict {
   const { request } = call;
   const { sourceSessionId, sourceApplicationId, workflowId, linkedWorkflowId, kind } = request;

@@ -11,7 +11,7 @@ const typicalBytes = 512 * 1024;
 /** The part of an estimate that remains after a smaller session was measured. */
 const decay = 0.9;
 
-/** How many estimates are kept. Where one was dropped, the next session is measured. */
+/** How many estimates are kept. If the estimate of a pair was dropped, its next session is measured. */
 const estimatesKept = 10_000;
 
 /** How many bytes of large values count as one row. Most rows have less. */
@@ -21,9 +21,9 @@ const bytesOfRow = 2_048;
  * How much it costs to copy a session: its weight, in rows. Large values count as several rows.
  *
  * The rows of each session are counted. But to know the size of its values, MySQL has to read all of
- * them, which would make every import some five percent dearer. So only some sessions of each pair of
- * applications are measured: the first, some at random, and those that are imported alone because the ones
- * before them were large. Those of the same pair that are not measured are taken to be like them.
+ * them, which would make every import about five percent more expensive. So only some sessions of each pair
+ * of applications are measured: the first, some at random, and all while the estimate is high. Those of the
+ * same pair that are not measured are assumed to be like them.
  */
 export class SessionSizes {
   /** About how many bytes the large values of a session have. */
@@ -54,8 +54,8 @@ export class SessionSizes {
   }
 
   /**
-   * Learns from the sessions that were measured, also from those of calls that are refused: otherwise the next
-   * call of the pair would be the first again, and have its session measured, however often it is refused.
+   * Learns from the sessions that were measured, also if their calls are refused. Otherwise the next call of the
+   * pair would be the first again, and a refused call could have its session measured again and again.
    *
    * @param measured the bytes of those that were measured.
    */
@@ -68,8 +68,8 @@ export class SessionSizes {
   }
 
   /**
-   * Has the next sessions of these pairs measured: some session was larger than the database takes at once, and
-   * it is not known whose.
+   * Has the next sessions of these pairs measured, because one session was larger than the database allows in a
+   * transaction, and it is not known which.
    */
   doubt(calls: readonly PlannedImport[]): void {
     for (const call of calls) {

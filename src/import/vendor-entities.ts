@@ -11,7 +11,7 @@ import {
 } from '../store/vendor-entities';
 import type { PlannedImport } from './planned-import';
 
-/** The names of the vendor entities that some calls are for, each once. */
+/** The names of the vendor entities of some calls, each once. */
 export function vendorNamesOf(calls: readonly PlannedImport[]): readonly VendorName[] {
   return [...wantedEntities(calls).values()];
 }

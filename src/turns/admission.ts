@@ -8,8 +8,8 @@ import { FairLine } from './fair-line';
 const itemsPerTurn = 6;
 
 /**
- * Lets few items begin in each turn of the event loop, and their owners take turns. Otherwise, when a
- * thousand arrive together, all other work would have to wait until each of them has made its first step.
+ * Lets a few items begin in each turn of the event loop; their owners take turns. Otherwise, when a
+ * thousand arrive together, all other work would wait until each of them has made its first step.
  */
 export class Admission<Owner> {
   private readonly line = new FairLine<Owner, () => void>();
@@ -21,8 +21,8 @@ export class Admission<Owner> {
    * Resolves when it is the owner's turn; at once while fewer than {@link itemsPerTurn} have begun in this turn
    * of the event loop. So calls that arrive together can share a group.
    *
-   * @param signal ends the waiting. So a call that has ended already takes no turn and no memory: a peer could
-   * make any number of them, with short deadlines.
+   * @param signal ends the waiting. So a call that has already ended takes no turn and no memory: a peer could
+   * send any number of calls with short deadlines.
    * @throws CallAbandoned if the signal was aborted before.
    */
   async enter(owner: Owner, signal: AbortSignal): Promise<void> {

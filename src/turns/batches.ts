@@ -1,6 +1,6 @@
 import { FairLine, requireRoom } from './fair-line';
 
-/** How many items a batch has, and how many wait. */
+/** Limits for the size of a batch, and for the items that wait. */
 export interface BatchOptions {
   /** The most items of a batch. */
   readonly size: number;

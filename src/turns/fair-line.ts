@@ -99,13 +99,13 @@ export class FairLine<Owner, Item> {
 }
 
 /**
- * Makes sure that lines have room for one more item of an owner. If they have as many items as they may,
- * another owner gives way: the one that has the most items in all lines together, if it has at least two
- * more than the given owner. It loses the newest item that it has in the first line where it has any.
+ * Makes sure that the lines have room for one more item of an owner. If they are full, an item of another
+ * owner is removed: of the one that has the most items in all lines together, if it has at least two more
+ * than the given owner. This is its newest item in the first line where it has any.
  *
  * @param limit how many items all lines together may have.
- * @param refuse is given the item that gives way, which is in no line any more.
- * @throws ServiceError with OVERLOADED if no item gives way.
+ * @param refuse is called with the removed item.
+ * @throws ServiceError with OVERLOADED if no item can be removed.
  */
 export function requireRoom<Owner, Item>(
   lines: readonly FairLine<Owner, Item>[],
@@ -120,7 +120,7 @@ export function requireRoom<Owner, Item>(
   refuse(item, overloaded);
 }
 
-/** @returns the item that has to give way, taken out of its line; undefined: there is none. */
+/** @returns the item that was removed from its line; undefined: there is none. */
 function newestOfTheLargest<Owner, Item>(
   lines: readonly FairLine<Owner, Item>[],
   owner: Owner,

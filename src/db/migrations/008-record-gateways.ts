@@ -2,8 +2,8 @@ import type { Knex } from 'knex';
 import { alterTable } from './changes';
 
 /**
- * The ledger learns that a gateway can act for an application, without an API key: an entry has one
- * or the other. No check says so, since MySQL would copy the table to add one, and block writes.
+ * The ledger can record a gateway that acted for an application without an API key: an entry has one or the
+ * other. There is no check constraint for that, since MySQL would copy the table to add one, and block writes.
  *
  * One statement each way: MySQL can't undo half of two.
  */

@@ -2,12 +2,12 @@ import type { Knex } from 'knex';
 import { alterTable } from './changes';
 
 /**
- * The ledger by time: for the application that imported, and for the one whose sessions were imported.
- * InnoDB adds the primary key to each, so that what was imported in one microsecond has an order as
- * well, and a page is read as it lies there.
+ * Indexes of the ledger by time: for the application that imported, and for the one whose sessions were
+ * imported. InnoDB adds the primary key to each, so that imports of the same microsecond have an order as
+ * well, and a page is read in the order of the index.
  *
- * An index that every import pays for goes: a token is for one session, so its digest is unique to an
- * application because the session is, which is the primary key.
+ * The index by token digest is dropped, because every import has to write it, and it is not needed: a token is
+ * for one session, and the primary key is unique for each session of an application.
  */
 export async function up(knex: Knex): Promise<void> {
   await alterTable(

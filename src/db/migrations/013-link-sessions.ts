@@ -2,9 +2,10 @@ import type { Knex } from 'knex';
 import { alterTable } from './changes';
 
 /**
- * The ledger learns that an import can take the sessions of key people along: their entries have no
- * token of their own, and name the import that has one, by its copy. An answer that lists them may
- * outgrow a BLOB: where 009 ran as it is now, that part changes nothing, and no table is copied.
+ * The ledger can record linked sessions, those of key people that are imported with a business session. Their
+ * entries have no token of their own, but name the copy of the business session, whose entry has it. An answer
+ * that lists them may be too large for a BLOB: if 009 ran in its present form, that part changes nothing, and
+ * no table is copied.
  *
  * One statement each way, for the reason that 008 gives.
  */
@@ -20,8 +21,8 @@ export async function up(knex: Knex): Promise<void> {
 }
 
 export async function down(knex: Knex): Promise<void> {
-  // An older program wants a digest, which is unique to the session: the id of the original and zeros,
-  // which no token has for its digest.
+  // An older program needs a digest that is unique for the session: the id of the original and zeros, which is
+  // the digest of no token.
   await knex.raw(
     `UPDATE session_imports SET token_digest = CONCAT(source_session_id, ?)
      WHERE token_digest IS NULL`,

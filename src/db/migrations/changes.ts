@@ -28,8 +28,8 @@ async function partsOf(knex: Knex, table: string): Promise<ReadonlySet<string>> 
 }
 
 /**
- * Creates an InnoDB table whose text compares by code point, and which has room for long keys and for
- * rows with many long values: no default of a server or a locale has a say in that.
+ * Creates an InnoDB table whose text is compared by code point, and which has room for long keys and for rows
+ * with many long values, whatever the defaults of the server.
  *
  * @throws Error if there is such a table with rows in it: no earlier try of this migration has left it.
  */
@@ -61,7 +61,7 @@ export async function createTable(
   }
 }
 
-/** Looks whether a table was left by an earlier try, perhaps of a version that took the server's row format. */
+/** Checks whether a table is left from an earlier try, perhaps of a version that used the server's row format. */
 async function takeOver(knex: Knex, table: string): Promise<void> {
   const [state] = await read(
     knex,
