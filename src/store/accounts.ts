@@ -23,7 +23,7 @@ export async function createApplication(db: Database, name: string): Promise<App
   return id;
 }
 
-/** The given applications, less those that do not exist. */
+/** Those of the given applications that exist. */
 export function existingApplications(
   ids: readonly ApplicationId[],
 ): Query<ReadonlySet<ApplicationId>> {
@@ -33,7 +33,7 @@ export function existingApplications(
   );
 }
 
-/** Whether there is an application of an id. */
+/** Whether there is an application with an id. */
 export async function applicationExists(db: Database, id: ApplicationId): Promise<boolean> {
   const found = await read(db, existingApplications([id]));
   return found.has(id);
@@ -154,7 +154,7 @@ export function hashApiKey(apiKey: string): Buffer {
   return createHash('sha256').update(apiKey, 'utf8').digest();
 }
 
-/** An API key just made. The key itself is known only here and now. */
+/** A new API key. Only this object contains the key itself. */
 export interface NewApiKey {
   readonly id: ApiKeyId;
   readonly apiKey: string;

@@ -13,7 +13,7 @@ export function actorBindings({ apiKeyId, gateway }: Actor): readonly [Binding, 
   return [apiKeyId && toBinary(apiKeyId), gateway];
 }
 
-/** Who acted; null if neither is there, as where an operator has erased it. */
+/** Who acted; null if both columns are null, for example because an operator has erased them. */
 export function actorOf({ api_key_id: key, gateway }: ActorRow): Actor | null {
   if (key) return { apiKeyId: fromBinary(key), gateway: null };
   return gateway === null ? null : { apiKeyId: null, gateway };

@@ -6,11 +6,11 @@ import type { ImportFilter, ImportRecord } from './import-records';
 import { incomingImports, incomingKeyset, outgoingImports, outgoingKeyset } from './ledger/records';
 import { refusalsOf } from './refusals';
 
-/** What came of an attempt to import. */
+/** The outcome of an attempt to import. */
 export type AttemptOutcome = 'imported' | 'refused';
 
 /**
- * Lists what an application has imported and what it was refused, the newest first.
+ * Lists the imports of an application, those that were made and those that were refused, newest first.
  *
  * @param outcome undefined: both.
  */

@@ -24,12 +24,12 @@ export interface ImportRecord {
     readonly sessionId: SessionId;
     readonly sourceStatus: SessionStatus;
     readonly trustReview: boolean;
-    /** The copy of the business session that it came along with; null: it came by itself. */
+    /** The copy of the business session that it is linked to; null: it was imported alone. */
     readonly linkedTo: SessionId | null;
   } | null;
   /** Why it was refused, by the name of its reason; null if it was not. */
   readonly refusedFor: string | null;
-  /** Whether a refused attempt was only to be validated. */
+  /** Whether a refused attempt was a preview. */
   readonly preview: boolean;
 }
 
@@ -39,7 +39,7 @@ export interface TokenRow {
   readonly token_id: string | null;
 }
 
-/** Which attempts are wanted; what is undefined does not matter. */
+/** Which attempts are wanted; an undefined filter does not apply. */
 export interface ImportFilter {
   readonly kind: SessionKind | undefined;
   /** The application on the other side. */

@@ -10,9 +10,9 @@ const maxSteps = 100;
 
 /** Where a session came from. */
 export interface Provenance {
-  /** From the session back to its origin; none if it is no copy. */
+  /** The imports from the session back to its origin; none if it is not a copy. */
   readonly steps: readonly LedgerStep[];
-  /** Whether the last session on the way is no copy: the origin was reached. */
+  /** Whether the origin was reached: the source of the last import is not a copy. */
   readonly complete: boolean;
 }
 

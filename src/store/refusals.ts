@@ -16,13 +16,13 @@ import {
 
 /** An attempt to import a session, or a preview of one, and why it was refused. */
 export interface Refusal {
-  /** Who wanted to import. */
+  /** The application that tried to import. */
   readonly applicationId: ApplicationId;
   readonly actor: Actor;
   readonly reason: Reason;
-  /** Whether the import was only to be validated. */
+  /** Whether it was a preview. */
   readonly preview: boolean;
-  /** What the share token said; undefined unless it was genuine: anybody can write a forged one. */
+  /** What the share token said; undefined if it was not genuine, because anybody can forge one. */
   readonly token: RefusedToken | undefined;
 }
 

@@ -33,9 +33,9 @@ export async function leaseBlocks(
 }
 
 /**
- * SQL for the number of a new session `n`, or null if the number can't be its own: if another kind has it, or the
- * counter has never given it out. The second means that a failover has lost what was given out: sooner or later
- * the counter will give the number to somebody else.
+ * SQL for the number of a new session `n`, or null if it can't have that number: if a session of another kind has
+ * it, or if the counter has never given it out. The second means that a failover has set the counter back, so that
+ * it will later give the number to somebody else.
  *
  * @param schema of the new session.
  * @returns the number, and the joins that it needs. They cost half of what subqueries do.
@@ -102,7 +102,7 @@ async function advanceCounters(
   });
 }
 
-/** @param first from 2^53 on, it may have lost its last digits on the way; it is too high all the same. */
+/** @param first from 2^53 on, the number may not be exact, but it is too high in any case. */
 function requireNumbers(id: ApplicationId, first: number, size: number): void {
   if (first <= highestSessionNumber + 1 - size) return;
   throw new Error(
@@ -133,10 +133,10 @@ async function startCounters(db: Database, ids: readonly Buffer[]): Promise<void
 }
 
 /**
- * Makes sure that the server lets this service write. It inserts nothing, and yet needs what every import
- * needs: the rights to read, insert and update, a server that is not read-only, and in Galera a majority.
+ * Makes sure that the server lets this service write. The statement inserts nothing, but needs the same as every
+ * import: the rights to read, insert and update, a server that is not read-only, and in Galera a majority.
  *
- * @throws the database's error if one of them is lacking.
+ * @throws the database's error if one of them is missing.
  */
 export async function requireWritable(db: Database): Promise<void> {
   await write(

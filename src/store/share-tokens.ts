@@ -46,7 +46,7 @@ export interface ShareTokenRecord {
   readonly expiresAt: Date;
 }
 
-/** What has become of a share token. */
+/** A share token with its state. */
 export interface ListedShareToken extends Omit<ShareTokenRecord, 'actor'> {
   /** Null: an operator has erased who shared it. */
   readonly actor: Actor | null;
@@ -57,9 +57,9 @@ export interface ListedShareToken extends Omit<ShareTokenRecord, 'actor'> {
 }
 
 /**
- * The most share tokens of a session that have neither expired nor been revoked. It needs few: it is shared
- * with a few applications, and a token is good for a day at most. The limit keeps revocations short, which
- * hold the session locked while they mark tokens.
+ * The most live share tokens of a session: those that have neither expired nor been revoked. A session needs
+ * few: it is shared with a few applications, and a token is valid for a day at most. The limit keeps revocations
+ * short, which lock the session while they mark tokens.
  */
 export const mostLiveTokens = 1_000;
 
@@ -215,14 +215,14 @@ export function revokedTokens(ids: readonly ShareTokenId[]): Query<ReadonlySet<R
 }
 
 /**
- * How many tokens a revocation marks in one transaction. It holds the session locked for no longer. All live ones
- * have room in the first, also those that calls at the same moment have made beyond the limit.
+ * How many tokens a revocation marks in one transaction, and so under one lock of the session. All live tokens fit
+ * into the first transaction, even if concurrent calls have made some beyond the limit.
  */
 const revokedAtOnce = mostLiveTokens + 100;
 
 /**
- * How long after its expiry a token is still revoked, in milliseconds: a day. An import that has verified
- * the token in time may still wait for its group, though never for that long.
+ * How long after its expiry a token is still marked as revoked, in milliseconds: a day. An import that has
+ * verified the token in time may still wait for its group, though never for that long.
  */
 const revokedAfterExpiry = 86_400_000;
 
@@ -274,7 +274,7 @@ export async function revokeShareTokens(
   for (let done = 0; done < found.length; done += revokedAtOnce) {
     const ids = found.slice(done, done + revokedAtOnce).map(({ id }) => id);
     const revoke = (life: '>' | '<='): Statement => ({
-      // mysql2 lets the server count what it finds, and not what it changes: so marked ones count again.
+      // mysql2 lets the server count the rows that it finds, not those that it changes, so marked ones count again.
       sql: `UPDATE share_tokens t
             SET t.revoked_at = ?, t.revoked_by_api_key_id = ?, t.revoked_by_gateway = ?
             WHERE t.id IN (?) AND ${toRevoke.sql} AND t.expires_at ${life} ?`,

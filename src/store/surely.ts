@@ -3,9 +3,9 @@ import { inTransaction } from '../db/transaction';
 import { requireWritable } from './session-numbers';
 
 /**
- * Reads something whose absence is told as final. A connection may lead to a server that was a primary, or
- * will be one, and lacks what was written elsewhere. So before something counts as missing, it is read again
- * behind the proof that its server takes writes. What is there costs no more than a plain read.
+ * Reads something that the caller is refused for if it is missing. A connection may lead to an old primary or to
+ * a replica, which lacks what was written elsewhere. So before something counts as missing, it is read again after
+ * a proof that the server takes writes. If it is there, this costs no more than a plain read.
  *
  * @param missing whether a result says that something is not there; by default, whether there is none.
  * @throws the database's error if the server takes no writes.

@@ -15,8 +15,8 @@ export const ownTables: readonly string[] = [
 ];
 
 /**
- * Looks whether the tables are stored as the service needs them. Migrations make them so, but a table can be
- * converted later, and a dump be loaded into a server that is set otherwise.
+ * Checks whether the tables are stored as the service needs them. Migrations create them so, but a table can be
+ * converted later, or a dump loaded into a server with other settings.
  *
  * @throws SchemaMismatch if they are not. It names the tables, and what to do about each.
  */
@@ -52,14 +52,14 @@ export async function checkTables(db: Database): Promise<void> {
   );
 }
 
-/** The largest `max_binlog_cache_size` that counts as a bound, in bytes. */
+/** The largest `max_binlog_cache_size` that counts as a limit, in bytes. */
 const boundedBytes = 2 ** 30;
 
 /**
- * Looks whether the server bounds how much a transaction writes into its binary log. It writes each in one piece,
- * and all other commits wait meanwhile (MySQL 8.4 manual, section 7.4.4).
+ * Checks whether the server limits how much a transaction writes into its binary log. It writes each transaction
+ * in one piece, and all other commits wait meanwhile (MySQL 8.4 manual, section 7.4.4).
  *
- * @returns false if a single session can hold up everybody.
+ * @returns false if a single session can delay all commits.
  */
 export async function boundsTransactions(db: Database): Promise<boolean> {
   const [server] = await read(

@@ -46,7 +46,7 @@ export function vendorEntitiesByName(
   );
 }
 
-/** Makes vendor entities, in key order; one that somebody else has made meanwhile is left as it is. */
+/** Creates vendor entities, in key order; one that somebody else has created meanwhile is left as it is. */
 export function insertVendorEntities(
   schema: KindSchema,
   entities: readonly VendorEntity[],

@@ -168,9 +168,9 @@ export interface Claim extends Imported, LedgerEntry {
   readonly sourceStatus: SessionStatus;
   readonly trustReview: boolean;
   readonly actor: Actor;
-  /** Null: it comes along with another import. */
+  /** Null: the session is linked to another import. */
   readonly token: TokenFingerprint | null;
-  /** The copy of the business session that it comes along with; null: it comes by itself. */
+  /** The copy of the business session that it is linked to; null: it is imported alone. */
   readonly linkedTo: SessionId | null;
   readonly createdAt: Date;
 }

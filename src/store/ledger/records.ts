@@ -72,7 +72,7 @@ function importRecord(row: ImportRow, viewer: ApplicationId): ImportRecord | und
   };
 }
 
-/** An import on the way from a session back to its origin. */
+/** One of the imports between a session and its origin. */
 export interface LedgerStep {
   readonly applicationId: ApplicationId;
   readonly sourceSessionId: SessionId;
@@ -141,7 +141,7 @@ export function outgoingImports(
 type Side = 'application_id' | 'source_application_id';
 
 /**
- * @param viewers the column of the application that looks.
+ * @param viewers the column of the application that asks.
  * @param others the column of the application on the other side.
  */
 function importsOf(

@@ -16,7 +16,7 @@ import { uncheckedKeys } from './unchecked-keys';
 import { isOwned } from '../sessions/lock';
 import { carriedColumns, freshColumns, leftBehindColumns } from '../sessions/copies';
 
-/** How to clone sessions of one kind, as this database really stores them. */
+/** How to clone sessions of one kind, with the columns that this database has. */
 export interface ClonePlan {
   readonly schema: KindSchema;
   readonly relations: readonly PlannedRelation[];
@@ -38,7 +38,7 @@ export interface PlannedRelation extends Relation {
   readonly cloneSql: string;
 }
 
-/** The schema of the database and the list of relations contradict each other. */
+/** The schema of the database does not match the list of relations. */
 export class SchemaMismatch extends Error {
   override readonly name = 'SchemaMismatch';
 }
@@ -177,7 +177,7 @@ function cloneSql(
     WHERE s.id IN (?) ${relation.copied === undefined ? '' : `AND ${relation.copied}`}`;
 }
 
-/** A look-up for each session and relation is twice as fast here as a range of each relation. */
+/** Here, a look-up for each session and relation is twice as fast as a range of each relation. */
 function countSql(db: Database, { sessions, relations }: KindSchema): string {
   const quote = (name: string): string => db.ref(name).toQuery();
   const counts = relations.map(
@@ -191,5 +191,5 @@ function countSql(db: Database, { sessions, relations }: KindSchema): string {
     WHERE ${isOwned}`;
 }
 
-/** What is true of a column that the database does not compute by itself. */
+/** The condition for a column that the database does not compute by itself. */
 const isStored = "COALESCE(GENERATION_EXPRESSION, '') = ''";

@@ -5,7 +5,7 @@ import type { ClonedRows } from '../../model/session';
 import { ownedBindings, type OwnedSession } from '../sessions/lock';
 import type { ClonePlan } from './clone-plan';
 
-/** What a session has in its relations. */
+/** The numbers of rows of a session. */
 export interface RowCounts {
   /** By relation, parents before children; those without rows included. */
   readonly relations: readonly ClonedRows[];

@@ -4,7 +4,7 @@ import { importActivity, type KindSchema } from '../../model/relations';
 import type { SessionStatus } from '../../model/session';
 import { uncheckedKeys } from './unchecked-keys';
 
-/** What the log of a copy says of where it came from. */
+/** What the log of a copy says about its import. */
 export interface ImportLogEntry {
   readonly sessionId: SessionId;
   readonly status: SessionStatus;
@@ -12,14 +12,14 @@ export interface ImportLogEntry {
   readonly sourceApplicationId: ApplicationId;
   readonly sourceStatus: SessionStatus;
   readonly trustReview: boolean;
-  /** The copy of the business session that it came along with; null: it came by itself. */
+  /** The copy of the business session that it is linked to; null: it was imported alone. */
   readonly linkedTo: SessionId | null;
   readonly createdAt: Date;
 }
 
 /**
- * Appends to each copy's log that and how it was imported. The entry comes after the last log entry
- * that was really copied, so it does not depend on the row count.
+ * Appends an entry about the import to each copy's log. The entry comes after the last log entry that was
+ * really copied, so it does not depend on the row count.
  */
 export function appendImportLogs(
   schema: KindSchema,
@@ -49,7 +49,7 @@ export function appendImportLogs(
           shared_from_application: entry.sourceApplicationId,
           original_status: entry.sourceStatus,
           trust_review: entry.trustReview,
-          // A session that came by itself is linked to none: the entry is what it always was.
+          // A session that was imported alone has no link, so its entry is the same as in earlier versions.
           linked_to_session: entry.linkedTo ?? undefined,
         }),
         entry.createdAt,

@@ -50,7 +50,7 @@ export function keysetOf({ key }: Relation): Keyset {
   );
 }
 
-/** A session with rows of its relations, all as they were at one moment. */
+/** A session with rows of its relations, from one snapshot. */
 export interface SessionReading {
   readonly session: SessionDetails;
   /** By relation, in order. */
@@ -67,11 +67,11 @@ export interface RowsReading {
 /** The SQL condition for columns whose values can be large. In MariaDB, JSON is LONGTEXT. */
 const isLarge = "DATA_TYPE IN ('json', 'text', 'mediumtext', 'longtext')";
 
-/** Reads sessions with what belongs to them. */
+/** Reads sessions with their relations. */
 export class SessionReader {
   private constructor(private readonly largeColumns: ColumnsByTable) {}
 
-  /** Looks into the database's catalogue for columns that can be large: once, when the service starts. */
+  /** Finds in the database's catalogue the columns that can be large. Run once, when the service starts. */
   static async create(db: TextDatabase): Promise<SessionReader> {
     return new SessionReader(await readColumns(db, isLarge));
   }

@@ -12,13 +12,13 @@ import type { CopiedSession, ExistingCopy } from '../../model/session';
 import { usableNumber } from '../session-numbers';
 import { shareLock, type Locking } from './lock';
 
-/** Columns of a session that a copy takes from its original: what describes the check. */
+/** Columns that are copied from the original: what describes the check. */
 export const carriedColumns = ['features', 'expected_details', 'contact_details', 'language'];
 
-/** Columns of a session that stay behind: they belong to the source application's integration. */
+/** Columns that are not copied: they belong to the source application's integration. */
 export const leftBehindColumns = ['callback', 'metadata'];
 
-/** Columns of a session that a copy gets anew. */
+/** Columns for which a copy gets new values. */
 export const freshColumns = [
   'id',
   'application_id',
@@ -37,7 +37,7 @@ export const freshColumns = [
 
 type FreshValues = Readonly<Record<(typeof freshColumns)[number], Binding>>;
 
-/** A copy that is to be made, less what comes from its original. */
+/** A copy to be made, without the columns that come from its original. */
 export interface NewCopy extends Omit<CopiedSession, 'clonedRows' | 'kind'> {
   /** The importing application. */
   readonly applicationId: ApplicationId;
@@ -46,8 +46,8 @@ export interface NewCopy extends Omit<CopiedSession, 'clonedRows' | 'kind'> {
 }
 
 /**
- * Inserts new sessions; each names the session that it is a copy of. It fails with an error that
- * `isNumberRefused` knows if the number of one can't be its own.
+ * Inserts new sessions; each names the session that it is a copy of. If one can't have its number, it fails
+ * with an error that `isNumberRefused` recognizes.
  */
 export function insertCopies(schema: KindSchema, copies: readonly NewCopy[]): Statement {
   const { number, joins } = usableNumber(schema);

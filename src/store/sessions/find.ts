@@ -9,7 +9,7 @@ import {
 import { kindSchemas } from '../../model/relations';
 import { sessionKinds, type SessionKind, type SessionStatus } from '../../model/session';
 
-/** A session, as far as it is shown in a list. */
+/** A session as it is shown in a list. */
 export interface SessionSummary {
   readonly kind: SessionKind;
   readonly sessionId: SessionId;
@@ -26,7 +26,7 @@ export interface SessionSummary {
   readonly createdAt: Date;
 }
 
-/** A session with everything that its own row says. */
+/** A session with everything in its own row. */
 export interface SessionDetails extends SessionSummary {
   /** The secret part of its URL. */
   readonly sessionToken: string;
@@ -67,7 +67,7 @@ const detailsColumns = [
   'metadata',
 ] as const;
 
-/** A row of a sessions table, as far as a list shows it. */
+/** The columns of a row of sessions that a list shows. */
 export interface SummaryRow {
   readonly kind: SessionKind;
   readonly id: Buffer;
@@ -116,7 +116,7 @@ export function summaryOf(row: SummaryRow): SessionSummary {
  * Finds a session of either kind.
  *
  * @param owner finds the session only if it belongs to this application. A session of another
- * application looks like one that does not exist. Undefined: any owner; no caller may be told.
+ * application looks like one that does not exist. Undefined: any owner; then no caller may see the result.
  */
 export function sessionById(
   id: SessionId,
@@ -126,7 +126,7 @@ export function sessionById(
   return query(statement, ([row]: SummaryRow[]) => row && summaryOf(row));
 }
 
-/** Finds a session like {@link sessionById}, with everything that its own row says: to be shown. */
+/** Finds a session like {@link sessionById}, with everything in its own row. */
 export function sessionDetailsById(
   id: SessionId,
   owner: ApplicationId,
