@@ -1,9 +1,9 @@
 import Table from 'cli-table3';
 
-/** What a command has to tell: names and values, in order. */
+/** The output of a command: names and values, in order. */
 export type Fields = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
 
-/** A command has done what it could, and the exit code tells what came of it. Its message is for a person. */
+/** A command has done what it could, and reports the result by its exit code. The message is for people. */
 export class CommandFailure extends Error {
   override readonly name = 'CommandFailure';
 
@@ -20,7 +20,7 @@ export function printFields(fields: Fields, { json }: { readonly json?: true | u
   process.stdout.write((json ? JSON.stringify(fields) : table(fields)) + '\n');
 }
 
-/** No lines around the cells: a token or a key is to be copied from here. */
+/** No lines around the cells, so that a token or a key can be copied. */
 const noLines = Object.fromEntries(
   ['top', 'bottom', 'left', 'right', 'mid', 'middle'].flatMap((side) =>
     ['', '-mid', '-left', '-right'].map((corner) => [side + corner, '']),

@@ -29,7 +29,7 @@ export function createProgram() {
 /**
  * Runs a command of the program.
  *
- * @param args what stands behind the program's name.
+ * @param args the arguments after the program's name.
  * @returns the exit code: 0; that of a {@link CommandFailure}; or 1 for any other error. Errors are printed on
  * standard error. If the arguments are wrong or only help is wanted, the process ends here.
  */
@@ -43,7 +43,7 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   }
 }
 
-/** What went wrong, for a person. The stack is for those who debug. */
+/** The error message for people. The stack is only for debugging. */
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return 'something went wrong';
   if (process.env['DEBUG']) return error.stack ?? error.message;

@@ -12,7 +12,7 @@ import type { CallLines, OnDatabase } from './call/lines';
 import type { RateLimiter } from './call/rate-limiter';
 import type { RunningCalls } from './call/running-calls';
 
-/** What every RPC needs. All calls share it. */
+/** What every RPC needs; shared by all calls. */
 export interface Context {
   readonly callers: Callers;
   readonly rateLimiter: RateLimiter;

@@ -10,10 +10,10 @@ import { Results } from './results';
 import { runImports } from './run';
 import { ImportingService } from './service';
 
-/** What the command line says of a run. */
+/** The options of a run. */
 export interface ImportFileOptions {
   readonly address: string;
-  /** Where to write what came of each line. */
+  /** The results file. */
   readonly results: string;
   readonly concurrency: number;
   /** How long to wait for a service that is away, in milliseconds. */
@@ -26,14 +26,14 @@ export interface ImportFileOptions {
 }
 
 /**
- * Imports the sessions of a file, and prints how many lines came to which end.
+ * Imports the sessions of a file, and prints the number of lines for each outcome.
  *
  * @throws CommandFailure with exit code 2 if lines are not imported.
  * @throws Error if the run could not go on, or was interrupted.
  */
 export async function importFile(file: string, options: ImportFileOptions): Promise<void> {
   const apiKey = process.env['API_KEY'];
-  // gRPC would repeat a key that it can't send.
+  // If gRPC can't send a key, it puts the key into its error message.
   if (!apiKey || !/^[\x21-\x7e]+$/.test(apiKey)) {
     throw new Error('API_KEY must be set to the API key of the importing application');
   }

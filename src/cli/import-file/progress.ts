@@ -1,10 +1,10 @@
 import { SingleBar } from 'cli-progress';
 import type { Result } from './results';
 
-/** How many lines have come to which end. */
+/** The number of lines for each outcome. */
 export type Tally = Record<Result['outcome'] | 'imported_before', number>;
 
-/** How often progress is told where nobody looks at a terminal, in milliseconds. */
+/** How often progress is printed without a terminal, in milliseconds. */
 const interval = 10_000;
 
 /** Shows how far a run is, on standard error: a bar on a terminal, lines of JSON elsewhere. */

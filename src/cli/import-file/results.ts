@@ -4,7 +4,7 @@ import { open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promi
 import { errorCode } from '../../model/problems';
 import { openFile, textLines } from './lines';
 
-/** What came of a line. Nothing of it is secret: neither the share token nor the session's URL is in it. */
+/** The result of a line. It contains no secret: neither the share token nor the session's URL. */
 export interface Result {
   readonly line: number;
   /** Null: the line is malformed. */
@@ -33,7 +33,7 @@ export class Results {
     private readonly path: string,
     private readonly handle: FileHandle,
     private readonly own: Pick<Stats, 'dev' | 'ino'>,
-    /** The ids of the requests that an earlier run has carried out. */
+    /** The ids of the requests that an earlier run has imported. */
     readonly done: ReadonlySet<string>,
   ) {}
 

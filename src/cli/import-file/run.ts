@@ -2,7 +2,7 @@ import type { Line, WantedImport } from './lines';
 import type { Tally } from './progress';
 import type { Result } from './results';
 
-/** What a run does with a file. */
+/** The steps of a run. */
 export interface Run {
   readonly lines: AsyncIterable<Line>;
   /** The ids of requests that need not be made again. */
@@ -18,11 +18,11 @@ export interface Run {
 }
 
 /**
- * Imports the lines of a file, several at a time. A line is read when there is room for it, so that a file of any size
+ * Imports the lines of a file, several at a time. A line is read only when it can be imported, so that a large file
  * takes no more memory than a small one.
  *
- * @returns how many lines have come to which end, and why the run could not go on: what was thrown first. All lines
- * that were on their way have ended by then.
+ * @returns the number of lines for each outcome, and the first error that stopped the run, if any. All lines that
+ * were being imported have ended by then.
  */
 export async function runImports(
   run: Run,

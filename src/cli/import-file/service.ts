@@ -12,7 +12,7 @@ import type { Result } from './results';
 /** How long one call may take, with all of gRPC's own tries, in milliseconds. */
 const deadline = 45_000;
 
-/** The pauses between calls that failed for a passing reason, in milliseconds. */
+/** The pauses after failures that can be retried, in milliseconds. */
 const pauses = { first: 1_000, longest: 30_000 };
 
 /**
@@ -27,8 +27,8 @@ const passing: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * What is wrong with the caller or the address, and not with the line: the next line would be answered the same. The
- * last three are codes without a reason, so they are not the service's own.
+ * Errors about the caller or the address, and not about the line: the next line would fail for the same reason.
+ * The last three are gRPC codes without a reason, so they do not come from the service's own handlers.
  */
 const notAboutTheLine: ReadonlySet<string> = new Set([
   ...['CREDENTIALS_AMBIGUOUS', 'API_KEY_INVALID', 'GATEWAY_NOT_TRUSTED'],
@@ -36,7 +36,7 @@ const notAboutTheLine: ReadonlySet<string> = new Set([
   ...['UNIMPLEMENTED', 'UNAUTHENTICATED', 'PERMISSION_DENIED'],
 ]);
 
-/** The run can't go on: whatever the next line is, it would fail. */
+/** The run can't go on, because every other line would fail as well. */
 export class CanNotGoOn extends Error {
   override readonly name = 'CanNotGoOn';
 }

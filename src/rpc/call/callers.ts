@@ -31,10 +31,10 @@ export interface Credentials {
   readonly peer: string;
 }
 
-/** The other end of a connection. Look-ups take turns by it, because it is not yet known who calls. */
+/** The other end of a connection. Look-ups take turns by connection, because the caller is not yet known. */
 type Peer = string;
 
-/** The owner of an API key, for as long as the key is good. */
+/** The owner of a valid API key. */
 interface KeyOwner extends Caller {
   readonly expiresAt: Date | null;
 }
@@ -45,7 +45,7 @@ const cachedEntries = 10_000;
 
 /**
  * The most keys, or applications, that one statement looks up, and the most that wait. Strangers can ask for
- * any number of them: so connections take turns, and what is beyond the bound is refused.
+ * any number of them, so connections take turns, and when too many wait, calls are refused.
  */
 const lookUps = { size: 64, limit: 1_000 };
 
@@ -59,7 +59,7 @@ const policy: RetryPolicy = { ...readRetryPolicy, unreachable: 2 };
 export class Callers {
   /** Owners by the hash of their key in hexadecimal. Concurrent look-ups of one key share one query. */
   private readonly owners: LRUCache<string, KeyOwner, Peer>;
-  /** The hashes of keys that were looked up in vain. Whoever repeats one asks the database nothing. */
+  /** The hashes of unknown keys. A repeated call with one of them does not ask the database. */
   private readonly unknown = new LRUCache<string, true>({ max: cachedEntries, ttl: cacheTtl });
   /** Applications that gateways act for, and that exist. */
   private readonly applications: LRUCache<ApplicationId, true, Peer>;

@@ -8,11 +8,11 @@ import { Turns } from '../../turns/turns';
 export type OnDatabase = <T>(work: (db: TextDatabase) => Promise<T>) => Promise<T>;
 
 /**
- * A line in which calls wait for the database. Each line has its own connections, one for each piece of its
- * work that runs at the same time: so nobody waits for a connection that another line uses.
+ * A queue in which calls wait for the database. Each line has its own connections, one for each call that runs
+ * at the same time, so no call waits for a connection that another line uses.
  */
 export interface CallLine {
-  /** Runs work for a call of an application, when it is that application's turn. */
+  /** Runs work for a call when it is the turn of its application. */
   run<T>(
     owner: ApplicationId,
     signal: AbortSignal,
@@ -48,8 +48,8 @@ export function lineOfReads(db: TextDatabase, retry: Retry): CallLine {
 }
 
 /**
- * Makes the line for calls that write. Work that has begun is carried out, even if its call is given up: a
- * try whose COMMIT was lost may have written.
+ * Makes the line for calls that write. Work that has begun is completed, even if its call is given up,
+ * because a try whose COMMIT was lost may have written.
  */
 export function lineOfShares(db: TextDatabase, retry: Retry): CallLine {
   return line((_signal, work) => retry(() => work(db), defaultRetryPolicy));

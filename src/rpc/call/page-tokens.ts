@@ -4,7 +4,7 @@ import type { Cursor, Keyset, WantedPage } from '../../db/cursor';
 import { isUuid } from '../../model/ids';
 import { invalidField } from './request';
 
-/** The items of a page if the request does not say, and the most that it may have (AIP-158). */
+/** The default and the largest number of items of a page (AIP-158). */
 const defaultPageSize = 50;
 const maxPageSize = 500;
 

@@ -6,7 +6,7 @@ import { isUtf8 } from '../server/strict-utf8';
 /** A text field of a request. */
 export const text = z.string().refine(isUtf8, 'must be UTF-8');
 
-/** A field that names something by its UUID, and has to be there. */
+/** A required field that contains a UUID. */
 export const requiredId = <T extends Id<string>>() =>
   z
     .string()
@@ -14,7 +14,7 @@ export const requiredId = <T extends Id<string>>() =>
     .refine(isUuid, 'must be a UUID')
     .transform((id) => toId<T>(id));
 
-/** A field that names something by its UUID, and may be left out. */
+/** An optional field that contains a UUID. */
 export const optionalId = <T extends Id<string>>() =>
   z
     .string()
@@ -67,7 +67,7 @@ export function invalidField(field: string, description: string): ServiceError {
   return new ServiceError({ reason: 'INVALID_REQUEST', violations: [{ field, description }] });
 }
 
-/** A field as the caller finds it: `statuses[0]`, `target.session_id` (google.rpc.BadRequest). */
+/** The path of a field for google.rpc.BadRequest: `statuses[0]`, `target.session_id`. */
 function fieldPath(path: readonly PropertyKey[]): string {
   return path.reduce<string>((whole, part) => {
     if (typeof part === 'number') return `${whole}[${part}]`;

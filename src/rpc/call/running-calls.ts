@@ -1,4 +1,4 @@
-/** The calls that were accepted and are not answered yet: what a graceful stop waits for. */
+/** The calls that were accepted and are not answered yet. A graceful shutdown waits for them. */
 export class RunningCalls {
   private readonly running = new Set<Promise<void>>();
 

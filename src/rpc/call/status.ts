@@ -11,14 +11,14 @@ const errorDomain = 'session-import';
 /** Where clients of every language look for error details. */
 const detailsKey = 'grpc-status-details-bin';
 
-/** How one problem is told to the caller. */
+/** How one problem is reported to the caller. */
 interface Answer {
   readonly code: status;
   /** For people: what is wrong, and what to do. */
   readonly message: string;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly details?: readonly Any[];
-  /** How long to wait at least before trying again, in milliseconds; absent if that is of no use. */
+  /** The shortest wait before a retry, in milliseconds; absent if a retry is of no use. */
   readonly retryAfter?: number;
 }
 

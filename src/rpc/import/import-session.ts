@@ -151,8 +151,8 @@ class ImportAttempt {
    * Records a refused import, or a refused preview, before its caller is told. Nothing is recorded if
    * the caller is unknown. A malformed request is recorded as well.
    *
-   * @returns what the caller is told: the refusal, or why it could not be recorded. Whoever tries something
-   * must not learn more than is on record.
+   * @returns the error for the caller: the refusal, or why it could not be recorded. A caller must not learn of a
+   * refusal that is not on record.
    */
   private async recordRefusal(error: unknown): Promise<unknown> {
     const { reason } = toServiceError(error).problem;
@@ -185,8 +185,8 @@ function requireSharedWith({ applicationId }: Caller, token: VerifiedShareToken)
 }
 
 /**
- * The workflow for the sessions of key people; null: they stay behind. These sessions hold far more about
- * people than the company's own, so nothing is implied.
+ * The workflow for the sessions of key people; null: they are not imported. These sessions contain far more
+ * about people than the company's session, so the token must include them explicitly.
  */
 function linkedWorkflowOf(
   { linkedWorkflowId }: ParsedImportSessionRequest,

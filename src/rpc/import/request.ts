@@ -14,7 +14,7 @@ export interface ParsedImportSessionRequest {
   /** The idempotency key; null: the request has no id. */
   readonly idempotencyKey: IdempotentRequest | null;
   readonly validateOnly: boolean;
-  /** Where the sessions of key people are filed; null: they stay behind. */
+  /** The workflow for the sessions of key people; null: they are not imported. */
   readonly linkedWorkflowId: WorkflowId | null;
 }
 
@@ -78,7 +78,7 @@ function digestOf({
   const asked = {
     shareToken,
     trustReview,
-    // An id is the same in whatever case it is written.
+    // UUIDs are equal whatever their case.
     workflowId: workflowId.toLowerCase(),
     vendorData,
     // A missing field and `false` mean the same, so both get the same digest. It is also the digest

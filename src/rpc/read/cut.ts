@@ -11,7 +11,7 @@ export interface CutRows {
   readonly end: Cursor | undefined;
 }
 
-/** What a page has room for. */
+/** The limits of a page. */
 export interface Room {
   readonly rows: number;
   readonly bytes: number;

@@ -21,7 +21,7 @@ import { wireDetails } from './wire-session';
 
 const schema = z.object({ session_id: requiredId<SessionId>() });
 
-/** How much of each relation is shown, in bytes: all of them together are some two million. */
+/** How much of each relation is shown, in bytes: for all relations together, about two million. */
 const bytesOfRelation = 128 * 1024;
 
 /** Shows a session of the caller's application, with all that belongs to it. */

@@ -10,7 +10,7 @@ import type { Logger } from '../../telemetry/log';
 type IdentityListener = experimental.IdentityCertificateUpdateListener;
 type CaListener = experimental.CaCertificateUpdateListener;
 
-/** How often the files are looked at, in milliseconds. */
+/** How often the files are read, in milliseconds. */
 const interval = 1_000;
 
 /**
@@ -27,7 +27,7 @@ interface Contents {
   readonly clientCa: Buffer | undefined;
 }
 
-/** What was in the files, and is known to fit together. */
+/** The contents of the files, checked to fit together. */
 interface Certificates extends Contents {
   readonly expiry: Date;
 }

@@ -24,18 +24,18 @@ const maxAnswerBytes = 32 * 1024 * 1024;
 const answerTime = 60_000;
 
 /**
- * The most bytes of one call, its metadata included. One message may have 64 KiB: gRPC refuses a larger one
- * when it has read its length. The rest is for what was on its way by then, which is not the peer's fault.
+ * The most bytes of one call, its metadata included. One message may have 64 KiB: gRPC refuses a larger one as
+ * soon as it has read its length. The rest is for bytes that were already sent by then.
  */
 const maxCallBytes = 256 * 1024;
 
 /** How long a call that was answered may leave its request open, in milliseconds. */
 const halfOpenTime = 5_000;
 
-/** A DATA frame of fewer bytes costs more than it brings. A usual request has a kilobyte. */
+/** A smaller DATA frame is a small frame, which costs more than it carries. A usual request has a kilobyte. */
 const smallFrame = 256;
 
-/** How many small DATA frames a connection may send: so many at all, and more for each call. */
+/** How many small DATA frames a connection may send: a basic number, and more for each call. */
 const smallFrames = { atAll: 1_024, perCall: 64 };
 
 /**
@@ -66,8 +66,8 @@ interface OpenCall {
 }
 
 /**
- * One connection and what it costs. It is cut off when it costs more than any client needs that keeps to
- * the protocol. Times are those of `performance.now`, in milliseconds.
+ * One connection and what it costs. It is cut off when it costs more than a correct client needs. Times are
+ * those of `performance.now`, in milliseconds.
  */
 export class Connection {
   /** Bytes of requests of calls that have not ended. */
@@ -146,7 +146,7 @@ export class Connection {
       this.cut('small_frames');
     } else {
       this.grow(call, bytes);
-      // The call was refused long ago, or has sent more than any call needs.
+      // The call was refused some time ago, or has sent more than any call needs.
       if (call.bytes > maxCallBytes) call.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     }
   }
@@ -224,7 +224,7 @@ export class Connection {
     if (!silent || bytesRead - this.bytesAtPing <= pingAnswer) return;
     if (!session || session.destroyed || unwrittenBytes(socket) !== 0) return;
     this.bytesAtPing = bytesRead;
-    // Keepalive sees whether it is answered.
+    // Keepalive checks whether it is answered.
     if (!session.ping(() => undefined)) return;
     // nghttp2 writes what it has at the end of a turn of the event loop.
     setImmediate(() => {

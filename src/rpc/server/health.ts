@@ -8,7 +8,7 @@ import { requireWritable } from '../../store/session-numbers';
 import type { Logger } from '../../telemetry/log';
 import { LogThrottle } from '../../telemetry/log-throttle';
 
-/** How often the database is asked whether it answers, in milliseconds. */
+/** How often the database is checked, in milliseconds. */
 const interval = 1_000;
 
 /** How long its answer may take, in milliseconds. */
@@ -35,7 +35,7 @@ export class HealthMonitor {
   private reported: boolean | undefined;
   private timer: NodeJS.Timeout | undefined;
   private stopped = false;
-  /** What the check before has found; undefined: all was well. */
+  /** The trouble that the previous check has found; undefined: none. */
   private trouble: Trouble | undefined;
   /** The health names for readiness. The empty name stands for the whole server. */
   private readonly readiness: readonly string[];
@@ -63,7 +63,7 @@ export class HealthMonitor {
   }
 
   /**
-   * Looks for the first time, and from then on at intervals.
+   * Checks now, and from then on at intervals.
    *
    * @param isStuck whether imports do not end.
    */
@@ -80,7 +80,7 @@ export class HealthMonitor {
     this.timer = setTimeout(() => void this.start(isStuck), interval).unref();
   }
 
-  /** Reports NOT_SERVING from now on: the service is about to go. */
+  /** Reports NOT_SERVING from now on, because the service is about to stop. */
   stop(): void {
     this.stopped = true;
     clearTimeout(this.timer);
@@ -115,10 +115,10 @@ export class HealthMonitor {
       if (writable === 'late') return { why: 'the database does not answer', misled: false };
       return writable ? undefined : { why: 'the database is read-only', misled: true };
     } catch (error) {
-      // Somebody holds the table, such as a migration: the database is well.
+      // Somebody, such as a migration, has locked the table; the database itself is healthy.
       if (databaseFailure(error) === 'lock wait') return undefined;
       const why = errorCode(error as Error) ?? (error as Error).name;
-      // Where no new connection can be made, those that exist are all there is.
+      // If no new connection can be made, the existing ones must be kept.
       return { why, misled: !(error instanceof NotConnected) };
     }
   }

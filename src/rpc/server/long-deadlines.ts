@@ -3,7 +3,7 @@ import { status, type ServerInterceptor } from '@grpc/grpc-js';
 /** A deadline that passed this long before its call arrived was no short timeout, in milliseconds. */
 const clearlyPast = 1_000;
 
-/** What grpc-js says when a call's time is up. */
+/** The text of grpc-js for a passed deadline. */
 const timeIsUp = 'Deadline exceeded';
 
 /**

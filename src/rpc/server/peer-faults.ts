@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import type { SentStatus } from './pushback';
 
-/** The peer's faults for which grpc-js blames the service by the code, and what is sent instead. */
+/** Faults of the peer to which grpc-js gives a code that blames the service, and the code that is sent instead. */
 const faults: readonly {
   /** What the text of grpc-js begins with. */
   readonly text: string;
@@ -30,8 +30,8 @@ const faults: readonly {
 ];
 
 /**
- * Makes INVALID_ARGUMENT of a request that grpc-js can't read. grpc-js sends INTERNAL, which wakes an
- * operator, or UNIMPLEMENTED, which tells the client that the service is too old.
+ * Changes the code to INVALID_ARGUMENT if grpc-js can't read the request. grpc-js sends INTERNAL, which wakes up
+ * an operator, or UNIMPLEMENTED, which tells the client that the service is too old.
  *
  * @param sent a status that the handler or grpc-js itself sends.
  */

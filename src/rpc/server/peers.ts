@@ -8,7 +8,7 @@ import { http2ServersOf } from './http2';
 import { networkOf } from './networks';
 import type { CutOff, PeerObserver } from './observer';
 
-/** How often connections are looked at, in milliseconds. In between, one can go beyond some of its limits. */
+/** How often connections are checked, in milliseconds. In between, one can exceed some of its limits. */
 const interval = 200;
 
 /** The most metadata of a call, in bytes as HTTP/2 counts them (RFC 9113, section 6.5.2). */
@@ -29,8 +29,8 @@ const maxAnswerBytes = 128 * 1024 * 1024;
 
 /**
  * Protects the service from broken and hostile peers: each connection has limits, and so have all of them
- * together. A connection that goes beyond its own is cut off. When all together go beyond theirs, one of the
- * address that costs most is cut off. Addresses of one network count as one: see {@link networkOf}.
+ * together. A connection that exceeds its limits is cut off. If all together exceed theirs, one of the most
+ * expensive address is cut off. Addresses of one network count as one: see {@link networkOf}.
  */
 export class Peers {
   private readonly connections = new Map<string, Connection>();
@@ -153,8 +153,8 @@ export class Peers {
   }
 
   /**
-   * The connection that costs most, of the address that costs most: otherwise, many cheap connections of an
-   * attacker would have the one of a busy gateway cut off.
+   * The most expensive connection of the most expensive address. Otherwise, an attacker with many cheap
+   * connections could have the connection of a busy gateway cut off.
    */
   private costliest(cost: 'requestBytes' | 'answerBytes'): Connection | undefined {
     const costOf = (connections: readonly Connection[]): number =>

@@ -35,11 +35,11 @@ interface EndingCall {
 }
 
 /**
- * Tells gRPC's own retries when to come back, or not to.
+ * Tells gRPC's own retries how long to wait, or not to retry.
  *
- * A handler puts the least wait into the trailer. A pushback replaces the client's exponential backoff
- * and its jitter (gRFC A6), so both are made here: the wait grows with each try, and a random part of
- * it, up to half of it, is added. Otherwise calls that were refused together would come back together.
+ * A handler puts the shortest wait into the trailer. A pushback replaces the client's exponential backoff and its
+ * jitter (gRFC A6), so both are added here: the wait grows with each try, and a random part of up to half of it
+ * is added. Otherwise calls that were refused together would come back together.
  *
  * gRPC is told not to retry in two cases. If the handler gave no wait, the same call can't succeed: grpc-js
  * itself has refused it, because its message is too large, for example. And a wait that ends after the

@@ -5,7 +5,7 @@ import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/pr
 import type { PackageDefinition } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 
-/** What buf has compiled: the contract, the health service and the standard error details. */
+/** The files that buf has compiled: the contract, the health service and the standard error details. */
 const descriptors = path.join(__dirname, '..', '..', 'gen', 'descriptors');
 
 /**

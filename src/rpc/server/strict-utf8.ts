@@ -10,9 +10,8 @@ const notUtf8 = '\ud800';
 const largest = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
- * Reads invalid values of a request as other invalid values, which the check of the request
- * refuses. Generated code would end the call at a number that is too large, without naming the
- * field.
+ * Replaces some invalid values of a request by other invalid values, which the check of the request
+ * refuses. For a number that is too large, generated code would end the call without naming the field.
  */
 class RequestReader extends BinaryReader {
   constructor(bytes: Uint8Array) {

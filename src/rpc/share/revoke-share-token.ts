@@ -32,7 +32,7 @@ export async function revokeShareToken(
   const one = 'shareTokenId' in target ? target.shareTokenId : undefined;
   if (one !== undefined) annotate({ share_token_id: one });
 
-  // One moment for all tries: what an earlier one has marked, whose answer was lost, is known by it.
+  // All tries use one timestamp, so that tokens which an earlier try has marked, with a lost answer, are recognized.
   const at = clock();
   let triedBefore = false;
   const revocation = await onDatabase(async (db) => {
