@@ -22,11 +22,11 @@ export interface Claims {
 }
 
 /**
- * Claims the calls' sessions in the round trip in which their copies are made: nearly always nobody else wants
- * one of them. If somebody does, the claims fail before anything else is done.
+ * Claims the calls' sessions, and makes their copies in the same round trip: nearly always nobody else wants
+ * one of these sessions. If somebody has claimed one, all claims fail, and no copy is made.
  *
- * @param makeCopies runs the statement that it is given, and makes the copies of the calls in the same round trip.
- * @returns undefined, with nothing done, if one of the claims can't be had: see {@link claimSessions}.
+ * @param makeCopies runs the given statement, and after it makes the copies of the calls, in one round trip.
+ * @returns undefined if one of the claims is taken. Nothing was written then: see {@link claimSessions}.
  */
 export async function claimWithCopies(
   trx: Transaction,
@@ -39,7 +39,7 @@ export async function claimWithCopies(
     await makeCopies(claimants, insertClaims(claimants.map(claimOf)));
   } catch (error) {
     if (duplicateKey(error) === undefined) throw error;
-    // If the claims are there, the duplicate is one of the copies.
+    // If the ledger has one of the claims, the duplicate was in one of the copies.
     const ledger = await read(trx, ledgerEntries(claimants.map(({ request }) => request)));
     if (claimants.some((call) => ledger.get(keyOf(call))?.sessionId === call.sessionId))
       throw error;

@@ -50,8 +50,8 @@ function copyOf(call: AdmittedImport): CopiedSession {
  * Makes the copies, in one round trip: the vendor entities that do not exist, the new sessions, the
  * rows of every relation, and the log entries.
  *
- * @param calls whose sources are locked, and whose sessions are claimed at the latest by `claim`.
- * @param claim is run first.
+ * @param calls whose sources are locked, and whose sessions are claimed: before, or by `claim`.
+ * @param claim claims the sessions, and is run first. If it fails, nothing is copied.
  * @throws Overtaken if the number of copied rows differs from the number of counted rows: somebody
  * has changed a source session without locking it. Not every such change is detected, so locking is
  * a rule for all writers.

@@ -21,7 +21,8 @@ import { judge, type Facts } from './rules';
 import { vendorNamesOf } from './vendor-entities';
 
 /**
- * Reads what decides whether each call may go on, and locks the source sessions, in one round trip.
+ * Reads what decides whether each call may go on, and locks the source sessions. This is one round trip; there
+ * are more if a session was not locked, or if an import may have been made already.
  *
  * A source session counts only if it really belongs to the application that the call's token names. A session
  * of another application is neither locked nor counted: otherwise, somebody who knows its id could learn that
@@ -45,7 +46,7 @@ export async function gatherFacts(
       ledgerEntries(requests),
       vendorEntitiesByName(plan.schema, vendorNamesOf(calls)),
       shareLockSessions(plan.schema, wanted, locking),
-      // What follows is read behind the locks. A revocation holds the session's lock while it marks the tokens.
+      // Everything below is read after the locks: a revocation holds the session's lock while it marks tokens.
       countRows(plan, wanted),
       workflowsById(workflowsNamedBy(calls)),
       revokedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),

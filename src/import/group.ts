@@ -56,8 +56,10 @@ export interface Tools {
  * Imports a group: calls of one kind, in one transaction. Each call gets its own outcome. Every
  * import goes through this function, also that of a single call.
  *
- * The number of round trips depends neither on the number of calls nor on the number of rows. A group that
- * copies nothing and refuses calls takes one more.
+ * It takes four round trips: BEGIN, the facts and the locks, the claims and the copies, COMMIT. The number
+ * depends neither on the number of calls nor on the number of rows. There are more if a source session was not
+ * locked, if a claim is taken, if an earlier attempt may have been committed, or if calls are refused and
+ * nothing is copied.
  *
  * @param trx a transaction at READ COMMITTED. The outcomes hold once it is committed.
  * @param calls if one of them includes linked sessions, it must be the only call.
@@ -174,7 +176,7 @@ async function makeCopies(
     const entities = planVendorEntities(plan.schema, claimed, facts.vendorEntities);
     return writeCopies(trx, plan, claimed, entities, claim);
   };
-  // Linked sessions are claimed between a session's own claim and its copy.
+  // Linked sessions are claimed after a session's own claim, and before any copy is made.
   const alone = calls.every(({ linked }) => linked.length === 0);
   const done = alone ? await claimWithCopies(trx, calls, write) : undefined;
   const { won, lost, reused } = done ?? (await claimSessions(trx, calls));

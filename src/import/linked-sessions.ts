@@ -112,8 +112,8 @@ async function settleTooMany(trx: Transaction, call: PlannedImport): Promise<Set
 }
 
 /**
- * The importing application's copies of user sessions, by id, locked against deletion. Deleted copies are missing. `locked`: somebody
- * else holds one of them, and `locking` is `skip`.
+ * The importing application's copies of user sessions, by id, locked against deletion. Deleted copies are
+ * missing. `locked`: somebody else holds one of them, and `locking` is `skip`.
  */
 async function lockCopies(
   trx: Transaction,

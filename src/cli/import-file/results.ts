@@ -66,8 +66,8 @@ export class Results {
   /**
    * Writes a result.
    *
-   * @throws Error if it can't be written, or nobody would find it: the file was deleted, or another run has begun with
-   * it.
+   * @throws Error if it can't be written, or if nobody would find it because the file was deleted, or another
+   * run has begun to write it.
    */
   async write(result: Result): Promise<void> {
     this.written = this.written.then(() => this.append(result));

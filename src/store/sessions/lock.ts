@@ -49,9 +49,9 @@ export function ownedBindings(wanted: readonly OwnedSession[]): readonly Binding
 
 /**
  * Share-locks sessions, in key order, until the transaction ends. Those that do not exist are missing,
- * and with `skip` also those that somebody else holds. A session of another application is missing too, and
- * nobody waits for it: the subquery finds the application's own without a lock (MySQL 8.4 manual, section
- * 17.7.2.4).
+ * and with `skip` also those that somebody else holds. A session of another application is missing too, and is
+ * neither locked nor waited for: the subquery, which takes no lock, selects only the application's own sessions
+ * (MySQL 8.4 manual, section 17.7.2.4).
  *
  * Whoever changes a session's relations holds its row exclusively; so what is counted and copied
  * afterwards is one version of the session, although READ COMMITTED gives every statement a new
