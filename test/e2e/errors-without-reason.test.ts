@@ -103,7 +103,7 @@ describe('an error without a reason', () => {
 
   /** What happened, as the page says it, and how to make it happen: once for each code of the row. */
   const events: Readonly<Record<string, () => Promise<Told | Told[]>>> = {
-    'the deadline has passed': async () => {
+    'the deadline passed': async () => {
       const { db, source, target, signer, client, proxy } = harness;
       const original = await createSession(db, source, 'user');
       const shareToken = await signer.share(source, target, 'user', original);
@@ -113,7 +113,7 @@ describe('an error without a reason', () => {
       letGo();
       return told;
     },
-    'the caller has given up': () => held(() => ({})),
+    'the caller cancelled the call': () => held(() => ({})),
     'the request did not arrive within `GRPC_REQUEST_TIMEOUT`': async () => {
       const [answer] = (await once(raw.open(method), 'response')) as [Record<string, string>];
       return {
@@ -123,7 +123,7 @@ describe('an error without a reason', () => {
       };
     },
     'the request is larger than 64 KiB': () => sent(frameOf(Buffer.alloc(65 * 1024))),
-    'the request is larger than 64 KiB when it is decompressed': () =>
+    'the request is larger than 64 KiB after decompression': () =>
       sent(frameOf(gzipSync(Buffer.alloc(65 * 1024)), true), { 'grpc-encoding': 'gzip' }),
     'the metadata has too many entries': () => {
       const metadata = new Metadata();
@@ -144,9 +144,9 @@ describe('an error without a reason', () => {
       client.close();
       return told;
     },
-    'there is no such method': () => unknown('/sessionimport.v1.SessionImport/Export'),
-    'there is no such service': () => unknown('/sessionimport.v9.SessionImport/ImportSession'),
-    'the request is compressed by something else than gzip or deflate': () =>
+    'the method does not exist': () => unknown('/sessionimport.v1.SessionImport/Export'),
+    'the service does not exist': () => unknown('/sessionimport.v9.SessionImport/ImportSession'),
+    'the request is compressed, but not with gzip or deflate': () =>
       sent(frameOf(Buffer.from('x'), true), { 'grpc-encoding': 'br' }),
     "the request can't be decompressed": async () =>
       Promise.all(
@@ -154,25 +154,26 @@ describe('an error without a reason', () => {
           sent(frameOf(Buffer.from('nonsense'), true), { 'grpc-encoding': encoding }),
         ),
       ),
-    'the request is no message of the method': async () => [
+    'the message is not a valid request of the method': async () => [
       await sent(frameOf(Buffer.from([0x0a, 0xff]))),
       // A message that says it is compressed, without an encoding.
       await sent(frameOf(Buffer.from([0x0a, 0xff]), true)),
     ],
-    'the stream was closed for sending before a whole message': async () => [
+    'the stream was half-closed before a complete message arrived': async () => [
       await sent(Buffer.alloc(0)),
       await sent(frameOf(Buffer.alloc(10)).subarray(0, 8)),
     ],
-    'there is more than one request message': () => sent(Buffer.concat([anyMessage, anyMessage])),
-    '`grpc-timeout` is not in the form of gRPC': async () =>
+    'the call has more than one request message': () =>
+      sent(Buffer.concat([anyMessage, anyMessage])),
+    '`grpc-timeout` is malformed': async () =>
       Promise.all(['soon', '1', ''].map((text) => sent(anyMessage, { 'grpc-timeout': text }))),
-    'nobody listens, TLS fails, or the connection is refused': async () => {
+    'no connection can be made: nothing listens at the address, or TLS fails': async () => {
       const client = new TestClient(1);
       const told = await calling(client);
       client.close();
       return told;
     },
-    'the connection was lost, or the process ended': async () => {
+    'the connection was lost, or the process exited': async () => {
       const server = createServer().on('stream', ({ session }) => session?.destroy());
       server.listen(0, '127.0.0.1');
       await once(server, 'listening');
@@ -182,7 +183,7 @@ describe('an error without a reason', () => {
       server.close();
       return told;
     },
-    'something on the way answers instead of the service': async () =>
+    'a proxy or load balancer answers instead of the service': async () =>
       Promise.all([401, 403, 404, 429, 502, 503, 504, 418].map(proxied)),
   };
 
