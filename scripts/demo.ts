@@ -19,7 +19,7 @@ import {
 
 /**
  * The demo, played by two applications over gRPC: one shares a user and a business session, the other
- * imports them, tries one of them again, and comes too late for one that was taken back.
+ * imports them, tries one of them again, and comes too late for one whose token was revoked.
  */
 async function main(): Promise<void> {
   const playground = await preparePlayground();
@@ -29,7 +29,7 @@ async function main(): Promise<void> {
   );
   const clients = new DemoClients(service.address);
 
-  await takeBack(clients, playground);
+  await revokeToken(clients, playground);
   for (const session of [playground.user, playground.business]) {
     await shareAndImport(clients, playground, session, service.address);
   }
@@ -71,15 +71,15 @@ async function shareAndImport(
   print(tokensTable(await clients.listShares(session, source)));
 }
 
-/** Shares a session, takes the token back, and lets the other application try it. */
-async function takeBack(
+/** Shares a session, revokes the token, and lets the other application try it. */
+async function revokeToken(
   clients: DemoClients,
   { source, importing, user }: Playground,
 ): Promise<void> {
-  title(`${source.name} shares a user session, and takes the token back`);
+  title(`${source.name} shares a user session, and revokes the token`);
   const { shareToken, details } = await clients.share(user, source, importing);
   const { revoked } = await clients.revoke(details?.shareTokenId ?? '', source);
-  print(`Tokens taken back: ${revoked}. ${importing.name} tries it all the same:`);
+  print(`Tokens revoked: ${revoked}. ${importing.name} tries it anyway:`);
   print(await refusal(clients.import(shareToken, user, importing)));
 }
 
@@ -109,7 +109,7 @@ function rowsTable({ clonedRelations }: ImportSessionResponse): string {
 
 function tokensTable({ shareTokens }: ListShareTokensResponse): string {
   const table = new Table({
-    head: ['share token', 'made', 'redeemed', 'taken back'],
+    head: ['share token', 'made', 'redeemed', 'revoked'],
     style: { head: [], border: [], compact: true },
   });
   const time = (moment: Date | undefined): string => moment?.toISOString().slice(11, 23) ?? '-';

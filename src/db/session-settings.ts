@@ -83,8 +83,8 @@ function settingsFor({ lockWaitSeconds, statementSeconds = 0 }: SessionLimits): 
       cte_max_recursion_depth: 10_000,
       // With less memory, a long list of ids would be searched, and locked, in the whole table.
       range_optimizer_max_mem_size: 8_388_608,
-      // A new primary of a group answers when it has what the old one had committed: a token that was
-      // taken back there is so here. Whoever has chosen more keeps it.
+      // A new primary of a group answers only when it has everything that the old one committed. So a token
+      // that was revoked there is revoked here. A stricter setting of the server is kept.
       group_replication_consistency:
         "IF(@@group_replication_consistency = 'EVENTUAL', 'BEFORE_ON_PRIMARY_FAILOVER', @@group_replication_consistency)",
     },

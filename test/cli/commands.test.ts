@@ -104,7 +104,7 @@ describe('the command line', () => {
     expect(await failure({}, ...same)).to.include('must be two files');
   });
 
-  it('takes back what migrate did, one step at a time', async () => {
+  it('rolls back what migrate did, one migration at a time', async () => {
     const fresh = await createEmptyDatabase();
     const migrate = async (...args: string[]) => {
       const { exitCode, printed } = await run(['migrate', '--json', ...args], {

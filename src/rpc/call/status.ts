@@ -183,7 +183,7 @@ const answers: Answers = {
   }),
   SHARE_TOKEN_NOT_FOUND: ({ shareTokenId }) => ({
     code: status.NOT_FOUND,
-    message: `Your application has made no share token ${shareTokenId}. Tokens that were signed elsewhere can not be taken back.`,
+    message: `Your application has made no share token ${shareTokenId}. Tokens that were signed elsewhere can't be revoked.`,
     metadata: { share_token_id: shareTokenId },
     details: [resource('session-import/share-token', shareTokenId, '')],
   }),
