@@ -35,14 +35,14 @@ import {
 type Callback<Response> = (error: ServiceError | null, response: Response) => void;
 
 /**
- * A request in which any field may be left out: it has its default value then, as protobuf has it. So may those of a
- * message in it, such as the `nanos` of a duration.
+ * A request in which any field may be left out: then it has protobuf's default value. This includes the fields of
+ * nested messages, such as the `nanos` of a duration.
  */
 export type Partly<Request> = {
   readonly [Field in keyof Request]?: PartlyField<Request[Field]> | undefined;
 };
 
-/** What has no default value stays as it is: times, lists, and which field of a oneof is meant. */
+/** Types without partial forms stay as they are: times, lists, and the `$case` of a oneof. */
 type PartlyField<Value> = Value extends Date | readonly unknown[] | { readonly $case: string }
   ? Value
   : Value extends object

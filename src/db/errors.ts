@@ -6,9 +6,9 @@ import { errorCode, ServiceError } from '../model/problems';
  * - `conflict`: lost a deadlock. MySQL has rolled the transaction back; try the same again.
  * - `lock wait`: waited too long for a row that somebody holds.
  * - `unreachable`: the connection was lost, killed or never made, or leads to a server that does not let
- *   this service read and write. What it was doing, COMMIT included, may or may not have happened.
- * - `silent`: the same, because no answer came for so long that the connection was given up, or no connection
- *   was made in that time.
+ *   this service read and write, or has no room on its disk or in its memory. What it was doing, COMMIT
+ *   included, may or may not have happened.
+ * - `silent`: the same, but found only after a timeout: a statement got no answer, or no connection was made.
  * - `too slow`: a statement that reads was stopped, because it ran for longer than it may.
  * - `too large`: the transaction writes more than the server allows one to write.
  * - `other`: anything else.
@@ -80,7 +80,7 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_NEW_ABORTING_CONNECTION', 'unreachable'],
   ['ER_CONNECTION_KILLED', 'unreachable'],
   ['ER_SERVER_OFFLINE_MODE', 'unreachable'],
-  // A server that has no room left on its disk, or no memory.
+  // A server that is out of disk space or memory.
   ['EE_WRITE', 'unreachable'],
   ['ER_DISK_FULL', 'unreachable'],
   ['ER_ERROR_ON_WRITE', 'unreachable'],
@@ -156,7 +156,7 @@ const unreachableMessages = new Set([
 export function databaseFailure(error: unknown): DatabaseFailure {
   if (!(error instanceof Error)) return 'other';
   if (error instanceof Overtaken) return 'conflict';
-  // Each try takes seconds where a server takes connections and then says nothing, or where packets get lost.
+  // If a server accepts connections and then says nothing, or if packets are lost, each try takes seconds.
   if (error instanceof NotConnected)
     return failures.get(error.code) === 'silent' ? 'silent' : 'unreachable';
   if (error instanceof UnfitServer) return 'unreachable';

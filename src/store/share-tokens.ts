@@ -238,10 +238,10 @@ export interface Revocation {
  * Revokes one share token of a session, or all of them.
  *
  * It first looks for the tokens. Then it marks them, some at a time, and locks the session's row exclusively
- * for each of these batches. The live ones come first, together: if the database goes away later, all of them or
- * none are revoked, and those that have expired never make them wait. An import locks that row before it looks for revoked tokens. So an import has
- * either ended before its token is marked, or it sees the mark. Redeemed tokens are counted last, without
- * the lock: by then, no import with these tokens can succeed any more.
+ * for each of these batches. The live ones are in the first batch: if the database fails later, all of them or
+ * none are revoked, and expired ones never delay them. An import locks that row before it looks for revoked
+ * tokens. So an import has either ended before its token is marked, or it sees the mark. Redeemed tokens are
+ * counted last, without the lock: by then, no import with these tokens can succeed any more.
  *
  * @param shareTokenId undefined: all of them.
  * @param by `triedBefore`: an earlier try of the same revocation, with the same moment, may have marked tokens.

@@ -1,16 +1,16 @@
 import { writeSync } from 'node:fs';
 import { errorCode } from '../model/problems';
 
-/** How long to wait for a reader that is behind, in milliseconds. */
+/** How long to wait for a slow reader, in milliseconds. */
 const pause = 10;
 
 /**
- * Writes the lines of a log to a file descriptor, each before `write` returns: the last ones tell why a process
- * has ended. A line that can't be written, since the disk is full or nobody reads any more, is lost. A service
- * must not end because its log has.
+ * Writes the lines of a log to a file descriptor, each before `write` returns, because the last lines say why a
+ * process has ended. If a line can't be written, because the disk is full or nobody reads the log any more, it is
+ * lost. The service must not end because of that.
  */
 export class Lines {
-  /** Whether only a part of the last line was written. */
+  /** Whether the last line was written only partly. */
   private torn = false;
 
   constructor(private readonly fd: number) {}

@@ -38,7 +38,7 @@ const remoteCooldown = 10_000;
 
 const remoteTimeout = 5_000;
 
-/** The largest set that is read from a remote, in bytes: some thousand keys. */
+/** The largest set that is read from a URL, in bytes: enough for some thousand keys. */
 const remoteBytes = 1_048_576;
 
 /**
@@ -128,8 +128,8 @@ async function fetchText(url: URL): Promise<string> {
 }
 
 /**
- * The text of an answer. It is counted as it comes, since a small one may have been compressed from a very large
- * text.
+ * The text of an answer. Its size is counted while it is read, because a small compressed answer may contain a
+ * very large text.
  *
  * @throws KeySetError if it is too large.
  */

@@ -43,7 +43,7 @@ export async function importFile(file: string, options: ImportFileOptions): Prom
   const { size } = await stat(file);
   const service = new ImportingService(options.address, credentialsOf(options), apiKey);
   const results = await Results.open(options.results);
-  // Only now: nobody would hear of an error that came before the lines are read.
+  // Only now, because an error before the lines are read would not be handled.
   const lines = openFile(file);
   const stopping = new AbortController();
   // As many as there are lines under way.

@@ -33,7 +33,7 @@ const maxTexts = 60_000;
 
 const columns = ['share_token', 'workflow_id', 'vendor_data', 'trust_review'] as const;
 
-/** Half a character, as JSON can escape it: it would be imported as another one. */
+/** Half of a surrogate pair, which JSON can escape: it would be imported as another character. */
 const isWhole = (text: string): boolean => text.isWellFormed();
 
 const optionalText = z
@@ -78,7 +78,7 @@ async function* csvLines(file: ReadStream): AsyncIterable<Line> {
     csv({
       ...{ bom: true, columns: checkHeader, info: true, max_record_size: maxLine },
       ...{ relax_column_count: true, skip_empty_lines: true, trim: true },
-      // All of them: it would look for the first line's alone, and take two lines that end otherwise for one.
+      // All line endings: by default, it uses only that of the first line, and reads lines with other endings as one.
       record_delimiter: ['\r\n', '\n', '\r'],
     }),
     // What goes wrong is thrown where the records are read.
@@ -86,7 +86,7 @@ async function* csvLines(file: ReadStream): AsyncIterable<Line> {
   ) as AsyncIterable<CsvRecord>;
   try {
     for await (const { record, info } of records) {
-      // A field too many is what follows a comma without quotes; one too few, a file that was cut off.
+      // Too many fields: a field with a comma is not in quotes. Too few: the file was cut off.
       const content = info.error
         ? { problem: 'does not have as many fields as the first line' }
         : contentOf(record);
@@ -103,7 +103,7 @@ interface CsvRecord {
   readonly info: { readonly lines: number; readonly error?: CsvError };
 }
 
-/** Behind the colon, the parser tells what it has read: that may be a token. */
+/** After the colon, the parser's message has what it has read: that may be a token. */
 function withoutValues(error: unknown): unknown {
   if (!(error instanceof CsvError)) return error;
   const [what] = error.message.split(':');
@@ -132,7 +132,7 @@ function checkHeader(header: readonly string[]): string[] {
   if (unknown.length > 0) {
     throw new Error(`the first line names ${unknown.join(', ')}; there are ${columns.join(', ')}`);
   }
-  // Only the last one of a name would be read.
+  // Of two columns with one name, only the last would be read.
   if (new Set(header).size < header.length) throw new Error('the first line names a column twice');
   return [...header];
 }

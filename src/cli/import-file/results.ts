@@ -26,7 +26,7 @@ const portion = 64 * 1024;
 
 /** The file of results: JSON Lines, one for each line of the imported file, in the order in which they ended. */
 export class Results {
-  /** Ends when the last result is written. If one can't be, none is written behind it: it may be half there. */
+  /** Resolves when the last result is written. After an error nothing more is written: the line may be incomplete. */
   private written: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -40,16 +40,16 @@ export class Results {
   /**
    * Opens the file. Of an earlier run, only what was imported is kept: everything else is tried again.
    *
-   * @throws Error if the file can't be read or written, or is no file of results.
+   * @throws Error if the file can't be read or written, or is not a results file.
    */
   static async open(name: string): Promise<Results> {
     const before = await statsOf(name);
-    // A device would be replaced by a file.
+    // The rename would replace a device by a file.
     if (before && !before.isFile()) throw new Error(`${name} is no file`);
-    // A link stays one.
+    // Replaces the target of a link, and not the link.
     const path = before ? await realpath(name) : name;
-    // Replaces the old file only when the new one is complete, so that a crash loses nothing. No file and no other
-    // run has its name.
+    // Replaces the old file only when the new one is complete, so that a crash loses nothing. The draft's
+    // name is unique.
     const draft = `${path}.${randomUUID()}`;
     const handle = await open(draft, 'wx', before ? before.mode & 0o777 : 0o666);
     try {
@@ -87,7 +87,7 @@ export class Results {
   }
 }
 
-/** Undefined: there is none. */
+/** Undefined: there is no such file. */
 async function statsOf(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path);
@@ -107,7 +107,7 @@ async function keepImported(path: string, draft: FileHandle): Promise<Set<string
   let kept = '';
   let broken: string | undefined;
   for await (const text of textLines(openFile(path))) {
-    // The last line of a run that was killed may be half a line. Any other file is not for this program to change.
+    // If a run was killed, its last line may be incomplete. Any other malformed file must not be overwritten.
     if (broken !== undefined) throw new Error(`${path} holds something else than results`);
     const result = parseResult(text);
     if (!result) broken = text;

@@ -52,7 +52,7 @@ export async function runImports(
         });
       underWay.add(work);
       if (underWay.size < run.concurrency) continue;
-      // Not Promise.race: a line that waits for minutes would remember each race that it was in.
+      // Not Promise.race: the promise of a line that waits for minutes would keep a reference to every race.
       await new Promise<void>((resolve) => {
         oneEnded = resolve;
       });

@@ -104,7 +104,7 @@ export class ImportingService {
 }
 
 function sessionOf({ session }: ImportSessionResponse) {
-  // Protobuf takes the answer of another service for one that says nothing.
+  // Protobuf decodes the answer of another service as an empty message.
   if (!session?.sessionId) throw new CanNotGoOn('the answer is not that of Session Import');
   return {
     session_id: session.sessionId,

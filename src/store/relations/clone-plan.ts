@@ -21,8 +21,8 @@ export interface ClonePlan {
   readonly schema: KindSchema;
   readonly relations: readonly PlannedRelation[];
   /**
-   * Counts the rows of sessions; takes `ownedBindings`. Gives a row for each: its id, and how many rows it has in
-   * the relations, which are called r0, r1 and so on in their order.
+   * Counts the rows of sessions; takes `ownedBindings`. Returns a row for each session: its id, and the number of
+   * its rows in each relation, in columns r0, r1 and so on.
    */
   readonly countSql: string;
   /** Measures the large values of sessions: see `largeBytes`. */
