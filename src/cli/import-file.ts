@@ -2,7 +2,7 @@ import { Command } from '@commander-js/extra-typings';
 import { wholeNumberArgument } from './arguments';
 
 const explanation = `
-The file is CSV (its name ends in .csv, and its first line names the columns) or JSON Lines, with these fields:
+The file is CSV (its name ends in .csv or .CSV, and its first line names the columns) or JSON Lines, with these fields:
   share_token   the share token of the session; required
   workflow_id   the workflow to file it under; required
   vendor_data   your own name for the person or company

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { lstat, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, open, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -130,6 +130,15 @@ describe('import-file', () => {
     });
     const [reviewed] = await copiesOf(second.original);
     expect(reviewed).to.include({ status: 'In Review', vendor_data: null });
+  });
+
+  it('takes a name in capitals for that of CSV', async () => {
+    const { line } = await wanted();
+    const file = await fileOf('EXPORT.CSV', [
+      'share_token,workflow_id',
+      Object.values(line).join(','),
+    ]);
+    expect(counted(await importing(file))).to.deep.equal({ ...nothing, imported: 1 });
   });
 
   it('takes lines of CSV for what they are, however each of them ends', async () => {
@@ -369,6 +378,10 @@ describe('import-file', () => {
     harness.proxy.intercept = undefined;
     expect(counted(ended)).to.deep.equal({ ...nothing, imported: 3 });
     expect(cuts).to.be.greaterThan(8);
+    // One line, though three lines have waited.
+    const { waiting, why } = JSON.parse(ended.errors) as Result;
+    expect(waiting).to.equal('DATABASE_UNAVAILABLE');
+    expect(why).to.include('The database is out of reach');
     for (const { original } of lines) expect(await copiesOf(original)).to.have.length(1);
   });
 
@@ -433,6 +446,33 @@ describe('import-file', () => {
     const ended = await run([...call, ...secure.options], { API_KEY: importer.apiKey });
     expect(counted(ended)).to.deep.equal({ ...nothing, imported: 1 });
     await secure.stop();
+  });
+
+  it('does not wait for a service that speaks no TLS', async () => {
+    const { line, original } = await wanted();
+    const file = await fileOf('plain.jsonl', [line, line]);
+    const call = ['import-file', file, '--address', address(), '--json'];
+    const ended = await run(call, { API_KEY: target.apiKey });
+    expect(ended.exitCode).to.equal(1);
+    expect(ended.errors).to.include('does not speak TLS').and.not.to.include('waiting');
+    expect(await copiesOf(original)).to.deep.equal([]);
+  });
+
+  it('ends when it is interrupted while its input says nothing', async () => {
+    const { line } = await wanted();
+    const pipe = path.join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const writer = await open(pipe, 'r+');
+    const call = ['import-file', pipe, '--address', address(), '--plaintext', '--json'];
+    const logged = harness.logLines.length;
+    const reading = ServiceProcess.run(call, { API_KEY: target.apiKey }, folder);
+    await writer.write(`${JSON.stringify(line)}\n`);
+    await harness.logged(() => harness.logLines.length > logged);
+    reading.signal('SIGINT');
+    expect(await reading.ended()).to.equal(1);
+    await writer.close();
+    expect(JSON.parse(reading.logLines.join(''))).to.deep.equal({ ...nothing, imported: 1 });
+    expect(reading.errors).to.include('interrupted');
   });
 
   it('writes no token, key or URL anywhere', async () => {

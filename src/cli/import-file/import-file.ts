@@ -4,7 +4,8 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
 import { CommandFailure, printFields } from '../output';
-import { openFile, readLines } from './lines';
+import { openInput, readLines } from './lines';
+import { Outage } from './outage';
 import { showProgress, type Tally } from './progress';
 import { Results } from './results';
 import { runImports } from './run';
@@ -40,27 +41,32 @@ export async function importFile(file: string, options: ImportFileOptions): Prom
   if (path.resolve(file) === path.resolve(options.results)) {
     throw new Error('--results must name another file than the one to import');
   }
-  const { size } = await stat(file);
+  const stats = await stat(file);
   const service = new ImportingService(options.address, credentialsOf(options), apiKey);
   const results = await Results.open(options.results);
   // Only now, because an error before the lines are read would not be handled.
-  const lines = openFile(file);
+  const lines = openInput(file, stats);
   const stopping = new AbortController();
   // As many as there are lines under way.
   setMaxListeners(options.concurrency, stopping.signal);
   const stop = (): void => {
     stopping.abort(new Error('interrupted: run the command again to go on'));
+    // Whoever writes them may say nothing more for hours.
+    lines.destroy();
   };
   // The second one ends the process at once.
   process.once('SIGINT', stop);
-  const progress = showProgress(size);
+  const progress = showProgress(stats.size);
+  const outage = new Outage((reason, why) => {
+    progress.waiting(reason, why);
+  });
+  const repeating = { patience: options.patience, outage, signal: stopping.signal };
   try {
     const { tally, error } = await runImports({
-      lines: readLines(lines, file.endsWith('.csv')),
+      lines: readLines(lines, /\.csv$/i.test(file)),
       done: results.done,
       concurrency: options.concurrency,
-      importLine: (number, wanted) =>
-        service.import(number, wanted, options.patience, stopping.signal),
+      importLine: (number, wanted) => service.import(number, wanted, repeating),
       write: (result) => results.write(result),
       told: (now) => {
         progress.update(lines.bytesRead, now);

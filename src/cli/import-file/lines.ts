@@ -1,5 +1,6 @@
-import { createReadStream, type ReadStream } from 'node:fs';
-import { pipeline } from 'node:stream';
+import { constants, createReadStream, openSync, type Stats } from 'node:fs';
+import { Socket } from 'node:net';
+import { pipeline, type Readable } from 'node:stream';
 import { TextDecoder } from 'node:util';
 import { CsvError, parse as csv } from 'csv-parse';
 import { v5 } from 'uuid';
@@ -62,16 +63,30 @@ const schema = z.strictObject({
  * @param file the open file.
  * @throws Error if the file can't be read, is no CSV, or lacks a column.
  */
-export function readLines(file: ReadStream, isCsv: boolean): AsyncIterable<Line> {
+export function readLines(file: Input, isCsv: boolean): AsyncIterable<Line> {
   return isCsv ? csvLines(file) : jsonLines(file);
 }
 
-/** Opens a file. Its `bytesRead` tells how far it has been read. */
-export function openFile(path: string): ReadStream {
+/** An open file that is read from its beginning to its end. */
+export interface Input extends Readable {
+  /** How far it has been read. */
+  readonly bytesRead: number;
+}
+
+/** Opens a file. */
+export function openFile(path: string): Input {
   return createReadStream(path, { highWaterMark: 64 * 1024 });
 }
 
-async function* csvLines(file: ReadStream): AsyncIterable<Line> {
+/** Opens a file, or a pipe that has a name. */
+export function openInput(path: string, stats: Stats): Input {
+  if (!stats.isFIFO()) return openFile(path);
+  // As a file, it would be read by a thread, which can't be stopped, and the process does not end without it.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  return new Socket({ fd, readable: true, writable: false });
+}
+
+async function* csvLines(file: Input): AsyncIterable<Line> {
   const records = pipeline(
     file,
     decode,
@@ -137,7 +152,7 @@ function checkHeader(header: readonly string[]): string[] {
   return [...header];
 }
 
-async function* jsonLines(file: ReadStream): AsyncIterable<Line> {
+async function* jsonLines(file: Input): AsyncIterable<Line> {
   let number = 0;
   for await (const line of textLines(file)) {
     number++;
@@ -153,7 +168,7 @@ async function* jsonLines(file: ReadStream): AsyncIterable<Line> {
  *
  * @throws Error if the file can't be read, is not in UTF-8, or has a line that is too long.
  */
-export async function* textLines(file: ReadStream): AsyncIterable<string> {
+export async function* textLines(file: Input): AsyncIterable<string> {
   let rest = '';
   for await (const chunk of decode(file as AsyncIterable<Buffer>)) {
     const [first = '', ...others] = chunk.split('\n');

@@ -1,3 +1,4 @@
+import { clearLine, cursorTo } from 'node:readline';
 import { SingleBar } from 'cli-progress';
 import type { Result } from './results';
 
@@ -11,6 +12,8 @@ const interval = 10_000;
 export interface Progress {
   /** @param bytes how much of the file has been read. */
   update(bytes: number, tally: Readonly<Tally>): void;
+  /** Says at once why lines wait. */
+  waiting(reason: string, why: string): void;
   stop(): void;
 }
 
@@ -32,6 +35,12 @@ function bar(size: number): Progress {
       const done = tally.imported + tally.imported_before;
       shown.update(bytes, { done, not_done: tally.refused + tally.failed + tally.malformed });
     },
+    waiting: (reason, why) => {
+      // In the place of the bar, which is drawn anew below.
+      clearLine(process.stderr, 0);
+      cursorTo(process.stderr, 0);
+      process.stderr.write(`waiting (${reason}): ${onOneLine(why)}\n`);
+    },
     stop: () => {
       shown.stop();
     },
@@ -46,6 +55,14 @@ function jsonLines(size: number): Progress {
       toldAt = performance.now();
       process.stderr.write(`${JSON.stringify({ bytes, of: size, ...tally })}\n`);
     },
+    waiting: (reason, why) => {
+      process.stderr.write(`${JSON.stringify({ waiting: reason, why: onOneLine(why) })}\n`);
+    },
     stop: () => undefined,
   };
+}
+
+/** OpenSSL ends its messages with line feeds, and a stranger's may hold anything that moves a cursor. */
+function onOneLine(text: string): string {
+  return text.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim();
 }

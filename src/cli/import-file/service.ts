@@ -7,9 +7,10 @@ import {
   type ImportSessionResponse,
 } from '../../client';
 import type { WantedImport } from './lines';
+import type { Outage } from './outage';
 import type { Result } from './results';
 
-/** How long one call may take, with all of gRPC's own tries, in milliseconds. */
+/** How long one call may take, in milliseconds. */
 const deadline = 45_000;
 
 /** The pauses after failures that can be retried, in milliseconds. */
@@ -36,19 +37,36 @@ const notAboutTheLine: ReadonlySet<string> = new Set([
   ...['UNIMPLEMENTED', 'UNAUTHENTICATED', 'PERMISSION_DENIED'],
 ]);
 
+/** What OpenSSL says of an answer that is not TLS (its SSL_R_WRONG_VERSION_NUMBER). */
+const noTls = 'wrong version number';
+
 /** The run can't go on, because every other line would fail as well. */
 export class CanNotGoOn extends Error {
   override readonly name = 'CanNotGoOn';
+}
+
+/** How a line is called again while the service can't import it. */
+export interface Repeating {
+  /** How long, in milliseconds. */
+  readonly patience: number;
+  /** Is told why lines wait. */
+  readonly outage: Outage;
+  /** Ends the waiting between two calls. */
+  readonly signal: AbortSignal;
 }
 
 /** The service that imports, as the command calls it. */
 export class ImportingService {
   private readonly client: SessionImportClient;
   private readonly metadata = new Metadata();
+  /** Whether any call has come to a service: it is the right one, and reached in the right way. */
+  private reached = false;
 
   constructor(address: string, credentials: ChannelCredentials, apiKey: string) {
     this.client = new SessionImportClient(address, credentials, {
       'grpc.service_config': serviceConfig,
+      // gRPC would try for half a minute before anybody heard of it.
+      'grpc.enable_retries': 0,
     });
     this.metadata.set('x-api-key', apiKey);
   }
@@ -61,25 +79,34 @@ export class ImportingService {
    * Imports a line. While the service is unavailable, overloaded or limits the rate, it waits and calls again, with the
    * same request id.
    *
-   * @param patience how long to call again, in milliseconds.
-   * @param signal ends the waiting between two calls.
-   * @throws CanNotGoOn if the caller is refused, its patience is over, or this is another service.
+   * @throws CanNotGoOn if the caller is refused, its patience is over, this is another service, or it speaks no TLS.
    * @throws AbortError if the signal was aborted during a wait.
    */
-  async import(
+  async import(line: number, wanted: WantedImport, repeating: Repeating): Promise<Result> {
+    try {
+      return await this.repeat(line, wanted, repeating);
+    } finally {
+      repeating.outage.ended(wanted);
+    }
+  }
+
+  private async repeat(
     line: number,
     wanted: WantedImport,
-    patience: number,
-    signal: AbortSignal,
+    { patience, outage, signal }: Repeating,
   ): Promise<Result> {
     const about = { line, request_id: wanted.requestId };
     const until = performance.now() + patience;
     for (let pause = pauses.first; ; pause = Math.min(2 * pause, pauses.longest)) {
       const answer = await this.call(wanted).catch((error: unknown) => error as ServiceError);
       if (!(answer instanceof Error)) {
+        this.reached = true;
         return { ...about, outcome: 'imported', ...sessionOf(answer) };
       }
-      const { reason = status[answer.code], retryDelay = 0 } = errorDetails(answer) ?? {};
+      const details = errorDetails(answer);
+      if (details) this.reached = true;
+      else this.requireTls(answer);
+      const { reason = status[answer.code], retryDelay = 0 } = details ?? {};
       if (notAboutTheLine.has(reason)) throw new CanNotGoOn(answer.details);
       if (!passing.has(answer.code)) {
         const outcome = answer.code === status.INTERNAL ? 'failed' : 'refused';
@@ -88,8 +115,20 @@ export class ImportingService {
       if (performance.now() > until) {
         throw new CanNotGoOn(`gave up after ${patience / 1_000} s (${reason}): ${answer.details}`);
       }
+      outage.waits(wanted, reason, answer.details);
       await sleep(Math.max(retryDelay, pause * (0.5 + Math.random() / 2)), undefined, { signal });
     }
+  }
+
+  /**
+   * A service that has never spoken TLS will not begin to, so waiting is of no use. The other way round, gRPC says
+   * only that it could not connect, as in an outage.
+   */
+  private requireTls({ details }: ServiceError): void {
+    if (this.reached || !details.includes(noTls)) return;
+    throw new CanNotGoOn(
+      'the service does not speak TLS at this address: use --plaintext, where the network may read along',
+    );
   }
 
   private call(wanted: WantedImport): Promise<ImportSessionResponse> {
