@@ -358,7 +358,11 @@ describe('import-file', () => {
     expect(counted(ended)).to.deep.equal({ ...nothing, imported: 2, refused: 1 });
     const results = await resultsOf(file);
     expect(results[1]?.['session_id']).to.equal(results[2]?.['session_id']);
-    expect(results[3]).to.include({ reason: 'SESSION_ALREADY_IMPORTED' });
+    expect(results[3]).to.include({
+      reason: 'SESSION_ALREADY_IMPORTED',
+      session_id: results[1]?.['session_id'],
+      shared_from_session: original,
+    });
     expect(await copiesOf(original)).to.have.length(1);
   });
 
@@ -409,6 +413,7 @@ describe('import-file', () => {
       expect(results[number + 1]).to.include({ outcome: 'malformed', request_id: null });
     }
     expect(results[4]).to.include({ message: 'workflow_id must be a UUID' });
+    expect(results[5]).to.include({ message: 'trust_review must be true or false' });
     expect(results[10]).to.include({ outcome: 'imported' });
   });
 

@@ -45,7 +45,10 @@ const optionalText = z
 
 /** CSV has no types, so a flag may be text as well. */
 const flag = z
-  .union([z.boolean(), z.enum(['true', 'false', '']).transform((text) => text === 'true')])
+  .union(
+    [z.boolean(), z.enum(['true', 'false', '']).transform((text) => text === 'true')],
+    'must be true or false',
+  )
   .nullish()
   .transform((value) => value ?? false);
 

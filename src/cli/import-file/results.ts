@@ -10,6 +10,7 @@ export interface Result {
   /** Null: the line is malformed. */
   readonly request_id: string | null;
   readonly outcome: 'imported' | 'refused' | 'failed' | 'malformed';
+  /** The copy that was made; of a session that was imported before, the one that there is. */
   readonly session_id?: string;
   readonly session_number?: number;
   readonly shared_from_session?: string;

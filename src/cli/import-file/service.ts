@@ -3,6 +3,7 @@ import { Metadata, status, type ChannelCredentials, type ServiceError } from '@g
 import {
   errorDetails,
   serviceConfig,
+  type ErrorDetails,
   SessionImportClient,
   type ImportSessionResponse,
 } from '../../client';
@@ -110,7 +111,7 @@ export class ImportingService {
       if (notAboutTheLine.has(reason)) throw new CanNotGoOn(answer.details);
       if (!passing.has(answer.code)) {
         const outcome = answer.code === status.INTERNAL ? 'failed' : 'refused';
-        return { ...about, outcome, reason, message: answer.details };
+        return { ...about, outcome, ...copyOf(details), reason, message: answer.details };
       }
       if (performance.now() > until) {
         throw new CanNotGoOn(`gave up after ${patience / 1_000} s (${reason}): ${answer.details}`);
@@ -140,6 +141,13 @@ export class ImportingService {
       });
     });
   }
+}
+
+/** The copy that an import is refused for, so that nobody has to look for its id in the message. */
+function copyOf(details: ErrorDetails | undefined) {
+  const { session_id: id, shared_from_session: original } = details?.metadata ?? {};
+  if (details?.reason !== 'SESSION_ALREADY_IMPORTED' || !id || !original) return {};
+  return { session_id: id, shared_from_session: original };
 }
 
 function sessionOf({ session }: ImportSessionResponse) {
