@@ -148,7 +148,7 @@ export class SessionImportServer {
           bounded: await boundsTransactions(db),
         }),
         (why) => {
-          log.warn({ why }, 'waiting for the database');
+          log.warn(why, 'waiting for the database');
         },
         signal,
       );

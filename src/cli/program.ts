@@ -49,8 +49,10 @@ function explain(error: unknown): string {
   if (process.env['DEBUG']) return error.stack ?? error.message;
   if (error instanceof UnfitServer) return error.message;
   if (isOutOfReach(databaseFailure(error))) {
-    const why = error instanceof NotConnected ? `: ${error.message}` : '';
-    return `the database of DATABASE_URL can not be reached (${errorCode(error) ?? error.name})${why}`;
+    const outOfReach = 'the database of DATABASE_URL can not be reached';
+    const code = errorCode(error) ?? error.name;
+    if (!(error instanceof NotConnected)) return `${outOfReach} (${code})`;
+    return `${error.hint ?? outOfReach} (${code}): ${error.message}`;
   }
   if (errorCode(error) === 'ER_NO_SUCH_TABLE') {
     return 'the database is not up to date: run "session-import migrate"';

@@ -130,11 +130,22 @@ export class Overtaken extends Error {
 export class NotConnected extends Error {
   override readonly name = 'NotConnected';
   readonly code: string;
+  /** What to look at, for a person, if MySQL was there and has refused the credentials. */
+  readonly hint: string | undefined;
 
-  constructor(cause: Error) {
+  /** @param encrypted whether the connection was to be encrypted. */
+  constructor(cause: Error, encrypted = true) {
     super(cause.message, { cause });
     this.code = errorCode(cause) ?? cause.name;
+    this.hint = this.code === 'ER_ACCESS_DENIED_ERROR' ? refusedCredentials(encrypted) : undefined;
   }
+}
+
+/** MySQL has one answer for a wrong password and for a user that must connect by TLS. */
+function refusedCredentials(encrypted: boolean): string {
+  const refused = 'MySQL refused the user or the password of DATABASE_URL';
+  if (encrypted) return refused;
+  return `${refused}, or the user must connect by TLS (REQUIRE SSL) and DATABASE_TLS is off`;
 }
 
 /** The server does not meet the service's requirements. */

@@ -1,6 +1,20 @@
 import { firstGood } from '../files/first-good';
 import { errorCode } from '../model/problems';
-import { databaseFailure, UnfitServer } from './errors';
+import { databaseFailure, NotConnected, UnfitServer } from './errors';
+
+/** Why the database can't be used, for the log. */
+export interface Unreachable {
+  /** The error's code. */
+  readonly why: string;
+  /** What to look at, where the code alone is misleading. */
+  readonly hint?: string | undefined;
+}
+
+/** What the log says of a database's error. */
+export function whyUnreachable(error: Error): Unreachable {
+  const hint = error instanceof NotConnected ? error.hint : undefined;
+  return { why: errorCode(error) ?? error.name, hint };
+}
 
 /**
  * Reads what the service needs from the database at startup. Waits while the database is out of reach, and
@@ -13,14 +27,14 @@ import { databaseFailure, UnfitServer } from './errors';
  */
 export function whenReachable<T>(
   work: () => Promise<T>,
-  waiting: (why: string) => void,
+  waiting: (why: Unreachable) => void,
   signal: AbortSignal,
 ): Promise<T> {
   return firstGood(work, {
     // Wrong settings of a server do not go away by themselves.
     passes: (error) => databaseFailure(error) !== 'other' && !(error instanceof UnfitServer),
     failed: (error) => {
-      waiting(errorCode(error) ?? error.name);
+      waiting(whyUnreachable(error));
     },
     signal,
   });

@@ -24,14 +24,16 @@ export class TracedClient extends MySql2Client {
    */
   override async acquireRawConnection(): Promise<object> {
     const { usable } = this;
+    let encrypted: boolean | undefined;
     try {
       const { connection: settings } = this.config as { connection: Knex.ConnectionConfigProvider };
       this.connectionSettings = typeof settings === 'function' ? await settings() : settings;
+      encrypted = 'ssl' in this.connectionSettings;
       const connection = await super.acquireRawConnection();
       usable.add(connection);
       return connection;
     } catch (error) {
-      throw new NotConnected(error as Error);
+      throw new NotConnected(error as Error, encrypted);
     }
   }
 

@@ -210,6 +210,16 @@ describe('the command line', () => {
     expect(production).to.include('DATABASE_URL is not set');
   });
 
+  it('says that MySQL has refused the credentials, and that TLS may be what it misses', async () => {
+    const wrong = new URL(url);
+    wrong.password = 'hunter2-is-wrong';
+    const errors = await failure({ DATABASE_URL: wrong.href }, 'seed');
+    expect(errors)
+      .to.include('MySQL refused the user or the password')
+      .and.include('DATABASE_TLS is off')
+      .and.not.match(/can not be reached|hunter2/);
+  });
+
   it('says what does not exist', async () => {
     const nobody = '0190a000-0000-7000-8000-000000000000';
     const environment = { DATABASE_URL: url };

@@ -83,6 +83,13 @@ describe('TLS to MySQL', () => {
     };
     const migrate = ServiceProcess.run(['migrate', '--json'], environment);
     expect(await migrate.ended(), migrate.errors).to.equal(0);
+    const url = new URL(environment.DATABASE_URL);
+    url.password = 'wrong';
+    const denied = ServiceProcess.run(['migrate'], { ...environment, DATABASE_URL: url.href });
+    expect(await denied.ended()).to.equal(1);
+    expect(denied.errors)
+      .to.include('MySQL refused the user or the password')
+      .and.not.include('DATABASE_TLS');
     const wrong = { ...environment, DATABASE_TLS_CA: stranger.file };
     const failed = ServiceProcess.run(['migrate', '--json'], wrong);
     expect(await failed.ended()).to.equal(1);

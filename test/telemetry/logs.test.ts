@@ -137,8 +137,9 @@ describe('the logs', () => {
       METRICS_ADDRESS: 'off',
       LOG_LEVEL: 'trace',
     });
-    const { why } = await failing.logged('waiting for the database');
+    const { why, hint } = await failing.logged('waiting for the database');
     expect(why).to.equal('ER_ACCESS_DENIED_ERROR');
+    expect(hint).to.include('refused the user or the password').and.include('DATABASE_TLS is off');
     failing.signal('SIGKILL');
     await failing.ended();
     expect(failing.errors + failing.logLines.join()).not.to.include('hunter2');

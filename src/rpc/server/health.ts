@@ -3,7 +3,7 @@ import type { Server } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Database } from '../../db/database';
 import { databaseFailure, NotConnected } from '../../db/errors';
-import { errorCode } from '../../model/problems';
+import { whyUnreachable } from '../../db/reachable';
 import { requireWritable } from '../../store/session-numbers';
 import type { Logger } from '../../telemetry/log';
 import { LogThrottle } from '../../telemetry/log-throttle';
@@ -21,6 +21,8 @@ const liveness = 'liveness';
 interface Trouble {
   /** For the log: an error's code, or some words. */
   readonly why: string;
+  /** What to look at, where that is misleading. */
+  readonly hint?: string | undefined;
   /** Whether it may be the connections that lead to the wrong place. */
   readonly misled: boolean;
 }
@@ -99,7 +101,8 @@ export class HealthMonitor {
   private tell(trouble: Trouble | undefined): void {
     if (trouble) {
       if (trouble.why !== this.trouble?.why) this.throttle.reset();
-      if (this.throttle.allows()) this.log.warn({ why: trouble.why }, 'not ready');
+      const { why, hint } = trouble;
+      if (this.throttle.allows()) this.log.warn({ why, hint }, 'not ready');
     } else if (this.trouble) {
       this.throttle.reset();
       this.log.info('ready again');
@@ -117,9 +120,8 @@ export class HealthMonitor {
     } catch (error) {
       // Somebody, such as a migration, has locked the table; the database itself is healthy.
       if (databaseFailure(error) === 'lock wait') return undefined;
-      const why = errorCode(error as Error) ?? (error as Error).name;
       // If no new connection can be made, the existing ones must be kept.
-      return { why, misled: !(error instanceof NotConnected) };
+      return { ...whyUnreachable(error as Error), misled: !(error instanceof NotConnected) };
     }
   }
 
