@@ -3,8 +3,14 @@ import type { JWK } from 'jose';
 import { KeySetError, parseKeySet, type BoundJwk } from './key-set';
 import { parseJson } from './key-source';
 
-/** Only the owner may read: a private key, or a set that may hold secrets. */
+/** Only the owner may read: a private key, or a set with a secret in it. */
 const ownerOnly = 0o600;
+
+/** Everybody may read: a set of public keys, which a service reads that runs as another user. */
+const forEverybody = 0o644;
+
+/** The rights of all but the owner and the group. */
+const ofOthers = 0o007;
 
 /**
  * Writes a private key to a new file.
@@ -38,7 +44,8 @@ export interface ExtendedKeySet {
 }
 
 /**
- * Adds a key to a JWK Set file, which is made if it is missing.
+ * Adds a key to a JWK Set file, which is made if it is missing. Who may read it stays as it is; but others than the
+ * owner and the group may not any more once there is a secret in it.
  *
  * @throws KeySetError if the file is not a JWK Set, or if the service would not take it with the key.
  */
@@ -52,7 +59,7 @@ export async function extendKeySet(file: string, jwk: JWK): Promise<ExtendedKeyS
     async save() {
       const next = `${file}.${process.pid}.tmp`;
       await writeFile(next, toText(set), { mode: ownerOnly });
-      await chmod(next, mode);
+      await chmod(next, modeFor(set.keys, mode));
       await rename(next, file);
     },
   };
@@ -60,7 +67,7 @@ export async function extendKeySet(file: string, jwk: JWK): Promise<ExtendedKeyS
 
 async function readKeys(
   file: string,
-): Promise<{ readonly keys: readonly unknown[]; readonly mode: number }> {
+): Promise<{ readonly keys: readonly unknown[]; readonly mode: number | undefined }> {
   try {
     const { mode } = await stat(file);
     const set = (await readJson(file)) as { keys?: unknown } | null;
@@ -68,9 +75,18 @@ async function readKeys(
     return { keys: set.keys as readonly unknown[], mode: mode & 0o777 };
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (missing) return { keys: [], mode: ownerOnly };
+    if (missing) return { keys: [], mode: undefined };
     throw error;
   }
+}
+
+/** @param mode that of the old file; undefined: there is none. */
+function modeFor(keys: readonly unknown[], mode: number | undefined): number {
+  const isSecret = (key: unknown): boolean =>
+    typeof key === 'object' && key !== null && ('k' in key || 'd' in key);
+  const secret = keys.some(isSecret);
+  if (mode === undefined) return secret ? ownerOnly : forEverybody;
+  return secret ? mode & ~ofOthers : mode;
 }
 
 async function readJson(file: string): Promise<unknown> {

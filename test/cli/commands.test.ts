@@ -90,7 +90,10 @@ describe('the command line', () => {
     const jwks = path.join(folder, 'set.json');
     const args = ['signing-key', 'generate', '--out', out, '--jwks', jwks, '--alg', 'ES256'];
     await json(...args);
-    expect((await stat(out)).mode & 0o777).to.equal(0o600);
+    const modeOf = async (file: string) => (await stat(file)).mode & 0o777;
+    expect(await modeOf(out)).to.equal(0o600);
+    // A service that runs as another user reads it.
+    expect(await modeOf(jwks)).to.equal(0o644);
     const [key] = (JSON.parse(await readFile(jwks, 'utf8')) as { keys: object[] }).keys;
     expect(key).to.include({ alg: 'ES256', kty: 'EC' }).and.not.have.property('d');
     expect(await failure({}, ...args)).to.include('EEXIST');
@@ -100,6 +103,15 @@ describe('the command line', () => {
     const taken = await failure({}, ...twice, '--alg', 'ES256', '--kid', kid);
     expect(taken).to.include('another key has the same kid and alg');
     expect(await json(...twice)).to.include({ alg: 'EdDSA' });
+    const secrets = path.join(folder, 'secrets.json');
+    for (const [set, mode] of [
+      [secrets, 0o600],
+      [jwks, 0o640],
+    ] as const) {
+      const symmetric = ['--out', `${set}.key`, '--jwks', set, '--alg', 'HS256'];
+      await json('signing-key', 'generate', ...symmetric);
+      expect(await modeOf(set)).to.equal(mode);
+    }
     const same = ['signing-key', 'generate', '--out', jwks, '--jwks', jwks];
     expect(await failure({}, ...same)).to.include('must be two files');
   });
