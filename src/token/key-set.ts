@@ -38,7 +38,7 @@ export class KeySetError extends Error {
   override readonly name = 'KeySetError';
 }
 
-const setSchema = z.object({ keys: z.array(z.looseObject({})) });
+const setSchema = z.object({ keys: z.array(z.unknown()) });
 
 const memberSchema = z.looseObject({
   kid: z.string('kid is missing').min(1, 'kid is missing').max(255, 'kid has over 255 characters'),
@@ -69,11 +69,16 @@ export async function parseKeySet(
 
   const keys: VerificationKey[] = [];
   const ignored: IgnoredKey[] = [];
-  for (const [index, jwk] of set.data.keys.entries()) {
-    const kid = typeof jwk['kid'] === 'string' ? jwk['kid'] : `(key ${index + 1})`;
+  for (const [index, member] of set.data.keys.entries()) {
+    const jwk = isObject(member) ? (member as JWK) : undefined;
+    const kid = typeof jwk?.kid === 'string' ? jwk.kid : `(key ${index + 1})`;
     const ignore = (why: string, foreign = false): void => {
       ignored.push({ kid, why, foreign });
     };
+    if (!jwk) {
+      ignore('it is not an object');
+      continue;
+    }
     if (isForeign(jwk)) {
       ignore('it is not for signatures, by its use or key_ops', true);
       continue;
@@ -88,6 +93,10 @@ export async function parseKeySet(
     else keys.push(key);
   }
   return { keys, ignored };
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Whether a key is for encryption (RFC 7517, sections 4.2 and 4.3), as in a set for several purposes. */
@@ -123,8 +132,8 @@ async function parseKey(jwk: JWK, symmetric: boolean): Promise<VerificationKey |
   try {
     // The public half alone: a private key handed over by mistake can't be used for anything else.
     const key = await importJWK(publicHalf(jwk), alg);
-    const short = tooShort(key);
-    if (short) return short;
+    const weak = tooShort(key) ?? weakExponent(key);
+    if (weak) return weak;
     return {
       kid,
       algorithm: alg,
@@ -151,6 +160,20 @@ function tooShort(key: CryptoKey | Uint8Array): string | undefined {
   const { modulusLength } = key.algorithm as { modulusLength?: number };
   const enough = (modulusLength ?? minModulusBits) >= minModulusBits;
   return enough ? undefined : `an RSA key has at least ${minModulusBits} bits`;
+}
+
+/**
+ * Tells if an RSA key has an exponent that is none (RFC 8017, section 3.1): with 1, whoever writes a signature has
+ * signed.
+ */
+function weakExponent(key: CryptoKey | Uint8Array): string | undefined {
+  if (key instanceof Uint8Array) return undefined;
+  const { publicExponent } = key.algorithm as { publicExponent?: Uint8Array };
+  if (!publicExponent) return undefined;
+  const exponent = BigInt(`0x${Buffer.from(publicExponent).toString('hex')}`);
+  return exponent >= 3n && exponent % 2n === 1n
+    ? undefined
+    : 'an RSA key has an odd exponent of at least 3';
 }
 
 /** The members that make a JWK a private key (RFC 7518, section 6). */

@@ -131,6 +131,7 @@ describe('the keys for share tokens', () => {
         [[good, { ...(await newKey('HS256')), alg: 'EdDSA' }], /does not fit its key type/],
         [[good, { ...(await newKey('HS256')), k: 'c2hvcnQ' }], /at least 256 bits/],
         [[good, shortRsaKey()], /at least 2048 bits/],
+        [[good, null as unknown as JWK], /key \(key 2\): it is not an object/],
         [[good, { ...(await newKey()), key_ops: ['sign'] }], /key_ops must include verify/],
         [[good, { ...(await newKey()), use: 'signatures' }], /use must be sig/],
         [[good, { ...(await newKey('ES256')), alg: 'Ed25519' }], /not those of a key for EdDSA/],
@@ -143,6 +144,10 @@ describe('the keys for share tokens', () => {
           /another key has the same kid and alg/,
         ],
       ];
+      // 1, 2 and 65536.
+      for (const e of ['AQ', 'Ag', 'AQAA']) {
+        wrong.push([[good, { ...(await newKey('RS256')), e }], /odd exponent of at least 3/]);
+      }
       for (const [keys, why] of wrong) {
         await write(...keys);
         expect(await failureOf(file)).to.match(why);
@@ -360,7 +365,9 @@ describe('the keys for share tokens', () => {
     it('are never secrets, and those that can not be used are passed over', async () => {
       const [good, secret] = [await newKey(), await newKey('HS256')];
       const foreign = { kty: 'future', kid: 'f', alg: 'X' };
-      answer = () => ({ status: 200, body: { keys: [foreign, secret, good] } });
+      const weak = { ...(await newKey('RS256')), e: 'AQ' };
+      const none = [null, [], 'x'];
+      answer = () => ({ status: 200, body: { keys: [foreign, secret, ...none, weak, good] } });
       const keys = await open(url);
       expect(logged('share token keys')[0]).to.deep.include({
         level: 'warn',
@@ -368,6 +375,8 @@ describe('the keys for share tokens', () => {
         ignored: [
           { kid: 'f', why: 'alg must be one of EdDSA, ES256, RS256, PS256, HS256' },
           { kid: secret.kid, why: 'a secret (HS256) is taken from a file only' },
+          ...[3, 4, 5].map((place) => ({ kid: `(key ${place})`, why: 'it is not an object' })),
+          { kid: weak.kid, why: 'an RSA key has an odd exponent of at least 3' },
         ],
       });
       expect(await keys.find(good.kid, 'EdDSA')).to.include({ kid: good.kid });
