@@ -46,6 +46,7 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
   },
   SHARING_NOT_CONFIGURED: { reason: 'SHARING_NOT_CONFIGURED' },
   REQUEST_ID_REUSED: { reason: 'REQUEST_ID_REUSED' },
+  KEY_SET_UNAVAILABLE: { reason: 'KEY_SET_UNAVAILABLE', retryAfter: 10_000 },
   SHARE_TOKEN_INVALID: { reason: 'SHARE_TOKEN_INVALID', why: 'it is not a JWT' },
   SHARE_TOKEN_EXPIRED: { reason: 'SHARE_TOKEN_EXPIRED', expiredAt: new Date(0) },
   SHARE_TOKEN_NOT_FOR_APPLICATION: { reason: 'SHARE_TOKEN_NOT_FOR_APPLICATION', applicationId },

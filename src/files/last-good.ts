@@ -26,6 +26,7 @@ export class LastGood<T> {
   private readonly timer: NodeJS.Timeout;
   private readonly throttle = new LogThrottle();
   private refreshing: Promise<void> | undefined;
+  private hasFailed = false;
 
   constructor(
     private value: T,
@@ -37,6 +38,11 @@ export class LastGood<T> {
 
   get current(): T {
     return this.value;
+  }
+
+  /** Whether the newest reading that has ended has failed. */
+  get failed(): boolean {
+    return this.hasFailed;
   }
 
   /** The reading that is going on; undefined: there is none. */
@@ -62,9 +68,11 @@ export class LastGood<T> {
       const next = await load(this.value);
       const changed = next !== this.value;
       this.value = next;
+      this.hasFailed = false;
       this.throttle.reset();
       loaded(next, changed);
     } catch (error) {
+      this.hasFailed = true;
       if (!this.throttle.allows()) return;
       this.log.error({ ...fields, why: (error as Error).message }, complaint);
     }

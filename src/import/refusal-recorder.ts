@@ -15,6 +15,7 @@ import type { ImportObserver } from './observer';
  */
 const undecided: ReadonlySet<Reason> = new Set<Reason>([
   'RATE_LIMITED',
+  'KEY_SET_UNAVAILABLE',
   'OVERLOADED',
   'CONFLICT',
   'DATABASE_TOO_SLOW',

@@ -31,6 +31,11 @@ export type Problem =
   | { readonly reason: 'SHARING_NOT_CONFIGURED' }
   | { readonly reason: 'REQUEST_ID_REUSED' }
   | {
+      readonly reason: 'KEY_SET_UNAVAILABLE';
+      /** When the keys are read again, in milliseconds from now. */
+      readonly retryAfter: number;
+    }
+  | {
       readonly reason: 'SHARE_TOKEN_INVALID';
       readonly why: string;
       /** What to do about it, as a sentence; undefined: ask for a new token. */

@@ -83,6 +83,16 @@ export class Keys {
     return this.set.current.keys.some((key) => key.kid === kid);
   }
 
+  /** Whether a key that is not known may be in the set all the same: it is a remote's, and could not be read. */
+  get outOfReach(): boolean {
+    return this.source.remote && this.set.failed;
+  }
+
+  /** How long to wait until an unknown key has the set read again, in milliseconds. */
+  get cooldown(): number {
+    return this.source.cooldown;
+  }
+
   /** How many keys are in use, and how long ago they were last read, in seconds. */
   state(): { readonly keys: number; readonly ageSeconds: number } {
     const ageSeconds = (performance.now() - this.readAt) / 1_000;

@@ -114,7 +114,9 @@ async function verify(token: string, { verifier }: Trial): Promise<void> {
   try {
     await verifier.verify(token);
   } catch (error) {
-    const why = error instanceof ServiceError && 'why' in error.problem ? error.problem.why : '';
+    const problem = error instanceof ServiceError ? error.problem : undefined;
+    const unread = problem?.reason === 'KEY_SET_UNAVAILABLE' ? 'they could not be read' : '';
+    const why = problem && 'why' in problem ? problem.why : unread;
     throw new Error(`tokens signed with it do not pass the keys of SHARE_TOKEN_JWKS: ${why}`, {
       cause: error,
     });

@@ -1,3 +1,7 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { createApiKey } from '../../src/store/accounts';
 import { fromBinary, newId, toBinary, type ApplicationId } from '../../src/model/ids';
@@ -78,6 +82,47 @@ describe('a refused import', () => {
     );
     expect(refusal['token_digest']).to.deep.equal(trace && digest?.['expected']);
   }
+
+  it('is none while nobody can tell whether the key of its token is good', async () => {
+    let away = false;
+    const remote = createServer((_request, response) => {
+      response.writeHead(away ? 503 : 200).end(readFileSync(harness.signer.jwks));
+    }).listen(0, '127.0.0.1');
+    await once(remote, 'listening');
+    const { port } = remote.address() as AddressInfo;
+    const { signer } = harness;
+    const service = await startHarness({
+      environment: { SHARE_TOKEN_JWKS: `http://127.0.0.1:${port}/` },
+      signer,
+    });
+    away = true;
+    const { request } = await offer();
+    const { privateJwk } = await generateSigningKey({
+      algorithm: 'EdDSA',
+      kid: undefined,
+      applicationId: undefined,
+    });
+    const shareToken = await signShareToken(privateJwk, {
+      sessionId: newId(),
+      kind: 'user',
+      fromApplicationId: harness.source.applicationId,
+      forApplicationId: target.applicationId,
+      lifetime: 60,
+    });
+    const tell = (token: string) =>
+      failureOf(service.client.import(target.apiKey, { ...request, shareToken: token }));
+    for (let call = 0; call < 2; call++) {
+      const { code, reason, retry } = await tell(shareToken);
+      expect([code, reason]).to.deep.equal(['UNAVAILABLE', 'KEY_SET_UNAVAILABLE']);
+      expect(retry?.retryDelay?.seconds).to.equal(10);
+    }
+    expect(await refusalsOf(target)).to.deep.equal([]);
+    expect(await tell('x.y')).to.include({ reason: 'SHARE_TOKEN_INVALID' });
+    expect(await endings([service.client.import(target.apiKey, request)])).to.deep.equal(['OK']);
+    await service.stop();
+    remote.close();
+    remote.closeAllConnections();
+  });
 
   it('for a missing privilege is recorded with its key', async () => {
     const { id, apiKey } = await createApiKey(harness.db, {

@@ -283,6 +283,23 @@ describe('the keys for share tokens', () => {
       expect(await keys.find(key.kid, 'EdDSA')).to.include({ kid: key.kid });
     });
 
+    it('are out of reach while the newest reading has failed, and not for a file', async () => {
+      const key = await newKey();
+      const sets = { 200: { keys: [key] }, 500: 'out' };
+      answer = () => ({ status: 200, body: sets[200] });
+      const keys = await open({ ...keySource(url), cooldown: 0 });
+      for (const status of [200, 500, 500, 200] as const) {
+        answer = () => ({ status, body: sets[status] });
+        await keys.find('unknown', 'EdDSA');
+        expect(keys.outOfReach).to.equal(status === 500);
+      }
+      await write(key);
+      const ofFile = await open(file);
+      await writeFile(file, '{');
+      await ofFile.find('unknown', 'EdDSA');
+      expect(ofFile.outOfReach).to.equal(false);
+    });
+
     it('are waited for while there are none, and why is told', async () => {
       const key = await newKey();
       answer = () => ({ status: 503, body: { keys: [key] } });

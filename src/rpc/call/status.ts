@@ -82,6 +82,12 @@ const answers: Answers = {
     message:
       'The request_id stands for another request, which has made an import. Make up a new one for each import.',
   }),
+  KEY_SET_UNAVAILABLE: ({ retryAfter: milliseconds }) => ({
+    code: status.UNAVAILABLE,
+    message:
+      'The share token names a key that is not known, and the keys can not be read at the moment. Try again later, with a growing pause.',
+    retryAfter: milliseconds,
+  }),
   SHARE_TOKEN_INVALID: ({ why, remedy = 'Ask the source application for a new one.' }) => ({
     code: status.UNAUTHENTICATED,
     message: `The share token is invalid: ${why}. ${remedy}`,
