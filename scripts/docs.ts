@@ -62,7 +62,7 @@ function configuration(): string {
 /** What is typed or called stands in backticks: names of variables, paths, addresses. */
 function withCode(text: string): string {
   return text.replaceAll(
-    /mysql:\/\/[^\s,]+|\b[A-Z]+(?:_[A-Z]+)+\b|(?<=^|\s)\/[a-z]+\b|x-[a-z-]+/g,
+    /mysql:\/\/[^\s,]*[^\s,.]|\b[A-Z]+(?:_[A-Z]+)+\b|(?<=^|\s)\/[a-z]+\b|x-[a-z-]+/g,
     '`$&`',
   );
 }

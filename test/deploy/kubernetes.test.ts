@@ -127,6 +127,15 @@ describe('the Kubernetes manifests', () => {
     expectAccepted(environment, (file) => contentOf(deployment, file));
   });
 
+  it('say where every variable is explained', () => {
+    const text = textOf(path.join(folder, 'config.env'));
+    const [, page = ''] = /(\S+\.md) explains every variable/.exec(text) ?? [];
+    const explained = textOf(page);
+    for (const name of Object.keys(variables)) expect(explained).to.include(`| \`${name}\``);
+    // The full stop behind an address is no part of it.
+    expect(explained).not.to.match(/\w\.`/);
+  });
+
   it('can do without the key that signs, and have it where config.env would look for it', () => {
     const [, file] =
       /^# SHARE_TOKEN_SIGNING_KEY=(.+)$/m.exec(textOf(path.join(folder, 'config.env'))) ?? [];
