@@ -33,5 +33,6 @@ function table(fields: Fields): string {
     const text = Array.isArray(value) ? value.join('\n') : String(value ?? '');
     rows.push([name.replaceAll('_', ' '), text === '' ? '-' : text]);
   }
-  return rows.toString();
+  // Each cell is filled up to the longest: a token would make every line as long as itself.
+  return rows.toString().replaceAll(/ +$/gm, '');
 }

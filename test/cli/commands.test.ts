@@ -232,6 +232,24 @@ describe('the command line', () => {
       .and.not.match(/can not be reached|hunter2/);
   });
 
+  it('prints a token in a table whose other lines are as short as they are', async () => {
+    const [session, application, signer] = [
+      await json('seed'),
+      await json('seed'),
+      await createSigner(),
+    ];
+    const args = [
+      ...['share-token', 'sign', '--key', signer.signingKey],
+      ...['--session', session['user_session_id'] ?? ''],
+      ...['--for', application['importing_application_id'] ?? ''],
+    ];
+    const { printed } = await run(args, { DATABASE_URL: url });
+    expect(printed)
+      .to.match(/^share token +\S{200,}$/m)
+      .and.match(/^session kind +user$/m);
+    await signer.remove();
+  });
+
   it('says what does not exist', async () => {
     const nobody = '0190a000-0000-7000-8000-000000000000';
     const environment = { DATABASE_URL: url };
