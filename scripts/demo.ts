@@ -8,14 +8,8 @@ import {
   type ImportSessionResponse,
   type ListShareTokensResponse,
 } from '../src/client';
-import { DemoClients, vendorDataOf } from './demo-clients';
-import {
-  grpcurlLine,
-  preparePlayground,
-  startService,
-  type DemoSession,
-  type Playground,
-} from './playground';
+import { DemoClients } from './demo-clients';
+import { preparePlayground, startService, type DemoSession, type Playground } from './playground';
 
 /**
  * The demo, played by two applications over gRPC: one shares a user and a business session, the other
@@ -31,7 +25,7 @@ async function main(): Promise<void> {
 
   await revokeToken(clients, playground);
   for (const session of [playground.user, playground.business]) {
-    await shareAndImport(clients, playground, session, service.address);
+    await shareAndImport(clients, playground, session);
   }
 
   clients.close();
@@ -44,22 +38,12 @@ async function shareAndImport(
   clients: DemoClients,
   { source, importing }: Playground,
   session: DemoSession,
-  address: string,
 ): Promise<void> {
   title(`${source.name} shares a ${session.kind} session with ${importing.name}`);
-  const asked = { session_id: session.sessionId, for_application_id: importing.applicationId };
-  shell(grpcurlLine(address, source.apiKey, 'SessionShare/ShareSession', asked));
   const { shareToken, details } = await clients.share(session, source, importing);
   print(`A token that is good until ${details?.expiresAt?.toISOString() ?? ''}:\n${shareToken}`);
 
   title(`${importing.name} imports it`);
-  const request = {
-    share_token: shareToken,
-    workflow_id: session.workflowId,
-    vendor_data: vendorDataOf(session.kind),
-    trust_review: true,
-  };
-  shell(grpcurlLine(address, importing.apiKey, 'SessionImport/ImportSession', request));
   const response = await clients.import(shareToken, session, importing);
   print(`What the generated client gets:\n${describeSession(response)}`);
   print(rowsTable(response));
@@ -132,10 +116,6 @@ async function refusal(call: Promise<unknown>): Promise<string> {
 
 function title(text: string): void {
   print(`\n== ${text} ==\n`);
-}
-
-function shell(line: string): void {
-  print(`As a line for a shell:\n${line}\n`);
 }
 
 function print(text: string): void {

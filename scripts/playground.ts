@@ -25,12 +25,16 @@ export interface DemoSession {
   readonly workflowId: string;
 }
 
-/** A migrated database with demo data, and a signing key. */
-export interface Playground {
+/** Two applications, and the sessions that the one can share with the other. */
+export interface DemoData {
   readonly source: DemoApplication;
   readonly importing: DemoApplication;
   readonly user: DemoSession;
   readonly business: DemoSession;
+}
+
+/** A migrated database with demo data, and a signing key. */
+export interface Playground extends DemoData {
   /** What `serve` needs in its environment. */
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -45,9 +49,21 @@ export async function preparePlayground(): Promise<Playground> {
   const jwks = path.join(folder, 'jwks.json');
 
   await command('migrate');
-  const seeded = await command('seed');
+  const data = await seed();
   await command('signing-key', 'generate', '--out', signingKey, '--jwks', jwks);
+  return {
+    ...data,
+    environment: {
+      SHARE_TOKEN_JWKS: jwks,
+      SHARE_TOKEN_SIGNING_KEY: signingKey,
+      SESSION_BASE_URL: 'https://verify.example.com/session',
+    },
+  };
+}
 
+/** Adds applications and sessions to the database of `DATABASE_URL`: others each time. */
+export async function seed(): Promise<DemoData> {
+  const seeded = await command('seed');
   const fact = (name: string): string => seeded[name] ?? '';
   const session = (kind: DemoSession['kind']): DemoSession => ({
     kind,
@@ -67,11 +83,6 @@ export async function preparePlayground(): Promise<Playground> {
     },
     user: session('user'),
     business: session('business'),
-    environment: {
-      SHARE_TOKEN_JWKS: jwks,
-      SHARE_TOKEN_SIGNING_KEY: signingKey,
-      SESSION_BASE_URL: 'https://verify.example.com/session',
-    },
   };
 }
 

@@ -3,6 +3,7 @@ import { DemoClients, vendorDataOf } from './demo-clients';
 import {
   grpcurlLine,
   preparePlayground,
+  seed,
   startService,
   type DemoApplication,
   type DemoSession,
@@ -32,6 +33,7 @@ async function instructions(playground: Playground, address: string): Promise<st
   const clients = new DemoClients(address);
   const userShare = await clients.share(user, source, importing);
   const businessShare = await clients.share(business, source, importing);
+  const { importing: third, copy } = await importElsewhere(clients, playground);
   clients.close();
 
   const lineOf = (what: string, who: DemoApplication, method: string, request: object): string =>
@@ -72,10 +74,32 @@ async function instructions(playground: Playground, address: string): Promise<st
     lineOf('lists its workflows', importing, 'SessionImport/ListWorkflows', {}),
     lineOf('lists its sessions', importing, 'SessionRead/ListSessions', {}),
     lineOf('lists what it has imported', importing, 'SessionTrace/ListImports', {}),
-    lineOf('asks where a session came from', source, 'SessionTrace/GetProvenance', ofUser),
+    lineOf(
+      '(another one of that name) asks where a copy came from',
+      third,
+      'SessionTrace/GetProvenance',
+      {
+        session_id: copy,
+      },
+    ),
     'Ctrl-C stops the service, and its MySQL with it.',
     '',
   ].join('\n');
+}
+
+/** Imports the user session into an application of its own: those that read this want to import it themselves. */
+async function importElsewhere(
+  clients: DemoClients,
+  { source, user }: Playground,
+): Promise<{ readonly importing: DemoApplication; readonly copy: string }> {
+  const { importing, user: filed } = await seed();
+  const { shareToken } = await clients.share(user, source, importing);
+  const { session } = await clients.import(
+    shareToken,
+    { ...user, workflowId: filed.workflowId },
+    importing,
+  );
+  return { importing, copy: session?.sessionId ?? '' };
 }
 
 main().catch((error: unknown) => {
