@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { transform } from 'sucrase';
 import { SessionKind, type Session } from '../../src/client';
@@ -48,6 +50,14 @@ describe('the TypeScript client', () => {
   }
 
   const address = (): string => `127.0.0.1:${harness.server.port}`;
+
+  it('says what to do first if it is packed where nothing is built', async () => {
+    // There is no ../src/gen.
+    const cwd = path.join(folder, 'node_modules', 'session-import-client');
+    const packing = promisify(execFile)('npm', ['run', '--silent', 'prepack'], { cwd });
+    const { stderr } = await packing.catch((error: unknown) => error as { stderr: string });
+    expect(stderr).to.include('Run make build first');
+  });
 
   it('imports a session, gets the same answer for the same id, and reads why it is refused', async () => {
     const { db, source, target, signer } = harness;
