@@ -21,7 +21,7 @@ import { failureOf, sessionOf } from '../support/client';
 import { addShareTokens, createSession, createTenant, type Tenant } from '../support/fixtures';
 import { pause } from '../support/helpers';
 import type { Passing } from '../support/mysql-proxy';
-import { rowLockWaits, select, underWay } from '../support/rows';
+import { rowLockWaits, select } from '../support/rows';
 import {
   startHarness,
   startProxiedHarness,
@@ -288,7 +288,7 @@ describe('RevokeShareToken', () => {
       .where({ id: toBinary(sessionId) })
       .forUpdate();
     const importing = failureOf(importBy(token));
-    await underWay('SELECT id, application_id, status FROM%');
+    await rowLockWaits();
     await revoking('share_tokens')
       .where({ id: toBinary(toId(id)) })
       .update({ revoked_at: new Date() });

@@ -1,3 +1,4 @@
+import { mock } from 'node:test';
 import { expect } from 'chai';
 import { Lane, type QueuedImport } from '../../src/import/lane';
 import { pause } from '../support/helpers';
@@ -75,6 +76,30 @@ describe('a lane', () => {
     add('a');
     await settled();
     expect(owners()).to.deep.equal(['b', 'a']);
+  });
+
+  it('lets a call wait for company while another group runs, and not if it is alone', async () => {
+    const { add, owners, end } = start(2, 8);
+    add('a');
+    await settled();
+    // Groups take long enough to wait for.
+    await pause(40);
+    end(0);
+    await settled();
+    add('b');
+    await settled();
+    expect(owners()).to.deep.equal(['a', 'b']);
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      add('c');
+      await settled();
+      add('d');
+      expect(owners()).to.have.length(2);
+      mock.timers.tick(5);
+      expect(owners()).to.deep.equal(['a', 'b', 'cd']);
+    } finally {
+      mock.timers.reset();
+    }
   });
 
   it('is stuck while all workers are busy, until the database has let one of them end', async () => {
