@@ -1,15 +1,19 @@
+import { createConnection } from 'mysql2/promise';
 import type { Database } from '../src/db/database';
 import type { Bench, Measurement } from './bench';
 import { startRelay } from './relay';
 import { startService } from './service';
+import { median } from './statistics';
 import { compete, latencyRatio, type Entry, type Ratio } from './throughput';
 import { Supply } from './world';
 import type { World } from './subjects';
 
 /** The procedure and the service, both as far from MySQL. */
 export interface Distance {
-  /** What the network adds to a round trip, in milliseconds. */
+  /** What the network is to add to a round trip, in milliseconds. */
   readonly milliseconds: number;
+  /** What a round trip really takes with it, in milliseconds: timers are late on a busy machine. */
+  readonly roundTrip: number;
   readonly measurements: Readonly<Record<string, Measurement>>;
   /** The latency of one caller, against the procedure. */
   readonly soloLatency: Ratio;
@@ -27,6 +31,19 @@ const crowds: readonly Entry[] = [
   { name: 'service, 256 callers', contestant: 'service', callers: 256, imports: 1_000 },
 ];
 
+/** The median time of a statement that does nothing, in milliseconds. */
+async function roundTripTo(url: string): Promise<number> {
+  const connection = await createConnection(url);
+  const times: number[] = [];
+  for (let trip = 0; trip < 100; trip++) {
+    const startedAt = performance.now();
+    await connection.query('DO 0');
+    times.push(performance.now() - startedAt);
+  }
+  await connection.end();
+  return median(times);
+}
+
 /** The contest again, with a network between MySQL and whoever uses it. */
 export async function fromAfar(
   db: Database,
@@ -38,6 +55,7 @@ export async function fromAfar(
   const relay = await startRelay(world.databaseUrl, milliseconds);
   const far: World = { ...world, databaseUrl: relay.url };
   const service = await startService(far);
+  const roundTrip = await roundTripTo(relay.url);
   const supply = await Supply.create(db, world, { kind: 'user', sources: 1_200, importing: 50 });
   const entries = options.crowds ? [...solo, ...crowds] : solo;
   const measurements = await compete(db, bench, service, entries, supply, options.rounds, far);
@@ -45,6 +63,7 @@ export async function fromAfar(
   relay.stop();
   return {
     milliseconds,
+    roundTrip,
     measurements,
     soloLatency: latencyRatio(measurements, 'service, 1 caller', 'procedure, 1 caller'),
   };

@@ -52,7 +52,7 @@ export function describeResults({
     `A user session of ${openLoop.rowsPerImport} rows:`,
     measurementTable({ ...measurements, ...watching, ...loop }),
     ...distances.flatMap((distance) => [
-      `With ${distance.milliseconds} ms more for each round trip to MySQL:`,
+      `With ${distance.milliseconds} ms more for each round trip to MySQL, which takes ${distance.roundTrip.toFixed(1)} ms then:`,
       measurementTable(distance.measurements),
     ]),
     'Ratios, round by round:',
