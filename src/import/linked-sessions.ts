@@ -7,7 +7,11 @@ import type { Workflow } from '../store/accounts';
 import { ledgerEntries, ledgerKey, updateAnswer } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
 import { countRows } from '../store/relations/count';
-import { linkKeyPeople, sessionsOfKeyPeople } from '../store/relations/key-people';
+import {
+  countSessionsOfKeyPeople,
+  linkKeyPeople,
+  sessionsOfKeyPeople,
+} from '../store/relations/key-people';
 import { shareLockCopies } from '../store/sessions/copies';
 import { shareLockSessions, type Locking } from '../store/sessions/lock';
 import { claimSessions } from './claims';
@@ -53,13 +57,14 @@ export async function findLinkedSessions(
   locking: Locking,
 ): Promise<readonly LinkedImport[] | Settled | 'locked'> {
   const { sourceSessionId, sourceApplicationId } = call.request;
-  // Reading one more than the limit shows whether there are too many.
-  const ids = await read(
+  // Counting one more than the limit shows whether there are too many.
+  const count = await read(
     trx,
-    sessionsOfKeyPeople(sourceSessionId, sourceApplicationId, maxLinkedSessions + 1),
+    countSessionsOfKeyPeople(sourceSessionId, sourceApplicationId, maxLinkedSessions + 1),
   );
-  if (ids.length === 0) return [];
-  if (ids.length > maxLinkedSessions) return settleTooMany(trx, call);
+  if (count === 0) return [];
+  if (count > maxLinkedSessions) return settleTooMany(trx, call);
+  const ids = await read(trx, sessionsOfKeyPeople(sourceSessionId, sourceApplicationId));
   const requests = ids.map((id) => linkedRequest(call, id));
   const owned = ids.map((id) => ({ id, applicationId: sourceApplicationId }));
   const [locked, counts, ledger] = await readTogether(trx, [

@@ -247,7 +247,7 @@ describe('imports with linked sessions at the same time', () => {
       harness.proxy.intercept = undefined;
       counts.push(statements);
     }
-    expect(counts).to.deep.equal([10, 10]);
+    expect(counts).to.deep.equal([11, 11]);
   });
 
   it('are one version of each person, while somebody changes them', async () => {

@@ -1,30 +1,50 @@
 import { query, type Query, type Statement } from '../../db/query';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
+import { must } from '../../model/must';
 import { kindSchemas } from '../../model/relations';
+
+/** The key people of a business session whose sessions are the given application's. */
+const linkedKeyPeople = `
+  FROM business_key_people k FORCE INDEX (PRIMARY)
+  STRAIGHT_JOIN ?? s FORCE INDEX (PRIMARY) ON s.id = k.kyc_session_id
+  WHERE k.session_id = ? AND s.application_id = ?`;
+
+/**
+ * How many sessions the key people of a business session name, if they are the given application's; no more than
+ * `limit` are counted. MySQL stops reading when it has found so many (MySQL 8.4 manual, section 10.2.1.19): a
+ * company with very many people costs no more than one with a few hundred.
+ */
+export function countSessionsOfKeyPeople(
+  businessSession: SessionId,
+  owner: ApplicationId,
+  limit: number,
+): Query<number> {
+  return query(
+    {
+      sql: `SELECT COUNT(*) AS sessions FROM (SELECT DISTINCT k.kyc_session_id ${linkedKeyPeople} LIMIT ?) found`,
+      bindings: [kindSchemas.user.sessions, toBinary(businessSession), toBinary(owner), limit],
+    },
+    ([row]: { readonly sessions: number }[]) => must(row, 'a count').sessions,
+  );
+}
 
 /**
  * The sessions that the key people of a business session name, if they are the given application's: in the
  * order of the key people, each once.
  *
  * The statement reads every key person once, however often a session is named: 0.13 s for 33,000 of them.
- *
- * @param limit the most sessions that are read.
  */
 export function sessionsOfKeyPeople(
   businessSession: SessionId,
   owner: ApplicationId,
-  limit: number,
 ): Query<readonly SessionId[]> {
   return query(
     {
       // Ordinals are INT UNSIGNED: the two of a key person make one number.
-      sql: `SELECT k.kyc_session_id
-            FROM business_key_people k FORCE INDEX (PRIMARY)
-            STRAIGHT_JOIN ?? s FORCE INDEX (PRIMARY) ON s.id = k.kyc_session_id
-            WHERE k.session_id = ? AND s.application_id = ?
+      sql: `SELECT k.kyc_session_id ${linkedKeyPeople}
             GROUP BY k.kyc_session_id
-            ORDER BY MIN(k.check_ordinal * 4294967296 + k.ordinal) LIMIT ?`,
-      bindings: [kindSchemas.user.sessions, toBinary(businessSession), toBinary(owner), limit],
+            ORDER BY MIN(k.check_ordinal * 4294967296 + k.ordinal)`,
+      bindings: [kindSchemas.user.sessions, toBinary(businessSession), toBinary(owner)],
     },
     (rows: { readonly kyc_session_id: Buffer }[]) =>
       rows.map((row) => fromBinary<SessionId>(row.kyc_session_id)),

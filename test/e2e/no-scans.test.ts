@@ -1,0 +1,212 @@
+import { expect } from 'chai';
+import { newId, toBinary, type SessionId } from '../../src/model/ids';
+import { must } from '../../src/model/must';
+import { SessionImportService } from '../../src/gen/sessionimport/v1/session_import';
+import {
+  GetSessionRequest,
+  ListSessionRowsRequest,
+  ListSessionsRequest,
+  SessionReadService,
+} from '../../src/gen/sessionimport/v1/session_read';
+import {
+  ListShareTokensRequest,
+  RevokeShareTokenRequest,
+  SessionShareService,
+  ShareSessionRequest,
+} from '../../src/gen/sessionimport/v1/session_share';
+import {
+  ImportDirection,
+  ImportOutcome,
+  ListImportsRequest,
+  SessionTraceService,
+} from '../../src/gen/sessionimport/v1/session_trace';
+import { failureOf, sessionOf } from '../support/client';
+import { createCompany, requestWithLinked } from '../support/companies';
+import {
+  addLogs,
+  addShareTokens,
+  createSession,
+  createSessions,
+  createTenant,
+} from '../support/fixtures';
+import { select } from '../support/rows';
+import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+
+/** A table that has so many rows is filled: MySQL would scan smaller ones at will. */
+const filled = 400;
+
+interface Step {
+  readonly table: string | null;
+  readonly type: string | null;
+  readonly rows: number | null;
+}
+
+describe('a database with many rows', () => {
+  let harness: ProxiedHarness;
+  let statements: Set<string>;
+
+  before(async function () {
+    this.timeout(120_000);
+    harness = await startProxiedHarness();
+    const { db, source, target } = harness;
+    for (const kind of ['user', 'business'] as const) {
+      const originals = await createSessions(db, source, kind, filled * 2);
+      for (const id of originals.slice(0, filled)) await addLogs(db, kind, id, 1);
+      await db('session_imports').insert(originals.map((id) => entryOf(id, kind)));
+    }
+    await addShareTokens(db, source, target, await createSession(db, source, 'user'), filled);
+    for (let tenants = 0; tenants < filled / 10; tenants++) await createTenant(db);
+    const tables = await select(
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()`,
+    );
+    await select(`ANALYZE TABLE ${tables.map(({ name }) => `\`${String(name)}\``).join()}`);
+  });
+  after(() => harness.stop());
+
+  const entryOf = (id: SessionId, kind: 'user' | 'business') => ({
+    application_id: toBinary(harness.target.applicationId),
+    source_session_id: toBinary(id),
+    source_application_id: toBinary(harness.source.applicationId),
+    session_kind: kind,
+    source_status: 'Approved',
+    session_id: toBinary(newId()),
+    trust_review: false,
+    api_key_id: toBinary(newId()),
+    created_at: new Date(),
+  });
+
+  /** Makes every call there is, with every filter. */
+  async function callEverything(): Promise<void> {
+    const { db, source, target, signer, client } = harness;
+    const call = client.call.bind(client);
+    const user = await createSession(db, source, 'user');
+    await addLogs(db, 'user', user, 20);
+    const { shareToken, details } = await call(
+      SessionShareService.shareSession,
+      source.apiKey,
+      ShareSessionRequest.fromPartial({ sessionId: user, forApplicationId: target.applicationId }),
+    );
+    const request = {
+      shareToken,
+      workflowId: target.workflows.user,
+      vendorData: 'somebody',
+      requestId: newId(),
+    };
+    await client.import(target.apiKey, { ...request, validateOnly: true });
+    const copy = sessionOf(await client.import(target.apiKey, request));
+    await client.import(target.apiKey, request);
+    await failureOf(client.import(target.apiKey, { ...request, requestId: undefined }));
+    const people = await createSessions(db, source, 'user', 2);
+    const company = await requestWithLinked(harness, await createCompany(db, source, people));
+    await client.import(target.apiKey, company);
+    await failureOf(
+      client.import(target.apiKey, {
+        shareToken: await signer.share(source, target, 'user', newId<SessionId>()),
+        workflowId: target.workflows.user,
+      }),
+    );
+
+    const since = new Date(0);
+    const until = new Date();
+    const sessions = [
+      {},
+      { statuses: [1, 2] },
+      { vendorData: 'somebody' },
+      { sharedFromSession: user },
+      { sharedFromApplication: source.applicationId },
+      { createdSince: since, createdUntil: until },
+    ];
+    for (const sessionKind of [1, 2]) {
+      for (const filter of sessions) {
+        const wanted = ListSessionsRequest.fromPartial({ sessionKind, pageSize: 2, ...filter });
+        const { nextPageToken } = await call(
+          SessionReadService.listSessions,
+          source.apiKey,
+          wanted,
+        );
+        if (nextPageToken) {
+          await call(SessionReadService.listSessions, source.apiKey, {
+            ...wanted,
+            pageToken: nextPageToken,
+          });
+        }
+      }
+    }
+    await call(
+      SessionReadService.getSession,
+      target.apiKey,
+      GetSessionRequest.fromPartial({ sessionId: copy.sessionId }),
+    );
+    await call(
+      SessionReadService.listSessionRows,
+      source.apiKey,
+      ListSessionRowsRequest.fromPartial({ sessionId: user, relation: 'logs', pageSize: 2 }),
+    );
+    const imports = [
+      {},
+      { sessionKind: 1 },
+      { otherApplicationId: target.applicationId },
+      { since, until },
+    ];
+    for (const list of [
+      { direction: ImportDirection.IMPORT_DIRECTION_INCOMING },
+      {
+        direction: ImportDirection.IMPORT_DIRECTION_INCOMING,
+        outcome: ImportOutcome.IMPORT_OUTCOME_REFUSED,
+      },
+      { direction: ImportDirection.IMPORT_DIRECTION_OUTGOING },
+    ]) {
+      for (const filter of imports) {
+        const wanted = ListImportsRequest.fromPartial({ ...list, pageSize: 2, ...filter });
+        await call(SessionTraceService.listImports, target.apiKey, wanted);
+        await call(SessionTraceService.listImports, source.apiKey, wanted);
+      }
+    }
+    await call(SessionTraceService.getProvenance, target.apiKey, { sessionId: copy.sessionId });
+    await call(SessionImportService.listWorkflows, target.apiKey, {
+      sessionKind: 1,
+      pageSize: 2,
+      pageToken: '',
+    });
+    await call(
+      SessionShareService.listShareTokens,
+      source.apiKey,
+      ListShareTokensRequest.fromPartial({ sessionId: user, pageSize: 2 }),
+    );
+    for (const target of [
+      { $case: 'shareTokenId', value: must(details, 'what was recorded').shareTokenId },
+      { $case: 'sessionId', value: user },
+    ] as const) {
+      await call(
+        SessionShareService.revokeShareToken,
+        source.apiKey,
+        RevokeShareTokenRequest.fromPartial({ target }),
+      );
+    }
+  }
+
+  it('is never scanned, by no statement of any call', async () => {
+    statements = new Set();
+    harness.proxy.intercept = ({ sql }) => {
+      for (const one of sql.split(';\n')) {
+        if (/^\s*(SELECT|INSERT|UPDATE)\b/i.test(one)) statements.add(one);
+      }
+    };
+    await callEverything();
+    harness.proxy.intercept = undefined;
+    expect(statements.size).to.be.greaterThan(100);
+    const scans: string[] = [];
+    for (const sql of statements) {
+      const steps = (await select(`EXPLAIN ${sql}`, [])) as unknown as Step[];
+      const scanned = steps.filter(
+        ({ table, type, rows }) =>
+          (type === 'ALL' || type === 'index') &&
+          table !== null &&
+          !table.startsWith('<') &&
+          (rows ?? 0) >= filled / 4,
+      );
+      for (const { table, type } of scanned) scans.push(`${table} (${type}): ${sql.slice(0, 300)}`);
+    }
+    expect(scans).to.deep.equal([]);
+  });
+});
