@@ -130,7 +130,7 @@ export class Overtaken extends Error {
 export class NotConnected extends Error {
   override readonly name = 'NotConnected';
   readonly code: string;
-  /** What to look at, for a person, if MySQL was there and has refused the credentials. */
+  /** What the operator should check, if MySQL has answered and refused the credentials. */
   readonly hint: string | undefined;
 
   /** @param encrypted whether the connection was to be encrypted. */
@@ -141,7 +141,7 @@ export class NotConnected extends Error {
   }
 }
 
-/** MySQL has one answer for a wrong password and for a user that must connect by TLS. */
+/** MySQL gives the same error for a wrong password and for a user that must connect by TLS. */
 function refusedCredentials(encrypted: boolean): string {
   const refused = 'MySQL refused the user or the password of DATABASE_URL';
   if (encrypted) return refused;

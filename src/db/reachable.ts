@@ -6,7 +6,7 @@ import { databaseFailure, NotConnected, UnfitServer } from './errors';
 export interface Unreachable {
   /** The error's code. */
   readonly why: string;
-  /** What to look at, where the code alone is misleading. */
+  /** What the operator should check, if the code alone is misleading. */
   readonly hint?: string | undefined;
 }
 

@@ -81,7 +81,7 @@ function settingsFor({ lockWaitSeconds, statementSeconds = 0 }: SessionLimits): 
       max_execution_time: statementSeconds * 1_000,
       // ListSessionRows takes a step for each row of a page.
       cte_max_recursion_depth: 10_000,
-      // With less memory, a long list of ids would be searched, and locked, in the whole table.
+      // With less memory, MySQL would scan the whole table for a long list of ids, and lock rows that are not in it.
       range_optimizer_max_mem_size: 8_388_608,
       // A new primary of a group answers only when it has everything that the old one committed. So a token
       // that was revoked there is revoked here. A stricter setting of the server is kept.

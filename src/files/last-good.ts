@@ -40,7 +40,7 @@ export class LastGood<T> {
     return this.value;
   }
 
-  /** Whether the newest reading that has ended has failed. */
+  /** Whether the last completed reading failed. */
   get failed(): boolean {
     return this.hasFailed;
   }

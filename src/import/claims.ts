@@ -22,8 +22,8 @@ export interface Claims {
 }
 
 /**
- * Claims the calls' sessions, and makes their copies in the same round trip: nearly always nobody else wants
- * one of these sessions. If somebody has claimed one, all claims fail, and no copy is made.
+ * Claims the calls' sessions, and makes their copies in the same round trip. This nearly always succeeds, because
+ * rarely somebody else wants one of these sessions. If one is claimed already, all claims fail, and no copy is made.
  *
  * @param makeCopies runs the given statement, and after it makes the copies of the calls, in one round trip.
  * @returns undefined if one of the claims is taken. Nothing was written then: see {@link claimSessions}.
@@ -39,7 +39,7 @@ export async function claimWithCopies(
     await makeCopies(claimants, insertClaims(claimants.map(claimOf)));
   } catch (error) {
     if (duplicateKey(error) === undefined) throw error;
-    // If the ledger has one of the claims, the duplicate was in one of the copies.
+    // If the ledger has one of these claims, all of them were inserted: the duplicate was in one of the copies.
     const ledger = await read(trx, ledgerEntries(claimants.map(({ request }) => request)));
     if (claimants.some((call) => ledger.get(keyOf(call))?.sessionId === call.sessionId))
       throw error;

@@ -65,7 +65,7 @@ export async function gatherFacts(
   if (!calls.some((call) => mayHaveBeenDone(call, facts))) return facts;
   // The other attempt may have been committed after the first read of the ledger, and the source or the
   // workflow may have changed after that, because it locked them only until it ended. So this second read
-  // decides. It waits for a call's own earlier attempt that is still in its COMMIT.
+  // decides. If an earlier attempt of the same call is still in its COMMIT, the read waits for that.
   const earlier = calls.filter(({ possiblyCommitted }) => possiblyCommitted);
   const [, decisive] = await readTogether(trx, [
     shareLockLedgerEntries(earlier.map(({ request }) => request)),
@@ -86,7 +86,7 @@ function mayHaveBeenDone(call: PlannedImport, facts: Facts): boolean {
 
 /**
  * The sessions that somebody else holds: with `skip`, those that exist and could not be locked. One that was
- * released in the meantime counts as held. Whoever waits for it gets it.
+ * released in the meantime counts as held: its call will wait for the lock, and get it at once.
  */
 export async function heldOf(
   trx: Transaction,

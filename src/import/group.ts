@@ -176,7 +176,8 @@ async function makeCopies(
     const entities = planVendorEntities(plan.schema, claimed, facts.vendorEntities);
     return writeCopies(trx, plan, claimed, entities, claim);
   };
-  // Linked sessions are claimed after a session's own claim, and before any copy is made.
+  // Claims and copies can go together only without linked sessions: those are claimed after the call's own session,
+  // and before any copy is made.
   const alone = calls.every(({ linked }) => linked.length === 0);
   const done = alone ? await claimWithCopies(trx, calls, write) : undefined;
   const { won, lost, reused } = done ?? (await claimSessions(trx, calls));

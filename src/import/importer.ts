@@ -195,7 +195,7 @@ export class Importer {
       );
       for (const call of calls) {
         const outcome = must(outcomes.get(call.sessionId), 'the outcome of a call');
-        // If an attempt makes nothing, the result of an earlier one that did is still unknown.
+        // If an attempt makes nothing, it stays unknown whether an earlier one, which made a copy, was committed.
         if (outcome.type === 'imported') call.possiblyCommitted = outcome.session;
       }
       return outcomes;

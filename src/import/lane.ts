@@ -35,10 +35,10 @@ const mixedFor = 1_000;
 /** While others wait as well, an application gets at most an eighth of a group. */
 const placesDivisor = 8;
 
-/** The part of the time of a group for which the next one waits for more calls. */
+/** How long a group waits for more calls, as a part of the time that the group before it took. */
 const gatheredShare = 1 / 8;
 
-/** The longest time of a group that counts, so that one that waited for a lock does not make the next ones wait. */
+/** A longer group counts as this long, so that one that waited for a lock does not make the next ones wait. */
 const longestGroupMs = 40;
 
 /** How large groups may be, and how many run at the same time. */
@@ -59,7 +59,7 @@ export class Lane {
   private scheduled = false;
   /** When a group last ended with the database's answer, or began on its own, by `performance.now()`. */
   private movedAt = performance.now();
-  /** How long the newest group took. */
+  /** How long the last group took, at most {@link longestGroupMs}. */
   private groupTakesMs = 0;
   /** Looks again whether a worker is still to be kept for others. */
   private timer: NodeJS.Timeout | undefined;
@@ -121,9 +121,9 @@ export class Lane {
   }
 
   /**
-   * How long a group that could start waits for more calls, in milliseconds: a small part of what a group takes. The
-   * callers of a group that has just ended are about to call again, and a group of four costs far less than four
-   * groups of one. A call that is alone never waits.
+   * How long a group that could start waits for more calls, in milliseconds: a small part of the time that a group
+   * takes. The callers of a group that has just ended will soon call again, and a group of four costs far less than
+   * four groups of one. While no other group runs, nothing waits.
    */
   private timeToGather(): number {
     const { running, options, line } = this;

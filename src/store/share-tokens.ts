@@ -238,8 +238,8 @@ export interface Revocation {
  * Revokes one share token of a session, or all of them.
  *
  * It first looks for the tokens. Then it marks them, some at a time, and locks the session's row exclusively
- * for each of these batches. The live ones are in the first batch: if the database fails later, all of them or
- * none are revoked, and expired ones never delay them. An import locks that row before it looks for revoked
+ * for each of these batches. The live ones are all in the first batch: so even if the database fails, either all of
+ * them are revoked or none, and expired ones never delay them. An import locks that row before it looks for revoked
  * tokens. So an import has either ended before its token is marked, or it sees the mark. Redeemed tokens are
  * counted last, without the lock: by then, no import with these tokens can succeed any more.
  *

@@ -6,10 +6,10 @@ import { parseJson } from './key-source';
 /** Only the owner may read: a private key, or a set with a secret in it. */
 const ownerOnly = 0o600;
 
-/** Everybody may read: a set of public keys, which a service reads that runs as another user. */
+/** Everybody may read: a set of public keys, because the service may run as another user. */
 const forEverybody = 0o644;
 
-/** The rights of all but the owner and the group. */
+/** The rights of everybody except the owner and the group. */
 const ofOthers = 0o007;
 
 /**
@@ -44,8 +44,8 @@ export interface ExtendedKeySet {
 }
 
 /**
- * Adds a key to a JWK Set file, which is made if it is missing. Who may read it stays as it is; but others than the
- * owner and the group may not any more once there is a secret in it.
+ * Adds a key to a JWK Set file, which is made if it is missing. The rights of an existing file stay as they are,
+ * with one exception: if the set contains a secret, only the owner and the group keep their rights.
  *
  * @throws KeySetError if the file is not a JWK Set, or if the service would not take it with the key.
  */
@@ -80,7 +80,7 @@ async function readKeys(
   }
 }
 
-/** @param mode that of the old file; undefined: there is none. */
+/** @param mode the rights of the old file; undefined: there is none. */
 function modeFor(keys: readonly unknown[], mode: number | undefined): number {
   const isSecret = (key: unknown): boolean =>
     typeof key === 'object' && key !== null && ('k' in key || 'd' in key);

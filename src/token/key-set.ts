@@ -163,8 +163,10 @@ function tooShort(key: CryptoKey | Uint8Array): string | undefined {
 }
 
 /**
- * Tells if an RSA key has an exponent that is none (RFC 8017, section 3.1): with 1, whoever writes a signature has
- * signed.
+ * Checks the public exponent of an RSA key (RFC 8017, section 3.1). With an exponent of 1, for example, anybody could
+ * make a valid signature.
+ *
+ * @returns why the key can't be used; undefined: its exponent is valid, or it is not an RSA key.
  */
 function weakExponent(key: CryptoKey | Uint8Array): string | undefined {
   if (key instanceof Uint8Array) return undefined;

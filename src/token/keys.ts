@@ -83,12 +83,12 @@ export class Keys {
     return this.set.current.keys.some((key) => key.kid === kid);
   }
 
-  /** Whether a key that is not known may be in the set all the same: it is a remote's, and could not be read. */
+  /** Whether the set may have keys that are not known here: it is a remote set, and its last reading failed. */
   get outOfReach(): boolean {
     return this.source.remote && this.set.failed;
   }
 
-  /** How long to wait until an unknown key has the set read again, in milliseconds. */
+  /** After an unknown key has had the set read, how long until another one may do so, in milliseconds. */
   get cooldown(): number {
     return this.source.cooldown;
   }

@@ -80,8 +80,8 @@ export class ShareTokenVerifier {
    * Verifies a token: its form, its signature by a key that may sign for its source application, its
    * claims, and that it has not expired. The calling code must check which application it is for.
    *
-   * @throws ServiceError with SHARE_TOKEN_INVALID, or with KEY_SET_UNAVAILABLE if that can't be told now;
-   * ExpiredShareToken. A token that is expired and also invalid gets SHARE_TOKEN_INVALID.
+   * @throws ServiceError with SHARE_TOKEN_INVALID, or with KEY_SET_UNAVAILABLE if its key is unknown and the key set
+   * could not be read; ExpiredShareToken. A token that is expired and also invalid gets SHARE_TOKEN_INVALID.
    */
   async verify(token: string): Promise<VerifiedShareToken> {
     const signedPart = requireOneSpelling(token);
@@ -116,7 +116,7 @@ export class ShareTokenVerifier {
     if (key) return key;
     const known = kid !== undefined && this.keys.has(kid);
     if (known) throw invalid('its algorithm is not that of its key');
-    // Who signed it may be new: nobody can tell before the keys are read again.
+    // The key may be new. Only when the keys have been read again, it is known whether it is genuine.
     if (algorithm && this.keys.outOfReach) {
       throw new ServiceError({
         reason: 'KEY_SET_UNAVAILABLE',

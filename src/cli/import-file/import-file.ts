@@ -44,14 +44,14 @@ export async function importFile(file: string, options: ImportFileOptions): Prom
   const stats = await stat(file);
   const service = new ImportingService(options.address, credentialsOf(options), apiKey);
   const results = await Results.open(options.results);
-  // Only now, because an error before the lines are read would not be handled.
+  // Opened last: nobody handles an error of this stream before its lines are read.
   const lines = openInput(file, stats);
   const stopping = new AbortController();
   // As many as there are lines under way.
   setMaxListeners(options.concurrency, stopping.signal);
   const stop = (): void => {
     stopping.abort(new Error('interrupted: run the command again to go on'));
-    // Whoever writes them may say nothing more for hours.
+    // If the input is a pipe, its next line may come hours later.
     lines.destroy();
   };
   // The second one ends the process at once.

@@ -34,7 +34,10 @@ const maxTexts = 60_000;
 
 const columns = ['share_token', 'workflow_id', 'vendor_data', 'trust_review'] as const;
 
-/** Half of a surrogate pair, which JSON can escape: it would be imported as another character. */
+/**
+ * Whether a text has no half of a surrogate pair. JSON can contain one as an escape; it would be imported as another
+ * character.
+ */
 const isWhole = (text: string): boolean => text.isWellFormed();
 
 const optionalText = z
@@ -81,10 +84,11 @@ export function openFile(path: string): Input {
   return createReadStream(path, { highWaterMark: 64 * 1024 });
 }
 
-/** Opens a file, or a pipe that has a name. */
+/** Opens a file or a named pipe. */
 export function openInput(path: string, stats: Stats): Input {
   if (!stats.isFIFO()) return openFile(path);
-  // As a file, it would be read by a thread, which can't be stopped, and the process does not end without it.
+  // If a pipe were read like a file, a thread would wait for its next bytes. Nothing can stop that thread, and the
+  // process does not end before it.
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   return new Socket({ fd, readable: true, writable: false });
 }
@@ -96,7 +100,7 @@ async function* csvLines(file: Input): AsyncIterable<Line> {
     csv({
       ...{ bom: true, columns: checkHeader, info: true, max_record_size: maxLine },
       ...{ relax_column_count: true, skip_empty_lines: true, trim: true },
-      // All line endings: by default, it uses only that of the first line, and reads lines with other endings as one.
+      // By default, only the ending of the first line counts, and lines with other endings are read as one.
       record_delimiter: ['\r\n', '\n', '\r'],
     }),
     // What goes wrong is thrown where the records are read.
@@ -104,7 +108,7 @@ async function* csvLines(file: Input): AsyncIterable<Line> {
   ) as AsyncIterable<CsvRecord>;
   try {
     for await (const { record, info } of records) {
-      // Too many fields: a field with a comma is not in quotes. Too few: the file was cut off.
+      // Too many fields, perhaps because one with a comma is not in quotes. Or too few, as when the file was cut off.
       const content = info.error
         ? { problem: 'does not have as many fields as the first line' }
         : contentOf(record);
@@ -117,11 +121,11 @@ async function* csvLines(file: Input): AsyncIterable<Line> {
 
 interface CsvRecord {
   readonly record: unknown;
-  /** The error: it has too many fields, or too few. */
+  /** `error` is set if the record has too many fields, or too few. */
   readonly info: { readonly lines: number; readonly error?: CsvError };
 }
 
-/** After the colon, the parser's message has what it has read: that may be a token. */
+/** Removes what follows the colon in the parser's message: it quotes the file, and may contain a token. */
 function withoutValues(error: unknown): unknown {
   if (!(error instanceof CsvError)) return error;
   const [what] = error.message.split(':');
@@ -150,7 +154,7 @@ function checkHeader(header: readonly string[]): string[] {
   if (unknown.length > 0) {
     throw new Error(`the first line names ${unknown.join(', ')}; there are ${columns.join(', ')}`);
   }
-  // Of two columns with one name, only the last would be read.
+  // If two columns had the same name, only the last one would be read.
   if (new Set(header).size < header.length) throw new Error('the first line names a column twice');
   return [...header];
 }

@@ -1,7 +1,7 @@
-/** How long no line must have waited for what comes next to be another outage, in milliseconds. */
+/** An outage is over when no line has waited for this long, in milliseconds. */
 const calm = 10_000;
 
-/** Says why lines wait: each reason once in an outage, however many lines wait, and however often. */
+/** Says why lines wait: each reason only once in an outage, however many lines wait, and however often. */
 export class Outage {
   private readonly told = new Set<string>();
   private readonly waiting = new Set<object>();
@@ -9,14 +9,15 @@ export class Outage {
 
   /**
    * @param tell says why lines wait.
-   * @param pause how long none must have waited. A rate limit lets lines through all the time.
+   * @param pause how long no line must have waited for the outage to be over, in milliseconds. With a rate limit,
+   * there are short times in which no line waits: they do not end the outage.
    */
   constructor(
     private readonly tell: (reason: string, why: string) => void,
     private readonly pause = calm,
   ) {}
 
-  /** A line waits before it is called again. */
+  /** To be called when a line begins to wait before its next call. */
   waits(line: object, reason: string, why: string): void {
     const another = this.waiting.size === 0 && performance.now() - this.endedAt >= this.pause;
     if (another) this.told.clear();
@@ -26,7 +27,7 @@ export class Outage {
     this.tell(reason, why);
   }
 
-  /** A line has come to its end, whether it has waited or not. */
+  /** To be called when a line is finished, whether it has waited or not. */
   ended(line: object): void {
     if (!this.waiting.delete(line) || this.waiting.size > 0) return;
     this.endedAt = performance.now();

@@ -36,7 +36,7 @@ function bar(size: number): Progress {
       shown.update(bytes, { done, not_done: tally.refused + tally.failed + tally.malformed });
     },
     waiting: (reason, why) => {
-      // In the place of the bar, which is drawn anew below.
+      // This replaces the bar, which is then drawn again below.
       clearLine(process.stderr, 0);
       cursorTo(process.stderr, 0);
       process.stderr.write(`waiting (${reason}): ${onOneLine(why)}\n`);
@@ -62,7 +62,10 @@ function jsonLines(size: number): Progress {
   };
 }
 
-/** OpenSSL ends its messages with line feeds, and a stranger's may hold anything that moves a cursor. */
+/**
+ * OpenSSL's messages end with a line feed, and the message of an unknown service may contain characters that move the
+ * cursor.
+ */
 function onOneLine(text: string): string {
   return text.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim();
 }

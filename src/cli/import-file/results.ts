@@ -10,7 +10,7 @@ export interface Result {
   /** Null: the line is malformed. */
   readonly request_id: string | null;
   readonly outcome: 'imported' | 'refused' | 'failed' | 'malformed';
-  /** The copy that was made; of a session that was imported before, the one that there is. */
+  /** The copy that was made; if the session was imported before, the copy that exists. */
   readonly session_id?: string;
   readonly session_number?: number;
   readonly shared_from_session?: string;
@@ -27,7 +27,7 @@ const portion = 64 * 1024;
 
 /** The file of results: JSON Lines, one for each line of the imported file, in the order in which they ended. */
 export class Results {
-  /** Resolves when the last result is written. After an error nothing more is written: the line may be incomplete. */
+  /** Resolves when the last result is written. After an error, nothing more is written: its line may be torn. */
   private written: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -45,7 +45,7 @@ export class Results {
    */
   static async open(name: string): Promise<Results> {
     const before = await statsOf(name);
-    // The rename would replace a device by a file.
+    // Otherwise the rename below would replace a device by a file.
     if (before && !before.isFile()) throw new Error(`${name} is no file`);
     // Replaces the target of a link, and not the link.
     const path = before ? await realpath(name) : name;
@@ -67,8 +67,8 @@ export class Results {
   /**
    * Writes a result.
    *
-   * @throws Error if it can't be written, or if nobody would find it because the file was deleted, or another
-   * run has begun to write it.
+   * @throws Error if it can't be written, or if nobody would find it: the file was deleted, or another run has
+   * replaced it by its own.
    */
   async write(result: Result): Promise<void> {
     this.written = this.written.then(() => this.append(result));

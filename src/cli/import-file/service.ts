@@ -38,7 +38,7 @@ const notAboutTheLine: ReadonlySet<string> = new Set([
   ...['UNIMPLEMENTED', 'UNAUTHENTICATED', 'PERMISSION_DENIED'],
 ]);
 
-/** What OpenSSL says of an answer that is not TLS (its SSL_R_WRONG_VERSION_NUMBER). */
+/** What OpenSSL says if an answer is not TLS (its error SSL_R_WRONG_VERSION_NUMBER). */
 const noTls = 'wrong version number';
 
 /** The run can't go on, because every other line would fail as well. */
@@ -48,7 +48,7 @@ export class CanNotGoOn extends Error {
 
 /** How a line is called again while the service can't import it. */
 export interface Repeating {
-  /** How long, in milliseconds. */
+  /** For how long, in milliseconds. */
   readonly patience: number;
   /** Is told why lines wait. */
   readonly outage: Outage;
@@ -60,13 +60,13 @@ export interface Repeating {
 export class ImportingService {
   private readonly client: SessionImportClient;
   private readonly metadata = new Metadata();
-  /** Whether any call has come to a service: it is the right one, and reached in the right way. */
+  /** Whether Session Import has answered any call. Then the address and the choice of TLS are right. */
   private reached = false;
 
   constructor(address: string, credentials: ChannelCredentials, apiKey: string) {
     this.client = new SessionImportClient(address, credentials, {
       'grpc.service_config': serviceConfig,
-      // gRPC would try for half a minute before anybody heard of it.
+      // gRPC itself would retry for half a minute before it reports an error.
       'grpc.enable_retries': 0,
     });
     this.metadata.set('x-api-key', apiKey);
@@ -80,7 +80,8 @@ export class ImportingService {
    * Imports a line. While the service is unavailable, overloaded or limits the rate, it waits and calls again, with the
    * same request id.
    *
-   * @throws CanNotGoOn if the caller is refused, its patience is over, this is another service, or it speaks no TLS.
+   * @throws CanNotGoOn if the caller is refused, the patience is over, another service answers, or the service does
+   * not speak TLS.
    * @throws AbortError if the signal was aborted during a wait.
    */
   async import(line: number, wanted: WantedImport, repeating: Repeating): Promise<Result> {
@@ -122,8 +123,8 @@ export class ImportingService {
   }
 
   /**
-   * A service that has never spoken TLS will not begin to, so waiting is of no use. The other way round, gRPC says
-   * only that it could not connect, as in an outage.
+   * A service that does not speak TLS will not begin to, so waiting is of no use. If only the service speaks TLS, this
+   * can't be found out: gRPC just says that it could not connect, as in an outage.
    */
   private requireTls({ details }: ServiceError): void {
     if (this.reached || !details.includes(noTls)) return;
@@ -143,7 +144,7 @@ export class ImportingService {
   }
 }
 
-/** The copy that an import is refused for, so that nobody has to look for its id in the message. */
+/** The earlier copy that is the reason of a refusal, so that nobody has to look for its id in the message. */
 function copyOf(details: ErrorDetails | undefined) {
   const { session_id: id, shared_from_session: original } = details?.metadata ?? {};
   if (details?.reason !== 'SESSION_ALREADY_IMPORTED' || !id || !original) return {};
@@ -151,7 +152,7 @@ function copyOf(details: ErrorDetails | undefined) {
 }
 
 function sessionOf({ session }: ImportSessionResponse) {
-  // Protobuf decodes the answer of another service as an empty message.
+  // Protobuf may decode the answer of another service without an error, as a message without a session.
   if (!session?.sessionId) throw new CanNotGoOn('the answer is not that of Session Import');
   return {
     session_id: session.sessionId,

@@ -21,7 +21,7 @@ const liveness = 'liveness';
 interface Trouble {
   /** For the log: an error's code, or some words. */
   readonly why: string;
-  /** What to look at, where that is misleading. */
+  /** What the operator should check, if `why` alone is misleading. */
   readonly hint?: string | undefined;
   /** Whether it may be the connections that lead to the wrong place. */
   readonly misled: boolean;

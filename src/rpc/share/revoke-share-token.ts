@@ -32,7 +32,8 @@ export async function revokeShareToken(
   const one = 'shareTokenId' in target ? target.shareTokenId : undefined;
   if (one !== undefined) annotate({ share_token_id: one });
 
-  // All tries use one timestamp, so that tokens which an earlier try has marked, with a lost answer, are recognized.
+  // All tries use the same timestamp. If an earlier try has marked tokens and its answer was lost, the next try
+  // recognizes them by it.
   const at = clock();
   let triedBefore = false;
   const revocation = await onDatabase(async (db) => {

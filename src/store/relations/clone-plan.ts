@@ -177,7 +177,7 @@ function cloneSql(
     WHERE s.id IN (?) ${relation.copied === undefined ? '' : `AND ${relation.copied}`}`;
 }
 
-/** Here, a look-up for each session and relation is twice as fast as a range of each relation. */
+/** Here, a look-up for each session and relation is twice as fast as reading a range of each relation. */
 function countSql(db: Database, { sessions, relations }: KindSchema): string {
   const quote = (name: string): string => db.ref(name).toQuery();
   const counts = relations.map(

@@ -11,8 +11,9 @@ const linkedKeyPeople = `
 
 /**
  * How many sessions the key people of a business session name, if they are the given application's; no more than
- * `limit` are counted. MySQL stops reading when it has found so many (MySQL 8.4 manual, section 10.2.1.19): a
- * company with very many people costs no more than one with a few hundred.
+ * `limit` are counted. MySQL stops reading when it has found that many (MySQL 8.4 manual, section 10.2.1.19). So
+ * thousands of sessions cost no more than a few hundred. But key people that add nothing to the count are all read:
+ * those without a session, with one that was counted before, or with one of another application.
  */
 export function countSessionsOfKeyPeople(
   businessSession: SessionId,

@@ -32,10 +32,10 @@ export interface OwnedSession {
   readonly applicationId: ApplicationId;
 }
 
-/** SQL that a session `s` is one of those of {@link ownedBindings}. Rows are looked up by the ids alone. */
+/** The SQL condition that a session `s` is in {@link ownedBindings}. Rows are looked up by the ids alone. */
 export const isOwned = 's.id IN (?) AND (s.id, s.application_id) IN (?)';
 
-/** What is bound to {@link isOwned}. */
+/** The bindings of {@link isOwned}. */
 export function ownedBindings(wanted: readonly OwnedSession[]): readonly Binding[] {
   const inOrder = inKeyOrder(wanted, ({ id }) => id);
   return [
