@@ -22,7 +22,7 @@ export interface Measurement {
   readonly seconds: number;
   /** Rows of the session's relations. */
   readonly rowsPerImport: number;
-  /** What each import has cost the service and MySQL, in seconds of processor time, in every round. */
+  /** For each round: the processor time of the service and MySQL for one import, in seconds. */
   readonly costs: readonly number[];
   /** Seconds of processor time for each import. */
   readonly cpu: Readonly<Record<'load' | 'service' | 'mysql', number>>;

@@ -38,7 +38,7 @@ interface Compared extends Round {
   readonly callsInGroup: number;
 }
 
-/** What is compared. Less is better, but for the size of groups. */
+/** What is compared. Less is better, except for the size of groups. */
 const figures: Readonly<Record<string, (round: Compared) => number>> = {
   'service and MySQL': ({ cpu }) => cpu.service + cpu.mysql,
   service: ({ cpu }) => cpu.service,
@@ -93,7 +93,7 @@ async function main(dist: string, rounds: number, only: number | undefined): Pro
   await mysql.stop();
 }
 
-/** The groups that a service has imported since it started, and their calls. */
+/** How many groups a service has imported since it started, and how many calls they had in all. */
 async function groupsOf(
   service: RunningService,
 ): Promise<{ readonly groups: number; readonly calls: number }> {

@@ -8,14 +8,14 @@ import { compete, latencyRatio, type Entry, type Ratio } from './throughput';
 import { Supply } from './world';
 import type { World } from './subjects';
 
-/** The procedure and the service, both as far from MySQL. */
+/** Measurements of the procedure and the service, with the same network between each of them and MySQL. */
 export interface Distance {
-  /** What the network is to add to a round trip, in milliseconds. */
+  /** The time that the network should add to a round trip, in milliseconds. */
   readonly milliseconds: number;
-  /** What a round trip really takes with it, in milliseconds: timers are late on a busy machine. */
+  /** The measured time of a whole round trip, in milliseconds. On a busy machine, timers are late. */
   readonly roundTrip: number;
   readonly measurements: Readonly<Record<string, Measurement>>;
-  /** The latency of one caller, against the procedure. */
+  /** The latency of one caller of the service, divided by that of the procedure. */
   readonly soloLatency: Ratio;
 }
 
@@ -44,7 +44,7 @@ async function roundTripTo(url: string): Promise<number> {
   return median(times);
 }
 
-/** The contest again, with a network between MySQL and whoever uses it. */
+/** Repeats the contest with a network between MySQL and its clients. */
 export async function fromAfar(
   db: Database,
   world: World,

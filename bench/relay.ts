@@ -1,26 +1,26 @@
 /**
- * A TCP relay that stands for a network: what the server says arrives later by a fixed time. A process of its
- * own, so that its processor time counts for nobody.
+ * A TCP relay that imitates a network: it delays what the server sends by a fixed time. It runs in its own process,
+ * so that its processor time is not counted for any contestant.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** Where a relay leads to, and the time it adds to a round trip, in milliseconds. */
+/** Where a relay leads, and the time that it adds to a round trip, in milliseconds. */
 interface Way {
   readonly host: string;
   readonly port: number;
   readonly milliseconds: number;
 }
 
-/** A relay that runs. */
+/** A running relay. */
 export interface Relay {
-  /** The database's address, by way of the relay. */
+  /** The address of the database through the relay. */
   readonly url: string;
   stop(): void;
 }
 
-/** Puts a network between a server and whoever uses the address that is returned. */
+/** Starts a relay in front of a server. Its `url` is to be used instead of the server's own. */
 export async function startRelay(url: string, milliseconds: number): Promise<Relay> {
   const target = new URL(url);
   const child = fork(__filename, { execArgv: ['-r', 'sucrase/register'] });
@@ -46,7 +46,7 @@ function relay({ host, port, milliseconds }: Way): void {
   server.listen(0, '127.0.0.1', () => process.send?.((server.address() as AddressInfo).port));
 }
 
-/** Passes on what one side says. Timers of one length fire in their order, so nothing overtakes anything. */
+/** Passes on what one side sends. Timers of equal length fire in the order of their start, so bytes stay in order. */
 function pass(from: Socket, to: Socket, milliseconds: number): void {
   const later = (act: () => void): void => {
     if (milliseconds > 0) setTimeout(act, milliseconds);
@@ -61,7 +61,7 @@ function pass(from: Socket, to: Socket, milliseconds: number): void {
   });
 }
 
-// Loaded by `startRelay` in a process of its own.
+// `startRelay` runs this file in its own process.
 if (require.main === module) {
   process.once('message', relay);
   process.once('disconnect', () => process.exit());

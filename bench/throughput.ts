@@ -88,7 +88,7 @@ export async function contest(
   return { measurements, ratios: ratiosOf(measurements, rounds) };
 }
 
-/** Lets contestants import in turns, each as often as there are rounds. */
+/** Lets the contestants import in turns, each once per round. */
 export async function compete(
   db: Database,
   bench: Bench,
@@ -124,7 +124,7 @@ export async function compete(
   );
 }
 
-/** How the latencies of two contestants compare, round by round. */
+/** The ratio of two contestants' median latencies, calculated within each round. */
 export function latencyRatio(
   measurements: Readonly<Record<string, Measurement>>,
   name: string,

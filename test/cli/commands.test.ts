@@ -92,7 +92,7 @@ describe('the command line', () => {
     await json(...args);
     const modeOf = async (file: string) => (await stat(file)).mode & 0o777;
     expect(await modeOf(out)).to.equal(0o600);
-    // A service that runs as another user reads it.
+    // The service may run as another user, and must be able to read it.
     expect(await modeOf(jwks)).to.equal(0o644);
     const [key] = (JSON.parse(await readFile(jwks, 'utf8')) as { keys: object[] }).keys;
     expect(key).to.include({ alg: 'ES256', kty: 'EC' }).and.not.have.property('d');

@@ -230,7 +230,7 @@ describe('import-file', () => {
       expect(ended.errors).to.include('holds something else than results');
       expect(await readFile(`${file}.results`, 'utf8')).to.equal(content);
     }
-    // As /dev/null is none.
+    // Like /dev/null, a named pipe is not a regular file.
     const device = path.join(folder, 'device');
     execFileSync('mkfifo', [device]);
     for (const none of [device, folder]) {
@@ -382,7 +382,7 @@ describe('import-file', () => {
     harness.proxy.intercept = undefined;
     expect(counted(ended)).to.deep.equal({ ...nothing, imported: 3 });
     expect(cuts).to.be.greaterThan(8);
-    // One line, though three lines have waited.
+    // One line of output, although three lines of the file have waited.
     const { waiting, why } = JSON.parse(ended.errors) as Result;
     expect(waiting).to.equal('DATABASE_UNAVAILABLE');
     expect(why).to.include('The database is out of reach');

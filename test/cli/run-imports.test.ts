@@ -9,7 +9,7 @@ import { runImports } from '../../src/cli/import-file/run';
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** What is in memory, in MB. */
+/** The memory in use, in MB. */
 function used(): number {
   collectGarbage();
   return process.memoryUsage().heapUsed / 1e6;

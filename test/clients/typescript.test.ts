@@ -52,7 +52,7 @@ describe('the TypeScript client', () => {
   const address = (): string => `127.0.0.1:${harness.server.port}`;
 
   it('says what to do first if it is packed where nothing is built', async () => {
-    // There is no ../src/gen.
+    // Seen from this folder, ../src/gen does not exist.
     const cwd = path.join(folder, 'node_modules', 'session-import-client');
     const packing = promisify(execFile)('npm', ['run', '--silent', 'prepack'], { cwd });
     const { stderr } = await packing.catch((error: unknown) => error as { stderr: string });

@@ -132,7 +132,7 @@ describe('the Kubernetes manifests', () => {
     const [, page = ''] = /(\S+\.md) explains every variable/.exec(text) ?? [];
     const explained = textOf(page);
     for (const name of Object.keys(variables)) expect(explained).to.include(`| \`${name}\``);
-    // The full stop behind an address is no part of it.
+    // A full stop after an address is not part of it, so it must not be inside of its quotes.
     expect(explained).not.to.match(/\w\.`/);
   });
 

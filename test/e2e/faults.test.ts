@@ -111,7 +111,7 @@ describe('when the connection to MySQL is killed', () => {
         return Promise.resolve();
       });
       await harness.client.import(harness.target.apiKey, measured.request);
-      // BEGIN, what is known and the lock, the claim and the copy, COMMIT: the least there can be.
+      // The minimum: BEGIN, the facts and the lock, the claim and the copy, COMMIT.
       expect(statements.length).to.be.at.least(4);
 
       for (const victim of statements.keys()) {

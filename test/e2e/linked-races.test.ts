@@ -192,7 +192,7 @@ describe('imports with linked sessions at the same time', () => {
     let linked: ReturnType<typeof importing> | undefined;
     harness.proxy.intercept = async ({ sql, connectionId }) => {
       if (sql.includes('INTO session_imports')) claiming ??= connectionId;
-      // The person's session is claimed and copied; what is missing is the commit.
+      // The person's session is claimed and copied, but not committed yet.
       if (linked || connectionId !== claiming || !sql.startsWith('COMMIT')) return;
       linked = importing(request).finally(() => (ended = true));
       await rowLockWaits();

@@ -32,7 +32,7 @@ import {
 import { select } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
-/** A table that has so many rows is filled: MySQL would scan smaller ones at will. */
+/** About how many rows a filled table has. A scan of a much smaller table is no fault: MySQL may choose it. */
 const filled = 400;
 
 interface Step {
@@ -75,7 +75,7 @@ describe('a database with many rows', () => {
     created_at: new Date(),
   });
 
-  /** Makes every call there is, with every filter. */
+  /** Makes every kind of call, with every filter. */
   async function callEverything(): Promise<void> {
     const { db, source, target, signer, client } = harness;
     const call = client.call.bind(client);

@@ -82,7 +82,7 @@ describe('a lane', () => {
     const { add, owners, end } = start(2, 8);
     add('a');
     await settled();
-    // Groups take long enough to wait for.
+    // This group takes so long that the next ones wait for more calls.
     await pause(40);
     end(0);
     await settled();

@@ -174,7 +174,7 @@ describe('the logs', () => {
           LOG_FORMAT: format,
         },
       });
-      // It has logged where it listens by then.
+      // By then it has tried to log where its metrics are.
       await Promise.race([asked, service.ended()]);
       expect(await service.stop()).to.equal(0);
       expect(service.errors).to.equal('');
@@ -197,7 +197,7 @@ describe('the logs', () => {
       truncateSync(process.argv[2], 3);
       log.write('d\\n');
       log.write('e\\n');`;
-    // The file takes 512 bytes at most.
+    // The file can have 512 bytes at most.
     const script = 'ulimit -f 1; exec "$0" -e "$1" "$2" "$3" >> "$3"';
     const lines = path.join(path.dirname(builtProgram()), 'telemetry', 'lines.js');
     const writing = ServiceProcess.start(
