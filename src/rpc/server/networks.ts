@@ -2,8 +2,8 @@ import ipaddr from 'ipaddr.js';
 
 /**
  * What counts as one peer: an IPv4 address, or the /64 of an IPv6 address. One customer has at least all addresses of
- * a /64 (RFC 6177, section 2). An IPv4 address that a translator has put into an IPv6 address counts as itself: otherwise
- * all IPv4 clients would be in one /64 (RFC 6052, section 2.1).
+ * a /64 (RFC 6177, section 2). An IPv4 address that a translator has put into an IPv6 address counts as the IPv4
+ * address: otherwise all IPv4 clients would be in one /64 (RFC 6052, section 2.1).
  *
  * @param address as a socket tells it; an IPv4 address may be in its IPv6 form.
  */
