@@ -43,7 +43,6 @@ interface Step {
 
 describe('a database with many rows', () => {
   let harness: ProxiedHarness;
-  let statements: Set<string>;
 
   before(async function () {
     this.timeout(120_000);
@@ -186,7 +185,7 @@ describe('a database with many rows', () => {
   }
 
   it('is never scanned, by no statement of any call', async () => {
-    statements = new Set();
+    const statements = new Set<string>();
     harness.proxy.intercept = ({ sql }) => {
       for (const one of sql.split(';\n')) {
         if (/^\s*(SELECT|INSERT|UPDATE)\b/i.test(one)) statements.add(one);
