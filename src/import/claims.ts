@@ -66,7 +66,8 @@ export async function claimSessions(
   const ledger =
     entered === claimants.length
       ? entriesOf(first)
-      : await read(trx, ledgerEntries(claimants.map(({ request }) => request)));
+      : // With the requests of all calls, since an answer is only read for the request that it belongs to.
+        await read(trx, ledgerEntries(calls.map(({ request }) => request)));
   return claimsOf(calls, first, ledger);
 }
 
