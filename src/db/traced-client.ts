@@ -3,10 +3,23 @@ import MySql2Client from 'knex/lib/dialects/mysql2';
 import { inStatementSpan } from '../telemetry/spans';
 import { databaseFailure, isOutOfReach, NotConnected } from './errors';
 
-/** What Knex is about to send. */
+/** What Knex is about to send, and what came back: the results and their fields. */
 interface Statement {
   readonly sql: string;
+  response?: readonly [unknown, unknown];
 }
+
+/** A connection of mysql2, with what Knex and this file note on it. */
+interface Connection {
+  readonly config: { readonly multipleStatements: boolean };
+  __knex__disposed?: unknown;
+  /** Whether a transaction begins with the next statement. */
+  beginsNext?: boolean;
+}
+
+/** What Knex sends to begin a transaction, and what it sends to end one. */
+const begin = 'BEGIN;';
+const endsTransaction = /^(COMMIT|ROLLBACK)\b/;
 
 /**
  * Knex's client for MySQL, which also decides when a connection is not used any more.
@@ -46,16 +59,33 @@ export class TracedClient extends MySql2Client {
     return this.usable.has(connection) && (await super.validateConnection(connection));
   }
 
-  /** After an "unreachable" error, the connection is closed, because it may lead to the wrong server. */
-  override async _query(
-    connection: { __knex__disposed?: unknown },
-    statement: Statement,
-  ): Promise<unknown> {
+  /**
+   * Sends a statement. Where a connection takes several statements at once, BEGIN waits for the first statement of
+   * its transaction and goes with it: it has no round trip of its own.
+   *
+   * After an "unreachable" error, the connection is closed, because it may lead to the wrong server.
+   */
+  override async _query(connection: Connection, statement: Statement): Promise<unknown> {
+    if (statement.sql === begin && connection.config.multipleStatements) {
+      connection.beginsNext = true;
+      return statement;
+    }
+    const beginsHere = connection.beginsNext === true && !endsTransaction.test(statement.sql);
+    connection.beginsNext = false;
+    const sent = beginsHere ? { ...statement, sql: `${begin}\n${statement.sql}` } : statement;
     try {
-      return await inStatementSpan(statement.sql, () => super._query(connection, statement));
+      await inStatementSpan(sent.sql, () => super._query(connection, sent));
+      if (beginsHere) statement.response = withoutFirst(sent.response);
+      return statement;
     } catch (error) {
       if (isOutOfReach(databaseFailure(error))) connection.__knex__disposed = error;
       throw error;
     }
   }
+}
+
+/** What came back without the result of the first statement, in the shape that fewer statements have. */
+function withoutFirst(response: Statement['response']): NonNullable<Statement['response']> {
+  const [[, ...results], [, ...fields]] = response as [unknown[], unknown[]];
+  return results.length === 1 ? [results[0], fields[0]] : [results, fields];
 }
