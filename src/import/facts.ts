@@ -1,32 +1,25 @@
-import { read, readTogether } from '../db/query';
+import { readTogether } from '../db/query';
 import type { ApplicationId, SessionId, WorkflowId } from '../model/ids';
 import { must } from '../model/must';
-import type { KindSchema } from '../model/relations';
 import { workflowsById } from '../store/accounts';
 import { ledgerEntries, shareLockLedgerEntries } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
 import { countRows, largeBytes, type RowCounts } from '../store/relations/count';
 import {
-  existingSessions,
+  ownersOfSessions,
   shareLockSessions,
   type LockedSession,
   type Locking,
-  type OwnedSession,
 } from '../store/sessions/lock';
 import { revokedTokens } from '../store/share-tokens';
 import { vendorEntitiesByName } from '../store/vendor-entities';
-import type { PlannedImport, Source, Transaction } from './planned-import';
+import { keyOf, type PlannedImport, type Source, type Transaction } from './planned-import';
 import { shareTokenIdOf } from './request';
 import { judge, type Facts } from './rules';
 import { vendorNamesOf } from './vendor-entities';
 
 /**
- * Reads what decides whether each call may go on, and locks the source sessions. This is one round trip; there
- * are more if a session was not locked, or if an import may have been made already.
- *
- * A source session counts only if it really belongs to the application that the call's token names. A session
- * of another application is neither locked nor counted: otherwise, somebody who knows its id could learn that
- * it exists, and that somebody has locked it.
+ * Reads what decides whether each call may go on, and locks the source sessions of those that may.
  *
  * @param locking `skip`: waits for no source session. Those that somebody else holds are `heldSources`.
  * @param toMeasure the source sessions whose large values are measured.
@@ -39,28 +32,19 @@ export async function gatherFacts(
   toMeasure: readonly SessionId[],
 ): Promise<Facts> {
   const requests = calls.map(({ request }) => request);
-  const wanted = sourcesNamedBy(calls);
-  const measuring = wanted.filter(({ id }) => toMeasure.includes(id));
-  const [ledger, vendorEntities, locked, counts, workflows, revoked, measured = new Map()] =
-    await readTogether(trx, [
-      ledgerEntries(requests),
-      vendorEntitiesByName(plan.schema, vendorNamesOf(calls)),
-      shareLockSessions(plan.schema, wanted, locking),
-      // Everything below is read after the locks: a revocation holds the session's lock while it marks tokens.
-      countRows(plan, wanted),
-      workflowsById(workflowsNamedBy(calls)),
-      revokedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
-      // Most groups measure nothing.
-      measuring.length > 0 ? largeBytes(plan, measuring) : undefined,
-    ]);
+  const [ledger, vendorEntities, owners] = await readTogether(trx, [
+    ledgerEntries(requests),
+    vendorEntitiesByName(plan.schema, vendorNamesOf(calls)),
+    ownersOfSessions(
+      plan.schema,
+      requests.map(({ sourceSessionId }) => sourceSessionId),
+    ),
+  ]);
+  const wanted = calls.filter((call) => !ledger.has(keyOf(call)));
   const facts = {
     ledger,
     vendorEntities,
-    sources: sourcesOf(locked, counts),
-    heldSources: await heldOf(trx, plan.schema, wanted, locked, locking),
-    workflows,
-    revoked,
-    measured,
+    ...(await lockSources(trx, plan, wanted, owners, locking, new Set(toMeasure))),
   };
   if (!calls.some((call) => mayHaveBeenDone(call, facts))) return facts;
   // The other attempt may have been committed after the first read of the ledger, and the source or the
@@ -84,29 +68,70 @@ function mayHaveBeenDone(call: PlannedImport, facts: Facts): boolean {
   return call.request.idempotency !== null && judge(call, facts).type === 'refused';
 }
 
-/**
- * The sessions that somebody else holds: with `skip`, those that exist and could not be locked. One that was
- * released in the meantime counts as held: its call will wait for the lock, and get it at once.
- */
-export async function heldOf(
+/** Locks the source sessions until the transaction ends, and reads what depends on them. */
+async function lockSources(
   trx: Transaction,
-  schema: KindSchema,
-  wanted: readonly OwnedSession[],
-  locked: ReadonlyMap<SessionId, unknown>,
+  plan: ClonePlan,
+  calls: readonly PlannedImport[],
+  owners: ReadonlyMap<SessionId, ApplicationId>,
   locking: Locking,
-): Promise<ReadonlyMap<SessionId, ApplicationId>> {
-  const missing = wanted.filter(({ id }) => !locked.has(id));
-  if (locking === 'wait' || missing.length === 0) return new Map();
-  return read(trx, existingSessions(schema, missing));
+  toMeasure: ReadonlySet<SessionId>,
+): Promise<Pick<Facts, 'sources' | 'heldSources' | 'workflows' | 'revoked' | 'measured'>> {
+  if (calls.length === 0) {
+    return {
+      sources: new Map(),
+      heldSources: new Map(),
+      workflows: new Map(),
+      revoked: new Set(),
+      measured: new Map(),
+    };
+  }
+  const ids = sessionsOfTheirSources(calls, owners);
+  const measuring = ids.filter((id) => toMeasure.has(id));
+  const [locked, counts, workflows, revoked, measured = new Map()] = await readTogether(trx, [
+    shareLockSessions(plan.schema, ids, locking),
+    countRows(plan, ids),
+    workflowsById(workflowsNamedBy(calls)),
+    // After the locks: a revocation holds the session's lock while it marks the tokens.
+    revokedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
+    // Most groups measure nothing.
+    measuring.length > 0 ? largeBytes(plan, measuring) : undefined,
+  ]);
+  const sources = sourcesOf(locked, counts);
+  const held = [...heldOf(ids, locked, locking)];
+  const heldSources = new Map(
+    held.map((id) => [id, must(owners.get(id), 'the owner of a session')]),
+  );
+  return { sources, heldSources, workflows, revoked, measured };
 }
 
-/** The source sessions of the calls, with the applications that the calls' tokens name; each pair once. */
-function sourcesNamedBy(calls: readonly PlannedImport[]): readonly OwnedSession[] {
-  const named = calls.map(({ request }) => ({
-    id: request.sourceSessionId,
-    applicationId: request.sourceApplicationId,
-  }));
-  return [...new Map(named.map((one) => [`${one.id}/${one.applicationId}`, one])).values()];
+/**
+ * The sessions that somebody else holds: with `skip`, those that could not be locked.
+ *
+ * @param ids sessions that existed a moment ago. So one that was not locked is held by somebody else, or
+ * was deleted since: whoever waits for the lock finds out which.
+ */
+export function heldOf(
+  ids: readonly SessionId[],
+  locked: ReadonlyMap<SessionId, unknown>,
+  locking: Locking,
+): ReadonlySet<SessionId> {
+  return new Set(locking === 'skip' ? ids.filter((id) => !locked.has(id)) : []);
+}
+
+/**
+ * The source sessions that really belong to the applications that the calls' tokens name. A session of
+ * another application is neither locked nor counted: whoever knows its id would learn that it is there,
+ * and that its owner works on it.
+ */
+function sessionsOfTheirSources(
+  calls: readonly PlannedImport[],
+  owners: ReadonlyMap<SessionId, ApplicationId>,
+): readonly SessionId[] {
+  const own = calls.filter(
+    ({ request }) => owners.get(request.sourceSessionId) === request.sourceApplicationId,
+  );
+  return [...new Set(own.map(({ request }) => request.sourceSessionId))];
 }
 
 function workflowsNamedBy(calls: readonly PlannedImport[]): WorkflowId[] {

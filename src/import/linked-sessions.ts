@@ -13,7 +13,7 @@ import {
   sessionsOfKeyPeople,
 } from '../store/relations/key-people';
 import { shareLockCopies } from '../store/sessions/copies';
-import { shareLockSessions, type Locking } from '../store/sessions/lock';
+import { ownersOfSessions, shareLockSessions, type Locking } from '../store/sessions/lock';
 import { claimSessions } from './claims';
 import { sessionOf, writeCopies } from './copies';
 import { heldOf, sourcesOf } from './facts';
@@ -66,23 +66,22 @@ export async function findLinkedSessions(
   if (count > maxLinkedSessions) return settleTooMany(trx, call);
   const ids = await read(trx, sessionsOfKeyPeople(sourceSessionId, sourceApplicationId));
   const requests = ids.map((id) => linkedRequest(call, id));
-  const owned = ids.map((id) => ({ id, applicationId: sourceApplicationId }));
   const [locked, counts, ledger] = await readTogether(trx, [
-    shareLockSessions(plan.schema, owned, locking),
-    countRows(plan, owned),
+    shareLockSessions(plan.schema, ids, locking),
+    countRows(plan, ids),
     ledgerEntries(requests),
   ]);
-  if ((await heldOf(trx, plan.schema, owned, locked, locking)).size > 0) return 'locked';
+  if (heldOf(ids, locked, locking).size > 0) return 'locked';
   const sources = sourcesOf(locked, counts);
 
   const wanted = requests.flatMap((request) => {
     const source = sources.get(request.sourceSessionId);
-    return source && finishedStatuses.has(source.status)
-      ? [{ request, source, entry: ledger.get(ledgerKey(request)) }]
-      : [];
+    const mayBeCopied =
+      source?.applicationId === request.sourceApplicationId && finishedStatuses.has(source.status);
+    return mayBeCopied ? [{ request, source, entry: ledger.get(ledgerKey(request)) }] : [];
   });
   const existing = wanted.flatMap(({ entry }) => (entry ? [entry.sessionId] : []));
-  const copies = await lockCopies(trx, plan, call, existing, locking);
+  const copies = await lockCopies(trx, plan, existing, locking);
   if (copies === 'locked') return 'locked';
   const missing = wanted.filter(({ entry }) => !entry).map(({ request }) => request);
   await planLinked(call, missing, numbers);
@@ -117,20 +116,21 @@ async function settleTooMany(trx: Transaction, call: PlannedImport): Promise<Set
 }
 
 /**
- * The importing application's copies of user sessions, by id, locked against deletion. Deleted copies are
- * missing. `locked`: somebody else holds one of them, and `locking` is `skip`.
+ * Copies of user sessions, by id, locked against deletion. Deleted copies are missing. `locked`: somebody
+ * else holds one of them, and `locking` is `skip`.
  */
 async function lockCopies(
   trx: Transaction,
   { schema }: ClonePlan,
-  { request: { applicationId } }: PlannedImport,
   ids: readonly SessionId[],
   locking: Locking,
 ): Promise<ReadonlyMap<SessionId, ExistingCopy> | 'locked'> {
   if (ids.length === 0) return new Map();
-  const copies = await read(trx, shareLockCopies(schema, ids, locking));
-  const wanted = ids.map((id) => ({ id, applicationId }));
-  return (await heldOf(trx, schema, wanted, copies, locking)).size > 0 ? 'locked' : copies;
+  const [existing, copies] = await readTogether(trx, [
+    ownersOfSessions(schema, ids),
+    shareLockCopies(schema, ids, locking),
+  ]);
+  return heldOf([...existing.keys()], copies, locking).size > 0 ? 'locked' : copies;
 }
 
 /** The request to import a key person's session along with the given call. */
@@ -185,7 +185,7 @@ export async function claimLinkedSessions(
   if (lost.length === 0) return call;
 
   const winners = new Map(lost.map((one) => [one.call.sessionId, one.existing.sessionId]));
-  const copies = await lockCopies(trx, plan, call, [...winners.values()], 'skip');
+  const copies = await lockCopies(trx, plan, [...winners.values()], 'skip');
   if (copies === 'locked') throw new Overtaken('somebody holds the copy that another import made');
   const linked = call.linked.flatMap((one): LinkedImport[] => {
     const winner = one.type === 'to copy' ? winners.get(one.call.sessionId) : undefined;

@@ -13,7 +13,6 @@ import { must } from '../../model/must';
 import type { KindSchema, Relation } from '../../model/relations';
 import { isJson, isText, sizeSql } from './size';
 import { uncheckedKeys } from './unchecked-keys';
-import { isOwned } from '../sessions/lock';
 import { carriedColumns, freshColumns, leftBehindColumns } from '../sessions/copies';
 
 /** How to clone sessions of one kind, with the columns that this database has. */
@@ -21,8 +20,8 @@ export interface ClonePlan {
   readonly schema: KindSchema;
   readonly relations: readonly PlannedRelation[];
   /**
-   * Counts the rows of sessions; takes `ownedBindings`. Returns a row for each session: its id, and the number of
-   * its rows in each relation, in columns r0, r1 and so on.
+   * Counts the rows of sessions. Takes one binding: the list of their ids. Returns a row for each session: its id,
+   * and the number of its rows in each relation, in columns r0, r1 and so on.
    */
   readonly countSql: string;
   /** Measures the large values of sessions: see `largeBytes`. */
@@ -141,13 +140,14 @@ function sessionColumnProblems(schema: KindSchema, columns: readonly string[]): 
     );
 }
 
-/** Whether the only foreign key of a table is the one to its session. */
+/** Whether a table has no foreign key but the one to its session. */
 function refersToSessionsAlone(
   { sessions }: KindSchema,
   table: string,
   references: readonly Reference[],
 ): boolean {
-  return references.every(({ child, parent }) => child !== table || parent === sessions);
+  const own = references.filter(({ child }) => child === table);
+  return own.length === 1 && own[0]?.parent === sessions;
 }
 
 /**
@@ -188,7 +188,7 @@ function countSql(db: Database, { sessions, relations }: KindSchema): string {
   return `
     SELECT s.id, ${counts.join(', ')}
     FROM ${quote(sessions)} s FORCE INDEX (PRIMARY)
-    WHERE ${isOwned}`;
+    WHERE s.id IN (?)`;
 }
 
 /** The condition for a column that the database does not compute by itself. */

@@ -1,8 +1,7 @@
-import { query, type Query } from '../../db/query';
-import { fromBinary, type SessionId } from '../../model/ids';
+import { inList, query, sql, type Query } from '../../db/query';
+import { fromBinary, toBinary, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { ClonedRows } from '../../model/session';
-import { ownedBindings, type OwnedSession } from '../sessions/lock';
 import type { ClonePlan } from './clone-plan';
 
 /** The numbers of rows of a session. */
@@ -21,9 +20,9 @@ interface Row {
 /** Counts the rows of sessions in every relation of their kind. */
 export function countRows(
   plan: ClonePlan,
-  sessions: readonly OwnedSession[],
+  ids: readonly SessionId[],
 ): Query<ReadonlyMap<SessionId, RowCounts>> {
-  const statement = { sql: plan.countSql, bindings: ownedBindings(sessions) };
+  const statement = { sql: plan.countSql, bindings: [inList(ids.map(toBinary))] };
   return query(
     statement,
     (rows: Row[]) =>
@@ -40,13 +39,13 @@ function countsOf(plan: ClonePlan, row: Row): RowCounts {
   return { relations, total };
 }
 
-/** How many bytes the large values of sessions have, in all their relations. */
+/** How many bytes the large values of sessions have, in all their relations. At least one id must be given. */
 export function largeBytes(
   { sizeSql }: ClonePlan,
-  sessions: readonly OwnedSession[],
+  ids: readonly SessionId[],
 ): Query<ReadonlyMap<SessionId, number>> {
   return query(
-    { sql: sizeSql, bindings: ownedBindings(sessions) },
+    sql(sizeSql, ids.map(toBinary)),
     (rows: { readonly id: Buffer; readonly bytes: number | string }[]) =>
       new Map(rows.map(({ id, bytes }) => [fromBinary<SessionId>(id), Number(bytes)])),
   );

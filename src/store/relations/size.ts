@@ -1,7 +1,6 @@
 import type { ColumnsByTable } from '../../db/catalogue';
 import type { Database } from '../../db/database';
 import type { KindSchema } from '../../model/relations';
-import { isOwned } from '../sessions/lock';
 
 /** The SQL conditions for columns that can be large: those of JSON, and those of text or bytes. */
 export const isJson = "DATA_TYPE = 'json'";
@@ -37,5 +36,5 @@ export function sizeSql(
   return `
     SELECT s.id, ${sizes.join(' + ') || '0'} AS bytes
     FROM ${quote(sessions)} s FORCE INDEX (PRIMARY)
-    WHERE ${isOwned}`;
+    WHERE s.id IN (?)`;
 }

@@ -1,5 +1,5 @@
 import { inKeyOrder } from '../../db/key-order';
-import { inList, query, select, type Binding, type Query } from '../../db/query';
+import { inList, query, select, type Query } from '../../db/query';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import type { KindSchema } from '../../model/relations';
 import type { SessionStatus } from '../../model/session';
@@ -26,32 +26,9 @@ export const shareLock: Readonly<Record<Locking, string>> = {
   skip: '/*!80000 FOR SHARE */ /*M! LOCK IN SHARE MODE */ SKIP LOCKED',
 };
 
-/** A session, and the application that it must belong to. */
-export interface OwnedSession {
-  readonly id: SessionId;
-  readonly applicationId: ApplicationId;
-}
-
-/** The SQL condition that a session `s` is in {@link ownedBindings}. Rows are looked up by the ids alone. */
-export const isOwned = 's.id IN (?) AND (s.id, s.application_id) IN (?)';
-
-/** The bindings of {@link isOwned}. */
-export function ownedBindings(wanted: readonly OwnedSession[]): readonly Binding[] {
-  const inOrder = inKeyOrder(wanted, ({ id }) => id);
-  return [
-    inList(inOrder.map(({ id }) => toBinary(id))),
-    inList(
-      inOrder.map(({ id, applicationId }) => [toBinary(id), toBinary(applicationId)]),
-      [null, null],
-    ),
-  ];
-}
-
 /**
  * Share-locks sessions, in key order, until the transaction ends. Those that do not exist are missing,
- * and with `skip` also those that somebody else holds. A session of another application is missing too, and is
- * neither locked nor waited for: the subquery, which takes no lock, selects only the application's own sessions
- * (MySQL 8.4 manual, section 17.7.2.4).
+ * and with `skip` also those that somebody else holds.
  *
  * Whoever changes a session's relations holds its row exclusively; so what is counted and copied
  * afterwards is one version of the session, although READ COMMITTED gives every statement a new
@@ -59,7 +36,7 @@ export function ownedBindings(wanted: readonly OwnedSession[]): readonly Binding
  */
 export function shareLockSessions(
   schema: KindSchema,
-  wanted: readonly OwnedSession[],
+  wanted: readonly SessionId[],
   locking: Locking,
 ): Query<ReadonlyMap<SessionId, LockedSession>> {
   interface Row {
@@ -67,14 +44,13 @@ export function shareLockSessions(
     readonly application_id: Buffer;
     readonly status: SessionStatus;
   }
+  const ids = inKeyOrder([...new Set(wanted)], (id) => id);
   return query(
     {
-      // Without the hints, MySQL would scan a small table, and wait for the locks of unrelated sessions.
-      sql: `SELECT l.id, l.application_id, l.status
-            FROM (SELECT s.id FROM ?? s FORCE INDEX (PRIMARY) WHERE ${isOwned}) own
-            STRAIGHT_JOIN ?? l FORCE INDEX (PRIMARY) ON l.id = own.id
-            ORDER BY own.id ${shareLock[locking]}`,
-      bindings: [schema.sessions, ...ownedBindings(wanted), schema.sessions],
+      // Without the hint, MySQL would scan a small table, and wait for the locks of unrelated sessions.
+      sql: `SELECT id, application_id, status FROM ?? FORCE INDEX (PRIMARY)
+            WHERE id IN (?) ORDER BY id ${shareLock[locking]}`,
+      bindings: [schema.sessions, inList(ids.map(toBinary))],
     },
     (found: Row[]) =>
       new Map(
@@ -86,15 +62,15 @@ export function shareLockSessions(
   );
 }
 
-/** Those of some sessions that exist, with their applications. Takes no lock, so it waits for nobody. */
-export function existingSessions(
+/** The owners of sessions. Those that do not exist are missing. Takes no lock, so it waits for nobody. */
+export function ownersOfSessions(
   schema: KindSchema,
-  wanted: readonly OwnedSession[],
+  ids: readonly SessionId[],
 ): Query<ReadonlyMap<SessionId, ApplicationId>> {
   return query(
     {
-      sql: `SELECT s.id, s.application_id FROM ?? s FORCE INDEX (PRIMARY) WHERE ${isOwned}`,
-      bindings: [schema.sessions, ...ownedBindings(wanted)],
+      sql: 'SELECT id, application_id FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?)',
+      bindings: [schema.sessions, inList(ids.map(toBinary))],
     },
     (found: Readonly<Record<'id' | 'application_id', Buffer>>[]) =>
       new Map(
