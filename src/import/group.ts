@@ -32,6 +32,12 @@ export const unlimited: RowLimits = {
   session: Number.POSITIVE_INFINITY,
 };
 
+/**
+ * The most calls whose claims go together with their copies. A claim can have 8 KB, so those of more calls might not
+ * fit into a packet of 4 MiB, which is the least that the service accepts (`max_allowed_packet`).
+ */
+const mostClaimedWithCopies = 128;
+
 /** The result of a call. */
 export type Outcome =
   | ImportResult
@@ -56,10 +62,10 @@ export interface Tools {
  * Imports a group: calls of one kind, in one transaction. Each call gets its own outcome. Every
  * import goes through this function, also that of a single call.
  *
- * It takes four round trips: BEGIN, the facts and the locks, the claims and the copies, COMMIT. The number
- * depends neither on the number of calls nor on the number of rows. There are more if a source session was not
- * locked, if a claim is taken, if an earlier attempt may have been committed, or if calls are refused and
- * nothing is copied.
+ * It takes four round trips: BEGIN with the first facts, the locks with the other facts, the claims with the copies,
+ * COMMIT. The number does not depend on the number of rows. There are more if a claim is taken, if there are more
+ * than {@link mostClaimedWithCopies} calls, if an earlier attempt may have been committed, or if calls are refused
+ * and nothing is copied.
  *
  * @param trx a transaction at READ COMMITTED. The outcomes hold once it is committed.
  * @param calls if one of them includes linked sessions, it must be the only call.
@@ -176,10 +182,10 @@ async function makeCopies(
     const entities = planVendorEntities(plan.schema, claimed, facts.vendorEntities);
     return writeCopies(trx, plan, claimed, entities, claim);
   };
-  // Claims and copies can go together only without linked sessions: those are claimed after the call's own session,
-  // and before any copy is made.
-  const alone = calls.every(({ linked }) => linked.length === 0);
-  const done = alone ? await claimWithCopies(trx, calls, write) : undefined;
+  // Linked sessions are claimed after the call's own session, and before any copy is made.
+  const together =
+    calls.length <= mostClaimedWithCopies && calls.every(({ linked }) => linked.length === 0);
+  const done = together ? await claimWithCopies(trx, calls, write) : undefined;
   const { won, lost, reused } = done ?? (await claimSessions(trx, calls));
   for (const { call, existing } of lost) {
     outcomes.set(call.sessionId, outcomeOf(judgeImported(call, existing)));
