@@ -1,8 +1,15 @@
 import { expect } from 'chai';
+import { SignJWT, importJWK } from 'jose';
 import type { Knex } from 'knex';
 import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { endings, rowsOf, sessionOf } from '../support/client';
-import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
+import {
+  addLogs,
+  createSession,
+  createSessions,
+  createTenant,
+  type Tenant,
+} from '../support/fixtures';
 import { refusedCalls, type RefusedCall } from '../support/refused';
 import { select } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
@@ -466,4 +473,49 @@ describe('the round trips of a group', () => {
       expect(log).to.have.length(what === 'adds' ? 5 : 3);
     });
   }
+});
+
+describe('a group of very many calls', () => {
+  const calls = 140;
+  let harness: ProxiedHarness;
+  before(async () => {
+    harness = await oneAtATime({ IMPORT_GROUP_SIZE: String(calls) });
+  });
+  after(() => harness.stop());
+
+  it('sends no text that the least max_allowed_packet has no room for', async () => {
+    const { db, source, target, client, proxy, signer } = harness;
+    const long = '€'.repeat(255);
+    const { kid = '', ...key } = await signer.addKey({ algorithm: 'EdDSA', kid: long });
+    const privateKey = await importJWK(key, 'EdDSA');
+    const requests = await Promise.all(
+      (await createSessions(db, source, 'user', calls)).map(async (original) => ({
+        shareToken: await new SignJWT({
+          session_id: original,
+          from_application_id: source.applicationId,
+          for_application_id: target.applicationId,
+          jti: long,
+        })
+          .setProtectedHeader({ alg: 'EdDSA', kid })
+          .setIssuedAt()
+          .setExpirationTime('5m')
+          .sign(privateKey),
+        workflowId: target.workflows.user,
+        requestId: newId(),
+        vendorData: '\u{1F600}'.repeat(250) + original.slice(0, 5),
+      })),
+    );
+    const letGo = await holdUp(harness);
+    const answers = endings(requests.map((request) => client.import(target.apiKey, request)));
+    await harness.queued(calls);
+    let longest = 0;
+    proxy.intercept = ({ bytes }) => {
+      longest = Math.max(longest, bytes);
+    };
+    await letGo();
+    expect(new Set(await answers)).to.deep.equal(new Set(['OK']));
+    expect(groupsOf(harness)).to.deep.include({ calls, imported: calls, postponed: 0 });
+    // The largest group that can be configured has 512 calls. Of 4 MiB, a quarter is left for longer names and URLs.
+    expect((longest / calls) * 512).to.be.within(1, 3 * 1024 * 1024);
+  });
 });

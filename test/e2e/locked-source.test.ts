@@ -12,7 +12,7 @@ import { endings, failureOf, sessionOf } from '../support/client';
 import { copiesIn, createCompany, keyPeopleOf, requestWithLinked } from '../support/companies';
 import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
 import { rowLockWaits } from '../support/rows';
-import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+import { startHarness, startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 describe('a session that somebody holds', () => {
   let harness: ProxiedHarness;
@@ -56,6 +56,19 @@ describe('a session that somebody holds', () => {
     return async () => {
       await writer.commit();
     };
+  }
+
+  /** Gives a session to another application, in a transaction that the caller ends. */
+  async function giveAway(kind: SessionKind, id: SessionId) {
+    const writer = await harness.db.transaction();
+    await writer(kindSchemas[kind].sessions)
+      .where({ id: toBinary(id) })
+      .update({
+        application_id: toBinary(other.applicationId),
+        workflow_id: toBinary(other.workflows[kind]),
+        session_number: 900_000,
+      });
+    return writer;
   }
 
   /** Makes calls that wait for a lock, and tells how many have ended and how. */
@@ -128,7 +141,68 @@ describe('a session that somebody holds', () => {
       await writer.commit();
       expect(await results).to.deep.equal(['SOURCE_SESSION_NOT_FOUND']);
     });
+
+    it(`is not found if whoever held it gave it to another application (${kind})`, async () => {
+      const { target } = harness;
+      const locked = await newSession(kind);
+      const writer = await giveAway(kind, locked);
+      const request = await requestFor(target, kind, locked);
+      const { results } = await stuck([importing(target, request)]);
+      await writer.commit();
+      expect(await results).to.deep.equal(['SOURCE_SESSION_NOT_FOUND']);
+      expect(await copiesIn(target, locked)).to.deep.equal([]);
+    });
+
+    it(`is not waited for by a call that the ledger has an answer for (${kind})`, async () => {
+      const { target } = harness;
+      const imported = await newSession(kind);
+      const request = { ...(await requestFor(target, kind, imported)), requestId: uuid() };
+      const made = sessionOf(await importing(target, request));
+      const letGo = await hold(kind, imported);
+      expect(sessionOf(await importing(target, request))).to.deep.equal(made);
+      const other = importing(target, { ...request, requestId: uuid() });
+      expect(await endings([other])).to.deep.equal(['SESSION_ALREADY_IMPORTED']);
+      await letGo();
+    });
   }
+
+  it('stays behind if it is that of a key person, and was given to another application meanwhile', async () => {
+    const { db, source, target } = harness;
+    const [person, colleague] = [await newSession('user'), await newSession('user')];
+    const company = await createCompany(db, source, [person, colleague]);
+    const writer = await giveAway('user', person);
+    const { results } = await stuck([importing(target, await withLinked(target, company))]);
+    await writer.commit();
+    expect(await results).to.deep.equal(['OK']);
+    expect(await copiesIn(target, colleague)).to.have.length(1);
+    expect(await copiesIn(target, person)).to.deep.equal([]);
+  });
+
+  it('is not waited for by a call that waited before, if another process has imported it meanwhile', async () => {
+    const { target, signer } = harness;
+    const elsewhere = await startHarness({ signer });
+    const busy = [await newSession('user'), await newSession('user')];
+    const wanted = await newSession('user');
+    const letBusyGo = await hold('user', ...busy);
+    const letGo = await hold('user', wanted);
+    // They take all the places that an application has for waiting.
+    const requests = await Promise.all(busy.map((id) => requestFor(target, 'user', id)));
+    const { results } = await stuck(
+      requests.map((each) => importing(target, each)),
+      2,
+    );
+    const request = { ...(await requestFor(target, 'user', wanted)), requestId: uuid() };
+    const waiting = importing(target, request);
+    await harness.queued(1);
+    await letGo();
+    const made = sessionOf(await elsewhere.client.import(target.apiKey, request));
+    const letWantedGo = await hold('user', wanted);
+    await letBusyGo();
+    expect(sessionOf(await waiting)).to.deep.equal(made);
+    expect(await results).to.deep.equal(['OK', 'OK']);
+    await letWantedGo();
+    await elsewhere.stop();
+  });
 
   it('holds up no other company with its people, if it is that of a key person', async () => {
     const { db, source, target } = harness;

@@ -7,7 +7,7 @@ import { addLogs, createSession } from '../support/fixtures';
 import { without } from '../support/helpers';
 import { scrape, sumOf } from '../support/metrics';
 import { rowLockWaits } from '../support/rows';
-import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+import { startHarness, startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 type Request = Partial<ImportSessionRequest> & { readonly requestId: string };
 
@@ -91,6 +91,29 @@ describe('requests with ids that meet', () => {
     const other = { ...request, vendorData: 'Bea' };
     const results = await together([request, request, other]);
     expect(results).to.deep.equal(['OK', 'OK', 'REQUEST_ID_REUSED']);
+  });
+
+  it('in one group get the answer that another process has given, also behind one without an id', async () => {
+    await start(1);
+    const { proxy, signer, client, target } = harness;
+    const elsewhere = await startHarness({ signer });
+    const request = await requestFor(await newSession());
+    const nameless = without<Partial<ImportSessionRequest>>(request, 'requestId');
+    const blocking = proxy.holdBack('INTO session_imports');
+    const first = send(without(await requestFor(await newSession()), 'requestId'));
+    await blocking.came;
+    const calls = [send(nameless), send(request)];
+    const results = endings(calls);
+    await harness.queued(2);
+    const claim = proxy.holdBack('INTO session_imports');
+    blocking.letGo();
+    await first;
+    await claim.came;
+    const made = sessionOf(await elsewhere.client.import(target.apiKey, request));
+    claim.letGo();
+    expect(await results).to.deep.equal(['SESSION_ALREADY_IMPORTED', 'OK']);
+    expect(sessionOf(await client.import(target.apiKey, request))).to.deep.equal(made);
+    await elsewhere.stop();
   });
 
   it('at the same time ask for different things of one session: the second is told', async () => {

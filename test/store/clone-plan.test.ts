@@ -40,6 +40,16 @@ describe('the check of the relations at the start', () => {
     }
   });
 
+  it('keeps the check where rows refer to another session too', async () => {
+    await db.raw(
+      'ALTER TABLE user_reviews ADD COLUMN twin BINARY(16), ADD CONSTRAINT twin FOREIGN KEY (twin) REFERENCES user_sessions (id)',
+    );
+    const { relations } = await planClone(db, kindSchemas.user);
+    const reviews = relations.find(({ name }) => name === 'reviews');
+    expect(reviews?.cloneSql).to.include('twin').and.not.include('foreign_key_checks');
+    await db.raw('ALTER TABLE user_reviews DROP FOREIGN KEY twin, DROP COLUMN twin');
+  });
+
   describe('of a table that hangs on a session and is not listed', () => {
     before(() =>
       db.schema.createTable('user_voice_checks', (table) => {

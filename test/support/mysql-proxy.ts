@@ -5,6 +5,8 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 export interface Passing {
   /** The statement's text, as far as it came in one piece. */
   readonly sql: string;
+  /** The length of the whole statement, in bytes. */
+  readonly bytes: number;
   /** What MySQL calls the connection: what `KILL` takes. */
   readonly connectionId: number;
   /** Lets the statement through, and waits for the answer, which is held back. */
@@ -133,7 +135,9 @@ export class MysqlProxy {
           return answered;
         };
         if (sql !== undefined) {
-          const statement = { sql, connectionId, cut, answered, orphan };
+          // The packet's first three bytes are its length (MySQL internals, "Protocol::Packet").
+          const bytes = chunk.readUIntLE(0, 3);
+          const statement = { sql, bytes, connectionId, cut, answered, orphan };
           for (const look of [...this.onlookers]) look(statement);
           await this.intercept?.(statement);
         }
