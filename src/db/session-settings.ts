@@ -113,6 +113,17 @@ const least: Settings = {
 };
 
 /**
+ * Whether a group of servers has one primary, as a column of MySQL. Row locks do not reach another node, so with
+ * several primaries a session could be changed while it is copied. The variable is there if the plugin is; everybody
+ * may read it (MySQL 8.4 manual, section 29.12.14).
+ */
+const onePrimary = `
+  /*!80000 , NOT EXISTS (
+    SELECT 1 FROM performance_schema.global_variables
+    WHERE VARIABLE_NAME = 'group_replication_single_primary_mode' AND VARIABLE_VALUE = 'OFF'
+  ) AS \`group_replication_single_primary_mode = ON\` */`;
+
+/**
  * Sets the variables of a new session that the service relies on, and checks the result: a server may reduce a
  * value silently, and a proxy may not pass a statement on. Takes two round trips.
  *
@@ -126,7 +137,7 @@ export async function setSession(session: Connection, limits: SessionLimits): Pr
   await session.query(`SET SESSION ${forServer(settings, (name, value) => `${name} = ${value}`)}`);
   const conditions = [listed(least, condition('>=')), forServer(settings, condition('='))];
   const [[found]] = await session.query<RowDataPacket[]>(
-    `/*M! SET STATEMENT wsrep_sync_wait = 1 FOR */ SELECT ${conditions.join(', ')}`,
+    `/*M! SET STATEMENT wsrep_sync_wait = 1 FOR */ SELECT ${conditions.join(', ')} ${onePrimary}`,
   );
   const broken = Object.entries(found ?? {}).filter(([, holds]) => holds !== 1);
   if (broken.length === 0) return;

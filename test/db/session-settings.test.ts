@@ -10,7 +10,7 @@ import { endings, rowsOf, sessionOf } from '../support/client';
 import { addLogs, createSession, createSessions, type Tenant } from '../support/fixtures';
 import { without } from '../support/helpers';
 import { methodOf, methods, titleOf } from '../support/methods';
-import { serviceUrl } from '../support/mysql';
+import { databaseUrl, open, serviceUrl } from '../support/mysql';
 import { select } from '../support/rows';
 import { harmlessSettings, hostileSettings, setServer } from '../support/server-settings';
 import { startHarness, type Harness } from '../support/service';
@@ -200,6 +200,21 @@ describe('a server that can not be set as it has to be', () => {
     expect(await whyNot({ max_allowed_packet: 1_048_576, max_error_count: 10 })).to.equal(
       'the database server must be set so that max_error_count >= 512, and max_allowed_packet >= 4194304',
     );
+  });
+
+  it('is refused if it has several primaries', async () => {
+    const admin = open(databaseUrl());
+    await admin.raw("INSTALL PLUGIN group_replication SONAME 'group_replication.so'");
+    try {
+      expect(await whyNot({})).to.equal('it starts');
+      await admin.raw('SET GLOBAL group_replication_single_primary_mode = OFF');
+      expect(await whyNot({})).to.equal(
+        'the database server must be set so that group_replication_single_primary_mode = ON',
+      );
+    } finally {
+      await admin.raw('UNINSTALL PLUGIN group_replication');
+      await admin.destroy();
+    }
   });
 
   it('is found out where it takes a value and keeps another', async () => {
