@@ -9,6 +9,7 @@ import type {
 } from '../model/session';
 import { cloneRows, type ClonePlan } from '../store/relations/clone-plan';
 import { appendImportLogs, type ImportLogEntry } from '../store/relations/logs';
+import { markRedeemed } from '../store/share-tokens';
 import { insertCopies, type NewCopy } from '../store/sessions/copies';
 import type { AdmittedImport, LinkedImport, Transaction } from './planned-import';
 import type { VendorEntities } from './vendor-entities';
@@ -48,7 +49,7 @@ function copyOf(call: AdmittedImport): CopiedSession {
 
 /**
  * Makes the copies, in one round trip: the vendor entities that do not exist, the new sessions, the
- * rows of every relation, and the log entries.
+ * rows of every relation, the log entries, and the marks of the share tokens.
  *
  * @param calls whose sources are locked, and whose sessions are claimed: before, or by `claim`.
  * @param claim claims the sessions, and is run first. If it fails, nothing is copied.
@@ -65,6 +66,7 @@ export async function writeCopies(
 ): Promise<void> {
   const { schema } = plan;
   const clones = cloneRelations(plan, calls);
+  const redeemed = calls.flatMap(({ redeems }) => redeems ?? []);
   const before = [
     ...(claim ? [claim] : []),
     ...(entities.create ? [entities.create] : []),
@@ -77,6 +79,7 @@ export async function writeCopies(
     ...before,
     ...clones.map(({ statement }) => statement),
     appendImportLogs(schema, calls.map(logEntryOf)),
+    ...(redeemed.length > 0 ? [markRedeemed(redeemed)] : []),
   ]);
   for (const [index, { rows }] of clones.entries()) {
     if (results[before.length + index]?.affectedRows !== rows) {

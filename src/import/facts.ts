@@ -11,7 +11,7 @@ import {
   type LockedSession,
   type Locking,
 } from '../store/sessions/lock';
-import { revokedTokens } from '../store/share-tokens';
+import { recordedTokens } from '../store/share-tokens';
 import { vendorEntitiesByName } from '../store/vendor-entities';
 import { keyOf, type PlannedImport, type Source, type Transaction } from './planned-import';
 import { shareTokenIdOf } from './request';
@@ -76,24 +76,24 @@ async function lockSources(
   owners: ReadonlyMap<SessionId, ApplicationId>,
   locking: Locking,
   toMeasure: ReadonlySet<SessionId>,
-): Promise<Pick<Facts, 'sources' | 'heldSources' | 'workflows' | 'revoked' | 'measured'>> {
+): Promise<Pick<Facts, 'sources' | 'heldSources' | 'workflows' | 'shareTokens' | 'measured'>> {
   if (calls.length === 0) {
     return {
       sources: new Map(),
       heldSources: new Map(),
       workflows: new Map(),
-      revoked: new Set(),
+      shareTokens: new Map(),
       measured: new Map(),
     };
   }
   const ids = sessionsOfTheirSources(calls, owners);
   const measuring = ids.filter((id) => toMeasure.has(id));
-  const [locked, counts, workflows, revoked, measured = new Map()] = await readTogether(trx, [
+  const [locked, counts, workflows, shareTokens, measured = new Map()] = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
     countRows(plan, ids),
     workflowsById(workflowsNamedBy(calls)),
     // After the locks: a revocation holds the session's lock while it marks the tokens.
-    revokedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
+    recordedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
     // Most groups measure nothing.
     measuring.length > 0 ? largeBytes(plan, measuring) : undefined,
   ]);
@@ -102,7 +102,7 @@ async function lockSources(
   const heldSources = new Map(
     held.map((id) => [id, must(owners.get(id), 'the owner of a session')]),
   );
-  return { sources, heldSources, workflows, revoked, measured };
+  return { sources, heldSources, workflows, shareTokens, measured };
 }
 
 /**

@@ -100,7 +100,7 @@ export async function importGroup(
       outcomes.set(call.sessionId, outcomeOf(verdict));
       continue;
     }
-    const { source, workflow, linkedWorkflow } = verdict;
+    const { source, workflow, linkedWorkflow, redeems } = verdict;
     const linked = linkedWorkflow
       ? await findLinkedSessions(trx, plans.user, call, linkedWorkflow, numbers, locking)
       : [];
@@ -112,7 +112,7 @@ export async function importGroup(
       outcomes.set(call.sessionId, outcomeOf(linked));
       continue;
     }
-    const checked: AdmittedImport = { ...call, source, workflow, linked };
+    const checked: AdmittedImport = { ...call, source, workflow, redeems, linked };
     if (!call.request.validateOnly) admitted.push(checked);
     else outcomes.set(call.sessionId, { type: 'validated', session: sessionOf(checked) });
   }

@@ -95,7 +95,7 @@ export async function findLinkedSessions(
       call.linkedPlans.get(request.sourceSessionId),
       'the plan of a linked session',
     );
-    return [{ type: 'to copy', call: { ...planned, source, workflow, linked: [] } }];
+    return [{ type: 'to copy', call: { ...planned, source, workflow, redeems: null, linked: [] } }];
   });
 }
 

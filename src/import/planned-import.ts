@@ -1,5 +1,5 @@
 import type { TransactionOf, MultiDatabase } from '../db/database';
-import { newId, type SessionId, type VendorEntityId } from '../model/ids';
+import { newId, type SessionId, type ShareTokenId, type VendorEntityId } from '../model/ids';
 import type { ExistingCopy, ImportedSession } from '../model/session';
 import { newSessionToken } from '../model/session-token';
 import type { Workflow } from '../store/accounts';
@@ -46,6 +46,8 @@ export interface Source extends LockedSession {
 export interface AdmittedImport extends PlannedImport {
   readonly source: Source;
   readonly workflow: Workflow;
+  /** The recorded share token that it redeems; null: its token was signed elsewhere, or it is linked. */
+  readonly redeems: ShareTokenId | null;
   /** The linked sessions: those of its key people that are imported with it. */
   readonly linked: readonly LinkedImport[];
 }

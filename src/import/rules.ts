@@ -1,9 +1,15 @@
-import type { ApplicationId, SessionId, VendorEntityId, WorkflowId } from '../model/ids';
+import type {
+  ApplicationId,
+  SessionId,
+  ShareTokenId,
+  VendorEntityId,
+  WorkflowId,
+} from '../model/ids';
 import type { Problem } from '../model/problems';
 import { finishedStatuses, type SessionKind } from '../model/session';
 import type { Workflow } from '../store/accounts';
 import type { LedgerEntry, LedgerKey } from '../store/ledger/entries';
-import type { RevocationKey } from '../store/share-tokens';
+import type { RecordedToken, ShareTokenKey } from '../store/share-tokens';
 import type { VendorKey } from '../store/vendor-entities';
 import { compareRequests } from './idempotency';
 import { keyOf, type PlannedImport, type Source } from './planned-import';
@@ -22,8 +28,8 @@ export interface Facts {
   readonly heldSources: ReadonlyMap<SessionId, ApplicationId>;
   /** How many bytes the large values of a source session have, for those that were measured. */
   readonly measured: ReadonlyMap<SessionId, number>;
-  /** Those share tokens of the calls that were revoked. */
-  readonly revoked: ReadonlySet<RevocationKey>;
+  /** Those share tokens of the calls that are recorded. */
+  readonly shareTokens: ReadonlyMap<ShareTokenKey, RecordedToken>;
 }
 
 /** The decision about a call that makes no copy. */
@@ -42,6 +48,8 @@ export type Verdict =
       readonly workflow: Workflow;
       /** For the sessions of key people; null: they are not imported. */
       readonly linkedWorkflow: Workflow | null;
+      /** The recorded share token that it redeems; null: its token was signed elsewhere. */
+      readonly redeems: ShareTokenId | null;
     };
 
 /** Checks the conditions in the order of `ErrorReason`: the first that applies refuses the call. */
@@ -53,8 +61,10 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   if (existing) return judgeImported(call, existing);
 
   const tokenId = shareTokenIdOf(request);
-  if (tokenId !== undefined && facts.revoked.has(`${sourceApplicationId}/${tokenId}`)) {
-    return refused({ reason: 'SHARE_TOKEN_REVOKED', shareTokenId: tokenId });
+  const recorded =
+    tokenId === undefined ? undefined : facts.shareTokens.get(`${sourceApplicationId}/${tokenId}`);
+  if (recorded?.revoked) {
+    return refused({ reason: 'SHARE_TOKEN_REVOKED', shareTokenId: recorded.id });
   }
   if (facts.heldSources.get(sourceSessionId) === sourceApplicationId) return { type: 'locked' };
   const source = facts.sources.get(sourceSessionId);
@@ -83,7 +93,13 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   if (linkedWorkflowId !== null && linkedWorkflow && linkedWorkflow.kind !== 'user') {
     return refused(kindMismatch(linkedWorkflowId, linkedWorkflow, 'user'));
   }
-  return { type: 'admitted', source, workflow, linkedWorkflow: linkedWorkflow ?? null };
+  return {
+    type: 'admitted',
+    source,
+    workflow,
+    linkedWorkflow: linkedWorkflow ?? null,
+    redeems: recorded?.id ?? null,
+  };
 }
 
 function kindMismatch(

@@ -195,22 +195,52 @@ export async function findSharedSession(
  * A share token's id with the application that made it: the same id of another application is
  * another token.
  */
-export type RevocationKey = `${ApplicationId}/${ShareTokenId}`;
+export type ShareTokenKey = `${ApplicationId}/${ShareTokenId}`;
 
-/** Which of the given share tokens were revoked. */
-export function revokedTokens(ids: readonly ShareTokenId[]): Query<ReadonlySet<RevocationKey>> {
+/** What an import has to know about a recorded share token. */
+export interface RecordedToken {
+  readonly id: ShareTokenId;
+  readonly revoked: boolean;
+}
+
+/** Those of the given share tokens that are recorded. Those that were signed elsewhere are missing. */
+export function recordedTokens(
+  ids: readonly ShareTokenId[],
+): Query<ReadonlyMap<ShareTokenKey, RecordedToken>> {
+  type Row = Readonly<Record<'id' | 'application_id', Buffer>> & { readonly revoked: number };
   return query(
     {
-      sql: 'SELECT id, application_id FROM share_tokens WHERE id IN (?) AND revoked_at IS NOT NULL',
+      sql: `SELECT id, application_id, revoked_at IS NOT NULL AS revoked
+            FROM share_tokens WHERE id IN (?)`,
       bindings: [inList(ids.map(toBinary))],
     },
-    (found: Readonly<Record<'id' | 'application_id', Buffer>>[]) =>
-      new Set(
-        found.map(
-          ({ id, application_id: applicationId }): RevocationKey =>
-            `${fromBinary<ApplicationId>(applicationId)}/${fromBinary<ShareTokenId>(id)}`,
-        ),
-      ),
+    (found: Row[]) => {
+      const tokens = new Map<ShareTokenKey, RecordedToken>();
+      for (const row of found) {
+        const id = fromBinary<ShareTokenId>(row.id);
+        const source = fromBinary<ApplicationId>(row.application_id);
+        tokens.set(`${source}/${id}`, { id, revoked: row.revoked === 1 });
+      }
+      return tokens;
+    },
+  );
+}
+
+/**
+ * Marks share tokens as redeemed, after the transaction has entered their imports into the ledger.
+ *
+ * What was redeemed is read from the ledger. The mark is there because a revocation writes the same row: if both
+ * run on different nodes of a cluster, which do not see each other's locks, only one of them is committed
+ * (MySQL 8.4 manual, section 20.1.1.2; Galera documentation, "Certification-Based Replication").
+ *
+ * @param ids at least one.
+ */
+export function markRedeemed(ids: readonly ShareTokenId[]): Statement {
+  return sql(
+    `UPDATE share_tokens t STRAIGHT_JOIN ${joinRedemption}
+     SET t.redeemed_at = i.created_at
+     WHERE t.id IN (?)`,
+    ids.map(toBinary),
   );
 }
 

@@ -237,6 +237,30 @@ describe('RevokeShareToken', () => {
     expect(await importBy(token, { requestId })).to.deep.equal(answer);
   });
 
+  it('and an import write the same row, so that nodes of a cluster let only one of them commit', async () => {
+    const { db, source } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    const [used, unused] = [await share(sessionId), await share(sessionId)];
+    await importBy(used.token, { validateOnly: true });
+    const marks = () =>
+      select(
+        `SELECT LOWER(HEX(t.id)) AS id, t.redeemed_at = i.created_at AS marked FROM share_tokens t
+         LEFT JOIN session_imports i ON i.source_session_id = t.session_id
+         WHERE t.session_id = ? ORDER BY t.id`,
+        [toBinary(sessionId)],
+      );
+    const idOf = ({ id }: { id: string }): string => id.replaceAll('-', '');
+    expect(await marks()).to.deep.equal([
+      { id: idOf(used), marked: null },
+      { id: idOf(unused), marked: null },
+    ]);
+    await importBy(used.token);
+    expect(await marks()).to.deep.equal([
+      { id: idOf(used), marked: 1 },
+      { id: idOf(unused), marked: null },
+    ]);
+  });
+
   it('and an import at the same time agree on which of them was first', async () => {
     const { db, source } = harness;
     const endings = new Set<string>();

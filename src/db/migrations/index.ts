@@ -19,6 +19,7 @@ import * as listVendorUserSessions from './016-list-vendor-user-sessions';
 import * as listVendorBusinessSessions from './017-list-vendor-business-sessions';
 import * as markPreviews from './018-mark-previews';
 import * as countLiveShareTokens from './019-count-live-share-tokens';
+import * as markRedeemedTokens from './020-mark-redeemed-tokens';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -47,6 +48,7 @@ const all: readonly NamedMigration[] = [
   { file: '017-list-vendor-business-sessions', migration: listVendorBusinessSessions },
   { file: '018-mark-previews', migration: markPreviews },
   { file: '019-count-live-share-tokens', migration: countLiveShareTokens },
+  { file: '020-mark-redeemed-tokens', migration: markRedeemedTokens },
 ];
 
 /**
