@@ -8,7 +8,10 @@ export interface KeySource {
   readonly description: string;
   /** How often it is read again, in milliseconds. */
   readonly interval: number;
-  /** The shortest time between two readings that an unknown kid may cause, in milliseconds. */
+  /**
+   * The shortest time between two readings that an unknown kid may cause, in milliseconds. Whoever has an unknown
+   * one meanwhile waits for the second.
+   */
   readonly cooldown: number;
   /**
    * What is wrong with a file is a mistake of the operator, and the service does not start. A remote is
@@ -34,7 +37,7 @@ const remoteInterval = 60_000;
 const remoteEmptyGrace = remoteInterval / 2;
 
 /** The least time between two fetches for unknown kids: made-up kids must not flood the remote. */
-const remoteCooldown = 10_000;
+const remoteCooldown = 2_000;
 
 const remoteTimeout = 5_000;
 

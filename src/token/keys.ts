@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { firstGood } from '../files/first-good';
 import { LastGood } from '../files/last-good';
 import type { Logger } from '../telemetry/log';
@@ -14,6 +15,8 @@ export class Keys {
   private readonly set: LastGood<KeySet>;
   private readAt = performance.now();
   private askedAt = Number.NEGATIVE_INFINITY;
+  /** Ends when the set may be read again for unknown keys. */
+  private pausing: Promise<void> | undefined;
   /** Since when every reading has had no key that can be used. */
   private emptySince: number | undefined;
 
@@ -64,18 +67,32 @@ export class Keys {
    * The key that a token's header names; the one key of the algorithm, if it names none. Keys may share a
    * kid, if they are for different algorithms.
    */
+  known(kid: string | undefined, algorithm: Algorithm): VerificationKey | undefined {
+    const { keys } = this.set.current;
+    const candidates = keys.filter(
+      (key) => key.algorithm === algorithm && (kid === undefined || key.kid === kid),
+    );
+    return candidates.length === 1 ? candidates[0] : undefined;
+  }
+
+  /**
+   * The same key; if it is not known, the set is read again. If it was read just before, there is a pause first. So
+   * made-up kids can't flood the source, and can't keep a new key from being found.
+   */
   async find(kid: string | undefined, algorithm: Algorithm): Promise<VerificationKey | undefined> {
-    const known = this.lookUp(kid, algorithm);
+    if (!this.takes(algorithm)) return undefined;
+    const known = this.known(kid, algorithm);
     if (known) return known;
     if (this.set.reading) {
       await this.set.reading;
-      const arrived = this.lookUp(kid, algorithm);
+      const arrived = this.known(kid, algorithm);
       if (arrived) return arrived;
     }
-    if (performance.now() - this.askedAt < this.source.cooldown) return undefined;
+    const pause = this.askedAt + this.source.cooldown - performance.now();
+    if (pause > 0) await (this.pausing ??= this.pause(pause));
     this.askedAt = performance.now();
     await this.set.refresh();
-    return this.lookUp(kid, algorithm);
+    return this.known(kid, algorithm);
   }
 
   /** Whether there is a key of that kid, for whatever algorithm. */
@@ -83,9 +100,22 @@ export class Keys {
     return this.set.current.keys.some((key) => key.kid === kid);
   }
 
-  /** Whether the set may have keys that are not known here: it is a remote set, and its last reading failed. */
-  get outOfReach(): boolean {
-    return this.source.remote && this.set.failed;
+  /**
+   * Whether the set may have keys for an algorithm that are not known here: it is a remote set, and its last reading
+   * failed.
+   */
+  mayHaveMore(algorithm: Algorithm): boolean {
+    return this.source.remote && this.set.failed && this.takes(algorithm);
+  }
+
+  private async pause(milliseconds: number): Promise<void> {
+    await setTimeout(milliseconds, undefined, { ref: false });
+    this.pausing = undefined;
+  }
+
+  /** A set from a URL never has secrets. */
+  private takes(algorithm: Algorithm): boolean {
+    return !(this.source.remote && algorithm === 'HS256');
   }
 
   /** After an unknown key has had the set read, how long until another one may do so, in milliseconds. */
@@ -101,14 +131,6 @@ export class Keys {
 
   close(): void {
     this.set.close();
-  }
-
-  private lookUp(kid: string | undefined, algorithm: Algorithm): VerificationKey | undefined {
-    const { keys } = this.set.current;
-    const candidates = keys.filter(
-      (key) => key.algorithm === algorithm && (kid === undefined || key.kid === kid),
-    );
-    return candidates.length === 1 ? candidates[0] : undefined;
   }
 
   /**

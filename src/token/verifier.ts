@@ -88,7 +88,10 @@ export class ShareTokenVerifier {
     const key = await this.keyOf(token);
     const payload = await verifySignature(token, key);
     const now = this.clock();
-    const claims = checkClaims(payload, key, now, this.leeway);
+    const claims = checkClaims(payload, now, this.leeway);
+    if (key.applicationId && key.applicationId !== claims.from_application_id) {
+      throw invalid('its key may not sign for its source application');
+    }
     const genuine: GenuineShareToken = {
       kind: claims.session_kind,
       sessionId: claims.session_id,
@@ -112,18 +115,31 @@ export class ShareTokenVerifier {
     const kid = named ?? undefined;
     if (kid !== undefined && typeof kid !== 'string') throw invalid('header kid must be a string');
     const algorithm = algorithmNamed(alg);
-    const key = algorithm && (await this.keys.find(kid, algorithm));
-    if (key) return key;
-    const known = kid !== undefined && this.keys.has(kid);
-    if (known) throw invalid('its algorithm is not that of its key');
-    // The key may be new. Only when the keys have been read again, it is known whether it is genuine.
-    if (algorithm && this.keys.outOfReach) {
+    const known = algorithm && this.keys.known(kid, algorithm);
+    if (known) return known;
+    // The key may be new, so the keys are read again. But not for a token that is invalid whoever signed it.
+    const { exp } = this.unverifiedClaims(token);
+    const found = algorithm && (await this.keys.find(kid, algorithm));
+    if (found) return found;
+    if (kid !== undefined && this.keys.has(kid)) {
+      throw invalid('its algorithm is not that of its key');
+    }
+    // If they could not be read, nobody knows whether the token is genuine.
+    const expired = exp * 1000 <= this.clock().getTime();
+    if (algorithm && !expired && this.keys.mayHaveMore(algorithm)) {
       throw new ServiceError({
         reason: 'KEY_SET_UNAVAILABLE',
         retryAfter: this.keys.cooldown,
       });
     }
     throw invalid('no known key signed it');
+  }
+
+  /** @throws ServiceError with SHARE_TOKEN_INVALID if the claims are not those of a share token. */
+  private unverifiedClaims(token: string): Claims {
+    const [, payload = ''] = token.split('.');
+    const claims = parseClaims(Buffer.from(payload, 'base64url'));
+    return checkClaims(claims, this.clock(), this.leeway);
   }
 }
 
@@ -184,7 +200,7 @@ function parseClaims(payload: Uint8Array): object {
   throw invalid('its payload is not a JSON object');
 }
 
-function checkClaims(payload: object, key: VerificationKey, now: Date, leeway: number): Claims {
+function checkClaims(payload: object, now: Date, leeway: number): Claims {
   // Whoever writes null for a claim has no value for it.
   const present = Object.entries(payload).filter(([, value]) => value !== null);
   const parsed = claimsSchema.safeParse(Object.fromEntries(present));
@@ -204,9 +220,6 @@ function checkClaims(payload: object, key: VerificationKey, now: Date, leeway: n
   if (claims.exp - claims.iat > maxLifetime) throw invalid('it lives longer than 24 hours');
   if (claims.from_application_id === claims.for_application_id) {
     throw invalid('an application can not share with itself');
-  }
-  if (key.applicationId && key.applicationId !== claims.from_application_id) {
-    throw invalid('its key may not sign for its source application');
   }
   return claims;
 }
