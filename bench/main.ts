@@ -10,6 +10,7 @@ import { startMysql } from '../scripts/mysql/server';
 import { openDatabase } from '../src/db/connection';
 import type { Database } from '../src/db/database';
 import { Bench, rate } from './bench';
+import { scaleCalls } from './calls';
 import { drawChart } from './chart';
 import { fromAfar, type Distance } from './distance';
 import { createProcedures } from './contestants/procedure';
@@ -104,7 +105,14 @@ async function measureMore(
   const memory = await watchMemory(db, world, bench, service);
   announce('databases of two sizes');
   const databaseSizes = await scaleDatabase(bench, (name) => another(url, name), 7);
-  return { business, rows, hotTail: hot, tuning, verification, memory, databaseSizes };
+  announce('other calls, on databases of two sizes');
+  const calls = await scaleCalls(
+    (name) => another(url, name),
+    await mysqlPid(db),
+    [1_000, 1_000_000],
+    5,
+  );
+  return { business, rows, hotTail: hot, tuning, verification, memory, databaseSizes, calls };
 }
 
 /** Says what is being measured, since it takes minutes. */

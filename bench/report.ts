@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
 import { rate, type Measurement } from './bench';
+import type { CallCost } from './calls';
 import type { Distance } from './distance';
 import type { DatabaseSize, HotTail, Memory, RowScaling } from './scaling';
 import type { Environment } from './environment';
@@ -19,6 +20,7 @@ export interface Results {
     readonly business: Readonly<Record<string, Measurement>>;
     readonly rows: readonly RowScaling[];
     readonly databaseSizes: readonly DatabaseSize[];
+    readonly calls: readonly CallCost[];
     readonly hotTail: HotTail;
     readonly memory: readonly Memory[];
     readonly tuning: readonly Tuning[];
@@ -68,7 +70,7 @@ export function describeResults({
 }
 
 function describeFull(full: NonNullable<Results['full']>): string[] {
-  const { rows, databaseSizes, hotTail, memory, tuning, verification } = full;
+  const { rows, databaseSizes, calls, hotTail, memory, tuning, verification } = full;
   return [
     'A business session of some 300 rows:',
     measurementTable(full.business),
@@ -91,6 +93,8 @@ function describeFull(full: NonNullable<Results['full']>): string[] {
         entry.soloMilliseconds.toFixed(1),
       ]),
     ),
+    'Other calls, on databases of two sizes, with eight callers:',
+    callTable(calls),
     'While somebody writes sessions, imports of old ones and of those just written:',
     table(
       ['imports/s, old', 'imports/s, just written'],
@@ -117,6 +121,19 @@ function describeFull(full: NonNullable<Results['full']>): string[] {
       [verification.map(({ microseconds }) => microseconds.toFixed(0))],
     ),
   ];
+}
+
+/** A row for each method and size of the database. */
+export function callTable(calls: readonly CallCost[]): string {
+  return table(
+    ['', 'stored', 'CPU ms', 'p50 ms'],
+    calls.map(({ method, stored, cost, milliseconds }) => [
+      method,
+      stored,
+      cost.toFixed(2),
+      milliseconds.toFixed(1),
+    ]),
+  );
 }
 
 function measurementTable(measurements: Readonly<Record<string, Measurement>>): string {
