@@ -143,7 +143,7 @@ export class SessionImportServer {
       });
       const { importer, sessions, bounded } = await whenReachable(
         async () => ({
-          importer: await Importer.create(db, retry),
+          importer: await Importer.create(db, retry, clock),
           sessions: await SessionReader.create(reads),
           bounded: await boundsTransactions(db),
         }),

@@ -80,6 +80,12 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
     sourceSessionId: sessionId,
     limit: 500,
   },
+  ACCEPTANCE_NOT_MET: {
+    reason: 'ACCEPTANCE_NOT_MET',
+    sourceSessionId: sessionId,
+    violations: [{ rule: 'statuses', sessionId, found: 'Declined', wanted: 'Approved' }],
+    count: 1,
+  },
   SESSION_TOO_LARGE: { reason: 'SESSION_TOO_LARGE' },
   SESSION_NOT_FOUND: { reason: 'SESSION_NOT_FOUND', sessionId },
   SESSION_NOT_FINISHED: { reason: 'SESSION_NOT_FINISHED', sessionId, status: 'In Progress' },

@@ -1,8 +1,16 @@
 import { Argument, Command, Option } from '@commander-js/extra-typings';
-import { createApiKey, createApplication, createWorkflow, revokeApiKey } from '../store/accounts';
+import {
+  createApiKey,
+  createApplication,
+  createWorkflow,
+  revokeApiKey,
+  updateWorkflow,
+} from '../store/accounts';
+import { noRules } from '../model/acceptance';
 import { privileges, type Privilege } from '../model/privileges';
-import type { ApiKeyId, ApplicationId } from '../model/ids';
+import type { ApiKeyId, ApplicationId, WorkflowId } from '../model/ids';
 import { sessionKinds } from '../model/session';
+import { acceptanceArgument, acceptanceHelp, wordsOf } from './acceptance';
 import { idArgument, nameArgument, wholeNumberArgument } from './arguments';
 import { withDatabase } from './database';
 import { printFields } from './output';
@@ -25,26 +33,56 @@ export function applicationCommand() {
     );
 }
 
-/** `workflow create` */
+/** `workflow create` and `workflow update` */
 export function workflowCommand() {
-  return new Command('workflow').description('workflows: what sessions are filed under').addCommand(
-    new Command('create')
-      .description('register a workflow of an application')
-      .requiredOption('--application <id>', 'the application', idArgument<ApplicationId>)
-      .addOption(
-        new Option('--kind <kind>', 'the kind of its sessions')
-          .choices(sessionKinds)
-          .makeOptionMandatory(),
-      )
-      .requiredOption('--name <name>', 'what people call it', nameArgument)
-      .option('--json', 'print JSON')
-      .action(async ({ application, kind, name, json }) => {
-        const id = await withDatabase((db) =>
-          createWorkflow(db, { applicationId: application, kind, name }),
-        );
-        printFields({ workflow_id: id, application_id: application, kind, name }, { json });
-      }),
-  );
+  return new Command('workflow')
+    .description('workflows: what sessions are filed under')
+    .addCommand(createWorkflowCommand())
+    .addCommand(updateWorkflowCommand());
+}
+
+function createWorkflowCommand() {
+  return new Command('create')
+    .description('register a workflow of an application')
+    .requiredOption('--application <id>', 'the application', idArgument<ApplicationId>)
+    .addOption(
+      new Option('--kind <kind>', 'the kind of its sessions')
+        .choices(sessionKinds)
+        .makeOptionMandatory(),
+    )
+    .requiredOption('--name <name>', 'what people call it', nameArgument)
+    .option('--acceptance <rules>', 'what sessions it takes', acceptanceArgument)
+    .addHelpText('after', acceptanceHelp)
+    .option('--json', 'print JSON')
+    .action(async ({ application, kind, name, acceptance = noRules, json }) => {
+      const id = await withDatabase((db) =>
+        createWorkflow(db, { applicationId: application, kind, name, acceptance }),
+      );
+      printFields(
+        {
+          ...{ workflow_id: id, application_id: application, kind, name },
+          acceptance: wordsOf(acceptance),
+        },
+        { json },
+      );
+    });
+}
+
+function updateWorkflowCommand() {
+  return new Command('update')
+    .description('change what sessions a workflow takes; imports that begin afterwards obey')
+    .addArgument(new Argument('<id>', 'the id of the workflow').argParser(idArgument<WorkflowId>))
+    .requiredOption(
+      '--acceptance <rules>',
+      'what sessions it takes: replaces the rules that it had',
+      acceptanceArgument,
+    )
+    .addHelpText('after', acceptanceHelp)
+    .option('--json', 'print JSON')
+    .action(async (id, { acceptance, json }) => {
+      await withDatabase((db) => updateWorkflow(db, id, acceptance));
+      printFields({ workflow_id: id, acceptance: wordsOf(acceptance) }, { json });
+    });
 }
 
 /** `api-key create` and `api-key revoke` */

@@ -1,5 +1,11 @@
 import type { ServiceError } from '@grpc/grpc-js';
-import { BadRequest, ErrorInfo, ResourceInfo, RetryInfo } from '../gen/google/rpc/error_details';
+import {
+  BadRequest,
+  ErrorInfo,
+  PreconditionFailure,
+  ResourceInfo,
+  RetryInfo,
+} from '../gen/google/rpc/error_details';
 import { Status } from '../gen/google/rpc/status';
 import type { ErrorReason } from '../gen/sessionimport/v1/session_import';
 
@@ -16,6 +22,15 @@ export interface ErrorDetails {
   readonly metadata: Readonly<Record<string, string>>;
   /** What is wrong with the request, field by field; empty unless it is malformed. */
   readonly fieldViolations: readonly { readonly field: string; readonly description: string }[];
+  /** In what a session does not meet the rules for acceptance; empty unless it was refused for them. */
+  readonly acceptanceViolations: readonly {
+    /** The rule, by its name in `AcceptanceRules`. */
+    readonly rule: string;
+    /** What it is about: `sessions/{id}`, perhaps followed by a relation, and the ordinal of a row. */
+    readonly subject: string;
+    /** What was found, and what is wanted: for people. */
+    readonly description: string;
+  }[];
   /** What was not found. */
   readonly resource: { readonly type: string; readonly name: string } | undefined;
   /** How long to wait before trying again, in milliseconds; absent if that is of no use. */
@@ -42,6 +57,7 @@ export function errorDetails(error: unknown): ErrorDetails | undefined {
   const info = unpack('ErrorInfo', ErrorInfo);
   if (!info) return undefined;
   const badRequest = unpack('BadRequest', BadRequest);
+  const precondition = unpack('PreconditionFailure', PreconditionFailure);
   const resource = unpack('ResourceInfo', ResourceInfo);
   const delay = unpack('RetryInfo', RetryInfo)?.retryDelay;
   return {
@@ -51,6 +67,9 @@ export function errorDetails(error: unknown): ErrorDetails | undefined {
       field,
       description,
     })),
+    acceptanceViolations: (precondition?.violations ?? []).map(
+      ({ type: rule, subject, description }) => ({ rule, subject, description }),
+    ),
     resource: resource && { type: resource.resourceType, name: resource.resourceName },
     retryDelay: delay && delay.seconds * 1_000 + delay.nanos / 1_000_000,
   };

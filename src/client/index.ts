@@ -9,6 +9,7 @@ export {
   type Partly,
 } from './clients';
 export {
+  AcceptanceRules,
   ClonedRelation,
   ErrorReason,
   ImportSessionRequest,

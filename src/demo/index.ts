@@ -135,6 +135,7 @@ async function insertDemoSession(db: Database, session: DemoSession, place: Plac
       vendor_data: vendorEntity.vendorData,
       created_at: session.startedAt,
       updated_at: session.finishedAt,
+      verified_at: session.finishedAt,
     }),
   );
   for (const [relation, rows] of Object.entries(session.relations)) {

@@ -1,10 +1,11 @@
-import { readTogether } from '../db/query';
+import { read, readTogether } from '../db/query';
 import type { ApplicationId, SessionId, WorkflowId } from '../model/ids';
 import { must } from '../model/must';
 import { workflowsById } from '../store/accounts';
 import { ledgerEntries, shareLockLedgerEntries } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
 import { countRows, largeBytes, type RowCounts } from '../store/relations/count';
+import { expiredDocuments } from '../store/relations/expired-documents';
 import {
   ownersOfSessions,
   shareLockSessions,
@@ -13,9 +14,11 @@ import {
 } from '../store/sessions/lock';
 import { recordedTokens } from '../store/share-tokens';
 import { vendorEntitiesByName } from '../store/vendor-entities';
+import { dayOf } from './acceptance';
 import { keyOf, type PlannedImport, type Source, type Transaction } from './planned-import';
 import { shareTokenIdOf } from './request';
 import { judge, type Facts } from './rules';
+import type { StrictWorkflows } from './strict-workflows';
 import { vendorNamesOf } from './vendor-entities';
 
 /**
@@ -23,6 +26,7 @@ import { vendorNamesOf } from './vendor-entities';
  *
  * @param locking `skip`: waits for no source session. Those that somebody else holds are `heldSources`.
  * @param toMeasure the source sessions whose large values are measured.
+ * @param strict the workflows that are expected to want unexpired documents.
  */
 export async function gatherFacts(
   trx: Transaction,
@@ -30,6 +34,7 @@ export async function gatherFacts(
   calls: readonly PlannedImport[],
   locking: Locking,
   toMeasure: readonly SessionId[],
+  strict: StrictWorkflows,
 ): Promise<Facts> {
   const requests = calls.map(({ request }) => request);
   const [ledger, vendorEntities, owners] = await readTogether(trx, [
@@ -44,7 +49,7 @@ export async function gatherFacts(
   const facts = {
     ledger,
     vendorEntities,
-    ...(await lockSources(trx, plan, wanted, owners, locking, new Set(toMeasure))),
+    ...(await lockSources(trx, plan, wanted, owners, locking, new Set(toMeasure), strict)),
   };
   if (!calls.some((call) => mayHaveBeenDone(call, facts))) return facts;
   // The other attempt may have been committed after the first read of the ledger, and the source or the
@@ -76,33 +81,68 @@ async function lockSources(
   owners: ReadonlyMap<SessionId, ApplicationId>,
   locking: Locking,
   toMeasure: ReadonlySet<SessionId>,
-): Promise<Pick<Facts, 'sources' | 'heldSources' | 'workflows' | 'shareTokens' | 'measured'>> {
+  strict: StrictWorkflows,
+): Promise<Omit<Facts, 'ledger' | 'vendorEntities'>> {
   if (calls.length === 0) {
     return {
       sources: new Map(),
       heldSources: new Map(),
       workflows: new Map(),
       shareTokens: new Map(),
+      expired: new Map(),
       measured: new Map(),
     };
   }
   const ids = sessionsOfTheirSources(calls, owners);
   const measuring = ids.filter((id) => toMeasure.has(id));
-  const [locked, counts, workflows, shareTokens, measured = new Map()] = await readTogether(trx, [
+  const expected = documentsOf(
+    calls.filter(({ request }) => request.acceptance.documentsUnexpired || strict.has(request)),
+    ids,
+  );
+  const facts = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
     countRows(plan, ids),
     workflowsById(workflowsNamedBy(calls)),
     // After the locks: a revocation holds the session's lock while it marks the tokens.
     recordedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
-    // Most groups measure nothing.
+    // Most groups have no rules about documents, and measure nothing.
+    expected && expiredDocuments(plan.schema, expected.ids, expected.today),
     measuring.length > 0 ? largeBytes(plan, measuring) : undefined,
   ]);
+  const [locked, counts, workflows, shareTokens, expired = new Map(), measured = new Map()] = facts;
+  strict.learn(workflows);
   const sources = sourcesOf(locked, counts);
   const held = [...heldOf(ids, locked, locking)];
   const heldSources = new Map(
     held.map((id) => [id, must(owners.get(id), 'the owner of a session')]),
   );
-  return { sources, heldSources, workflows, shareTokens, measured };
+  // Now that the workflows have been learned: some may want unexpired documents, and nobody knew before.
+  const known = new Set(expected?.ids);
+  const unread = documentsOf(
+    calls.filter(({ request }) => strict.has(request)),
+    ids.filter((id) => locked.has(id) && !known.has(id)),
+  );
+  const others =
+    unread && (await read(trx, expiredDocuments(plan.schema, unread.ids, unread.today)));
+  return {
+    ...{ sources, heldSources, workflows, shareTokens, measured },
+    expired: others ? new Map([...expired, ...others]) : expired,
+  };
+}
+
+/**
+ * The source sessions of some calls, and the day by which their documents are judged; undefined if there are none.
+ *
+ * @param ids the sessions that come into question.
+ */
+function documentsOf(
+  calls: readonly PlannedImport[],
+  ids: readonly SessionId[],
+): { readonly ids: readonly SessionId[]; readonly today: string } | undefined {
+  const wanted = new Set(calls.map(({ request }) => request.sourceSessionId));
+  const documents = ids.filter((id) => wanted.has(id));
+  const [first] = calls;
+  return first && documents.length > 0 ? { ids: documents, today: dayOf(first) } : undefined;
 }
 
 /**

@@ -15,6 +15,7 @@ import type { NumberLeases } from './number-leases';
 import { keyOf, type AdmittedImport, type PlannedImport, type Transaction } from './planned-import';
 import type { ImportResult } from './request';
 import type { SessionSizes } from './sizes';
+import type { StrictWorkflows } from './strict-workflows';
 import { judge, judgeImported, type Facts, type Verdict } from './rules';
 import { planVendorEntities } from './vendor-entities';
 
@@ -56,6 +57,7 @@ export interface Tools {
   /** For sessions that are not known before the group runs. */
   readonly numbers: NumberLeases;
   readonly sizes: SessionSizes;
+  readonly strict: StrictWorkflows;
 }
 
 /**
@@ -87,12 +89,13 @@ export async function importGroup(
     calls.length === 1 || calls.every(({ request }) => request.linkedWorkflowId === null),
     'a call with linked sessions is alone in its group',
   );
-  const { plans, numbers, sizes } = tools;
+  const { plans, numbers, sizes, strict } = tools;
   const plan = plans[kind];
   const outcomes: Outcomes = new Map();
   const admitted: AdmittedImport[] = [];
 
-  const facts = await gatherFacts(trx, plan, calls, locking, sizes.choose(calls, limits.session));
+  const toMeasure = sizes.choose(calls, limits.session);
+  const facts = await gatherFacts(trx, plan, calls, locking, toMeasure, strict);
   sizes.learn(calls, facts.measured);
   for (const call of calls) {
     const verdict = judge(call, facts);
@@ -100,9 +103,17 @@ export async function importGroup(
       outcomes.set(call.sessionId, outcomeOf(verdict));
       continue;
     }
-    const { source, workflow, linkedWorkflow, redeems } = verdict;
+    const { source, workflow, linkedWorkflow, redeems, violations } = verdict;
     const linked = linkedWorkflow
-      ? await findLinkedSessions(trx, plans.user, call, linkedWorkflow, numbers, locking)
+      ? await findLinkedSessions(
+          trx,
+          plans.user,
+          call,
+          linkedWorkflow,
+          violations,
+          numbers,
+          locking,
+        )
       : [];
     if (linked === 'locked') {
       outcomes.set(call.sessionId, { type: 'locked' });

@@ -16,6 +16,7 @@ import { NumberLeases } from './number-leases';
 import { noNumber, planImport, type PlannedImport } from './planned-import';
 import type { ImportRequest } from './request';
 import { SessionSizes } from './sizes';
+import { StrictWorkflows } from './strict-workflows';
 
 /**
  * How long the calls of a failed group may be run one by one, in milliseconds. Calls that are left
@@ -44,12 +45,14 @@ export const connectionsPerGroup = 2;
  */
 export class Importer {
   private readonly sizes = new SessionSizes();
+  private readonly strict = new StrictWorkflows();
 
   private constructor(
     private readonly db: MultiDatabase,
     private readonly plans: Readonly<Record<SessionKind, ClonePlan>>,
     private readonly numbers: NumberLeases,
     private readonly retry: Retry,
+    private readonly clock: () => Date,
   ) {}
 
   /**
@@ -59,7 +62,7 @@ export class Importer {
    * importer would not copy (see {@link planClone}), or if its tables are not stored as they have to be
    * (see {@link checkTables}).
    */
-  static async create(db: MultiDatabase, retry: Retry): Promise<Importer> {
+  static async create(db: MultiDatabase, retry: Retry, clock: () => Date): Promise<Importer> {
     const pending = await pendingMigrations(db);
     if (pending.length > 0) {
       throw new SchemaMismatch(
@@ -71,7 +74,7 @@ export class Importer {
       user: await planClone(db, kindSchemas.user),
       business: await planClone(db, kindSchemas.business),
     };
-    return new Importer(db, plans, new NumberLeases(db, retry), retry);
+    return new Importer(db, plans, new NumberLeases(db, retry), retry, clock);
   }
 
   /**
@@ -90,9 +93,11 @@ export class Importer {
     const importing = requests.filter(({ validateOnly }) => !validateOnly);
     const numbers = await this.numbers.take(importing.map(({ applicationId }) => applicationId));
     const numberOf = new Map(importing.map((request, index) => [request, numbers[index]]));
+    // One time for all, so that documents of all are judged by the same day.
+    const now = this.clock();
     const planned = requests.map((request) => {
       const number = request.validateOnly ? noNumber : numberOf.get(request);
-      return typeof number === 'number' ? planImport(request, number) : failed(number);
+      return typeof number === 'number' ? planImport(request, number, now) : failed(number);
     });
     const calls = planned.filter((call) => !('type' in call)) as PlannedImport[];
     const work = { kind, limits, locking, until: performance.now() + timeToTakeApart };
@@ -183,11 +188,11 @@ export class Importer {
     { kind, limits, locking }: Work,
     calls: readonly PlannedImport[],
   ): Promise<Outcomes> {
-    const { plans, numbers, sizes } = this;
+    const { plans, numbers, sizes, strict } = this;
     return inTransaction(this.db, async (trx) => {
       const outcomes = await importGroup(
         trx,
-        { plans, numbers, sizes },
+        { plans, numbers, sizes, strict },
         kind,
         calls,
         limits,

@@ -2,11 +2,13 @@ import { Overtaken } from '../db/errors';
 import { read, readTogether, write } from '../db/query';
 import type { SessionId } from '../model/ids';
 import { must } from '../model/must';
+import type { Problem } from '../model/problems';
 import { finishedStatuses, type ExistingCopy } from '../model/session';
 import type { Workflow } from '../store/accounts';
 import { ledgerEntries, ledgerKey, updateAnswer } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
 import { countRows } from '../store/relations/count';
+import { expiredDocuments } from '../store/relations/expired-documents';
 import {
   countSessionsOfKeyPeople,
   linkKeyPeople,
@@ -17,6 +19,14 @@ import { ownersOfSessions, shareLockSessions, type Locking } from '../store/sess
 import { claimSessions } from './claims';
 import { sessionOf, writeCopies } from './copies';
 import { heldOf, sourcesOf } from './facts';
+import {
+  allViolations,
+  dayOf,
+  judgeSession,
+  notMet,
+  rulesFor,
+  type Violations,
+} from './acceptance';
 import type { NumberLeases } from './number-leases';
 import {
   keyOf,
@@ -43,6 +53,8 @@ export const maxLinkedSessions = 500;
  *
  * @param plan the clone plan of user sessions.
  * @param call its source session must be locked.
+ * @param violations in what the call's own session does not meet the rules for acceptance. If there are any, there
+ * or in the sessions to be copied, the call is settled.
  * @returns the linked sessions, in the order of the key people, each once. A session is left out if
  * it was imported before and its copy was deleted: it can't be imported again. If there are too many,
  * nothing is locked, and the call is settled. `locked`: somebody else holds one of these sessions or of
@@ -53,6 +65,7 @@ export async function findLinkedSessions(
   plan: ClonePlan,
   call: PlannedImport,
   workflow: Workflow,
+  violations: Violations,
   numbers: NumberLeases,
   locking: Locking,
 ): Promise<readonly LinkedImport[] | Settled | 'locked'> {
@@ -62,14 +75,16 @@ export async function findLinkedSessions(
     trx,
     countSessionsOfKeyPeople(sourceSessionId, sourceApplicationId, maxLinkedSessions + 1),
   );
-  if (count === 0) return [];
-  if (count > maxLinkedSessions) return settleTooMany(trx, call);
+  if (count > maxLinkedSessions) return refuse(trx, call, tooMany(call));
+  if (count === 0) return violations.count > 0 ? refuse(trx, call, notMet(call, violations)) : [];
   const ids = await read(trx, sessionsOfKeyPeople(sourceSessionId, sourceApplicationId));
   const requests = ids.map((id) => linkedRequest(call, id));
-  const [locked, counts, ledger] = await readTogether(trx, [
+  const rules = rulesFor(call.request, workflow);
+  const [locked, counts, ledger, expired] = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
     countRows(plan, ids),
     ledgerEntries(requests),
+    rules.documentsUnexpired ? expiredDocuments(plan.schema, ids, dayOf(call)) : undefined,
   ]);
   if (heldOf(ids, locked, locking).size > 0) return 'locked';
   const sources = sourcesOf(locked, counts);
@@ -80,11 +95,25 @@ export async function findLinkedSessions(
       source?.applicationId === request.sourceApplicationId && finishedStatuses.has(source.status);
     return mayBeCopied ? [{ request, source, entry: ledger.get(ledgerKey(request)) }] : [];
   });
+  const missing = wanted.filter(({ entry }) => !entry);
+  const all = allViolations([
+    violations,
+    ...missing.map(({ request, source }) => {
+      const { createdAt } = call;
+      return judgeSession(
+        { request, createdAt },
+        source,
+        rules,
+        expired?.get(request.sourceSessionId),
+      );
+    }),
+  ]);
+  if (all.count > 0) return refuse(trx, call, notMet(call, all));
   const existing = wanted.flatMap(({ entry }) => (entry ? [entry.sessionId] : []));
   const copies = await lockCopies(trx, plan, existing, locking);
   if (copies === 'locked') return 'locked';
-  const missing = wanted.filter(({ entry }) => !entry).map(({ request }) => request);
-  await planLinked(call, missing, numbers);
+  const unplanned = missing.map(({ request }) => request);
+  await planLinked(call, unplanned, numbers);
 
   return wanted.flatMap(({ request, source, entry }): LinkedImport[] => {
     if (entry) {
@@ -100,19 +129,18 @@ export async function findLinkedSessions(
 }
 
 /**
- * Refuses a call with too many linked sessions. But the same request may have been carried out after the
- * ledger was read, when the source had fewer: then the call gets that answer. The source is locked by now, so
- * that other transaction has ended.
+ * Refuses a call for its linked sessions. But the same request may have been carried out after the ledger was
+ * read, when nothing spoke against it: then the call gets that answer. The source is locked by now, so that
+ * other transaction has ended.
  */
-async function settleTooMany(trx: Transaction, call: PlannedImport): Promise<Settled> {
+async function refuse(trx: Transaction, call: PlannedImport, problem: Problem): Promise<Settled> {
   const ledger = await read(trx, ledgerEntries([call.request]));
   const existing = ledger.get(keyOf(call));
-  if (existing) return judgeImported(call, existing);
-  const { sourceSessionId } = call.request;
-  return {
-    type: 'refused',
-    problem: { reason: 'TOO_MANY_LINKED_SESSIONS', sourceSessionId, limit: maxLinkedSessions },
-  };
+  return existing ? judgeImported(call, existing) : { type: 'refused', problem };
+}
+
+function tooMany({ request: { sourceSessionId } }: PlannedImport): Problem {
+  return { reason: 'TOO_MANY_LINKED_SESSIONS', sourceSessionId, limit: maxLinkedSessions };
 }
 
 /**
@@ -162,7 +190,7 @@ async function planLinked(
   for (const [index, request] of unplanned.entries()) {
     const number = must(taken[index], 'the number of a linked session');
     if (typeof number !== 'number') throw number;
-    call.linkedPlans.set(request.sourceSessionId, planImport(request, number));
+    call.linkedPlans.set(request.sourceSessionId, planImport(request, number, call.createdAt));
   }
 }
 

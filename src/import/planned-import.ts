@@ -61,15 +61,23 @@ export type LinkedImport =
 /** The number of a session that is only validated, so that no real number is used up. */
 export const noNumber = 0;
 
-/** Decides everything about the copy that does not depend on its source session. */
-export function planImport(request: ImportRequest, sessionNumber: number): PlannedImport {
+/**
+ * Decides everything about the copy that does not depend on its source session.
+ *
+ * @param createdAt the time of the import: the copy's `created_at`, and the time by which its source is judged.
+ */
+export function planImport(
+  request: ImportRequest,
+  sessionNumber: number,
+  createdAt: Date,
+): PlannedImport {
   return {
     request,
     sessionId: newId(),
     sessionNumber,
     sessionToken: newSessionToken(),
     vendorEntityId: newId(),
-    createdAt: new Date(),
+    createdAt,
     linkedPlans: new Map(),
     possiblyCommitted: undefined,
   };

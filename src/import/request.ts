@@ -7,6 +7,7 @@ import {
   type ShareTokenId,
   type WorkflowId,
 } from '../model/ids';
+import type { AcceptanceRules } from '../model/acceptance';
 import type { Actor, ImportedSession, SessionKind, TokenFingerprint } from '../model/session';
 
 /** What permits an import: a share token, or the import of a business session with linked sessions. */
@@ -37,6 +38,8 @@ export interface ImportRequest {
   readonly trustReview: boolean;
   /** The idempotency key, and how to store the answer; null: the request has no key. */
   readonly idempotency: Idempotency | null;
+  /** What the sessions that are copied must be like, besides what their workflows want. */
+  readonly acceptance: AcceptanceRules;
   /** True: nothing is written. */
   readonly validateOnly: boolean;
 }

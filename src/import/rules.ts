@@ -9,8 +9,10 @@ import type { Problem } from '../model/problems';
 import { finishedStatuses, type SessionKind } from '../model/session';
 import type { Workflow } from '../store/accounts';
 import type { LedgerEntry, LedgerKey } from '../store/ledger/entries';
+import type { ExpiredDocuments } from '../store/relations/expired-documents';
 import type { RecordedToken, ShareTokenKey } from '../store/share-tokens';
 import type { VendorKey } from '../store/vendor-entities';
+import { judgeSession, notMet, rulesFor, type Violations } from './acceptance';
 import { compareRequests } from './idempotency';
 import { keyOf, type PlannedImport, type Source } from './planned-import';
 import { shareTokenIdOf, type ImportResult } from './request';
@@ -28,6 +30,8 @@ export interface Facts {
   readonly heldSources: ReadonlyMap<SessionId, ApplicationId>;
   /** How many bytes the large values of a source session have, for those that were measured. */
   readonly measured: ReadonlyMap<SessionId, number>;
+  /** The expired documents of source sessions, for the calls whose rules are about them. */
+  readonly expired: ReadonlyMap<SessionId, ExpiredDocuments>;
   /** Those share tokens of the calls that are recorded. */
   readonly shareTokens: ReadonlyMap<ShareTokenKey, RecordedToken>;
 }
@@ -50,6 +54,11 @@ export type Verdict =
       readonly linkedWorkflow: Workflow | null;
       /** The recorded share token that it redeems; null: its token was signed elsewhere. */
       readonly redeems: ShareTokenId | null;
+      /**
+       * In what the source does not meet the rules for acceptance. Only a call with linked sessions is admitted
+       * with violations: it is refused when those of its linked sessions are known as well.
+       */
+      readonly violations: Violations;
     };
 
 /** Checks the conditions in the order of `ErrorReason`: the first that applies refuses the call. */
@@ -93,12 +102,16 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   if (linkedWorkflowId !== null && linkedWorkflow && linkedWorkflow.kind !== 'user') {
     return refused(kindMismatch(linkedWorkflowId, linkedWorkflow, 'user'));
   }
+  const rules = rulesFor(request, workflow);
+  const violations = judgeSession(call, source, rules, facts.expired.get(sourceSessionId));
+  if (linkedWorkflow === null && violations.count > 0) return refused(notMet(call, violations));
   return {
     type: 'admitted',
     source,
     workflow,
     linkedWorkflow: linkedWorkflow ?? null,
     redeems: recorded?.id ?? null,
+    violations,
   };
 }
 

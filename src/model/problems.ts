@@ -1,3 +1,4 @@
+import type { AcceptanceViolation } from './acceptance';
 import type { ApplicationId, SessionId, ShareTokenId, WorkflowId } from './ids';
 import type { SessionKind, SessionStatus } from './session';
 
@@ -73,6 +74,13 @@ export type Problem =
       readonly sourceSessionId: SessionId;
       /** The most that may come along. */
       readonly limit: number;
+    }
+  | {
+      readonly reason: 'ACCEPTANCE_NOT_MET';
+      readonly sourceSessionId: SessionId;
+      readonly violations: readonly AcceptanceViolation[];
+      /** How many violations there are; more than are listed if a session has very many. */
+      readonly count: number;
     }
   | { readonly reason: 'SESSION_TOO_LARGE' }
   | { readonly reason: 'SESSION_NOT_FOUND'; readonly sessionId: SessionId }

@@ -16,6 +16,8 @@ export interface Relation {
    * called `r`.
    */
   readonly overrides: Readonly<Record<string, string>>;
+  /** The column with the last day on which the document of a row is valid; undefined: its rows are no documents. */
+  readonly expiry: string | undefined;
   /** The SQL condition on the rows `r` that a copy takes; undefined: it takes all of them. */
   readonly copied: string | undefined;
 }
@@ -51,7 +53,7 @@ export interface KindSchema {
 }
 
 /** What is said of a relation besides its name: all of it may be left out. */
-type Details = Partial<Pick<Relation, 'below' | 'enums' | 'overrides' | 'copied'>>;
+type Details = Partial<Pick<Relation, 'below' | 'enums' | 'overrides' | 'expiry' | 'copied'>>;
 
 const amlScreenings: Details = { enums: { entity_type: 'SCREENED_ENTITY_TYPE_' } };
 
@@ -91,7 +93,7 @@ const logs: Details = {
  */
 export const kindSchemas: Readonly<Record<SessionKind, KindSchema>> = {
   user: schemaOf('user', 'vendor_users', {
-    id_verifications: {},
+    id_verifications: { expiry: 'expiration_date' },
     nfc_verifications: {},
     faces: {},
     liveness_checks: { enums: { method: 'LIVENESS_METHOD_' } },
@@ -99,7 +101,7 @@ export const kindSchemas: Readonly<Record<SessionKind, KindSchema>> = {
     aml_screenings: amlScreenings,
     aml_hits: amlHits,
     locations: {},
-    proofs_of_address: {},
+    proofs_of_address: { expiry: 'expiration_date' },
     phone_verifications: {},
     email_verifications: {},
     database_validations: {
@@ -113,7 +115,7 @@ export const kindSchemas: Readonly<Record<SessionKind, KindSchema>> = {
     registry_checks: {},
     key_people_checks: {},
     key_people: keyPeople,
-    documents: {},
+    documents: { expiry: 'expiration_date' },
     aml_screenings: amlScreenings,
     aml_hits: amlHits,
     phone_verifications: {},
@@ -140,7 +142,7 @@ function schemaOf(
     sessions: `${kind}_sessions`,
     vendorEntities,
     relations: Object.entries(relations).map(([name, details]) => {
-      const { below, enums = {}, overrides = {}, copied } = details;
+      const { below, enums = {}, overrides = {}, expiry, copied } = details;
       return {
         name,
         table: `${kind}_${name}`,
@@ -148,6 +150,7 @@ function schemaOf(
         below,
         enums,
         overrides,
+        expiry,
         copied,
       };
     }),

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { listPart, readPage, type BoundedList } from '../db/bounded-list';
 import { Keyset, type Page, type WantedPage } from '../db/cursor';
 import type { Database, MultiDatabase } from '../db/database';
-import { ifGiven, query, read, sql, type Query } from '../db/query';
+import { ifGiven, query, read, select, sql, type Query } from '../db/query';
 import {
   fromBinary,
   newId,
@@ -12,8 +12,10 @@ import {
   type ApplicationId,
   type WorkflowId,
 } from '../model/ids';
+import { noRules, relationNames, type AcceptanceRules } from '../model/acceptance';
 import type { Privilege } from '../model/privileges';
 import type { SessionKind } from '../model/session';
+import { rulesOf, storedRules } from './acceptance';
 
 /** Registers an application: a tenant of the platform. */
 export async function createApplication(db: Database, name: string): Promise<ApplicationId> {
@@ -50,17 +52,22 @@ export interface Workflow {
   /** The kind of its sessions. */
   readonly kind: SessionKind;
   readonly version: number;
+  /** What the sessions must be like that are imported into it. */
+  readonly acceptance: AcceptanceRules;
 }
 
 /**
  * Registers a workflow of an application, at version 1.
  *
- * @throws Error if there is no such application.
+ * @throws Error if there is no such application, or if a rule can't be met by sessions of the kind.
  */
 export async function createWorkflow(
   db: Database,
-  workflow: Pick<Workflow, 'applicationId' | 'kind'> & { readonly name: string },
+  workflow: Pick<Workflow, 'applicationId' | 'kind'> &
+    Partial<Pick<Workflow, 'acceptance'>> & { readonly name: string },
 ): Promise<WorkflowId> {
+  const { acceptance = noRules } = workflow;
+  requireRelations(workflow.kind, acceptance);
   await requireApplication(db, workflow.applicationId);
   const id = newId<WorkflowId>();
   const now = new Date();
@@ -70,10 +77,43 @@ export async function createWorkflow(
     kind: workflow.kind,
     name: workflow.name,
     version: 1,
+    acceptance: storedRules(acceptance),
     created_at: now,
     updated_at: now,
   });
   return id;
+}
+
+/**
+ * Changes what sessions a workflow takes. It holds for all imports that begin afterwards.
+ *
+ * @param acceptance its rules from now on. They replace those that it had.
+ * @throws Error if there is no such workflow, or if a rule can't be met by sessions of its kind.
+ */
+export async function updateWorkflow(
+  db: Database,
+  id: WorkflowId,
+  acceptance: AcceptanceRules,
+): Promise<void> {
+  const [workflow] = await read(
+    db,
+    select<Pick<Workflow, 'kind'>>('SELECT kind FROM workflows WHERE id = ?', [toBinary(id)]),
+  );
+  if (!workflow) throw new Error(`there is no workflow ${id}`);
+  requireRelations(workflow.kind, acceptance);
+  await db('workflows')
+    .where({ id: toBinary(id) })
+    .update({ acceptance: storedRules(acceptance), updated_at: new Date() });
+}
+
+/** @throws Error if a rule names a relation that sessions of the kind don't have: no session could meet it. */
+function requireRelations(kind: SessionKind, { relations }: AcceptanceRules): void {
+  const known = relationNames([kind]);
+  const unknown = relations.filter((name) => !known.has(name));
+  if (unknown.length === 0) return;
+  throw new Error(
+    `${kind} sessions have no relation ${unknown.join(', ')}; they have ${[...known].join(', ')}`,
+  );
 }
 
 interface WorkflowRow {
@@ -81,6 +121,7 @@ interface WorkflowRow {
   readonly application_id: Buffer;
   readonly kind: SessionKind;
   readonly version: number;
+  readonly acceptance: unknown;
 }
 
 /** The workflows with the given ids. Ids that do not exist are missing. */
@@ -89,14 +130,19 @@ export function workflowsById(
 ): Query<ReadonlyMap<WorkflowId, Workflow>> {
   return query(
     {
-      sql: 'SELECT id, application_id, kind, version FROM workflows WHERE id IN (?)',
+      sql: 'SELECT id, application_id, kind, version, acceptance FROM workflows WHERE id IN (?)',
       bindings: [ids.map(toBinary)],
     },
     (found: WorkflowRow[]) =>
       new Map(
-        found.map(({ id, application_id: applicationId, kind, version }) => [
+        found.map(({ id, application_id: applicationId, kind, version, acceptance }) => [
           fromBinary<WorkflowId>(id),
-          { applicationId: fromBinary(applicationId), kind, version },
+          {
+            applicationId: fromBinary(applicationId),
+            kind,
+            version,
+            acceptance: rulesOf(acceptance),
+          },
         ]),
       ),
   );
@@ -131,14 +177,15 @@ export function listWorkflows(
     table: 'workflows',
     key: ['id'],
     keyset: workflowKeyset,
-    columns: 's.id, s.kind, s.name, s.version, s.created_at',
+    columns: 's.id, s.kind, s.name, s.version, s.acceptance, s.created_at',
     range: sql('s.application_id = ?', toBinary(applicationId)),
     filter: ifGiven(kind, (wanted) => sql('s.kind = ?', wanted)),
-    itemOf: ({ id, kind: its, name, version, created_at: createdAt }) => ({
+    itemOf: ({ id, kind: its, name, version, acceptance, created_at: createdAt }) => ({
       id: fromBinary(id),
       kind: its,
       name,
       version,
+      acceptance: rulesOf(acceptance),
       createdAt,
     }),
   };

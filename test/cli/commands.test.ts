@@ -4,9 +4,11 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { rowsOf, sessionOf, TestClient } from '../support/client';
 import { migrations } from '../../src/db/migrations';
+import { read, select } from '../../src/db/query';
+import { toBinary, toId } from '../../src/model/ids';
 import { createSigner } from '../support/fixtures';
 import { run } from '../support/command';
-import { createEmptyDatabase, databaseUrl } from '../support/mysql';
+import { createEmptyDatabase, databaseUrl, open } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 
 describe('the command line', () => {
@@ -250,6 +252,45 @@ describe('the command line', () => {
     await signer.remove();
   });
 
+  it('sets what sessions a workflow takes, replaces that, and says what is wrong with it', async () => {
+    const { application_id: application = '' } = await json('application', 'create', '--name', 'x');
+    const create = ['workflow', 'create', '--application', application, '--name', 'x'];
+    const rules = 'max_age=90d documents_unexpired statuses=approved,kyc_expired relations=faces';
+    const created = await json(...create, '--kind', 'user', '--acceptance', ` ${rules} `);
+    const id = created['workflow_id'] ?? '';
+    expect(created['acceptance']).to.equal(rules.replace('90d', '7776000s'));
+    expect(await json(...create, '--kind', 'business')).to.include({ acceptance: 'none' });
+    const db = open(url);
+    const stored = async (): Promise<unknown> => {
+      const [workflow] = await read(
+        db,
+        select<{ rules: string | null }>(
+          'SELECT CAST(acceptance AS CHAR) AS rules FROM workflows WHERE id = ?',
+          [toBinary(toId(id))],
+        ),
+      );
+      return JSON.parse(workflow?.rules ?? 'null');
+    };
+    expect(await stored()).to.deep.equal({
+      max_age: 7_776_000,
+      documents_unexpired: true,
+      statuses: ['Approved', 'Kyc Expired'],
+      relations: ['faces'],
+    });
+    const update = (text: string) => ['workflow', 'update', id, '--acceptance', text];
+    expect(await json(...update('max_age=36h'))).to.include({ acceptance: 'max_age=129600s' });
+    expect(await stored()).to.deep.equal({ max_age: 129_600 });
+    const other = await failure({ DATABASE_URL: url }, ...update('relations=documents'));
+    expect(other).to.include(
+      'user sessions have no relation documents; they have id_verifications',
+    );
+    const unclear = ServiceProcess.run([...update('max_age=0s')], { DATABASE_URL: url });
+    expect(await unclear.ended()).to.equal(1);
+    expect(await json(...update('none'))).to.include({ acceptance: 'none' });
+    expect(await stored()).to.equal(null);
+    await db.destroy();
+  });
+
   it('says what does not exist', async () => {
     const nobody = '0190a000-0000-7000-8000-000000000000';
     const environment = { DATABASE_URL: url };
@@ -257,6 +298,7 @@ describe('the command line', () => {
     const attempts = [
       ['api-key', 'create', '--application', nobody],
       ['workflow', 'create', '--application', nobody, '--kind', 'user', '--name', 'x'],
+      ['workflow', 'update', nobody, '--acceptance', 'none'],
       ['api-key', 'revoke', nobody],
       ['share-token', 'sign', '--key', signer.signingKey, '--session', nobody, '--for', nobody],
     ];

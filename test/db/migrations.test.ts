@@ -21,7 +21,7 @@ const run = promisify(execFile);
 /** Whether a change is of a table that may be large by then, and in use. */
 function mustNotCopy(migration: string, sql: string): boolean {
   if (migration.startsWith('013')) return sql.startsWith('ALTER TABLE session_imports');
-  return /^ALTER TABLE \w+_sessions\s+ADD KEY/.test(sql);
+  return /^ALTER TABLE \w+_sessions\s+ADD (KEY|COLUMN)/.test(sql);
 }
 
 describe('the migrations', () => {
@@ -54,17 +54,15 @@ describe('the migrations', () => {
       const after = await schemaOf(db);
       await db.migrate.down();
       expect(await schemaOf(db), `down of ${name}`).to.equal(before);
-      if (made.length > 0) {
-        expect(made, name).to.have.length(1);
-        // The server refuses what it can't do without copying the table, or keeping others from writing.
-        await db.raw(`${made[0] ?? ''}, ALGORITHM = INPLACE, LOCK = NONE`);
-        await db('knex_migrations').insert({ name, batch: 1, migration_time: new Date() });
-        inPlace++;
-      } else await db.migrate.up();
+      // The server refuses what it can't do without copying the table, or keeping others from writing.
+      for (const sql of made) await db.raw(`${sql}, ALGORITHM = INPLACE, LOCK = NONE`);
+      inPlace += made.length;
+      // It leaves out what was just made.
+      await db.migrate.up();
       expect(await schemaOf(db), `up of ${name}`).to.equal(after);
     }
     expect(await schemaOf(db)).to.equal(whole);
-    expect(inPlace).to.equal(5);
+    expect(inPlace).to.equal(7);
   });
 
   it('can be run again wherever they stopped, up and down, and end with the same schema', async () => {
@@ -75,7 +73,7 @@ describe('the migrations', () => {
     proxy.intercept = async (statement) => {
       const { sql } = statement;
       if (!/^(create|alter|drop) table|^(insert into|delete from) `knex/i.test(sql)) return;
-      const change = `${sql.slice(0, 6)} ${/'\d{3}-[\w-]+'/.exec(sql)?.[0] ?? sql}`;
+      const change = `${sql.slice(0, 6)} ${/'\d[\w-]+'/.exec(sql)?.[0] ?? sql}`;
       if (done.has(change)) return;
       done.add(change);
       await statement.answered();

@@ -4,7 +4,10 @@ import { expect } from 'chai';
 import { parse } from 'yaml';
 import { seedDemo } from '../../src/demo';
 import { newId } from '../../src/model/ids';
-import { SessionImportService } from '../../src/gen/sessionimport/v1/session_import';
+import {
+  AcceptanceRules,
+  SessionImportService,
+} from '../../src/gen/sessionimport/v1/session_import';
 import { SessionReadService } from '../../src/gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
 import { SessionTraceService } from '../../src/gen/sessionimport/v1/session_trace';
@@ -63,6 +66,30 @@ describe('docs/api.md', () => {
       variables = { ...learn[method]?.(answered as never), ...variables };
     });
   }
+
+  it('shows what is said of rules that are not met', async () => {
+    const { client, db, signer } = harness;
+    const [, shown = ''] = /```json\n(\{\n {2}"violations".*?)```/s.exec(page) ?? [];
+    const { source, importing } = await seedDemo(db);
+    const { precondition } = await failureOf(
+      client.import(importing.apiKey, {
+        shareToken: await signShareToken(signer.privateJwk, {
+          sessionId: source.businessSessionId,
+          kind: 'business',
+          fromApplicationId: source.applicationId,
+          forApplicationId: importing.applicationId,
+          lifetime: 600,
+        }),
+        workflowId: importing.businessWorkflowId,
+        validateOnly: true,
+        acceptance: AcceptanceRules.fromPartial({
+          maxAge: { seconds: 86_400, nanos: 0 },
+          relations: ['registry_checks', 'key_people', 'faces'],
+        }),
+      }),
+    );
+    expectLike({ ...precondition }, JSON.parse(shown), 'the violations');
+  });
 });
 
 /** What the examples take from those who try them, from the demo's data. */
@@ -157,7 +184,7 @@ function formOf(value: unknown): unknown {
   return value
     .replace(/^(eyJ|Wy).*/, '<token>')
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
-    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/, '<time>')
+    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replace(/^[0-9a-f]{16}$/, '<kid>')
     .replace(/[\w-]{43}$/, '<secret>');
 }

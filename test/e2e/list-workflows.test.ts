@@ -60,6 +60,7 @@ describe('ListWorkflows', () => {
       sessionKind: SessionKind.SESSION_KIND_BUSINESS,
       name: 'KYB 🏢',
       version: 1,
+      acceptance: undefined,
     });
     expect(Number(createdAt)).to.be.within(since - 1, Date.now());
     const others = await list({}, harness.target.apiKey);

@@ -11,6 +11,7 @@ import type { Any } from '../../src/gen/google/protobuf/any';
 import {
   BadRequest,
   ErrorInfo,
+  PreconditionFailure,
   ResourceInfo,
   RetryInfo,
 } from '../../src/gen/google/rpc/error_details';
@@ -144,6 +145,7 @@ export interface Failure {
   readonly message: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly badRequest: BadRequest | undefined;
+  readonly precondition: PreconditionFailure | undefined;
   readonly resource: ResourceInfo | undefined;
   readonly retry: RetryInfo | undefined;
   /** How long gRPC's own retries are to wait, in milliseconds; negative: they are to stop. */
@@ -173,6 +175,7 @@ export async function failureOf(call: Promise<unknown>): Promise<Failure> {
     message: error.details,
     metadata: info?.metadata ?? {},
     badRequest: detail(full, 'BadRequest', BadRequest),
+    precondition: detail(full, 'PreconditionFailure', PreconditionFailure),
     resource: detail(full, 'ResourceInfo', ResourceInfo),
     retry,
     pushback,

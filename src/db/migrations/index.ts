@@ -20,6 +20,7 @@ import * as listVendorBusinessSessions from './017-list-vendor-business-sessions
 import * as markPreviews from './018-mark-previews';
 import * as countLiveShareTokens from './019-count-live-share-tokens';
 import * as markRedeemedTokens from './020-mark-redeemed-tokens';
+import * as acceptSessions from './20261128_01-accept-sessions';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -49,6 +50,7 @@ const all: readonly NamedMigration[] = [
   { file: '018-mark-previews', migration: markPreviews },
   { file: '019-count-live-share-tokens', migration: countLiveShareTokens },
   { file: '020-mark-redeemed-tokens', migration: markRedeemedTokens },
+  { file: '20261128_01-accept-sessions', migration: acceptSessions },
 ];
 
 /**

@@ -1,7 +1,15 @@
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js';
 import type { Any } from '../../gen/google/protobuf/any';
-import { BadRequest, ErrorInfo, ResourceInfo, RetryInfo } from '../../gen/google/rpc/error_details';
+import {
+  BadRequest,
+  ErrorInfo,
+  PreconditionFailure,
+  ResourceInfo,
+  RetryInfo,
+  type PreconditionFailure_Violation as PreconditionViolation,
+} from '../../gen/google/rpc/error_details';
 import { Status } from '../../gen/google/rpc/status';
+import type { AcceptanceViolation } from '../../model/acceptance';
 import type { Problem, Reason } from '../../model/problems';
 import { pushbackKey } from '../server/pushback';
 
@@ -160,6 +168,17 @@ const answers: Answers = {
     message: `The key people of the business session have more than ${limit} sessions. Import it without include_linked_sessions, and then those sessions one by one, with share tokens of their own.`,
     metadata: { shared_from_session: sourceSessionId, limit: String(limit) },
   }),
+  ACCEPTANCE_NOT_MET: ({ sourceSessionId, violations, count }) => ({
+    code: status.FAILED_PRECONDITION,
+    message:
+      'What would be copied does not meet the rules for acceptance, those of the request or those of the workflow: the details name each violation. Ask the source application for a session that meets them.',
+    metadata: { shared_from_session: sourceSessionId, violations: String(count) },
+    details: [
+      pack('google.rpc.PreconditionFailure', PreconditionFailure, {
+        violations: fitting(violations.map(wireViolation)),
+      }),
+    ],
+  }),
   SESSION_TOO_LARGE: () => ({
     code: status.FAILED_PRECONDITION,
     message:
@@ -239,6 +258,34 @@ export function problemStatus(problem: Problem, requestId: string): StatusObject
   trailer.set(detailsKey, Buffer.from(Status.encode(full).finish()));
   if (retryAfter !== undefined) trailer.set(pushbackKey, String(retryAfter));
   return { code, details: message, metadata: trailer };
+}
+
+/**
+ * How many bytes the violations of a failure may have. Many clients take 8 KiB of metadata, with all of it: in
+ * base64, and with a message and an ErrorInfo.
+ */
+const violationBytes = 4_096;
+
+/** The first violations, as many as clients take. */
+function fitting(violations: readonly PreconditionViolation[]): PreconditionViolation[] {
+  const fit: PreconditionViolation[] = [];
+  let room = violationBytes;
+  for (const violation of violations) {
+    room -= PreconditionFailure.encode({ violations: [violation] }).finish().length;
+    if (room < 0) break;
+    fit.push(violation);
+  }
+  return fit;
+}
+
+function wireViolation(violation: AcceptanceViolation): PreconditionViolation {
+  const { rule, sessionId, relation, ordinal, found, wanted } = violation;
+  const subject = ['sessions', sessionId, relation, ordinal].filter((part) => part !== undefined);
+  return {
+    type: rule,
+    subject: subject.join('/'),
+    description: `Found: ${found}. Wanted: ${wanted}.`,
+  };
 }
 
 function resource(resourceType: string, resourceName: string, owner: string): Any {

@@ -101,6 +101,7 @@ class ImportAttempt {
         linkedWorkflowId,
         vendorData: request.vendorData,
         trustReview: request.trustReview,
+        acceptance: request.acceptance,
         idempotency: idempotencyKey && {
           ...idempotencyKey,
           encode: (session) => encode(this.responseOf(session)),

@@ -10,6 +10,7 @@ import { PageTokens } from '../call/page-tokens';
 import { checkRequest, knownValue } from '../call/request';
 import type { HandlerContext } from '../context';
 import { wantedKind, wantedKinds, wireKinds } from '../wire';
+import { wireRules } from './acceptance';
 
 const schema = z.object({ session_kind: knownValue(wantedKinds) });
 
@@ -28,6 +29,14 @@ export async function listWorkflows(
   return { workflows: items.map(wireWorkflow), nextPageToken: tokens.after(end) };
 }
 
-function wireWorkflow({ id, kind, name, version, createdAt }: ListedWorkflow): Workflow {
-  return { workflowId: id, sessionKind: wireKinds[kind], name, version, createdAt };
+function wireWorkflow(workflow: ListedWorkflow): Workflow {
+  const { id, kind, name, version, createdAt, acceptance } = workflow;
+  return {
+    workflowId: id,
+    sessionKind: wireKinds[kind],
+    name,
+    version,
+    createdAt,
+    acceptance: wireRules(acceptance),
+  };
 }

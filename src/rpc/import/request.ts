@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { AcceptanceRules } from '../../model/acceptance';
 import type { RequestId, WorkflowId } from '../../model/ids';
 import { ImportSessionRequest } from '../../gen/sessionimport/v1/session_import';
 import type { IdempotentRequest } from '../../import/request';
+import { acceptance, fieldsOf, rulesOf, wireRules } from './acceptance';
 import { checkRequest, optionalId, requiredId, text, vendorData } from '../call/request';
 
 /** A request whose fields are known to be well-formed. */
@@ -16,6 +18,8 @@ export interface ParsedImportSessionRequest {
   readonly validateOnly: boolean;
   /** The workflow for the sessions of key people; null: they are not imported. */
   readonly linkedWorkflowId: WorkflowId | null;
+  /** What the sessions that are copied must be like. */
+  readonly acceptance: AcceptanceRules;
 }
 
 const maxShareTokenLength = 8192;
@@ -27,6 +31,7 @@ const schema = z.object({
   workflow_id: requiredId<WorkflowId>(),
   vendor_data: vendorData.optional(),
   request_id: optionalId<RequestId>(),
+  acceptance: acceptance.optional(),
 });
 
 /** The schema of `linked_workflow_id`: needed with linked sessions, and meaningless without. */
@@ -53,28 +58,36 @@ export function parseImportSessionRequest(
     vendor_data: request.vendorData,
     request_id: request.requestId,
     linked_workflow_id: linked ? (request.linkedWorkflowId ?? '') : request.linkedWorkflowId,
+    acceptance: fieldsOf(request.acceptance),
   });
+  const rules = rulesOf(fields.acceptance);
   return {
     shareToken: fields.share_token,
     trustReview: request.trustReview,
     workflowId: fields.workflow_id,
     vendorData: fields.vendor_data ?? null,
     idempotencyKey:
-      fields.request_id === undefined ? null : { id: fields.request_id, digest: digestOf(request) },
+      fields.request_id === undefined
+        ? null
+        : { id: fields.request_id, digest: digestOf(request, rules) },
     validateOnly: request.validateOnly ?? false,
     linkedWorkflowId: fields.linked_workflow_id ?? null,
+    acceptance: rules,
   };
 }
 
 /** SHA-256 of what a request asks for, without its id and its `validate_only`. */
-function digestOf({
-  shareToken,
-  trustReview,
-  workflowId,
-  vendorData,
-  includeLinkedSessions,
-  linkedWorkflowId,
-}: ImportSessionRequest): Buffer {
+function digestOf(
+  {
+    shareToken,
+    trustReview,
+    workflowId,
+    vendorData,
+    includeLinkedSessions,
+    linkedWorkflowId,
+  }: ImportSessionRequest,
+  rules: AcceptanceRules,
+): Buffer {
   const asked = {
     shareToken,
     trustReview,
@@ -85,6 +98,8 @@ function digestOf({
     // from before this field existed.
     includeLinkedSessions: includeLinkedSessions === true ? true : undefined,
     linkedWorkflowId: linkedWorkflowId?.toLowerCase(),
+    // Equal rules, however they are written. None at all are as if the field did not exist.
+    acceptance: wireRules(rules),
   };
   const bytes = ImportSessionRequest.encode(ImportSessionRequest.fromPartial(asked)).finish();
   return createHash('sha256').update(bytes).digest();

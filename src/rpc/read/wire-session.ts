@@ -34,5 +34,6 @@ export function wireDetails(session: SessionDetails, sessionBaseUrl: string): Wi
     language: session.language ?? undefined,
     metadata: session.metadata ?? undefined,
     callback: session.callback ?? undefined,
+    verifiedAt: session.verifiedAt ?? undefined,
   };
 }

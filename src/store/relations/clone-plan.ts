@@ -13,7 +13,12 @@ import { must } from '../../model/must';
 import type { KindSchema, Relation } from '../../model/relations';
 import { isJson, isText, sizeSql } from './size';
 import { uncheckedKeys } from './unchecked-keys';
-import { carriedColumns, freshColumns, leftBehindColumns } from '../sessions/copies';
+import {
+  carriedColumns,
+  derivedColumns,
+  freshColumns,
+  leftBehindColumns,
+} from '../sessions/copies';
 
 /** How to clone sessions of one kind, with the columns that this database has. */
 export interface ClonePlan {
@@ -131,7 +136,12 @@ function keyProblems({ relations }: KindSchema, keys: ColumnsByTable): string[] 
 }
 
 function sessionColumnProblems(schema: KindSchema, columns: readonly string[]): string[] {
-  const known = new Set([...freshColumns, ...carriedColumns, ...leftBehindColumns]);
+  const known = new Set([
+    ...freshColumns,
+    ...carriedColumns,
+    ...Object.keys(derivedColumns),
+    ...leftBehindColumns,
+  ]);
   return columns
     .filter((column) => !known.has(column))
     .map(

@@ -11,9 +11,13 @@ import type { KindSchema } from '../../model/relations';
 import type { CopiedSession, ExistingCopy } from '../../model/session';
 import { usableNumber } from '../session-numbers';
 import { shareLock, type Locking } from './lock';
+import { verifiedAt } from './verified-at';
 
 /** Columns that are copied from the original: what describes the check. */
 export const carriedColumns = ['features', 'expected_details', 'contact_details', 'language'];
+
+/** Columns that are made from the original, which is called `o`, and the SQL that makes them. */
+export const derivedColumns: Readonly<Record<string, string>> = { verified_at: verifiedAt('o') };
 
 /** Columns that are not copied: they belong to the source application's integration. */
 export const leftBehindColumns = ['callback', 'metadata'];
@@ -54,12 +58,14 @@ export function insertCopies(schema: KindSchema, copies: readonly NewCopy[]): St
   const values = freshColumns.map((column) =>
     column === 'session_number' ? number : `n.${column}`,
   );
+  const carried = carriedColumns.map((column) => `o.${column}`);
+  const columns = [...freshColumns, ...carriedColumns, ...Object.keys(derivedColumns)];
   const row = `SELECT ${freshColumns.map((column) => `? AS ${column}`).join(', ')}`;
   return {
     // The new values are a derived table, so that the server copies the carried columns itself and
     // does not send them. VALUES ROW would be shorter, but only MySQL has it.
-    sql: `INSERT INTO ?? (${[...freshColumns, ...carriedColumns].join(', ')})
-          SELECT ${[...values, ...carriedColumns.map((column) => `o.${column}`)].join(', ')}
+    sql: `INSERT INTO ?? (${columns.join(', ')})
+          SELECT ${[...values, ...carried, ...Object.values(derivedColumns)].join(', ')}
           FROM (${copies.map(() => row).join(' UNION ALL ')}) n
           STRAIGHT_JOIN ?? o FORCE INDEX (PRIMARY) ON o.id = n.shared_from_session_id
           ${joins}`,

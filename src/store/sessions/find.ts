@@ -8,6 +8,7 @@ import {
 } from '../../model/ids';
 import { kindSchemas } from '../../model/relations';
 import { sessionKinds, type SessionKind, type SessionStatus } from '../../model/session';
+import { verifiedAt } from './verified-at';
 
 /** A session as it is shown in a list. */
 export interface SessionSummary {
@@ -31,6 +32,8 @@ export interface SessionDetails extends SessionSummary {
   /** The secret part of its URL. */
   readonly sessionToken: string;
   readonly updatedAt: Date;
+  /** When the verification was decided; null: unknown. */
+  readonly verifiedAt: Date | null;
   readonly workflowVersion: number;
   readonly language: string | null;
   readonly callback: string | null;
@@ -65,6 +68,7 @@ const detailsColumns = [
   'expected_details',
   'contact_details',
   'metadata',
+  `${verifiedAt('s')} AS verified`,
 ] as const;
 
 /** The columns of a row of sessions that a list shows. */
@@ -84,6 +88,7 @@ export interface SummaryRow {
 interface DetailsRow extends SummaryRow {
   readonly session_token: string;
   readonly updated_at: Date;
+  readonly verified: Date | null;
   readonly workflow_version: number;
   readonly language: string | null;
   readonly callback: string | null;
@@ -144,7 +149,7 @@ function selectById(
   const selects = sessionKinds.map(
     (kind) =>
       `SELECT '${kind}' AS kind, ${columns.join(', ')}
-       FROM ?? WHERE id = ? ${owner === undefined ? '' : 'AND application_id = ?'}`,
+       FROM ?? s WHERE s.id = ? ${owner === undefined ? '' : 'AND s.application_id = ?'}`,
   );
   return {
     sql: selects.join(' UNION ALL '),
@@ -157,6 +162,7 @@ function detailsOf(row: DetailsRow): SessionDetails {
     ...summaryOf(row),
     sessionToken: row.session_token,
     updatedAt: row.updated_at,
+    verifiedAt: row.verified,
     workflowVersion: row.workflow_version,
     language: row.language,
     callback: row.callback,

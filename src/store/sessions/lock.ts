@@ -3,11 +3,14 @@ import { inList, query, select, type Query } from '../../db/query';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import type { KindSchema } from '../../model/relations';
 import type { SessionStatus } from '../../model/session';
+import { verifiedAt } from './verified-at';
 
 /** A session that is locked: nobody changes it, or its relations, until the transaction ends. */
 export interface LockedSession {
   readonly applicationId: ApplicationId;
   readonly status: SessionStatus;
+  /** When the verification was decided; null: unknown. */
+  readonly verifiedAt: Date | null;
 }
 
 /** What to do about a row that somebody else holds: wait for it, or leave it out. */
@@ -43,20 +46,22 @@ export function shareLockSessions(
     readonly id: Buffer;
     readonly application_id: Buffer;
     readonly status: SessionStatus;
+    readonly verified: Date | null;
   }
   const ids = inKeyOrder([...new Set(wanted)], (id) => id);
   return query(
     {
       // Without the hint, MySQL would scan a small table, and wait for the locks of unrelated sessions.
-      sql: `SELECT id, application_id, status FROM ?? FORCE INDEX (PRIMARY)
-            WHERE id IN (?) ORDER BY id ${shareLock[locking]}`,
+      sql: `SELECT s.id, s.application_id, s.status, ${verifiedAt('s')} AS verified
+            FROM ?? s FORCE INDEX (PRIMARY)
+            WHERE s.id IN (?) ORDER BY s.id ${shareLock[locking]}`,
       bindings: [schema.sessions, inList(ids.map(toBinary))],
     },
     (found: Row[]) =>
       new Map(
-        found.map(({ id, application_id: applicationId, status }) => [
+        found.map(({ id, application_id: applicationId, status, verified }) => [
           fromBinary<SessionId>(id),
-          { applicationId: fromBinary(applicationId), status },
+          { applicationId: fromBinary(applicationId), status, verifiedAt: verified },
         ]),
       ),
   );

@@ -1,0 +1,130 @@
+import {
+  bothRules,
+  relationNames,
+  type AcceptanceRules,
+  type AcceptanceViolation,
+} from '../model/acceptance';
+import type { SessionId } from '../model/ids';
+import type { Problem } from '../model/problems';
+import { sessionKinds, type SessionKind } from '../model/session';
+import type { Workflow } from '../store/accounts';
+import type { ExpiredDocuments } from '../store/relations/expired-documents';
+import type { PlannedImport, Source } from './planned-import';
+import type { ImportRequest } from './request';
+
+/** What of a session, or of several, is not as the rules want it. */
+export interface Violations {
+  readonly named: readonly AcceptanceViolation[];
+  /** How many there are, with those that are not named. */
+  readonly count: number;
+}
+
+/** No violation. */
+export const noViolations: Violations = { named: [], count: 0 };
+
+/** The rules for the session of a request: its own, and those of the workflow that the copy is filed under. */
+export function rulesFor({ acceptance }: ImportRequest, workflow: Workflow): AcceptanceRules {
+  return bothRules(acceptance, workflow.acceptance);
+}
+
+/** The day on which documents must be valid: that of the copy's `created_at`, in UTC, as YYYY-MM-DD. */
+export function dayOf({ createdAt }: Pick<PlannedImport, 'createdAt'>): string {
+  return createdAt.toISOString().slice(0, 10);
+}
+
+/**
+ * Judges a source session by the rules, as of the copy's `created_at`.
+ *
+ * @param source locked, so that what is found here is what is copied.
+ * @param expired the source's expired documents, by {@link dayOf}; undefined: none, or nobody wants to know.
+ */
+export function judgeSession(
+  { request, createdAt }: Pick<PlannedImport, 'request' | 'createdAt'>,
+  source: Source,
+  rules: AcceptanceRules,
+  expired: ExpiredDocuments | undefined,
+): Violations {
+  const sessionId = request.sourceSessionId;
+  const named = [
+    ...ageViolations(sessionId, source, rules, createdAt),
+    ...statusViolations(sessionId, source, rules),
+    ...relationViolations(request, source, rules),
+  ];
+  const documents = rules.documentsUnexpired ? expired : undefined;
+  if (!documents) return { named, count: named.length };
+  const today = dayOf({ createdAt });
+  const violations = documents.named.map(({ relation, ordinal, lastDay }): AcceptanceViolation => ({
+    ...{ rule: 'documents_unexpired', sessionId, relation, ordinal },
+    found: `valid through ${lastDay}`,
+    wanted: `${today} (UTC) or later`,
+  }));
+  return { named: [...named, ...violations], count: named.length + documents.count };
+}
+
+/** The violations of several sessions. */
+export function allViolations(parts: readonly Violations[]): Violations {
+  return {
+    named: parts.flatMap(({ named }) => named),
+    count: parts.reduce((sum, { count }) => sum + count, 0),
+  };
+}
+
+/** What a call is refused with. */
+export function notMet({ request }: PlannedImport, { named, count }: Violations): Problem {
+  const { sourceSessionId } = request;
+  return { reason: 'ACCEPTANCE_NOT_MET', sourceSessionId, violations: named, count };
+}
+
+function ageViolations(
+  sessionId: SessionId,
+  { verifiedAt }: Source,
+  { maxAge }: AcceptanceRules,
+  now: Date,
+): AcceptanceViolation[] {
+  if (maxAge === null) return [];
+  if (verifiedAt !== null && now.getTime() - verifiedAt.getTime() <= maxAge * 1_000) return [];
+  return [
+    {
+      ...{ rule: 'max_age', sessionId },
+      found:
+        verifiedAt === null
+          ? 'a copy that does not say when the original was verified'
+          : `verified at ${verifiedAt.toISOString()}`,
+      wanted: `at most ${maxAge} s before ${now.toISOString()}`,
+    },
+  ];
+}
+
+function statusViolations(
+  sessionId: SessionId,
+  { status }: Source,
+  { statuses }: AcceptanceRules,
+): AcceptanceViolation[] {
+  if (statuses === null || statuses.includes(status)) return [];
+  const wanted = statuses.join(' or ') || 'none: the request and the workflow take no same status';
+  return [{ rule: 'statuses', sessionId, found: status, wanted }];
+}
+
+function relationViolations(
+  { kind, sourceSessionId: sessionId, linkedWorkflowId, grounds }: ImportRequest,
+  { rows }: Source,
+  { relations }: AcceptanceRules,
+): AcceptanceViolation[] {
+  if (relations.length === 0) return [];
+  // What only linked sessions can have is asked of them, and what only the company can have, not of them.
+  const together = linkedWorkflowId !== null || grounds.linkedTo !== null;
+  const elsewhere = together ? relationNames(sessionKinds.filter((other) => other !== kind)) : none;
+  const counts = new Map(rows.relations.map((counted) => [counted.relation, counted.rows]));
+  return relations.flatMap((relation): AcceptanceViolation[] => {
+    const count = counts.get(relation);
+    if (count === undefined ? elsewhere.has(relation) : count > 0) return [];
+    const found = count === undefined ? `none: ${sessionsOf(kind)} have no such relation` : 'none';
+    return [{ rule: 'relations', sessionId, relation, found, wanted: 'at least one row' }];
+  });
+}
+
+const none: ReadonlySet<string> = new Set();
+
+function sessionsOf(kind: SessionKind): string {
+  return `${kind} sessions`;
+}

@@ -1,0 +1,63 @@
+import type { SessionId } from './ids';
+import { kindSchemas } from './relations';
+import { sessionKinds, type SessionKind, type SessionStatus } from './session';
+
+/** What an application, or one of its workflows, wants of a session that it imports. */
+export interface AcceptanceRules {
+  /** How old the verification may be, in seconds; null: any age. */
+  readonly maxAge: number | null;
+  /** Whether no document may have expired. */
+  readonly documentsUnexpired: boolean;
+  /** The statuses of the source session that are taken; null: any. */
+  readonly statuses: readonly SessionStatus[] | null;
+  /** The names of the relations that must have rows. */
+  readonly relations: readonly string[];
+}
+
+/** The rules that every session meets. */
+export const noRules: AcceptanceRules = {
+  maxAge: null,
+  documentsUnexpired: false,
+  statuses: null,
+  relations: [],
+};
+
+/** The longest `max_age`: a hundred years of 365.25 days, in seconds. */
+export const longestAge = 3_155_760_000;
+
+/** The rule that is violated, by its name in the contract. */
+export type AcceptanceRule = 'max_age' | 'documents_unexpired' | 'statuses' | 'relations';
+
+/** What about a session is not as a rule wants it. No personal data but the dates that the rules are about. */
+export interface AcceptanceViolation {
+  readonly rule: AcceptanceRule;
+  /** The source session that it is about: the call's own, or that of a key person. */
+  readonly sessionId: SessionId;
+  /** The relation that it is about, and its row by ordinal; absent: the session itself. */
+  readonly relation?: string;
+  readonly ordinal?: number;
+  readonly found: string;
+  readonly wanted: string;
+}
+
+/** The rules that a session meets if it meets both of two. */
+export function bothRules(a: AcceptanceRules, b: AcceptanceRules): AcceptanceRules {
+  const { statuses } = b;
+  return {
+    maxAge:
+      a.maxAge === null || b.maxAge === null
+        ? (a.maxAge ?? b.maxAge)
+        : Math.min(a.maxAge, b.maxAge),
+    documentsUnexpired: a.documentsUnexpired || b.documentsUnexpired,
+    statuses:
+      a.statuses === null || statuses === null
+        ? (a.statuses ?? statuses)
+        : a.statuses.filter((status) => statuses.includes(status)),
+    relations: [...new Set([...a.relations, ...b.relations])],
+  };
+}
+
+/** The names of all relations that sessions of some kinds have, each once. */
+export function relationNames(kinds: readonly SessionKind[] = sessionKinds): ReadonlySet<string> {
+  return new Set(kinds.flatMap((kind) => kindSchemas[kind].relations.map(({ name }) => name)));
+}

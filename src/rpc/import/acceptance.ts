@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import type { AcceptanceRules as WireRules } from '../../gen/sessionimport/v1/session_import';
+import { longestAge, noRules, relationNames, type AcceptanceRules } from '../../model/acceptance';
+import { must } from '../../model/must';
+import { finishedStatuses, type SessionStatus } from '../../model/session';
+import { wireStatuses } from '../wire';
+
+const maxAge = z
+  .object({ seconds: z.number(), nanos: z.number() })
+  .refine(
+    ({ seconds, nanos }) => nanos === 0 && seconds >= 1 && seconds <= longestAge,
+    `must be whole seconds from 1 to ${longestAge} when present`,
+  )
+  .transform(({ seconds }) => seconds);
+
+/** By their values in the contract: the statuses that a session can be imported with. */
+const statuses: ReadonlyMap<number, SessionStatus> = new Map(
+  [...finishedStatuses].map((status) => [wireStatuses[status], status]),
+);
+
+const status = z
+  .number()
+  .refine(
+    (value) => statuses.has(value),
+    'must be Approved, Declined, In Review or Kyc Expired: no other session can be imported',
+  );
+
+const names = relationNames();
+
+const relation = z
+  .string()
+  .refine((name) => names.has(name), 'must be a relation, by its name in cloned_relations');
+
+/** The schema of `acceptance`. */
+export const acceptance = z.object({
+  max_age: maxAge.optional(),
+  documents_unexpired: z.boolean(),
+  statuses: z.array(status),
+  relations: z.array(relation),
+});
+
+/** The fields of a request's rules by their names in the proto file. */
+export function fieldsOf(rules: WireRules | undefined): z.input<typeof acceptance> | undefined {
+  return (
+    rules && {
+      max_age: rules.maxAge,
+      documents_unexpired: rules.documentsUnexpired,
+      statuses: rules.statuses,
+      relations: rules.relations,
+    }
+  );
+}
+
+/** The rules that a request sets: each status and relation once, in one order, so that equal rules are the same. */
+export function rulesOf(fields: z.output<typeof acceptance> | undefined): AcceptanceRules {
+  if (!fields) return noRules;
+  const wanted = [...new Set(fields.statuses)].sort((a, b) => a - b);
+  return {
+    maxAge: fields.max_age ?? null,
+    documentsUnexpired: fields.documents_unexpired,
+    statuses:
+      wanted.length > 0
+        ? wanted.map((value) => must(statuses.get(value), 'a status that was checked'))
+        : null,
+    relations: [...new Set(fields.relations)].sort(),
+  };
+}
+
+/** Rules as the contract writes them; undefined if there are none. */
+export function wireRules(rules: AcceptanceRules): WireRules | undefined {
+  const { maxAge: seconds, documentsUnexpired, statuses: its, relations } = rules;
+  const none = seconds === null && !documentsUnexpired && its === null && relations.length === 0;
+  if (none) return undefined;
+  return {
+    maxAge: seconds === null ? undefined : { seconds, nanos: 0 },
+    documentsUnexpired,
+    statuses: (its ?? []).map((each) => wireStatuses[each]),
+    relations: [...relations],
+  };
+}
