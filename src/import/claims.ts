@@ -95,8 +95,8 @@ function claimOf(call: AdmittedImport): Claim {
     sessionId: call.sessionId,
     request: storedRequestOf(call),
     sourceStatus: call.source.status,
-    token: call.request.grounds.token,
-    linkedTo: call.request.grounds.linkedTo,
+    token: call.request.permit.token,
+    linkedTo: call.request.permit.linkedTo,
     createdAt: call.createdAt,
   };
 }

@@ -106,7 +106,7 @@ function logEntryOf(call: AdmittedImport): ImportLogEntry {
     sourceApplicationId: request.sourceApplicationId,
     sourceStatus: call.source.status,
     trustReview: request.trustReview,
-    linkedTo: request.grounds.linkedTo,
+    linkedTo: request.permit.linkedTo,
     createdAt: call.createdAt,
   };
 }

@@ -167,7 +167,7 @@ function linkedRequest({ request, sessionId }: PlannedImport, id: SessionId): Im
     ...request,
     kind: 'user',
     sourceSessionId: id,
-    grounds: { token: null, linkedTo: sessionId },
+    permit: { token: null, linkedTo: sessionId },
     workflowId: must(request.linkedWorkflowId, 'the workflow for linked sessions'),
     linkedWorkflowId: null,
     vendorData: null,

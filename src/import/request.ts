@@ -11,7 +11,7 @@ import type { AcceptanceRules } from '../model/acceptance';
 import type { Actor, ImportedSession, SessionKind, TokenFingerprint } from '../model/session';
 
 /** What permits an import: a share token, or the import of a business session with linked sessions. */
-export type Grounds =
+export type Permit =
   | { readonly token: TokenFingerprint; readonly linkedTo: null }
   /** The copy of the business session: one of its key people has this session. */
   | { readonly token: null; readonly linkedTo: SessionId };
@@ -25,7 +25,7 @@ export interface ImportRequest {
   readonly actor: Actor;
   readonly sourceApplicationId: ApplicationId;
   readonly sourceSessionId: SessionId;
-  readonly grounds: Grounds;
+  readonly permit: Permit;
   readonly workflowId: WorkflowId;
   /**
    * The workflow for linked sessions, those of the key people of a business session; null: they are not
@@ -65,7 +65,7 @@ export type ImportResult =
   | { readonly type: 'replayed'; readonly answer: Buffer };
 
 /** The id under which a call's token is recorded, if this service has made it. */
-export function shareTokenIdOf({ grounds }: ImportRequest): ShareTokenId | undefined {
-  const jti = grounds.token?.jti ?? null;
+export function shareTokenIdOf({ permit }: ImportRequest): ShareTokenId | undefined {
+  const jti = permit.token?.jti ?? null;
   return jti !== null && isUuid(jti) ? toId(jti) : undefined;
 }

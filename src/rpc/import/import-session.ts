@@ -96,7 +96,7 @@ class ImportAttempt {
         actor: caller.actor,
         sourceApplicationId: token.fromApplicationId,
         sourceSessionId: token.sessionId,
-        grounds: { token: token.fingerprint, linkedTo: null },
+        permit: { token: token.fingerprint, linkedTo: null },
         workflowId: request.workflowId,
         linkedWorkflowId,
         vendorData: request.vendorData,
