@@ -8,7 +8,7 @@ const owners = {
   'accounts.ts': ['applications', 'workflows', 'api_keys'],
   'ledger/**': ['session_imports'],
   'refusals.ts': ['import_refusals'],
-  'share-tokens.ts': ['share_tokens'],
+  '{received-,}share-tokens.ts': ['share_tokens'],
   'session-numbers.ts': ['session_counters'],
   'relations/key-people.ts': ['business_key_people'],
 };

@@ -1,4 +1,6 @@
 import { InvalidArgumentError } from 'commander';
+import { z } from 'zod';
+import { codeRule, isCode } from '../model/grounds';
 import { isUuid, toId, type Id } from '../model/ids';
 
 /** Reads an id given on the command line. */
@@ -25,4 +27,23 @@ export function wholeNumberArgument(least: number, most: number): (text: string)
     }
     return value;
   };
+}
+
+/** Reads a code given on the command line: a purpose or a reference of grounds. */
+export function codeArgument(longest: number): (text: string) => string {
+  return (text) => {
+    if (isCode(text, longest)) return text;
+    throw new InvalidArgumentError(`It must have ${codeRule(longest)}.`);
+  };
+}
+
+const time = z.union([z.iso.date(), z.iso.datetime({ offset: true })]);
+
+/** Reads a moment given on the command line: a day stands for its first moment, in UTC. */
+export function momentArgument(text: string): Date {
+  const parsed = time.safeParse(text);
+  if (parsed.success) return new Date(parsed.data);
+  throw new InvalidArgumentError(
+    'It must be a day or a time with its zone, such as 2026-01-31 or 2026-01-31T12:00:00Z.',
+  );
 }

@@ -5,10 +5,12 @@ import { read } from '../db/query';
 import type { ApplicationId, SessionId } from '../model/ids';
 import { sessionById } from '../store/sessions/find';
 import { extendKeySet, readPrivateKey, writePrivateKey } from '../token/key-files';
+import { groundsKinds, maxPurpose, maxReference } from '../model/grounds';
 import { algorithms, maxLifetime } from '../token/share-token';
 import { generateSigningKey, signShareToken } from '../token/signing';
-import { idArgument, wholeNumberArgument } from './arguments';
+import { codeArgument, idArgument, momentArgument, wholeNumberArgument } from './arguments';
 import { withDatabase } from './database';
+import { groundsOfOptions } from './grounds';
 import { printFields } from './output';
 
 /** `signing-key generate` */
@@ -80,9 +82,17 @@ export function shareTokenCommand() {
           '--include-linked-sessions',
           'for a business session: share those of its key people with it',
         )
+        .addOption(
+          new Option('--grounds <kind>', 'why the sharing is lawful').choices(groundsKinds),
+        )
+        .option('--purpose <code>', 'what it is for, a code', codeArgument(maxPurpose))
+        .option('--reference <code>', 'where the details are', codeArgument(maxReference))
+        .option('--obtained-at <time>', 'when the grounds were obtained', momentArgument)
+        .option('--evidence <file>', 'the evidence; its SHA-256 is signed, and nothing else of it')
         .option('--json', 'print JSON')
         .action(async ({ key, session: sessionId, for: forApplicationId, ttl, ...options }) => {
           const { includeLinkedSessions = false, json } = options;
+          const grounds = await groundsOfOptions(options);
           const privateJwk = await readPrivateKey(key);
           const session = await withDatabase(async (db) => {
             await requireApplication(db, forApplicationId);
@@ -108,6 +118,7 @@ export function shareTokenCommand() {
             forApplicationId,
             lifetime: ttl,
             includeLinkedSessions,
+            grounds,
           });
           printFields(
             {
@@ -116,6 +127,7 @@ export function shareTokenCommand() {
               from_application_id: session.applicationId,
               for_application_id: forApplicationId,
               linked_sessions: includeLinkedSessions,
+              grounds: grounds?.kind ?? null,
               expires_in_seconds: ttl,
             },
             { json },

@@ -21,6 +21,7 @@ import {
   SessionReadService,
 } from '../gen/sessionimport/v1/session_read';
 import {
+  ListReceivedShareTokensRequest,
   ListShareTokensRequest,
   RevokeShareTokenRequest,
   SessionShareService,
@@ -118,6 +119,7 @@ export const SessionShareClient = clientsOf(SessionShareService, {
   shareSession: ShareSessionRequest,
   revokeShareToken: RevokeShareTokenRequest,
   listShareTokens: ListShareTokensRequest,
+  listReceivedShareTokens: ListReceivedShareTokensRequest,
 });
 export type SessionShareClient = ClientOf<typeof SessionShareService>;
 

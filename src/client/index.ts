@@ -34,8 +34,13 @@ export {
 } from '../gen/sessionimport/v1/session_read';
 export * from '../gen/sessionimport/v1/session_relations';
 export {
+  Grounds,
+  GroundsKind,
+  ListReceivedShareTokensRequest,
+  ListReceivedShareTokensResponse,
   ListShareTokensRequest,
   ListShareTokensResponse,
+  ReceivedShareToken,
   RevokeShareTokenRequest,
   RevokeShareTokenResponse,
   ShareSessionRequest,

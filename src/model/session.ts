@@ -1,3 +1,4 @@
+import type { Grounds } from './grounds';
 import type { ApiKeyId, ApplicationId, SessionId, WorkflowId } from './ids';
 
 /** What a session verifies: a person (KYC) or a company (KYB). */
@@ -32,7 +33,7 @@ export type Actor =
   /** By the name in the gateway's certificate that is trusted. */
   | { readonly apiKeyId: null; readonly gateway: string };
 
-/** What the ledger keeps of a share token: it identifies the token, and is never the token itself. */
+/** What the ledger keeps of a share token: what identifies it and its grounds, and never the token itself. */
 export interface TokenFingerprint {
   /** SHA-256 of the token's signed part. */
   readonly digest: Buffer;
@@ -40,6 +41,8 @@ export interface TokenFingerprint {
   readonly kid: string | null;
   /** The token's `jti`, in the normal form of `normalizeJti`; null if it has none. */
   readonly jti: string | null;
+  /** Why the sharing is lawful, as the token says; null: it does not. */
+  readonly grounds: Grounds | null;
 }
 
 /**

@@ -12,6 +12,7 @@ import { getSession } from './read/get-session';
 import { listSessionRows } from './read/list-session-rows';
 import { listSessions } from './read/list-sessions';
 import { strictUtf8 } from './server/strict-utf8';
+import { listReceivedShareTokens } from './share/list-received-share-tokens';
 import { listShareTokens } from './share/list-share-tokens';
 import { revokeShareToken } from './share/revoke-share-token';
 import { shareSession } from './share/share-session';
@@ -58,6 +59,11 @@ const services: readonly Service[] = [
       handler: revokeShareToken,
     },
     listShareTokens: { privilege: 'read:session-shares', line: 'reads', handler: listShareTokens },
+    listReceivedShareTokens: {
+      privilege: 'read:session-shares',
+      line: 'reads',
+      handler: listReceivedShareTokens,
+    },
   }),
   service(SessionReadService, {
     getSession: { privilege: 'read:sessions', line: 'reads', handler: getSession },

@@ -1,6 +1,8 @@
 import { allGiven, ifGiven, sql, type Statement } from '../db/query';
 import { toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import type { Grounds } from '../model/grounds';
 import type { Actor, SessionKind, SessionStatus } from '../model/session';
+import type { GroundsRow } from './grounds-columns';
 
 /** An attempt to import, as far as an application may know of it. */
 export interface ImportRecord {
@@ -16,6 +18,8 @@ export interface ImportRecord {
     readonly signingKeyId: string | null;
     /** The share token's `jti`; null if it has none. */
     readonly shareTokenId: string | null;
+    /** Why the sharing was lawful, as the share token said; null: it did not. */
+    readonly grounds: Grounds | null;
   } | null;
   /** Who did it; null if the viewer may not know. */
   readonly actor: Actor | null;
@@ -34,7 +38,7 @@ export interface ImportRecord {
 }
 
 /** The columns with what is kept of a share token. */
-export interface TokenRow {
+export interface TokenRow extends GroundsRow {
   readonly token_key_id: string | null;
   readonly token_id: string | null;
 }

@@ -6,6 +6,7 @@ import { fromBinary, newId, toBinary, type ApplicationId, type SessionId } from 
 import type { Reason } from '../model/problems';
 import type { Actor, SessionKind, TokenFingerprint } from '../model/session';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
+import { groundsBindings, groundsColumns, groundsOf } from './grounds-columns';
 import {
   chosenBy,
   withinTime,
@@ -59,6 +60,7 @@ export async function insertRefusals(db: Database, refusals: readonly NewRefusal
     token?.fingerprint.digest ?? null,
     token?.fingerprint.kid ?? null,
     token?.fingerprint.jti ?? null,
+    ...groundsBindings(token?.fingerprint.grounds ?? null),
     ...actorBindings(actor),
   ]);
   await write(
@@ -66,7 +68,8 @@ export async function insertRefusals(db: Database, refusals: readonly NewRefusal
     sql(
       `INSERT INTO import_refusals
          (application_id, created_at, id, reason, preview, session_kind, source_session_id,
-          source_application_id, token_digest, token_key_id, token_id, api_key_id, gateway)
+          source_application_id, token_digest, token_key_id, token_id,
+          ${groundsColumns.join(', ')}, api_key_id, gateway)
        VALUES ?
        ON DUPLICATE KEY UPDATE id = id`,
       values,
@@ -105,7 +108,8 @@ export function refusalsOf(
       key: ['application_id', 'created_at', 'id'],
       keyset,
       columns: `s.application_id, s.source_session_id, s.source_application_id, s.created_at, s.reason,
-        s.preview, s.session_kind, s.api_key_id, s.gateway, s.token_key_id, s.token_id`,
+        s.preview, s.session_kind, s.api_key_id, s.gateway, s.token_key_id, s.token_id,
+        ${groundsColumns.map((name) => `s.${name}`).join(', ')}`,
       range: allOf(sql('s.application_id = ?', toBinary(applicationId)), withinTime(filter)),
       filter: chosenBy(filter, 'source_application_id'),
       itemOf: refusalRecord,
@@ -128,6 +132,7 @@ function refusalRecord(row: RefusalRow): ImportRecord {
             applicationId: fromBinary(from),
             signingKeyId: row.token_key_id,
             shareTokenId: row.token_id,
+            grounds: groundsOf(row),
           }
         : null,
     actor: actorOf(row),

@@ -21,11 +21,13 @@ import {
   type SessionId,
   type ShareTokenId,
 } from '../model/ids';
+import type { Grounds } from '../model/grounds';
 import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
 import type { Actor, SessionKind } from '../model/session';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
+import { groundsBindings, groundsColumns, groundsOf, type GroundsRow } from './grounds-columns';
 import { joinRedemption } from './ledger/entries';
 import { lockSession } from './sessions/lock';
 import { readSurely } from './surely';
@@ -40,6 +42,8 @@ export interface ShareTokenRecord {
   readonly forApplicationId: ApplicationId;
   /** Whether the sessions behind key people are shared with it. */
   readonly linkedSessions: boolean;
+  /** Why the sharing is lawful; null: not said. */
+  readonly grounds: Grounds | null;
   /** Who shared, on behalf of the source application. */
   readonly actor: Actor;
   readonly createdAt: Date;
@@ -84,6 +88,7 @@ export async function recordShareToken(db: Database, share: ShareTokenRecord): P
     share.kind,
     toBinary(share.forApplicationId),
     share.linkedSessions,
+    ...groundsBindings(share.grounds),
     ...actorBindings(share.actor),
     share.createdAt,
     share.expiresAt,
@@ -94,8 +99,8 @@ export async function recordShareToken(db: Database, share: ShareTokenRecord): P
       // If an earlier try has recorded the token, one row is affected as well: mysql2 lets the server count
       // the rows that it has found (MySQL 8.4 manual, section 15.2.7.2).
       `INSERT INTO share_tokens
-         (id, application_id, session_id, session_kind, for_application_id, linked_sessions, api_key_id,
-          gateway, created_at, expires_at)
+         (id, application_id, session_id, session_kind, for_application_id, linked_sessions,
+          ${groundsColumns.join(', ')}, api_key_id, gateway, created_at, expires_at)
        SELECT ? FROM DUAL
        WHERE (SELECT COUNT(*) FROM
                (SELECT 1 FROM share_tokens FORCE INDEX (${liveIndex})
@@ -114,6 +119,7 @@ export async function recordShareToken(db: Database, share: ShareTokenRecord): P
 }
 
 type ListedRow = ActorRow &
+  GroundsRow &
   Readonly<
     Record<'id' | 'for_application_id', Buffer> &
       Record<'created_at' | 'expires_at', Date> &
@@ -142,6 +148,7 @@ export async function listShares(
     db,
     select<ListedRow>(
       `SELECT t.id, t.session_kind, t.for_application_id, t.linked_sessions, t.api_key_id, t.gateway,
+              ${groundsColumns.map((name) => `t.${name}`).join(', ')},
               t.created_at, t.expires_at, t.revoked_at, i.created_at AS redeemed_at
        FROM share_tokens t LEFT JOIN ${joinRedemption}
        WHERE ${wanted.sql} ORDER BY ${shareTokenKeyset.orderBy} LIMIT ?`,
@@ -155,6 +162,7 @@ export async function listShares(
     kind: row.session_kind,
     forApplicationId: fromBinary(row.for_application_id),
     linkedSessions: row.linked_sessions === 1,
+    grounds: groundsOf(row),
     actor: actorOf(row),
     createdAt: row.created_at,
     expiresAt: row.expires_at,

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { exportJWK, generateKeyPair, generateSecret, importJWK, SignJWT, type JWK } from 'jose';
 import { newId, type ApplicationId, type SessionId, type ShareTokenId } from '../model/ids';
 import type { SessionKind } from '../model/session';
+import type { Grounds } from '../model/grounds';
+import { groundsClaim } from './grounds-claim';
 import { publicHalf } from './key-set';
 import type { Algorithm } from './share-token';
 
@@ -50,6 +52,8 @@ export interface Share {
   readonly issuedAt?: Date;
   /** Whether the sessions of the key people of a business session are shared with it; undefined: no. */
   readonly includeLinkedSessions?: boolean;
+  /** Why the sharing is lawful; null or undefined: not said. */
+  readonly grounds?: Grounds | null;
 }
 
 /** Signs a share token for a session. */
@@ -63,6 +67,7 @@ export async function signShareToken(privateJwk: JWK, share: Share): Promise<str
     from_application_id: share.fromApplicationId,
     for_application_id: share.forApplicationId,
     ...(share.includeLinkedSessions ? { linked_sessions: true } : {}),
+    ...(share.grounds ? { grounds: groundsClaim(share.grounds) } : {}),
     jti: share.id ?? newId<ShareTokenId>(),
   })
     .setProtectedHeader({ alg, kid, typ: 'JWT' })

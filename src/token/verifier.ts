@@ -11,6 +11,7 @@ import {
 } from '../model/ids';
 import { ServiceError } from '../model/problems';
 import { sessionKinds } from '../model/session';
+import { groundsSchema } from './grounds-claim';
 import type { VerificationKey } from './key-set';
 import type { Keys } from './keys';
 import {
@@ -56,6 +57,7 @@ const claimsSchema = z.object({
   // One token names one session. Those of its key people are other sessions, with more about people:
   // they are shared only if it says so.
   linked_sessions: z.boolean('claim linked_sessions must be true or false').default(false),
+  grounds: groundsSchema.optional(),
   jti: z
     .string('claim jti must be a string')
     .max(255, 'claim jti has over 255 characters')
@@ -102,6 +104,7 @@ export class ShareTokenVerifier {
         digest: createHash('sha256').update(signedPart).digest(),
         kid: key.kid,
         jti: claims.jti === undefined ? null : normalizeJti(claims.jti),
+        grounds: claims.grounds ?? null,
       },
     };
     const expiredAt = new Date(claims.exp * 1000);
@@ -217,6 +220,10 @@ function checkClaims(payload: object, now: Date, leeway: number): Claims {
     throw invalid('it is not valid yet, says its claim nbf', 'Use it later.');
   }
   if (claims.exp <= claims.iat) throw invalid('claim exp must be after iat');
+  const obtainedAt = claims.grounds?.obtainedAt;
+  if (obtainedAt && obtainedAt.getTime() / 1000 > claims.iat) {
+    throw invalid('claim grounds.obtained_at must not be after iat');
+  }
   if (claims.exp - claims.iat > maxLifetime) throw invalid('it lives longer than 24 hours');
   if (claims.from_application_id === claims.for_application_id) {
     throw invalid('an application can not share with itself');

@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
+import { decodeJwt } from 'jose';
 import { rowsOf, sessionOf, TestClient } from '../support/client';
 import { migrations } from '../../src/db/migrations';
 import { read, select } from '../../src/db/query';
@@ -195,6 +197,36 @@ describe('the command line', () => {
     expect(itself).to.include('share with itself');
     expect(others).to.include('signs for another application');
     expect(linked).to.include('only a business session');
+  });
+
+  it('signs the grounds that it is given, and no others', async () => {
+    const seeded = await json('seed');
+    const signer = await createSigner();
+    const evidence = path.join(folder, 'consent.pdf');
+    await writeFile(evidence, 'a signed form');
+    const args = [
+      ...['share-token', 'sign', '--key', signer.signingKey],
+      ...['--session', seeded['user_session_id'] ?? ''],
+      ...['--for', seeded['importing_application_id'] ?? ''],
+    ];
+    const full = [
+      ...['--grounds', 'consent', '--purpose', 'onboarding', '--reference', 'consent/17'],
+      ...['--obtained-at', '2026-01-31T12:00:00+01:00', '--evidence', evidence],
+    ];
+    const token = await json(...args, ...full);
+    expect(token).to.include({ grounds: 'consent' });
+    expect(decodeJwt(token['share_token'] ?? '')['grounds']).to.deep.equal({
+      kind: 'consent',
+      purpose: 'onboarding',
+      reference: 'consent/17',
+      obtained_at: Date.UTC(2026, 0, 31, 11) / 1_000,
+      evidence_sha256: createHash('sha256').update('a signed form').digest('hex'),
+    });
+    const environment = { DATABASE_URL: url };
+    expect(await failure(environment, ...args, '--purpose', 'aml')).to.include('need --grounds');
+    const future = ['--grounds', 'contract', '--obtained-at', '2999-01-01'];
+    expect(await failure(environment, ...args, ...future)).to.include('must not be in the future');
+    await signer.remove();
   });
 
   it('says that a database is not up to date, and what to do', async () => {

@@ -21,6 +21,7 @@ const run = promisify(execFile);
 /** Whether a change is of a table that may be large by then, and in use. */
 function mustNotCopy(migration: string, sql: string): boolean {
   if (migration.startsWith('013')) return sql.startsWith('ALTER TABLE session_imports');
+  if (migration.endsWith('record-grounds')) return sql.startsWith('ALTER TABLE');
   return /^ALTER TABLE \w+_sessions\s+ADD (KEY|COLUMN)/.test(sql);
 }
 
@@ -62,7 +63,7 @@ describe('the migrations', () => {
       expect(await schemaOf(db), `up of ${name}`).to.equal(after);
     }
     expect(await schemaOf(db)).to.equal(whole);
-    expect(inPlace).to.equal(7);
+    expect(inPlace).to.equal(10);
   });
 
   it('can be run again wherever they stopped, up and down, and end with the same schema', async () => {

@@ -328,6 +328,7 @@ async function shareAndTakeBack(
     sessionId,
     forApplicationId: target.applicationId,
     ttl: undefined,
+    grounds: undefined,
     includeLinkedSessions: false,
   };
   const { shareToken } = await client.call(SessionShareService.shareSession, apiKey, request);

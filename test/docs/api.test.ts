@@ -105,6 +105,7 @@ async function variablesOf({
       sessionId,
       forApplicationId: importing.applicationId,
       ttl: undefined,
+      grounds: undefined,
       includeLinkedSessions,
     });
   // So that there is a refused attempt to list.

@@ -69,6 +69,7 @@ const requests: Readonly<Record<string, (world: World) => Promise<JsonObject> | 
     share_token_id: await share(harness, tenant, company, partner),
   }),
   'SessionShare/ListShareTokens': ({ mine: { company } }) => ({ session_id: company }),
+  'SessionShare/ListReceivedShareTokens': () => ({}),
   'SessionRead/GetSession': ({ mine: { company } }) => ({ session_id: company }),
   // A relation that the other kind of session does not have: nobody is told which kind another's is.
   'SessionRead/ListSessionRows': ({ mine: { company } }) => ({
@@ -453,7 +454,11 @@ function isUnderstood(field: DescField): boolean {
     case 'list':
       return field.listKind === 'enum';
     case 'message':
-      return field.message.typeName.startsWith('google.protobuf.');
+      // One of our own must name nothing that an application could have.
+      return (
+        field.message.typeName.startsWith('google.protobuf.') ||
+        field.message.fields.every((each) => isUnderstood(each) && !isId(each))
+      );
     case 'map':
       return false;
   }
@@ -533,6 +538,7 @@ async function belongingsOf(
   const company = toId<SessionId>(sessionOf(imported).sessionId);
   const person = await createSession(db, tenant, 'user', { vendor_data: Buffer.from(mark) });
   await share(harness, tenant, person, partner);
+  await share(harness, partner, await createSession(db, partner, 'user'), tenant);
   const deleted = await importing(partner, tenant, await createSession(db, partner, 'user'));
   await share(harness, tenant, deleted, partner);
   await db('user_sessions')

@@ -101,6 +101,7 @@ describe('calls that wait for the database', () => {
     await client.call(shareSession, mine.apiKey, {
       ...share,
       ttl: undefined,
+      grounds: undefined,
       includeLinkedSessions: false,
     });
     const target1 = { target: { $case: 'sessionId', value: session } } as const;
@@ -153,6 +154,7 @@ describe('calls that wait for the database', () => {
           sessionId: session,
           forApplicationId: target.applicationId,
           ttl: undefined,
+          grounds: undefined,
           includeLinkedSessions: false,
         },
         { signal: giveUp.signal },

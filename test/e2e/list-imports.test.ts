@@ -143,6 +143,7 @@ describe('the list of imports', () => {
           reason: undefined,
           linkedToSession: undefined,
           preview: false,
+          grounds: undefined,
         },
       ]);
     });
@@ -168,6 +169,7 @@ describe('the list of imports', () => {
           reason: undefined,
           linkedToSession: undefined,
           preview: false,
+          grounds: undefined,
         },
       ]);
     });
@@ -186,6 +188,7 @@ describe('the list of imports', () => {
       outcome: ImportOutcome.IMPORT_OUTCOME_REFUSED,
       reason: 'SHARE_TOKEN_INVALID',
       preview: false,
+      grounds: undefined,
       applicationId: target.applicationId,
       sessionKind: undefined,
       sharedFromSession: undefined,

@@ -9,6 +9,7 @@ import {
   SessionReadService,
 } from '../../src/gen/sessionimport/v1/session_read';
 import {
+  ListReceivedShareTokensRequest,
   ListShareTokensRequest,
   RevokeShareTokenRequest,
   SessionShareService,
@@ -172,6 +173,23 @@ describe('a database with many rows', () => {
       source.apiKey,
       ListShareTokensRequest.fromPartial({ sessionId: user, pageSize: 2 }),
     );
+    for (const filter of [
+      {},
+      { includeExpired: true },
+      { sharedFromApplication: source.applicationId },
+      { sessionKind: SessionKind.SESSION_KIND_USER },
+    ]) {
+      const wanted = ListReceivedShareTokensRequest.fromPartial({ pageSize: 2, ...filter });
+      const { nextPageToken } = await call(
+        SessionShareService.listReceivedShareTokens,
+        target.apiKey,
+        wanted,
+      );
+      await call(SessionShareService.listReceivedShareTokens, target.apiKey, {
+        ...wanted,
+        pageToken: nextPageToken,
+      });
+    }
     for (const target of [
       { $case: 'shareTokenId', value: must(details, 'what was recorded').shareTokenId },
       { $case: 'sessionId', value: user },

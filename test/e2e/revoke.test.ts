@@ -49,6 +49,7 @@ describe('RevokeShareToken', () => {
       sessionId,
       forApplicationId: to.applicationId,
       ttl: undefined,
+      grounds: undefined,
       includeLinkedSessions: false,
     };
     const { client, source } = harness;

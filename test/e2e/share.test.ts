@@ -138,6 +138,7 @@ describe('ShareSession', () => {
       sessionId,
       forApplicationId: target.applicationId,
       ttl: undefined,
+      grounds: undefined,
       includeLinkedSessions: false,
     });
     expect(details?.sharedBy).to.deep.equal({ $case: 'apiKeyId', value: id });
@@ -348,6 +349,7 @@ describe('ListShareTokens', () => {
       sessionId,
       forApplicationId: to.applicationId,
       ttl: undefined,
+      grounds: undefined,
       includeLinkedSessions: false,
     };
     const { client, source } = harness;
@@ -370,6 +372,7 @@ describe('ListShareTokens', () => {
       sessionId,
       forApplicationId: target.applicationId,
       ttl: undefined,
+      grounds: undefined,
       includeLinkedSessions: false,
     });
     const second = await share(sessionId, target);
@@ -458,6 +461,7 @@ describe('the key that signs share tokens', () => {
       sessionId: await createSession(db, source, 'user'),
       forApplicationId: target.applicationId,
       ttl: undefined,
+      grounds: undefined,
       includeLinkedSessions: false,
     });
     return decodeProtectedHeader(shareToken).kid;

@@ -57,7 +57,7 @@ describe('what is inserted only if it is not there', () => {
       sessionId: newId(),
       trustReview: false,
       actor: { apiKeyId: newId(), gateway: null },
-      token: { digest: Buffer.alloc(32), kid: 'k', jti: null },
+      token: { digest: Buffer.alloc(32), kid: 'k', jti: null, grounds: null },
       linkedTo: null,
       createdAt: new Date(),
       request: { id: null, digest: null, answer: null },
@@ -89,7 +89,7 @@ describe('what is inserted only if it is not there', () => {
       const taken = claim();
       await insert([taken]);
       const bad = [
-        claim({ token: { digest: Buffer.alloc(32), kid: tooLong, jti: null } }),
+        claim({ token: { digest: Buffer.alloc(32), kid: tooLong, jti: null, grounds: null } }),
         claim({ request: { id: newId(), digest: Buffer.alloc(33), answer: null } }),
         claim({ sourceStatus: 'Forgotten' as never }),
         claim({ createdAt: null as never }),
@@ -113,6 +113,7 @@ describe('what is inserted only if it is not there', () => {
       kind: 'user',
       forApplicationId: newId(),
       linkedSessions: false,
+      grounds: null,
       actor: { apiKeyId: newId(), gateway: null },
       createdAt: new Date(),
       expiresAt: new Date(),

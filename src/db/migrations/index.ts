@@ -21,6 +21,7 @@ import * as markPreviews from './018-mark-previews';
 import * as countLiveShareTokens from './019-count-live-share-tokens';
 import * as markRedeemedTokens from './020-mark-redeemed-tokens';
 import * as acceptSessions from './20261128_01-accept-sessions';
+import * as recordGrounds from './20261128_02-record-grounds';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -51,6 +52,7 @@ const all: readonly NamedMigration[] = [
   { file: '019-count-live-share-tokens', migration: countLiveShareTokens },
   { file: '020-mark-redeemed-tokens', migration: markRedeemedTokens },
   { file: '20261128_01-accept-sessions', migration: acceptSessions },
+  { file: '20261128_02-record-grounds', migration: recordGrounds },
 ];
 
 /**

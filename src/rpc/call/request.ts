@@ -32,6 +32,11 @@ export const moment = z
   .min(new Date('0001-01-01T00:00:00Z'), 'must not be before the year 1')
   .max(new Date('9999-12-31T23:59:59.999Z'), 'must not be after the year 9999');
 
+/** A moment as share tokens count it: in whole seconds. (RFC 7519, section 2, allows fractions; few expect them.) */
+export function wholeSeconds(at: Date): Date {
+  return new Date(Math.floor(at.getTime() / 1_000) * 1_000);
+}
+
 const maxVendorDataLength = 255;
 
 /** An application's own name for a person or company: compared byte for byte, never empty. */

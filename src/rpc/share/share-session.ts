@@ -14,8 +14,9 @@ import { recordShareToken, type ShareTokenRecord } from '../../store/share-token
 import { readSurely } from '../../store/surely';
 import { maxLifetime } from '../../token/share-token';
 import type { Caller } from '../call/callers';
-import { checkRequest, requiredId } from '../call/request';
+import { checkRequest, requiredId, wholeSeconds } from '../call/request';
 import type { HandlerContext } from '../context';
+import { fieldsOfGrounds, groundsRule } from '../grounds';
 import { wireShare } from './wire';
 
 /** The shortest and the default lifetime of a share token, in seconds. */
@@ -30,7 +31,7 @@ const lifetime = z
   )
   .transform(({ seconds }) => seconds);
 
-const schemaFor = (caller: ApplicationId) =>
+const schemaFor = (caller: ApplicationId, now: Date) =>
   z.object({
     session_id: requiredId<SessionId>(),
     for_application_id: requiredId<ApplicationId>().refine(
@@ -38,6 +39,7 @@ const schemaFor = (caller: ApplicationId) =>
       'must be another application than your own',
     ),
     ttl: lifetime.default(defaultLifetime),
+    grounds: groundsRule(now).optional(),
   });
 
 /** Makes a share token for a session of the caller's application, and records it. */
@@ -50,10 +52,12 @@ export async function shareSession(
     session_id: sessionId,
     for_application_id: forApplicationId,
     ttl,
-  } = checkRequest(schemaFor(applicationId), {
+    grounds: given,
+  } = checkRequest(schemaFor(applicationId, clock()), {
     session_id: request.sessionId,
     for_application_id: request.forApplicationId,
     ttl: request.ttl,
+    grounds: fieldsOfGrounds(request.grounds),
   });
   if (!signer) throw new ServiceError({ reason: 'SHARING_NOT_CONFIGURED' });
   const { kind } = await onDatabase(async (db) => {
@@ -72,6 +76,7 @@ export async function shareSession(
     kind,
     forApplicationId,
     linkedSessions,
+    grounds: given ?? null,
     actor,
     createdAt,
     expiresAt: new Date(createdAt.getTime() + ttl * 1_000),
@@ -83,6 +88,7 @@ export async function shareSession(
     fromApplicationId: applicationId,
     forApplicationId,
     includeLinkedSessions: linkedSessions,
+    grounds: share.grounds,
     lifetime: ttl,
     issuedAt: createdAt,
   });
@@ -113,9 +119,4 @@ async function findShareable(
     throw new ServiceError({ reason: 'SESSION_NOT_FINISHED', sessionId, status });
   }
   return session;
-}
-
-/** Tokens count whole seconds (RFC 7519, section 2, allows fractions; few expect them). */
-function wholeSeconds(moment: Date): Date {
-  return new Date(Math.floor(moment.getTime() / 1_000) * 1_000);
 }

@@ -1,6 +1,7 @@
 import type { ShareToken } from '../../gen/sessionimport/v1/session_share';
 import type { Actor } from '../../model/session';
 import type { ListedShareToken } from '../../store/share-tokens';
+import { wireGrounds } from '../grounds';
 import { wireKinds } from '../wire';
 
 /** A recorded share token, as the contract writes it. */
@@ -16,6 +17,7 @@ export function wireShare(share: ListedShareToken): ShareToken {
     revokedAt: share.revokedAt ?? undefined,
     sharedBy: wireActor(share.actor),
     includesLinkedSessions: share.linkedSessions,
+    grounds: wireGrounds(share.grounds),
   };
 }
 

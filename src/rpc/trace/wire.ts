@@ -3,6 +3,7 @@ import {
   ImportRecord as WireImportRecord,
 } from '../../gen/sessionimport/v1/session_trace';
 import type { ImportRecord } from '../../store/import-records';
+import { wireGrounds } from '../grounds';
 import { wireKinds, wireStatuses } from '../wire';
 
 /** What is known of an import, as the contract writes it. */
@@ -28,5 +29,6 @@ export function wireImportRecord(record: ImportRecord): WireImportRecord {
     reason: refusedFor ?? undefined,
     linkedToSession: copy?.linkedTo ?? undefined,
     preview: record.preview,
+    grounds: wireGrounds(source?.grounds ?? null),
   });
 }

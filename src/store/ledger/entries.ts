@@ -19,6 +19,7 @@ import {
 } from '../../model/ids';
 import type { Actor, SessionKind, SessionStatus, TokenFingerprint } from '../../model/session';
 import { actorBindings } from '../actor-columns';
+import { groundsBindings, groundsColumns } from '../grounds-columns';
 
 /** What identifies an import in the ledger: the importing application and the source session. */
 export interface Imported {
@@ -210,6 +211,7 @@ function insertion(verb: 'INSERT' | 'INSERT IGNORE', claims: readonly Claim[]): 
     claim.token?.digest ?? null,
     claim.token?.kid ?? null,
     claim.token?.jti ?? null,
+    ...groundsBindings(claim.token?.grounds ?? null),
     claim.linkedTo && toBinary(claim.linkedTo),
     claim.createdAt,
     claim.request.id && toBinary(claim.request.id),
@@ -220,7 +222,7 @@ function insertion(verb: 'INSERT' | 'INSERT IGNORE', claims: readonly Claim[]): 
     `${verb} INTO session_imports
        (application_id, source_session_id, source_application_id, session_kind, source_status,
         session_id, trust_review, api_key_id, gateway, token_digest, token_key_id, token_id,
-        linked_to_session_id, created_at, request_id, request_digest, answer)
+        ${groundsColumns.join(', ')}, linked_to_session_id, created_at, request_id, request_digest, answer)
      VALUES ?`,
     values,
   );
@@ -247,6 +249,10 @@ export function updateAnswer(
 export const joinRedemption = `session_imports i
   ON i.application_id = t.for_application_id AND i.source_session_id = t.session_id
   AND LOWER(i.token_id) IN (LOWER(HEX(t.id)), ${withHyphens('LOWER(HEX(t.id))')})`;
+
+/** The condition that the recipient of a share token `s` has imported its session, with whatever token. */
+export const sessionWasImported = `EXISTS (SELECT 1 FROM session_imports i
+  WHERE i.application_id = s.for_application_id AND i.source_session_id = s.session_id)`;
 
 /** SQL for a UUID in its text form, of its 32 digits. */
 function withHyphens(digits: string): string {

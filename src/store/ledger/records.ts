@@ -4,6 +4,7 @@ import { allOf, query, sql, type Query } from '../../db/query';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import type { SessionKind, SessionStatus } from '../../model/session';
 import { actorOf, type ActorRow } from '../actor-columns';
+import { groundsColumns, groundsOf } from '../grounds-columns';
 import {
   chosenBy,
   withinTime,
@@ -30,7 +31,8 @@ type ImportRow = Bytes<
 /** The columns to read. A linked session has the token of the session that it was imported with. */
 const importColumns = `s.application_id, s.source_session_id, s.source_application_id, s.session_id,
   s.created_at, s.session_kind, s.source_status, s.trust_review, s.api_key_id, s.gateway,
-  s.linked_to_session_id, ${ofItsOwnOrLinked('token_key_id')}, ${ofItsOwnOrLinked('token_id')}`;
+  s.linked_to_session_id,
+  ${['token_key_id', 'token_id', ...groundsColumns].map(ofItsOwnOrLinked).join(', ')}`;
 
 function ofItsOwnOrLinked(column: string): string {
   return `COALESCE(s.${column}, (SELECT m.${column} FROM session_imports m
@@ -57,6 +59,7 @@ function importRecord(row: ImportRow, viewer: ApplicationId): ImportRecord | und
       applicationId: sourceApplicationId,
       signingKeyId: row.token_key_id,
       shareTokenId: row.token_id,
+      grounds: groundsOf(row),
     },
     actor: ownImport ? actorOf(row) : null,
     copy: ownImport
