@@ -20,6 +20,28 @@ export function printFields(fields: Fields, { json }: { readonly json?: true | u
   process.stdout.write((json ? JSON.stringify(fields) : table(fields)) + '\n');
 }
 
+/**
+ * Writes a part of a long output, and waits until it is on its way: what nobody reads yet must not gather in memory.
+ *
+ * @throws Error if it can't be written, such as to a pipe whose reader has ended.
+ */
+export async function printPart(text: string): Promise<void> {
+  const { stdout } = process;
+  await new Promise<void>((resolve, reject) => {
+    const failed = ({ message }: Error): void => {
+      // A new error: by the code of the old one, the database would seem to be out of reach.
+      reject(new Error(`the output can't be written: ${message}`));
+    };
+    // The stream emits its error as well, and would end the process if nobody listened.
+    stdout.once('error', failed);
+    stdout.write(text, (error) => {
+      if (error) return;
+      stdout.off('error', failed);
+      resolve();
+    });
+  });
+}
+
 /** No lines around the cells, so that a token or a key can be copied. */
 const noLines = Object.fromEntries(
   ['top', 'bottom', 'left', 'right', 'mid', 'middle'].flatMap((side) =>

@@ -3,6 +3,7 @@ import { databaseFailure, isOutOfReach, NotConnected, UnfitServer } from '../db/
 import { errorCode } from '../model/problems';
 import { version } from '../version';
 import { apiKeyCommand, applicationCommand, workflowCommand } from './accounts';
+import { auditCommand } from './audit';
 import { importFileCommand } from './import-file';
 import { migrateCommand } from './migrate';
 import { CommandFailure } from './output';
@@ -23,7 +24,8 @@ export function createProgram() {
     .addCommand(apiKeyCommand())
     .addCommand(signingKeyCommand())
     .addCommand(shareTokenCommand())
-    .addCommand(importFileCommand());
+    .addCommand(importFileCommand())
+    .addCommand(auditCommand());
 }
 
 /**

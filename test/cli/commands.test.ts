@@ -348,7 +348,7 @@ describe('the command line', () => {
     };
     const [program, serve] = await Promise.all([help(), help('serve')]);
     const commands = ['serve', 'migrate', 'seed', 'application', 'workflow', 'api-key'];
-    for (const name of [...commands, 'signing-key', 'share-token']) {
+    for (const name of [...commands, 'signing-key', 'share-token', 'audit']) {
       expect(program).to.include(name);
     }
     expect(serve).to.include('SHARE_TOKEN_JWKS').and.include('default: 64');

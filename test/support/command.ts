@@ -38,10 +38,14 @@ async function runNow(
   const { env, stdout, stderr } = process;
   const writing = [stdout, stderr].map((stream) => ({ stream, write: stream.write.bind(stream) }));
   const texts = { printed: '', errors: '' };
-  const into = (name: keyof typeof texts) => (text: string | Uint8Array) => {
-    texts[name] += String(text);
-    return true;
-  };
+  const into =
+    (name: keyof typeof texts) =>
+    (text: string | Uint8Array, ...more: readonly unknown[]) => {
+      texts[name] += String(text);
+      const written = more.at(-1);
+      if (typeof written === 'function') (written as () => void)();
+      return true;
+    };
   const { runCommand } = loadProgram();
   process.env = { ...environment };
   stdout.write = into('printed');

@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import type { Cursor, Page, WantedPage } from '../db/cursor';
+import type { MultiDatabase } from '../db/database';
+import type { Grounds } from '../model/grounds';
+import type { ApplicationId } from '../model/ids';
+import { listIncoming, listOutgoing } from '../store/import-lists';
+import type { ImportRecord } from '../store/import-records';
+
+/** How many records are in memory at a time. */
+const pageSize = 500;
+
+/** From `since` on, and before `until`. */
+interface Period {
+  readonly since: Date;
+  readonly until: Date;
+}
+
+/**
+ * The lines of an export for auditors: a head, a line for each import and refusal, and a summary with the SHA-256 of
+ * everything before it. Whole lines, many in one text.
+ *
+ * Imports are never changed once they are on record. So if the period has passed, the lines are the same each time,
+ * without one transaction for all of them.
+ */
+export async function* auditLines(
+  db: MultiDatabase,
+  applicationId: ApplicationId,
+  { since, until }: Period,
+): AsyncGenerator<string> {
+  const filter = { kind: undefined, otherApplicationId: undefined, since, until };
+  const lists = {
+    incoming: (page: WantedPage) => listIncoming(db, applicationId, filter, undefined, page),
+    outgoing: (page: WantedPage) => listOutgoing(db, applicationId, filter, page),
+  };
+  const digest = createHash('sha256');
+  const digested = (text: string): string => {
+    digest.update(text);
+    return text;
+  };
+  const counted = { imports_incoming: 0, refusals_incoming: 0, imports_outgoing: 0 };
+
+  const head = { application_id: applicationId, from: since, to: until };
+  yield digested(lineOf({ type: 'export', ...head }));
+  for (const direction of ['incoming', 'outgoing'] as const) {
+    for await (const records of pagesOf(lists[direction])) {
+      for (const { refusedFor } of records) {
+        if (direction === 'outgoing') counted.imports_outgoing++;
+        else if (refusedFor === null) counted.imports_incoming++;
+        else counted.refusals_incoming++;
+      }
+      yield digested(records.map((record) => lineOf(fieldsOf(record, direction))).join(''));
+    }
+  }
+  yield lineOf({ type: 'summary', ...counted, sha256: digest.digest('hex') });
+}
+
+/** The items of a list, page by page. */
+async function* pagesOf<Item>(
+  read: (page: WantedPage) => Promise<Page<Item>>,
+): AsyncGenerator<readonly Item[]> {
+  let after: Cursor | undefined;
+  do {
+    const { items, end } = await read({ size: pageSize, after });
+    yield items;
+    after = end;
+  } while (after !== undefined);
+}
+
+function lineOf(fields: object): string {
+  return `${JSON.stringify(fields)}\n`;
+}
+
+/** What a line has of a record: always the same fields; null if the application may not know, or there is nothing. */
+function fieldsOf(
+  { createdAt, applicationId, source, actor, copy, refusedFor, preview }: ImportRecord,
+  direction: 'incoming' | 'outgoing',
+): object {
+  return {
+    type: refusedFor === null ? 'import' : 'refusal',
+    direction,
+    created_at: createdAt,
+    application_id: applicationId,
+    api_key_id: actor?.apiKeyId ?? null,
+    gateway: actor?.gateway ?? null,
+    shared_from_application: source?.applicationId ?? null,
+    shared_from_session: source?.sessionId ?? null,
+    session_kind: source?.kind ?? null,
+    source_status: copy?.sourceStatus ?? null,
+    trust_review: copy?.trustReview ?? null,
+    session_id: copy?.sessionId ?? null,
+    linked_to_session: copy?.linkedTo ?? null,
+    share_token_id: source?.shareTokenId ?? null,
+    signing_key_id: source?.signingKeyId ?? null,
+    grounds: source?.grounds ? fieldsOfGrounds(source.grounds) : null,
+    reason: refusedFor,
+    preview,
+  };
+}
+
+function fieldsOfGrounds({ kind, purpose, reference, obtainedAt, evidence }: Grounds): object {
+  return {
+    kind,
+    purpose,
+    reference,
+    obtained_at: obtainedAt,
+    evidence_sha256: evidence?.toString('hex') ?? null,
+  };
+}
