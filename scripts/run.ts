@@ -71,6 +71,7 @@ async function instructions(playground: Playground, address: string): Promise<st
       ...ofUser,
       relation: 'logs',
     }),
+    lineOf('lists what is shared with it', importing, 'SessionShare/ListReceivedShareTokens', {}),
     lineOf('lists its workflows', importing, 'SessionImport/ListWorkflows', {}),
     lineOf('lists its sessions', importing, 'SessionRead/ListSessions', {}),
     lineOf('lists what it has imported', importing, 'SessionTrace/ListImports', {}),

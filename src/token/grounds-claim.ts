@@ -73,8 +73,8 @@ const members = z.strictObject(
 );
 
 /**
- * Reads the claim. Unlike a claim that means nothing here, a member that does is refused: what somebody signs
- * as grounds must not be missing on record.
+ * Reads the claim `grounds`. Other claims that mean nothing here are ignored, but an unknown member of this one is
+ * refused: what somebody has signed as grounds must not be missing on record.
  */
 export const groundsSchema = z.preprocess(withoutNulls, members).transform((claim): Grounds => {
   const { obtained_at: obtainedAt } = claim;
