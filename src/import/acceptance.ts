@@ -106,13 +106,13 @@ function statusViolations(
 }
 
 function relationViolations(
-  { kind, sourceSessionId: sessionId, linkedWorkflowId, grounds }: ImportRequest,
+  { kind, sourceSessionId: sessionId, linkedWorkflowId, permit }: ImportRequest,
   { rows }: Source,
   { relations }: AcceptanceRules,
 ): AcceptanceViolation[] {
   if (relations.length === 0) return [];
   // What only linked sessions can have is asked of them, and what only the company can have, not of them.
-  const together = linkedWorkflowId !== null || grounds.linkedTo !== null;
+  const together = linkedWorkflowId !== null || permit.linkedTo !== null;
   const elsewhere = together ? relationNames(sessionKinds.filter((other) => other !== kind)) : none;
   const counts = new Map(rows.relations.map((counted) => [counted.relation, counted.rows]));
   return relations.flatMap((relation): AcceptanceViolation[] => {

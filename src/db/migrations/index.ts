@@ -20,8 +20,8 @@ import * as listVendorBusinessSessions from './017-list-vendor-business-sessions
 import * as markPreviews from './018-mark-previews';
 import * as countLiveShareTokens from './019-count-live-share-tokens';
 import * as markRedeemedTokens from './020-mark-redeemed-tokens';
-import * as acceptSessions from './20261128_01-accept-sessions';
-import * as recordGrounds from './20261128_02-record-grounds';
+import * as acceptSessions from './021-accept-sessions';
+import * as recordGrounds from './022-record-grounds';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -51,8 +51,8 @@ const all: readonly NamedMigration[] = [
   { file: '018-mark-previews', migration: markPreviews },
   { file: '019-count-live-share-tokens', migration: countLiveShareTokens },
   { file: '020-mark-redeemed-tokens', migration: markRedeemedTokens },
-  { file: '20261128_01-accept-sessions', migration: acceptSessions },
-  { file: '20261128_02-record-grounds', migration: recordGrounds },
+  { file: '021-accept-sessions', migration: acceptSessions },
+  { file: '022-record-grounds', migration: recordGrounds },
 ];
 
 /**
