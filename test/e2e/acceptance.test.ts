@@ -202,6 +202,9 @@ describe('rules for acceptance', () => {
     const before = await others();
     const failure = await failureOf(client.import(target.apiKey, request));
     expect(failure.metadata).to.deep.equal({ shared_from_session: id, violations: '5' });
+    expect(failure.message).to.match(
+      /violations: 5, .* The first: max_age, sessions\/\S+\. Found: /,
+    );
     const today = '2026-03-15 (UTC) or later';
     expect(failure.precondition?.violations).to.deep.equal([
       {

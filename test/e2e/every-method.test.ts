@@ -1,6 +1,12 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { ScalarType, type DescField, type DescMethod, type JsonObject } from '@bufbuild/protobuf';
+import {
+  ScalarType,
+  type DescField,
+  type DescMessage,
+  type DescMethod,
+  type JsonObject,
+} from '@bufbuild/protobuf';
 import type { ServiceError as GrpcError } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import {
@@ -178,7 +184,7 @@ const namedBy: Readonly<Record<string, Named | 'anybody may name it'>> = {
 };
 
 /** Texts of requests that name nothing that an application could have. */
-const otherTexts = new Set(['vendor_data', 'relation', 'page_token']);
+const otherTexts = new Set(['vendor_data', 'relation', 'relations', 'page_token']);
 
 /** A text that only what belongs to the other tenant has in it. */
 const markOfTheirs = 'known to the other tenant alone';
@@ -205,7 +211,7 @@ describe('every method', () => {
   after(() => harness.stop());
 
   it('that is named here is in the contract, and so is every field', () => {
-    const fields = new Set(methods.flatMap(({ input }) => input.fields.map(({ name }) => name)));
+    const fields = new Set(methods.flatMap(({ input }) => fieldsOf(input).map(({ name }) => name)));
     expect(methods.map(titleOf)).to.include.members(Object.keys(requests));
     expect([...fields]).to.include.members([...Object.keys(namedBy), ...otherTexts]);
   });
@@ -424,7 +430,7 @@ function whatIsLacking(method: DescMethod): string[] {
   } else if (!privileges.some((known) => known === privilege)) {
     lacking.push(`- There is no privilege ${privilege}.`);
   }
-  for (const field of method.input.fields) {
+  for (const field of fieldsOf(method.input)) {
     if (!isUnderstood(field)) {
       lacking.push(`- Teach ${here} what can go into a field like ${field.name}.`);
     } else if (
@@ -444,6 +450,14 @@ function isText(field: DescField): boolean {
   return field.fieldKind === 'scalar' && field.scalar === ScalarType.STRING;
 }
 
+/** The fields of a request, and those of messages of the contract in them, which must not name anything. */
+function fieldsOf({ fields }: DescMessage): DescField[] {
+  return fields.flatMap((field) => {
+    const inner = field.fieldKind === 'message' && !isUnderstood(field) ? field.message : undefined;
+    return inner && !inner.fields.some(isId) ? fieldsOf(inner) : [field];
+  });
+}
+
 /** Whether the tests above look into a field, or need not: it holds a number, a choice or a time. */
 function isUnderstood(field: DescField): boolean {
   switch (field.fieldKind) {
@@ -452,7 +466,9 @@ function isUnderstood(field: DescField): boolean {
     case 'enum':
       return true;
     case 'list':
-      return field.listKind === 'enum';
+      return (
+        field.listKind === 'enum' || (field.listKind === 'scalar' && otherTexts.has(field.name))
+      );
     case 'message':
       // One of our own must name nothing that an application could have.
       return (

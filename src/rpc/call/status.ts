@@ -168,17 +168,20 @@ const answers: Answers = {
     message: `The key people of the business session have more than ${limit} sessions. Import it without include_linked_sessions, and then those sessions one by one, with share tokens of their own.`,
     metadata: { shared_from_session: sourceSessionId, limit: String(limit) },
   }),
-  ACCEPTANCE_NOT_MET: ({ sourceSessionId, violations, count }) => ({
-    code: status.FAILED_PRECONDITION,
-    message:
-      'What would be copied does not meet the rules for acceptance, those of the request or those of the workflow: the details name each violation. Ask the source application for a session that meets them.',
-    metadata: { shared_from_session: sourceSessionId, violations: String(count) },
-    details: [
-      pack('google.rpc.PreconditionFailure', PreconditionFailure, {
-        violations: fitting(violations.map(wireViolation)),
-      }),
-    ],
-  }),
+  ACCEPTANCE_NOT_MET: ({ sourceSessionId, violations, count }) => {
+    const told = violations.map(wireViolation);
+    const [first] = told.map(
+      ({ type, subject, description }) => `${type}, ${subject}. ${description}`,
+    );
+    return {
+      code: status.FAILED_PRECONDITION,
+      message: `What would be copied does not meet the rules for acceptance of the request and its workflow. Number of violations: ${count}, which the details name. The first: ${first ?? ''}`,
+      metadata: { shared_from_session: sourceSessionId, violations: String(count) },
+      details: [
+        pack('google.rpc.PreconditionFailure', PreconditionFailure, { violations: fitting(told) }),
+      ],
+    };
+  },
   SESSION_TOO_LARGE: () => ({
     code: status.FAILED_PRECONDITION,
     message:
