@@ -56,6 +56,7 @@ export async function unpackFromDebian(programs: DebianPrograms): Promise<Unpack
     );
     const source = `[arch=${name}${signedBy()}] ${archive} ${suite} main`;
     await unpack(await download(packages, source, join(draft, 'apt')), draft);
+    await mergeUsr(draft);
     // What came along only because a package depends on it is most of what was unpacked.
     const places = ['usr/share', `usr/lib/${triplet}`];
     const alwaysUnneeded = [
@@ -159,4 +160,18 @@ Dir::Etc::PreferencesParts "/dev/null";
 
 async function unpack(packages: readonly string[], folder: string): Promise<void> {
   for (const file of packages) await run(['dpkg-deb', '--extract', file, folder]);
+}
+
+/**
+ * Moves what is in `/bin`, `/lib` and `/sbin` to the same folders below `/usr`, where Debian's packages have
+ * it since release 13.
+ */
+async function mergeUsr(folder: string): Promise<void> {
+  for (const name of ['bin', 'lib', 'sbin']) {
+    const unmerged = join(folder, name);
+    if (!existsSync(unmerged)) continue;
+    await mkdir(join(folder, 'usr', name), { recursive: true });
+    await run(['cp', '-R', '--preserve=links', `${unmerged}/.`, join(folder, 'usr', name)]);
+    await rm(unmerged, { recursive: true });
+  }
 }
