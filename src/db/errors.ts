@@ -98,6 +98,8 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_UNKNOWN_COM_ERROR', 'unreachable'],
   ['ER_BEFORE_DML_VALIDATION_ERROR', 'unreachable'],
   ['ER_RUN_HOOK_ERROR', 'unreachable'],
+  // A Galera node that loses its cluster during COMMIT: the error has the number of its provider, 6.
+  ['EE_DELETE', 'unreachable'],
   // Rights that were taken away, until somebody gives them back.
   ['ER_DBACCESS_DENIED_ERROR', 'unreachable'],
   ['ER_TABLEACCESS_DENIED_ERROR', 'unreachable'],

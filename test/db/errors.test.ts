@@ -34,6 +34,10 @@ describe('a failure of the database', () => {
       expect(databaseFailure(new NotConnected(coded(code)))).to.equal('unreachable');
   });
 
+  it('by a Galera node that loses its cluster during COMMIT is tried again elsewhere', () => {
+    expect(databaseFailure(coded('EE_DELETE'))).to.equal('unreachable');
+  });
+
   it('by a server without disk or memory is not the fault of the service', () => {
     for (const code of [
       'EE_WRITE',
