@@ -1,6 +1,6 @@
 # Everything that is needed is fetched and built by the target that needs it, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-image bench bench-full stress stress-full lint docs build clean
+.PHONY: help demo run test test-image test-cluster bench bench-full stress stress-full lint docs build clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
@@ -17,7 +17,7 @@ program := dist/main.js
 cache := node_modules/.cache/session-import
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(program) ## Import a user and a business session, end to end, and show what was copied
 	@$(with_mysql) $(ts) scripts/demo.ts
@@ -30,6 +30,9 @@ test: $(generated) ## Check formatting, lint, types and the contract, and run al
 
 test-image: $(generated) ## Make the image's program and the client's package, install them, and test what comes of it
 	mocha test/deploy/image.steps.ts test/clients/package.steps.ts
+
+test-cluster: $(generated) ## Test the service on clusters of MySQL and of MariaDB, while their nodes fail
+	mocha --config test/cluster/mocharc.json
 
 bench: $(program) ## Measure imports beside other ways of copying, in a minute and a half
 	@$(ts) bench/main.ts
