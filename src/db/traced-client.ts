@@ -82,6 +82,19 @@ export class TracedClient extends MySql2Client {
       throw error;
     }
   }
+
+  /** Streams the rows of a statement. BEGIN is sent before it, since it would be another result in the stream. */
+  override async _stream(
+    connection: Connection,
+    statement: object,
+    ...rest: readonly unknown[]
+  ): Promise<unknown> {
+    if (connection.beginsNext === true) {
+      connection.beginsNext = false;
+      await super._query(connection, { sql: begin });
+    }
+    return super._stream(connection, statement, ...rest);
+  }
 }
 
 /** What came back without the result of the first statement, in the shape that fewer statements have. */

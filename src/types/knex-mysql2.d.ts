@@ -4,6 +4,7 @@ declare module 'knex/lib/dialects/mysql2' {
 
   export default class MySql2Client extends Knex.Client {
     _query(connection: object, statement: { readonly sql: string }): Promise<unknown>;
+    _stream(connection: object, statement: object, ...rest: readonly unknown[]): Promise<unknown>;
     acquireRawConnection(): Promise<object>;
   }
 }
