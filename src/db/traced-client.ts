@@ -74,7 +74,7 @@ export class TracedClient extends MySql2Client {
     connection.beginsNext = false;
     const sent = beginsHere ? { ...statement, sql: `${begin}\n${statement.sql}` } : statement;
     try {
-      await inStatementSpan(sent.sql, () => super._query(connection, sent));
+      await inStatementSpan(statement.sql, () => super._query(connection, sent));
       if (beginsHere) statement.response = withoutFirst(sent.response);
       return statement;
     } catch (error) {

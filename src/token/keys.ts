@@ -89,7 +89,11 @@ export class Keys {
       if (arrived) return arrived;
     }
     const pause = this.askedAt + this.source.cooldown - performance.now();
-    if (pause > 0) await (this.pausing ??= this.pause(pause));
+    if (pause > 0) {
+      await (this.pausing ??= this.pause(pause));
+      const arrived = this.known(kid, algorithm);
+      if (arrived) return arrived;
+    }
     this.askedAt = performance.now();
     await this.set.refresh();
     return this.known(kid, algorithm);

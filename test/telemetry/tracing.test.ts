@@ -95,7 +95,7 @@ describe('traces', () => {
     });
     const statements = spans.filter(({ parentSpanId }) => parentSpanId === group.spanId);
     expect(statements.every(({ kind }) => kind === 3)).to.equal(true);
-    expect(statements.map(({ name }) => name)).to.include.members(['BEGIN', 'INSERT', 'COMMIT']);
+    expect(statements.map(({ name }) => name)).to.include.members(['SELECT', 'INSERT', 'COMMIT']);
     const texts = statements.map(({ attributes }) => String(attributes['db.query.text']));
     expect(texts.join()).to.include('INTO session_imports').and.include('FORCE INDEX');
     const line = service.logLines.find((entry) => entry.includes(session.sessionId)) ?? '{}';
