@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { JWK } from 'jose';
+import { atExit, removeFolder } from '../../scripts/mysql/cleanup';
 import { createApiKey, createApplication, createWorkflow } from '../../src/store/accounts';
 import { privileges } from '../../src/model/privileges';
 import type { Database } from '../../src/db/database';
@@ -181,6 +182,9 @@ export interface Signer {
 
 export async function createSigner(): Promise<Signer> {
   const folder = await mkdtemp(path.join(tmpdir(), 'session-import-keys-'));
+  const forget = atExit(() => {
+    removeFolder(folder);
+  });
   const jwks = path.join(folder, 'jwks.json');
   const addKey: Signer['addKey'] = async ({ algorithm, kid, applicationId }) => {
     const key = await generateSigningKey({ algorithm, kid, applicationId });
@@ -203,6 +207,9 @@ export async function createSigner(): Promise<Signer> {
         forApplicationId: to.applicationId,
         lifetime: 600,
       }),
-    remove: () => rm(folder, { recursive: true }),
+    async remove() {
+      await rm(folder, { recursive: true });
+      forget();
+    },
   };
 }
