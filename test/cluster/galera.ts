@@ -115,6 +115,12 @@ async function start(): Promise<Cluster> {
     },
     isAlone: async (node) => (await clusterStatus(node)) === 'non-Primary',
     async caughtUp(node) {
+      // MariaDB 10.11 may crash a second after it was thawed. An init system starts it again.
+      if (node.hasEnded) {
+        await node.start();
+        await eventually(() => isIn(node));
+        await isUp(node);
+      }
       await node.run('SET SESSION wsrep_sync_wait = 1', 'SELECT COUNT(*) FROM mysql.global_priv');
     },
     async stop() {

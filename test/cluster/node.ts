@@ -76,6 +76,11 @@ export class Node {
     else this.thaw();
   }
 
+  /** Whether the server was killed, or has crashed. */
+  get hasEnded(): boolean {
+    return this.child !== undefined && hasExited(this.child);
+  }
+
   /** Stops the server in its tracks: its connections stay open, and nothing is answered. */
   freeze(): void {
     this.child?.kill('SIGSTOP');
