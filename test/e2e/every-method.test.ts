@@ -184,7 +184,10 @@ const namedBy: Readonly<Record<string, Named | 'anybody may name it'>> = {
 };
 
 /** Texts of requests that name nothing that an application could have. */
-const otherTexts = new Set(['vendor_data', 'relation', 'relations', 'page_token']);
+const otherTexts = new Set([
+  ...['vendor_data', 'relation', 'relations', 'page_token'],
+  ...['purpose', 'reference', 'evidence_sha256'],
+]);
 
 /** A text that only what belongs to the other tenant has in it. */
 const markOfTheirs = 'known to the other tenant alone';
@@ -470,11 +473,7 @@ function isUnderstood(field: DescField): boolean {
         field.listKind === 'enum' || (field.listKind === 'scalar' && otherTexts.has(field.name))
       );
     case 'message':
-      // One of our own must name nothing that an application could have.
-      return (
-        field.message.typeName.startsWith('google.protobuf.') ||
-        field.message.fields.every((each) => isUnderstood(each) && !isId(each))
-      );
+      return field.message.typeName.startsWith('google.protobuf.');
     case 'map':
       return false;
   }
