@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import {
   SessionReadClient,
@@ -12,6 +13,7 @@ import { toBinary, type SessionId } from '../src/model/ids';
 import { SessionKind } from '../src/gen/sessionimport/v1/session_import';
 import { ImportDirection } from '../src/gen/sessionimport/v1/session_trace';
 import { must } from '../src/model/must';
+import { writePrivateKey } from '../src/token/key-files';
 import { createApiKey, createApplication } from '../src/store/accounts';
 import { addRows, multiply } from './copies';
 import { cpuSeconds } from './processes';
@@ -52,7 +54,9 @@ export async function scaleCalls(
     const { db, url } = await makeDatabase(`bench_calls_${stored}`);
     const world = await createWorld(db, url);
     await fill(db, world, stored);
-    const service = await startService(world, { RATE_LIMIT: '0' });
+    const signingKey = path.join(path.dirname(world.jwks), 'signing-key.json');
+    await writePrivateKey(signingKey, world.signingKey);
+    const service = await startService(world, { SHARE_TOKEN_SIGNING_KEY: signingKey });
     subjects.push({ stored, db, service, calls: await prepareCalls(db, world, service) });
   }
   const results: CallCost[] = [];
