@@ -10,6 +10,7 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { expect } from 'chai';
+import { noRules } from '../src/model/acceptance';
 import { variables } from '../src/config';
 import type { Problem } from '../src/model/problems';
 import { ErrorReason } from '../src/gen/sessionimport/v1/session_import';
@@ -83,6 +84,7 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
   ACCEPTANCE_NOT_MET: {
     reason: 'ACCEPTANCE_NOT_MET',
     sourceSessionId: sessionId,
+    rules: { ...noRules, statuses: ['Approved'] },
     violations: [{ rule: 'statuses', sessionId, found: 'Declined', wanted: 'Approved' }],
     count: 1,
   },

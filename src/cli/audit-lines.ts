@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Cursor, Page, WantedPage } from '../db/cursor';
 import type { MultiDatabase } from '../db/database';
+import type { AcceptanceRules } from '../model/acceptance';
 import type { Grounds } from '../model/grounds';
 import type { ApplicationId } from '../model/ids';
 import { listIncoming, listOutgoing } from '../store/import-lists';
@@ -72,7 +73,7 @@ function lineOf(fields: object): string {
 
 /** What a line has of a record: always the same fields; null if the application may not know, or there is nothing. */
 function fieldsOf(
-  { createdAt, applicationId, source, actor, copy, refusedFor, preview }: ImportRecord,
+  { createdAt, applicationId, source, actor, copy, acceptance, refusedFor, preview }: ImportRecord,
   direction: 'incoming' | 'outgoing',
 ): object {
   return {
@@ -86,6 +87,8 @@ function fieldsOf(
     shared_from_session: source?.sessionId ?? null,
     session_kind: source?.kind ?? null,
     source_status: copy?.sourceStatus ?? null,
+    verified_at: copy?.verifiedAt ?? null,
+    acceptance: acceptance && fieldsOfRules(acceptance),
     trust_review: copy?.trustReview ?? null,
     session_id: copy?.sessionId ?? null,
     linked_to_session: copy?.linkedTo ?? null,
@@ -94,6 +97,20 @@ function fieldsOf(
     grounds: source?.grounds ? fieldsOfGrounds(source.grounds) : null,
     reason: refusedFor,
     preview,
+  };
+}
+
+function fieldsOfRules({
+  maxAge,
+  documentsUnexpired,
+  statuses,
+  relations,
+}: AcceptanceRules): object {
+  return {
+    max_age_seconds: maxAge,
+    documents_unexpired: documentsUnexpired,
+    statuses,
+    relations,
   };
 }
 

@@ -69,10 +69,17 @@ export function allViolations(parts: readonly Violations[]): Violations {
   };
 }
 
-/** What a call is refused with. */
-export function notMet({ request }: PlannedImport, { named, count }: Violations): Problem {
-  const { sourceSessionId } = request;
-  return { reason: 'ACCEPTANCE_NOT_MET', sourceSessionId, violations: named, count };
+/**
+ * What a call is refused with.
+ *
+ * @param rules those for its own session.
+ */
+export function notMet(
+  { request: { sourceSessionId } }: PlannedImport,
+  rules: AcceptanceRules,
+  { named, count }: Violations,
+): Problem {
+  return { reason: 'ACCEPTANCE_NOT_MET', sourceSessionId, rules, violations: named, count };
 }
 
 function ageViolations(

@@ -9,6 +9,7 @@ import {
   type LedgerKey,
   type StoredRequest,
 } from '../store/ledger/entries';
+import { rulesFor } from './acceptance';
 import { sessionOf } from './copies';
 import { keyOf, type AdmittedImport, type Transaction } from './planned-import';
 
@@ -95,6 +96,8 @@ function claimOf(call: AdmittedImport): Claim {
     sessionId: call.sessionId,
     request: storedRequestOf(call),
     sourceStatus: call.source.status,
+    verifiedAt: call.source.verifiedAt,
+    acceptance: rulesFor(call.request, call.workflow),
     token: call.request.permit.token,
     linkedTo: call.request.permit.linkedTo,
     createdAt: call.createdAt,

@@ -109,7 +109,7 @@ export async function importGroup(
           trx,
           plans.user,
           call,
-          linkedWorkflow,
+          { own: workflow, linked: linkedWorkflow },
           violations,
           numbers,
           locking,

@@ -53,6 +53,7 @@ export const maxLinkedSessions = 500;
  *
  * @param plan the clone plan of user sessions.
  * @param call its source session must be locked.
+ * @param workflows that of the call's own session, and that of the linked ones.
  * @param violations in what the call's own session does not meet the rules for acceptance. If there are any, there
  * or in the sessions to be copied, the call is settled.
  * @returns the linked sessions, in the order of the key people, each once. A session is left out if
@@ -64,7 +65,7 @@ export async function findLinkedSessions(
   trx: Transaction,
   plan: ClonePlan,
   call: PlannedImport,
-  workflow: Workflow,
+  workflows: { readonly own: Workflow; readonly linked: Workflow },
   violations: Violations,
   numbers: NumberLeases,
   locking: Locking,
@@ -76,10 +77,13 @@ export async function findLinkedSessions(
     countSessionsOfKeyPeople(sourceSessionId, sourceApplicationId, maxLinkedSessions + 1),
   );
   if (count > maxLinkedSessions) return refuse(trx, call, tooMany(call));
-  if (count === 0) return violations.count > 0 ? refuse(trx, call, notMet(call, violations)) : [];
+  const ownRules = rulesFor(call.request, workflows.own);
+  if (count === 0) {
+    return violations.count > 0 ? refuse(trx, call, notMet(call, ownRules, violations)) : [];
+  }
   const ids = await read(trx, sessionsOfKeyPeople(sourceSessionId, sourceApplicationId));
   const requests = ids.map((id) => linkedRequest(call, id));
-  const rules = rulesFor(call.request, workflow);
+  const rules = rulesFor(call.request, workflows.linked);
   const [locked, counts, ledger, expired] = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
     countRows(plan, ids),
@@ -108,7 +112,7 @@ export async function findLinkedSessions(
       );
     }),
   ]);
-  if (all.count > 0) return refuse(trx, call, notMet(call, all));
+  if (all.count > 0) return refuse(trx, call, notMet(call, ownRules, all));
   const existing = wanted.flatMap(({ entry }) => (entry ? [entry.sessionId] : []));
   const copies = await lockCopies(trx, plan, existing, locking);
   if (copies === 'locked') return 'locked';
@@ -124,6 +128,7 @@ export async function findLinkedSessions(
       call.linkedPlans.get(request.sourceSessionId),
       'the plan of a linked session',
     );
+    const workflow = workflows.linked;
     return [{ type: 'to copy', call: { ...planned, source, workflow, redeems: null, linked: [] } }];
   });
 }

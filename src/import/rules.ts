@@ -104,7 +104,8 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   }
   const rules = rulesFor(request, workflow);
   const violations = judgeSession(call, source, rules, facts.expired.get(sourceSessionId));
-  if (linkedWorkflow === null && violations.count > 0) return refused(notMet(call, violations));
+  if (linkedWorkflow === null && violations.count > 0)
+    return refused(notMet(call, rules, violations));
   return {
     type: 'admitted',
     source,

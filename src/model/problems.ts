@@ -1,4 +1,4 @@
-import type { AcceptanceViolation } from './acceptance';
+import type { AcceptanceRules, AcceptanceViolation } from './acceptance';
 import type { ApplicationId, SessionId, ShareTokenId, WorkflowId } from './ids';
 import type { SessionKind, SessionStatus } from './session';
 
@@ -78,6 +78,8 @@ export type Problem =
   | {
       readonly reason: 'ACCEPTANCE_NOT_MET';
       readonly sourceSessionId: SessionId;
+      /** The rules for the source session: those for linked sessions can differ. */
+      readonly rules: AcceptanceRules;
       readonly violations: readonly AcceptanceViolation[];
       /** How many violations there are; more than are listed if a session has very many. */
       readonly count: number;

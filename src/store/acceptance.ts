@@ -2,19 +2,25 @@ import { z } from 'zod';
 import { longestAge, noRules, relationNames, type AcceptanceRules } from '../model/acceptance';
 import { finishedStatuses, type SessionStatus } from '../model/session';
 
-/** The form in which a workflow's rules are stored: JSON, in which a rule that is not set is missing. */
-const stored = z
-  .strictObject({
-    max_age: z.int().min(1).max(longestAge),
-    documents_unexpired: z.literal(true),
-    statuses: z.array(z.enum([...finishedStatuses] as [SessionStatus, ...SessionStatus[]])).min(1),
-    relations: z.array(z.enum([...relationNames()] as [string, ...string[]])).min(1),
-  })
-  .partial();
+const rules = {
+  max_age: z.int().min(1).max(longestAge),
+  documents_unexpired: z.literal(true),
+  statuses: z.array(z.enum([...finishedStatuses] as [SessionStatus, ...SessionStatus[]])),
+  relations: z.array(z.enum([...relationNames()] as [string, ...string[]])).min(1),
+};
+
+/** The form in which rules are stored: JSON, in which a rule that is not set is missing. */
+const stored = z.strictObject(rules).partial();
+
+/** The same for a workflow, which takes at least one status. A request and a workflow may take none together. */
+const ofWorkflow = stored.extend({ statuses: rules.statuses.min(1).optional() });
+
+/** The same for a record. It decides nothing, so a rule of a later version is left out. */
+const recorded = z.object(rules).partial();
 
 /** What is stored of the rules; null if none is set. */
-export function storedRules(rules: AcceptanceRules): string | null {
-  const { maxAge, documentsUnexpired, statuses, relations } = rules;
+export function storedRules(given: AcceptanceRules): string | null {
+  const { maxAge, documentsUnexpired, statuses, relations } = given;
   const set = {
     ...(maxAge === null ? {} : { max_age: maxAge }),
     ...(documentsUnexpired ? { documents_unexpired: true } : {}),
@@ -25,14 +31,30 @@ export function storedRules(rules: AcceptanceRules): string | null {
 }
 
 /**
+ * Reads the rules that are on record with an import or a refusal.
+ *
+ * @param value see {@link rulesOf}.
+ * @returns null if there were none.
+ */
+export function recordedRules(value: unknown): AcceptanceRules | null {
+  return value === null ? null : modelOf(recorded.parse(parsed(value)));
+}
+
+/**
  * Reads the rules of a workflow.
  *
  * @param value what the database gives: null, or JSON, which some pools and servers give as text.
  * @throws ZodError if there are rules that this version does not know: to ignore them would let in what they keep out.
  */
 export function rulesOf(value: unknown): AcceptanceRules {
-  if (value === null) return noRules;
-  const set = stored.parse(typeof value === 'string' ? JSON.parse(value) : value);
+  return value === null ? noRules : modelOf(ofWorkflow.parse(parsed(value)));
+}
+
+function parsed(value: unknown): unknown {
+  return typeof value === 'string' ? JSON.parse(value) : value;
+}
+
+function modelOf(set: z.output<typeof stored>): AcceptanceRules {
   return {
     maxAge: set.max_age ?? null,
     documentsUnexpired: set.documents_unexpired ?? false,

@@ -1,5 +1,6 @@
 import { allGiven, ifGiven, sql, type Statement } from '../db/query';
 import { toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import type { AcceptanceRules } from '../model/acceptance';
 import type { Grounds } from '../model/grounds';
 import type { Actor, SessionKind, SessionStatus } from '../model/session';
 import type { GroundsRow } from './grounds-columns';
@@ -28,9 +29,13 @@ export interface ImportRecord {
     readonly sessionId: SessionId;
     readonly sourceStatus: SessionStatus;
     readonly trustReview: boolean;
+    /** When the original was verified; null: nobody knows. */
+    readonly verifiedAt: Date | null;
     /** The copy of the business session that it is linked to; null: it was imported alone. */
     readonly linkedTo: SessionId | null;
   } | null;
+  /** The rules by which the source session was judged; null if there were none, or if the viewer may not know. */
+  readonly acceptance: AcceptanceRules | null;
   /** Why it was refused, by the name of its reason; null if it was not. */
   readonly refusedFor: string | null;
   /** Whether a refused attempt was a preview. */

@@ -3,8 +3,10 @@ import { listPart, type ListPart } from '../db/bounded-list';
 import { Keyset, type WantedPage } from '../db/cursor';
 import { allOf, sql, write } from '../db/query';
 import { fromBinary, newId, toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import type { AcceptanceRules } from '../model/acceptance';
 import type { Reason } from '../model/problems';
 import type { Actor, SessionKind, TokenFingerprint } from '../model/session';
+import { recordedRules, storedRules } from './acceptance';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
 import { groundsBindings, groundsColumns, groundsOf } from './grounds-columns';
 import {
@@ -23,6 +25,8 @@ export interface Refusal {
   readonly reason: Reason;
   /** Whether it was a preview. */
   readonly preview: boolean;
+  /** The rules that the source session has not met; null: it was refused for something else. */
+  readonly acceptance: AcceptanceRules | null;
   /** What the share token said; undefined if it was not genuine, because anybody can forge one. */
   readonly token: RefusedToken | undefined;
 }
@@ -48,26 +52,29 @@ export function newRefusal(refusal: Refusal): NewRefusal {
 
 /** Records refusals, in one statement; those that an earlier try has recorded stay as they are. */
 export async function insertRefusals(db: Database, refusals: readonly NewRefusal[]): Promise<void> {
-  const values = refusals.map(({ applicationId, createdAt, id, reason, preview, token, actor }) => [
-    toBinary(applicationId),
-    createdAt,
-    id,
-    reason,
-    preview,
-    token?.kind ?? null,
-    token ? toBinary(token.sessionId) : null,
-    token ? toBinary(token.fromApplicationId) : null,
-    token?.fingerprint.digest ?? null,
-    token?.fingerprint.kid ?? null,
-    token?.fingerprint.jti ?? null,
-    ...groundsBindings(token?.fingerprint.grounds ?? null),
-    ...actorBindings(actor),
-  ]);
+  const values = refusals.map(
+    ({ applicationId, createdAt, id, reason, preview, acceptance, token, actor }) => [
+      toBinary(applicationId),
+      createdAt,
+      id,
+      reason,
+      preview,
+      acceptance && storedRules(acceptance),
+      token?.kind ?? null,
+      token ? toBinary(token.sessionId) : null,
+      token ? toBinary(token.fromApplicationId) : null,
+      token?.fingerprint.digest ?? null,
+      token?.fingerprint.kid ?? null,
+      token?.fingerprint.jti ?? null,
+      ...groundsBindings(token?.fingerprint.grounds ?? null),
+      ...actorBindings(actor),
+    ],
+  );
   await write(
     db,
     sql(
       `INSERT INTO import_refusals
-         (application_id, created_at, id, reason, preview, session_kind, source_session_id,
+         (application_id, created_at, id, reason, preview, acceptance, session_kind, source_session_id,
           source_application_id, token_digest, token_key_id, token_id,
           ${groundsColumns.join(', ')}, api_key_id, gateway)
        VALUES ?
@@ -83,6 +90,7 @@ type RefusalRow = ActorRow &
     readonly created_at: Date;
     readonly reason: string;
     readonly preview: number;
+    readonly acceptance: unknown;
     readonly session_kind: SessionKind | null;
     readonly source_session_id: Buffer | null;
     readonly source_application_id: Buffer | null;
@@ -108,7 +116,7 @@ export function refusalsOf(
       key: ['application_id', 'created_at', 'id'],
       keyset,
       columns: `s.application_id, s.source_session_id, s.source_application_id, s.created_at, s.reason,
-        s.preview, s.session_kind, s.api_key_id, s.gateway, s.token_key_id, s.token_id,
+        s.preview, s.acceptance, s.session_kind, s.api_key_id, s.gateway, s.token_key_id, s.token_id,
         ${groundsColumns.map((name) => `s.${name}`).join(', ')}`,
       range: allOf(sql('s.application_id = ?', toBinary(applicationId)), withinTime(filter)),
       filter: chosenBy(filter, 'source_application_id'),
@@ -137,6 +145,7 @@ function refusalRecord(row: RefusalRow): ImportRecord {
         : null,
     actor: actorOf(row),
     copy: null,
+    acceptance: recordedRules(row.acceptance),
     refusedFor: row.reason,
     preview: row.preview !== 0,
   };

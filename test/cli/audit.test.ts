@@ -14,6 +14,7 @@ import { serviceUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 import { builtProgram } from '../support/program';
 import { startHarness, type Harness } from '../support/service';
+import { AcceptanceRules, SessionStatus } from '../../src/gen/sessionimport/v1/session_import';
 import {
   GroundsKind,
   SessionShareService,
@@ -83,7 +84,12 @@ describe('audit export', () => {
   for (const kind of sessionKinds) {
     it(`tells both sides of the import of a ${kind} session what each may know`, async () => {
       const { db, client } = harness;
-      const original = await createSession(db, source, kind, { status: 'Declined' });
+      const verifiedAt = new Date('2026-01-02T03:04:05.678Z');
+      const rules = { max_age_seconds: null, documents_unexpired: true };
+      const original = await createSession(db, source, kind, {
+        status: 'Declined',
+        verified_at: verifiedAt,
+      });
       const obtainedAt = new Date('2026-01-05T06:07:08Z');
       const { shareToken, details } = await client.call(
         SessionShareService.shareSession,
@@ -100,7 +106,14 @@ describe('audit export', () => {
         }),
       );
       const copy = sessionOf(
-        await client.import(target.apiKey, { shareToken, workflowId: target.workflows[kind] }),
+        await client.import(target.apiKey, {
+          shareToken,
+          workflowId: target.workflows[kind],
+          acceptance: AcceptanceRules.fromPartial({
+            documentsUnexpired: true,
+            statuses: [SessionStatus.SESSION_STATUS_DECLINED],
+          }),
+        }),
       );
       await moveIntoTheHour();
       const incoming = await exported(target);
@@ -139,6 +152,8 @@ describe('audit export', () => {
         direction: 'incoming',
         session_id: copy.sessionId,
         source_status: 'Declined',
+        verified_at: verifiedAt.toISOString(),
+        acceptance: { ...rules, statuses: ['Declined'], relations: [] },
         trust_review: false,
       });
       const outgoing = await exported(source);
@@ -150,6 +165,8 @@ describe('audit export', () => {
           signing_key_id: kid,
           session_id: null,
           source_status: null,
+          verified_at: null,
+          acceptance: null,
           trust_review: null,
           api_key_id: null,
         },

@@ -13,6 +13,11 @@ import {
   SessionImportService,
   SessionStatus as WireStatus,
 } from '../../src/gen/sessionimport/v1/session_import';
+import {
+  ImportDirection,
+  ListImportsRequest,
+  SessionTraceService,
+} from '../../src/gen/sessionimport/v1/session_trace';
 import { GetSessionRequest, SessionReadService } from '../../src/gen/sessionimport/v1/session_read';
 import { signShareToken } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
@@ -348,6 +353,59 @@ describe('rules for acceptance', () => {
       ]);
       await updateWorkflow(db, target.workflows.user, noRules);
       await importing(request);
+    });
+
+    it('are on record with what they let in or kept out, as they were, for its application alone', async () => {
+      const { db, client, source } = harness;
+      await updateWorkflow(db, target.workflows.user, rules);
+      const verifiedAt = ago(900);
+      const [taken, kept] = [
+        await newSession('user', { verified_at: verifiedAt }),
+        await newSession('user', { verified_at: ago(1_001) }),
+      ];
+      for (const id of [taken, kept]) await addLogs(db, 'user', id, 1);
+      const statuses = [WireStatus.SESSION_STATUS_APPROVED];
+      await importing(await requestFor('user', taken, { statuses }));
+      await violations(await requestFor('user', kept));
+      await updateWorkflow(db, target.workflows.user, noRules);
+
+      const records = async (apiKey: string, direction: ImportDirection) => {
+        const request = ListImportsRequest.fromPartial({ direction });
+        const { imports } = await client.call(SessionTraceService.listImports, apiKey, request);
+        return imports.filter(({ applicationId }) => applicationId === target.applicationId);
+      };
+      const maxAge = { seconds: 1_000, nanos: 0 };
+      const told = AcceptanceRules.fromPartial({ maxAge, relations: ['logs'] });
+      const own = await records(target.apiKey, ImportDirection.IMPORT_DIRECTION_INCOMING);
+      expect(
+        own.map((record) => [record.reason, record.verifiedAt, record.acceptance]),
+      ).to.have.deep.members([
+        [undefined, verifiedAt, { ...told, statuses }],
+        ['ACCEPTANCE_NOT_MET', undefined, told],
+        ['ACCEPTANCE_NOT_MET', undefined, told],
+      ]);
+      const others = await records(source.apiKey, ImportDirection.IMPORT_DIRECTION_OUTGOING);
+      expect(others.map(({ verifiedAt: at, acceptance }) => [at, acceptance])).to.deep.equal([
+        [undefined, undefined],
+      ]);
+    });
+
+    it('are on record also if a later version has entered more of them', async () => {
+      const { db, client } = harness;
+      await importing(await requestFor('user', await newSession('user')));
+      await db('session_imports')
+        .where({ application_id: toBinary(target.applicationId) })
+        .update({ acceptance: JSON.stringify({ max_age: 5, chip_read: true }) });
+      const request = ListImportsRequest.fromPartial({});
+      const { imports } = await client.call(
+        SessionTraceService.listImports,
+        target.apiKey,
+        request,
+      );
+      const maxAge = { seconds: 5, nanos: 0 };
+      expect(imports.map(({ acceptance }) => acceptance)).to.deep.equal([
+        AcceptanceRules.fromPartial({ maxAge }),
+      ]);
     });
 
     it('can be tightened by a request, and not relaxed', async () => {

@@ -21,6 +21,7 @@ import {
   type ImportRecord,
   type ListImportsResponse,
 } from '../../src/gen/sessionimport/v1/session_trace';
+import { kindSchemas } from '../../src/model/relations';
 import { sessionKinds, type SessionKind } from '../../src/model/session';
 import { wireKinds } from '../../src/rpc/wire';
 import { failureOf, sessionOf } from '../support/client';
@@ -118,6 +119,11 @@ describe('the list of imports', () => {
     it(`tells the importing application all about an import of a ${kind} session`, async () => {
       const { client } = harness;
       const { original, request } = await offer(kind);
+      const verifiedAt = new Date('2026-01-02T03:04:05.678Z');
+      await harness
+        .db(kindSchemas[kind].sessions)
+        .where({ id: toBinary(original) })
+        .update({ verified_at: verifiedAt });
       const { id: keyId, apiKey } = await createApiKey(harness.db, {
         applicationId: target.applicationId,
         name: 'imports',
@@ -144,6 +150,8 @@ describe('the list of imports', () => {
           linkedToSession: undefined,
           preview: false,
           grounds: undefined,
+          acceptance: undefined,
+          verifiedAt,
         },
       ]);
     });
@@ -170,6 +178,8 @@ describe('the list of imports', () => {
           linkedToSession: undefined,
           preview: false,
           grounds: undefined,
+          acceptance: undefined,
+          verifiedAt: undefined,
         },
       ]);
     });

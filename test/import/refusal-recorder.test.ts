@@ -48,6 +48,7 @@ describe('refusals', () => {
     actor: { apiKeyId: newId(), gateway: null },
     reason: 'SHARE_TOKEN_INVALID',
     preview: false,
+    acceptance: null,
     token: undefined,
   });
 

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { noRules } from '../../src/model/acceptance';
 import type { Database } from '../../src/db/database';
 import { write } from '../../src/db/query';
 import { inTransaction } from '../../src/db/transaction';
@@ -54,6 +55,8 @@ describe('what is inserted only if it is not there', () => {
       sourceApplicationId: newId(),
       kind: 'user',
       sourceStatus: 'Approved',
+      verifiedAt: null,
+      acceptance: noRules,
       sessionId: newId(),
       trustReview: false,
       actor: { apiKeyId: newId(), gateway: null },
@@ -136,6 +139,7 @@ describe('what is inserted only if it is not there', () => {
         applicationId: tenant.applicationId,
         actor: apiKeyOrGateway,
         preview: false,
+        acceptance: null,
         reason: 'SHARE_TOKEN_INVALID',
         token: undefined,
       });

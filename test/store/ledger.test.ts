@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { noRules } from '../../src/model/acceptance';
 import type { Database } from '../../src/db/database';
 import { read, write } from '../../src/db/query';
 import { newId, type RequestId, type SessionId } from '../../src/model/ids';
@@ -23,6 +24,8 @@ describe('the ledger', () => {
       sourceApplicationId: newId<never>(),
       kind: 'user' as const,
       sourceStatus: 'Approved' as const,
+      verifiedAt: null,
+      acceptance: noRules,
       sessionId: newId<SessionId>(),
       trustReview: false,
       actor: { apiKeyId: newId<never>(), gateway: null },

@@ -22,6 +22,7 @@ import * as countLiveShareTokens from './019-count-live-share-tokens';
 import * as markRedeemedTokens from './020-mark-redeemed-tokens';
 import * as acceptSessions from './021-accept-sessions';
 import * as recordGrounds from './022-record-grounds';
+import * as recordAcceptance from './023-record-acceptance';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -53,6 +54,7 @@ const all: readonly NamedMigration[] = [
   { file: '020-mark-redeemed-tokens', migration: markRedeemedTokens },
   { file: '021-accept-sessions', migration: acceptSessions },
   { file: '022-record-grounds', migration: recordGrounds },
+  { file: '023-record-acceptance', migration: recordAcceptance },
 ];
 
 /**

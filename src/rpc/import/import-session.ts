@@ -156,12 +156,14 @@ class ImportAttempt {
    * refusal that is not on record.
    */
   private async recordRefusal(error: unknown): Promise<unknown> {
-    const { reason } = toServiceError(error).problem;
+    const { problem } = toServiceError(error);
+    const { reason } = problem;
     if (!this.caller || !isRefusal(reason)) return error;
     const token = error instanceof ExpiredShareToken ? error.token : this.token;
     const preview = this.request.validateOnly ?? false;
+    const acceptance = problem.reason === 'ACCEPTANCE_NOT_MET' ? problem.rules : null;
     try {
-      await this.context.refusals.record({ ...this.caller, reason, preview, token });
+      await this.context.refusals.record({ ...this.caller, reason, preview, acceptance, token });
       return error;
     } catch (unrecorded) {
       this.context.annotate({ unrecorded_refusal: reason });

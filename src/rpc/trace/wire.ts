@@ -4,11 +4,12 @@ import {
 } from '../../gen/sessionimport/v1/session_trace';
 import type { ImportRecord } from '../../store/import-records';
 import { wireGrounds } from '../grounds';
+import { wireRules } from '../import/acceptance';
 import { wireKinds, wireStatuses } from '../wire';
 
 /** What is known of an import, as the contract writes it. */
 export function wireImportRecord(record: ImportRecord): WireImportRecord {
-  const { source, actor, copy, refusedFor } = record;
+  const { source, actor, copy, acceptance, refusedFor } = record;
   return WireImportRecord.fromPartial({
     outcome:
       refusedFor === null
@@ -30,5 +31,7 @@ export function wireImportRecord(record: ImportRecord): WireImportRecord {
     linkedToSession: copy?.linkedTo ?? undefined,
     preview: record.preview,
     grounds: wireGrounds(source?.grounds ?? null),
+    acceptance: acceptance ? wireRules(acceptance) : undefined,
+    verifiedAt: copy?.verifiedAt ?? undefined,
   });
 }

@@ -17,7 +17,9 @@ import {
   type RequestId,
   type SessionId,
 } from '../../model/ids';
+import type { AcceptanceRules } from '../../model/acceptance';
 import type { Actor, SessionKind, SessionStatus, TokenFingerprint } from '../../model/session';
+import { storedRules } from '../acceptance';
 import { actorBindings } from '../actor-columns';
 import { groundsBindings, groundsColumns } from '../grounds-columns';
 
@@ -167,6 +169,10 @@ export interface Claim extends Imported, LedgerEntry {
   readonly sourceApplicationId: ApplicationId;
   readonly kind: SessionKind;
   readonly sourceStatus: SessionStatus;
+  /** When the original was verified; null: nobody knows. */
+  readonly verifiedAt: Date | null;
+  /** The rules that the source session has met. */
+  readonly acceptance: AcceptanceRules;
   readonly trustReview: boolean;
   readonly actor: Actor;
   /** Null: the session is linked to another import. */
@@ -205,6 +211,8 @@ function insertion(verb: 'INSERT' | 'INSERT IGNORE', claims: readonly Claim[]): 
     toBinary(claim.sourceApplicationId),
     claim.kind,
     claim.sourceStatus,
+    claim.verifiedAt,
+    storedRules(claim.acceptance),
     toBinary(claim.sessionId),
     claim.trustReview,
     ...actorBindings(claim.actor),
@@ -221,7 +229,7 @@ function insertion(verb: 'INSERT' | 'INSERT IGNORE', claims: readonly Claim[]): 
   return sql(
     `${verb} INTO session_imports
        (application_id, source_session_id, source_application_id, session_kind, source_status,
-        session_id, trust_review, api_key_id, gateway, token_digest, token_key_id, token_id,
+        verified_at, acceptance, session_id, trust_review, api_key_id, gateway, token_digest, token_key_id, token_id,
         ${groundsColumns.join(', ')}, linked_to_session_id, created_at, request_id, request_digest, answer)
      VALUES ?`,
     values,

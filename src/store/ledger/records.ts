@@ -3,6 +3,7 @@ import { Keyset, type WantedPage } from '../../db/cursor';
 import { allOf, query, sql, type Query } from '../../db/query';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import type { SessionKind, SessionStatus } from '../../model/session';
+import { recordedRules } from '../acceptance';
 import { actorOf, type ActorRow } from '../actor-columns';
 import { groundsColumns, groundsOf } from '../grounds-columns';
 import {
@@ -23,6 +24,8 @@ type ImportRow = Bytes<
     readonly created_at: Date;
     readonly session_kind: SessionKind;
     readonly source_status: SessionStatus;
+    readonly verified_at: Date | null;
+    readonly acceptance: unknown;
     /** 0 or 1. */
     readonly trust_review: number;
     readonly linked_to_session_id: Buffer | null;
@@ -30,7 +33,7 @@ type ImportRow = Bytes<
 
 /** The columns to read. A linked session has the token of the session that it was imported with. */
 const importColumns = `s.application_id, s.source_session_id, s.source_application_id, s.session_id,
-  s.created_at, s.session_kind, s.source_status, s.trust_review, s.api_key_id, s.gateway,
+  s.created_at, s.session_kind, s.source_status, s.verified_at, s.acceptance, s.trust_review, s.api_key_id, s.gateway,
   s.linked_to_session_id,
   ${['token_key_id', 'token_id', ...groundsColumns].map(ofItsOwnOrLinked).join(', ')}`;
 
@@ -66,10 +69,12 @@ function importRecord(row: ImportRow, viewer: ApplicationId): ImportRecord | und
       ? {
           sessionId: fromBinary(row.session_id),
           sourceStatus: row.source_status,
+          verifiedAt: row.verified_at,
           trustReview: row.trust_review !== 0,
           linkedTo: row.linked_to_session_id && fromBinary(row.linked_to_session_id),
         }
       : null,
+    acceptance: ownImport ? recordedRules(row.acceptance) : null,
     refusedFor: null,
     preview: false,
   };
