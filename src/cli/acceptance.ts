@@ -2,26 +2,28 @@ import { InvalidArgumentError } from 'commander';
 import { longestAge, noRules, type AcceptanceRules } from '../model/acceptance';
 import { finishedStatuses, type SessionStatus } from '../model/session';
 
-/** The units of an age, in seconds. */
+/** The units in which an age can be given, in seconds. */
 const units: Readonly<Record<string, number>> = { s: 1, h: 3_600, d: 86_400 };
 
-/** What stands for no rules at all. */
+/** The word for no rules. */
 const none = 'none';
 
-/** How rules are written, for the help of a command. */
+/** How to write rules: part of a command's help. */
 export const acceptanceHelp = `
 Rules are separated by blanks; a session must meet all of them:
   max_age=<number>s|h|d     how old the verification may be, in seconds, hours or days
   documents_unexpired       no document has expired
   statuses=<status>,…       ${[...finishedStatuses].map(wordOf).join(', ')}
-  relations=<relation>,…    what must have rows, such as id_verifications
+  relations=<relation>,…    relations that must have rows, such as id_verifications
   ${none}                      no rules
 
 Example: --acceptance "max_age=365d documents_unexpired statuses=approved"`;
 
 /**
- * Reads rules given on the command line, such as `max_age=90d documents_unexpired`. Whether sessions have a
- * relation depends on their kind, and is checked where the rules are stored.
+ * Reads rules given on the command line, such as `max_age=90d documents_unexpired`. Which relations sessions have
+ * depends on their kind, so this is checked where the rules are stored.
+ *
+ * @throws InvalidArgumentError if they are not understood.
  */
 export function acceptanceArgument(text: string): AcceptanceRules {
   const words = text.split(/\s+/).filter((word) => word !== '');
@@ -70,7 +72,7 @@ function ageOf(value = ''): number {
   const [, number = '', unit = ''] = /^(\d{1,10})([shd])$/.exec(value) ?? [];
   const age = Number(number) * (units[unit] ?? 0);
   if (age >= 1 && age <= longestAge) return age;
-  return refuse('max_age must be a number with s, h or d, such as 90d: 100 years at most.');
+  return refuse('max_age must be a number with s, h or d, such as 90d, and at most 100 years.');
 }
 
 function statusOf(word: string): SessionStatus {
@@ -78,7 +80,7 @@ function statusOf(word: string): SessionStatus {
   return found ?? refuse(`${word} must be one of ${[...finishedStatuses].map(wordOf).join(', ')}.`);
 }
 
-/** A status in the form of a word: `in_review`. */
+/** A status as a word, such as `in_review`. */
 function wordOf(status: SessionStatus): string {
   return status.toLowerCase().replaceAll(' ', '_');
 }

@@ -51,7 +51,7 @@ function createWorkflowCommand() {
         .makeOptionMandatory(),
     )
     .requiredOption('--name <name>', 'what people call it', nameArgument)
-    .option('--acceptance <rules>', 'what sessions it takes', acceptanceArgument)
+    .option('--acceptance <rules>', 'which sessions it takes', acceptanceArgument)
     .addHelpText('after', acceptanceHelp)
     .option('--json', 'print JSON')
     .action(async ({ application, kind, name, acceptance = noRules, json }) => {
@@ -70,11 +70,11 @@ function createWorkflowCommand() {
 
 function updateWorkflowCommand() {
   return new Command('update')
-    .description('change what sessions a workflow takes; imports that begin afterwards obey')
+    .description('change which sessions a workflow takes, for imports that begin afterwards')
     .addArgument(new Argument('<id>', 'the id of the workflow').argParser(idArgument<WorkflowId>))
     .requiredOption(
       '--acceptance <rules>',
-      'what sessions it takes: replaces the rules that it had',
+      'which sessions it takes; replaces the rules that it had',
       acceptanceArgument,
     )
     .addHelpText('after', acceptanceHelp)

@@ -33,7 +33,7 @@ export function wholeNumberArgument(least: number, most: number): (text: string)
 export function codeArgument(longest: number): (text: string) => string {
   return (text) => {
     if (isCode(text, longest)) return text;
-    throw new InvalidArgumentError(`It must have ${codeRule(longest)}.`);
+    throw new InvalidArgumentError(`It must consist of ${codeRule(longest)}.`);
   };
 }
 

@@ -7,7 +7,7 @@ import type { ApplicationId } from '../model/ids';
 import { listIncoming, listOutgoing } from '../store/import-lists';
 import type { ImportRecord } from '../store/import-records';
 
-/** How many records are in memory at a time. */
+/** How many records are read at a time. */
 const pageSize = 500;
 
 /** From `since` on, and before `until`. */
@@ -18,10 +18,10 @@ interface Period {
 
 /**
  * The lines of an export for auditors: a head, a line for each import and refusal, and a summary with the SHA-256 of
- * everything before it. Whole lines, many in one text.
+ * everything before it. Each text has one or more whole lines, or none.
  *
- * Imports are never changed once they are on record. So if the period has passed, the lines are the same each time,
- * without one transaction for all of them.
+ * The service never changes a record. So once the period has passed, every export of it has the same lines, although
+ * the pages are not read in one transaction.
  */
 export async function* auditLines(
   db: MultiDatabase,
@@ -71,7 +71,7 @@ function lineOf(fields: object): string {
   return `${JSON.stringify(fields)}\n`;
 }
 
-/** What a line has of a record: always the same fields; null if the application may not know, or there is nothing. */
+/** The fields of a record's line: always the same. Null: there is no such value, or the application may not know it. */
 function fieldsOf(
   { createdAt, applicationId, source, actor, copy, acceptance, refusedFor, preview }: ImportRecord,
   direction: 'incoming' | 'outgoing',

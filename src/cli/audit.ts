@@ -7,18 +7,18 @@ import { withMultiDatabase } from './database';
 import { printPart } from './output';
 
 /**
- * How long ago the end of an export must be, in milliseconds. An import is listed under the time when it began, and
- * only once it is done.
+ * How long ago the period of an export must have ended, in milliseconds. An import is listed under the time when it
+ * began, but only after it has ended.
  */
 const settled = 60_000;
 
 const explanation = `
-The output is JSON Lines: what is exported, then the imports and refusals of the application, then what others have
-imported of its sessions, each from the newest to the oldest; and at the end how many lines that are, and the SHA-256
-of all bytes before it. Without that last line, the export is not complete.
+The output is JSON Lines. The first line says what is exported. Then come the imports and refusals of the application,
+and then the imports that others have made of its sessions, each from the newest to the oldest. The last line has the
+number of lines of each kind, and the SHA-256 of all bytes before it. Without it, the export is not complete.
 
-It shows what the application may know itself, and nothing about a verified person or company. The same command prints
-the same bytes again, as long as no operator has deleted refusals of that time.`;
+The output has only what the application itself may know, and nothing about a verified person or company. The same
+command prints the same bytes again, unless an operator has deleted refusals of that time.`;
 
 /** `audit export` */
 export function auditCommand() {
@@ -26,10 +26,10 @@ export function auditCommand() {
     new Command('export')
       .description('print all imports and refusals of an application, as JSON Lines')
       .requiredOption('--application <id>', 'the application', idArgument<ApplicationId>)
-      .requiredOption('--from <time>', 'the first moment', momentArgument)
+      .requiredOption('--from <time>', 'when the period begins', momentArgument)
       .requiredOption(
         '--to <time>',
-        'the moment before which it ends, at least a minute ago',
+        'when the period ends (not included), at least a minute ago',
         momentArgument,
       )
       .addHelpText('after', explanation)
@@ -37,7 +37,7 @@ export function auditCommand() {
         if (since >= until) throw new Error('--to must be after --from');
         if (until.getTime() > Date.now() - settled) {
           throw new Error(
-            '--to must be at least a minute ago: until then, an import of that time may not be on record yet',
+            '--to must be at least a minute ago: newer imports may not be on record yet',
           );
         }
         await withMultiDatabase(async (db) => {

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type { Grounds, GroundsKind } from '../model/grounds';
 
-/** What the command line says of grounds. */
+/** The options of the command line about grounds. */
 interface GroundsOptions {
   readonly grounds?: GroundsKind | undefined;
   readonly purpose?: string | undefined;
@@ -14,10 +14,10 @@ interface GroundsOptions {
 }
 
 /**
- * The grounds that the options say; null: none.
+ * The grounds that the options give; null: none.
  *
- * @throws Error if something is said of grounds without their kind, if they were obtained in the future or before
- * 1970, or if the evidence can't be read.
+ * @throws Error if their kind is missing, if they were obtained in the future or before 1970, or if the file with the
+ * evidence can't be read.
  */
 export async function groundsOfOptions(options: GroundsOptions): Promise<Grounds | null> {
   const { grounds: kind, purpose, reference, obtainedAt, evidence } = options;
@@ -27,7 +27,7 @@ export async function groundsOfOptions(options: GroundsOptions): Promise<Grounds
     throw new Error('--purpose, --reference, --obtained-at and --evidence need --grounds');
   }
   if (obtainedAt && (obtainedAt.getTime() < 0 || obtainedAt > new Date())) {
-    throw new Error('--obtained-at must not be in the future, nor before 1970');
+    throw new Error('--obtained-at must not be in the future or before 1970');
   }
   return {
     kind,

@@ -21,18 +21,19 @@ export function printFields(fields: Fields, { json }: { readonly json?: true | u
 }
 
 /**
- * Writes a part of a long output, and waits until it is on its way: what nobody reads yet must not gather in memory.
+ * Writes a part of a long output, and waits until it is written: otherwise, output that nobody reads yet would fill
+ * the memory.
  *
- * @throws Error if it can't be written, such as to a pipe whose reader has ended.
+ * @throws Error if it can't be written, for example because the reader of a pipe has ended.
  */
 export async function printPart(text: string): Promise<void> {
   const { stdout } = process;
   await new Promise<void>((resolve, reject) => {
     const failed = ({ message }: Error): void => {
-      // A new error: by the code of the old one, the database would seem to be out of reach.
+      // A new error without the old one's code, which would be reported as an unreachable database.
       reject(new Error(`the output can't be written: ${message}`));
     };
-    // The stream emits its error as well, and would end the process if nobody listened.
+    // The stream also emits the error, which would end the process if nobody listened.
     stdout.once('error', failed);
     stdout.write(text, (error) => {
       if (error) return;

@@ -85,10 +85,18 @@ export function shareTokenCommand() {
         .addOption(
           new Option('--grounds <kind>', 'why the sharing is lawful').choices(groundsKinds),
         )
-        .option('--purpose <code>', 'what it is for, a code', codeArgument(maxPurpose))
-        .option('--reference <code>', 'where the details are', codeArgument(maxReference))
+        .option(
+          '--purpose <code>',
+          'what the session is shared for: a code',
+          codeArgument(maxPurpose),
+        )
+        .option(
+          '--reference <code>',
+          'where the details are kept: a code',
+          codeArgument(maxReference),
+        )
         .option('--obtained-at <time>', 'when the grounds were obtained', momentArgument)
-        .option('--evidence <file>', 'the evidence; its SHA-256 is signed, and nothing else of it')
+        .option('--evidence <file>', 'the evidence, of which only the SHA-256 is signed')
         .option('--json', 'print JSON')
         .action(async ({ key, session: sessionId, for: forApplicationId, ttl, ...options }) => {
           const { includeLinkedSessions = false, json } = options;

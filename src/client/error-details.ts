@@ -22,13 +22,13 @@ export interface ErrorDetails {
   readonly metadata: Readonly<Record<string, string>>;
   /** What is wrong with the request, field by field; empty unless it is malformed. */
   readonly fieldViolations: readonly { readonly field: string; readonly description: string }[];
-  /** In what a session does not meet the rules for acceptance; empty unless it was refused for them. */
+  /** Which rules for acceptance are not met, and by what; empty unless the import was refused for them. */
   readonly acceptanceViolations: readonly {
     /** The rule, by its name in `AcceptanceRules`. */
     readonly rule: string;
-    /** What it is about: `sessions/{id}`, perhaps followed by a relation, and the ordinal of a row. */
+    /** What it is about: `sessions/{id}`, `sessions/{id}/{relation}` or `sessions/{id}/{relation}/{ordinal}`. */
     readonly subject: string;
-    /** What was found, and what is wanted: for people. */
+    /** What was found, and what is wanted, in words for people. */
     readonly description: string;
   }[];
   /** What was not found. */

@@ -98,7 +98,7 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_UNKNOWN_COM_ERROR', 'unreachable'],
   ['ER_BEFORE_DML_VALIDATION_ERROR', 'unreachable'],
   ['ER_RUN_HOOK_ERROR', 'unreachable'],
-  // A Galera node that loses its cluster during COMMIT: the error has the number of its provider, 6.
+  // A Galera node that loses its cluster during COMMIT: its error has the number 6, which is EE_DELETE's too.
   ['EE_DELETE', 'unreachable'],
   // Rights that were taken away, until somebody gives them back.
   ['ER_DBACCESS_DENIED_ERROR', 'unreachable'],

@@ -113,9 +113,9 @@ const least: Settings = {
 };
 
 /**
- * Whether a group of servers has one primary, as a column of MySQL. Row locks do not reach another node, so with
- * several primaries a session could be changed while it is copied. The variable is there if the plugin is; everybody
- * may read it (MySQL 8.4 manual, section 29.12.14).
+ * A column, for MySQL: whether Group Replication, if it is used, has a single primary. Row locks do not reach other
+ * nodes, so with several primaries a session could be changed while it is copied. The variable exists if the plugin
+ * is loaded, and everybody may read it (MySQL 8.4 manual, section 29.12.14).
  */
 const onePrimary = `
   /*!80000 , NOT EXISTS (

@@ -3,13 +3,13 @@ import MySql2Client from 'knex/lib/dialects/mysql2';
 import { inStatementSpan } from '../telemetry/spans';
 import { databaseFailure, isOutOfReach, NotConnected } from './errors';
 
-/** What Knex is about to send, and what came back: the results and their fields. */
+/** What Knex is about to send, and the response: the results and their fields. */
 interface Statement {
   readonly sql: string;
   response?: readonly [unknown, unknown];
 }
 
-/** A connection of mysql2, with what Knex and this file note on it. */
+/** A connection of mysql2, with the marks that Knex and this file set on it. */
 interface Connection {
   readonly config: { readonly multipleStatements: boolean };
   __knex__disposed?: unknown;
@@ -17,7 +17,7 @@ interface Connection {
   beginsNext?: boolean;
 }
 
-/** What Knex sends to begin a transaction, and what it sends to end one. */
+/** What Knex sends to begin and to end a transaction. */
 const begin = 'BEGIN;';
 const endsTransaction = /^(COMMIT|ROLLBACK)\b/;
 
@@ -60,8 +60,8 @@ export class TracedClient extends MySql2Client {
   }
 
   /**
-   * Sends a statement. Where a connection takes several statements at once, BEGIN waits for the first statement of
-   * its transaction and goes with it: it has no round trip of its own.
+   * Sends a statement. If a connection takes several statements at once, BEGIN is held back and sent with the first
+   * statement of its transaction, to save a round trip.
    *
    * After an "unreachable" error, the connection is closed, because it may lead to the wrong server.
    */
@@ -83,7 +83,7 @@ export class TracedClient extends MySql2Client {
     }
   }
 
-  /** Streams the rows of a statement. BEGIN is sent before it, since it would be another result in the stream. */
+  /** Streams the rows of a statement. BEGIN is sent first, by itself: its result would disturb the stream. */
   override async _stream(
     connection: Connection,
     statement: object,
@@ -97,7 +97,7 @@ export class TracedClient extends MySql2Client {
   }
 }
 
-/** What came back without the result of the first statement, in the shape that fewer statements have. */
+/** A response without the result of the first statement, in the shape that it would have without this statement. */
 function withoutFirst(response: Statement['response']): NonNullable<Statement['response']> {
   const [[, ...results], [, ...fields]] = response as [unknown[], unknown[]];
   return results.length === 1 ? [results[0], fields[0]] : [results, fields];

@@ -12,31 +12,32 @@ import type { ExpiredDocuments } from '../store/relations/expired-documents';
 import type { PlannedImport, Source } from './planned-import';
 import type { ImportRequest } from './request';
 
-/** What of a session, or of several, is not as the rules want it. */
+/** In which points a session, or several, do not meet the rules. */
 export interface Violations {
   readonly named: readonly AcceptanceViolation[];
-  /** How many there are, with those that are not named. */
+  /** How many there are, including those that are not named. */
   readonly count: number;
 }
 
 /** No violation. */
 export const noViolations: Violations = { named: [], count: 0 };
 
-/** The rules for the session of a request: its own, and those of the workflow that the copy is filed under. */
+/** The rules for the session of a request: those of the request, and those of the workflow of the copy. */
 export function rulesFor({ acceptance }: ImportRequest, workflow: Workflow): AcceptanceRules {
   return bothRules(acceptance, workflow.acceptance);
 }
 
-/** The day on which documents must be valid: that of the copy's `created_at`, in UTC, as YYYY-MM-DD. */
+/** The day on which documents must be valid: the day of the copy's `created_at`, in UTC, as YYYY-MM-DD. */
 export function dayOf({ createdAt }: Pick<PlannedImport, 'createdAt'>): string {
   return createdAt.toISOString().slice(0, 10);
 }
 
 /**
- * Judges a source session by the rules, as of the copy's `created_at`.
+ * Checks whether a source session meets the rules at the copy's `created_at`.
  *
  * @param source locked, so that what is found here is what is copied.
- * @param expired the source's expired documents, by {@link dayOf}; undefined: none, or nobody wants to know.
+ * @param expired the source's expired documents on the day of {@link dayOf}; undefined: there are none, or they were
+ * not read because no rule is about them.
  */
 export function judgeSession(
   { request, createdAt }: Pick<PlannedImport, 'request' | 'createdAt'>,
@@ -70,9 +71,9 @@ export function allViolations(parts: readonly Violations[]): Violations {
 }
 
 /**
- * What a call is refused with.
+ * The problem that refuses a call for these violations.
  *
- * @param rules those for its own session.
+ * @param rules those for the call's own session.
  */
 export function notMet(
   { request: { sourceSessionId } }: PlannedImport,
@@ -108,7 +109,8 @@ function statusViolations(
   { statuses }: AcceptanceRules,
 ): AcceptanceViolation[] {
   if (statuses === null || statuses.includes(status)) return [];
-  const wanted = statuses.join(' or ') || 'none: the request and the workflow take no same status';
+  const wanted =
+    statuses.join(' or ') || 'none: the request and the workflow have no status in common';
   return [{ rule: 'statuses', sessionId, found: status, wanted }];
 }
 
@@ -118,7 +120,7 @@ function relationViolations(
   { relations }: AcceptanceRules,
 ): AcceptanceViolation[] {
   if (relations.length === 0) return [];
-  // What only linked sessions can have is asked of them, and what only the company can have, not of them.
+  // With linked sessions, a relation that only the other kind has must be in the sessions of that kind.
   const together = linkedWorkflowId !== null || permit.linkedTo !== null;
   const elsewhere = together ? relationNames(sessionKinds.filter((other) => other !== kind)) : none;
   const counts = new Map(rows.relations.map((counted) => [counted.relation, counted.rows]));

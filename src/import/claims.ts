@@ -67,7 +67,7 @@ export async function claimSessions(
   const ledger =
     entered === claimants.length
       ? entriesOf(first)
-      : // With the requests of all calls, since an answer is only read for the request that it belongs to.
+      : // With the requests of all calls: an answer is only read if the request that it belongs to is among them.
         await read(trx, ledgerEntries(calls.map(({ request }) => request)));
   return claimsOf(calls, first, ledger);
 }

@@ -22,11 +22,12 @@ import type { StrictWorkflows } from './strict-workflows';
 import { vendorNamesOf } from './vendor-entities';
 
 /**
- * Reads what decides whether each call may go on, and locks the source sessions of those that may.
+ * Reads what decides whether each call may go on, and locks the source sessions, except of calls that the ledger
+ * has an entry for.
  *
  * @param locking `skip`: waits for no source session. Those that somebody else holds are `heldSources`.
  * @param toMeasure the source sessions whose large values are measured.
- * @param strict the workflows that are expected to want unexpired documents.
+ * @param strict the workflows that are thought to want unexpired documents. It learns from what is read.
  */
 export async function gatherFacts(
   trx: Transaction,
@@ -116,7 +117,7 @@ async function lockSources(
   const heldSources = new Map(
     held.map((id) => [id, must(owners.get(id), 'the owner of a session')]),
   );
-  // Now that the workflows have been learned: some may want unexpired documents, and nobody knew before.
+  // Now the workflows are known. Some may want unexpired documents although this was not expected.
   const known = new Set(expected?.ids);
   const unread = documentsOf(
     calls.filter(({ request }) => strict.has(request)),
@@ -131,9 +132,9 @@ async function lockSources(
 }
 
 /**
- * The source sessions of some calls, and the day by which their documents are judged; undefined if there are none.
+ * Whose documents to read for some calls, and the day on which these must be valid; undefined: nobody's.
  *
- * @param ids the sessions that come into question.
+ * @param ids only these sessions are considered.
  */
 function documentsOf(
   calls: readonly PlannedImport[],
@@ -148,8 +149,8 @@ function documentsOf(
 /**
  * The sessions that somebody else holds: with `skip`, those that could not be locked.
  *
- * @param ids sessions that existed a moment ago. So one that was not locked is held by somebody else, or
- * was deleted since: whoever waits for the lock finds out which.
+ * @param ids sessions that existed a moment ago. So one that could not be locked is held by somebody else, or was
+ * deleted since. A call that waits for the lock finds out which.
  */
 export function heldOf(
   ids: readonly SessionId[],
@@ -161,8 +162,8 @@ export function heldOf(
 
 /**
  * The source sessions that really belong to the applications that the calls' tokens name. A session of
- * another application is neither locked nor counted: whoever knows its id would learn that it is there,
- * and that its owner works on it.
+ * another application is neither locked nor counted: otherwise, whoever knows its id could learn that it
+ * exists, and that its owner is changing it.
  */
 function sessionsOfTheirSources(
   calls: readonly PlannedImport[],

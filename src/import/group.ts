@@ -34,8 +34,8 @@ export const unlimited: RowLimits = {
 };
 
 /**
- * The most calls whose claims go together with their copies. A claim can have 8 KB, so those of more calls might not
- * fit into a packet of 4 MiB, which is the least that the service accepts (`max_allowed_packet`).
+ * The most calls whose claims and copies are sent together. A claim can have 8 KB, so with more calls they might not
+ * fit into 4 MiB, the lowest `max_allowed_packet` that the service accepts.
  */
 const mostClaimedWithCopies = 128;
 
@@ -64,10 +64,10 @@ export interface Tools {
  * Imports a group: calls of one kind, in one transaction. Each call gets its own outcome. Every
  * import goes through this function, also that of a single call.
  *
- * It takes four round trips: BEGIN with the first facts, the locks with the other facts, the claims with the copies,
- * COMMIT. The number does not depend on the number of rows. There are more if a claim is taken, if there are more
- * than {@link mostClaimedWithCopies} calls, if an earlier attempt may have been committed, or if calls are refused
- * and nothing is copied.
+ * It takes four round trips, however many rows there are: BEGIN with the first facts, the locks with the other facts,
+ * the claims with the copies, COMMIT. There are more with linked sessions, if a claim is taken, if there are more than
+ * {@link mostClaimedWithCopies} calls, if a workflow is first seen to want unexpired documents, if an earlier attempt
+ * may have been committed, or if calls are refused and nothing is copied.
  *
  * @param trx a transaction at READ COMMITTED. The outcomes hold once it is committed.
  * @param calls if one of them includes linked sessions, it must be the only call.

@@ -93,7 +93,7 @@ export class Importer {
     const importing = requests.filter(({ validateOnly }) => !validateOnly);
     const numbers = await this.numbers.take(importing.map(({ applicationId }) => applicationId));
     const numberOf = new Map(importing.map((request, index) => [request, numbers[index]]));
-    // One time for all, so that documents of all are judged by the same day.
+    // One time for all calls, so that their documents must be valid on the same day.
     const now = this.clock();
     const planned = requests.map((request) => {
       const number = request.validateOnly ? noNumber : numberOf.get(request);

@@ -54,8 +54,8 @@ export const maxLinkedSessions = 500;
  * @param plan the clone plan of user sessions.
  * @param call its source session must be locked.
  * @param workflows that of the call's own session, and that of the linked ones.
- * @param violations in what the call's own session does not meet the rules for acceptance. If there are any, there
- * or in the sessions to be copied, the call is settled.
+ * @param violations those of the call's own session. If there are any, or if a linked session that would be copied
+ * violates the rules for acceptance, the call is settled.
  * @returns the linked sessions, in the order of the key people, each once. A session is left out if
  * it was imported before and its copy was deleted: it can't be imported again. If there are too many,
  * nothing is locked, and the call is settled. `locked`: somebody else holds one of these sessions or of
@@ -134,9 +134,8 @@ export async function findLinkedSessions(
 }
 
 /**
- * Refuses a call for its linked sessions. But the same request may have been carried out after the ledger was
- * read, when nothing spoke against it: then the call gets that answer. The source is locked by now, so that
- * other transaction has ended.
+ * Refuses a call, unless its session was imported after the ledger was read: then the call is answered from the
+ * ledger. The source is locked by now, so the other transaction has ended.
  */
 async function refuse(trx: Transaction, call: PlannedImport, problem: Problem): Promise<Settled> {
   const ledger = await read(trx, ledgerEntries([call.request]));

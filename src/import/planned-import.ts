@@ -46,7 +46,7 @@ export interface Source extends LockedSession {
 export interface AdmittedImport extends PlannedImport {
   readonly source: Source;
   readonly workflow: Workflow;
-  /** The recorded share token that it redeems; null: its token was signed elsewhere, or it is linked. */
+  /** The recorded share token that it redeems; null: the token was signed elsewhere, or this is a linked session. */
   readonly redeems: ShareTokenId | null;
   /** The linked sessions: those of its key people that are imported with it. */
   readonly linked: readonly LinkedImport[];
@@ -64,7 +64,8 @@ export const noNumber = 0;
 /**
  * Decides everything about the copy that does not depend on its source session.
  *
- * @param createdAt the time of the import: the copy's `created_at`, and the time by which its source is judged.
+ * @param createdAt the time of the import: the copy's `created_at`, and the time at which its source must meet the
+ * rules for acceptance.
  */
 export function planImport(
   request: ImportRequest,

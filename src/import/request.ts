@@ -38,7 +38,7 @@ export interface ImportRequest {
   readonly trustReview: boolean;
   /** The idempotency key, and how to store the answer; null: the request has no key. */
   readonly idempotency: Idempotency | null;
-  /** What the sessions that are copied must be like, besides what their workflows want. */
+  /** The rules that the sessions to be copied must meet, besides those of their workflows. */
   readonly acceptance: AcceptanceRules;
   /** True: nothing is written. */
   readonly validateOnly: boolean;

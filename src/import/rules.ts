@@ -30,9 +30,9 @@ export interface Facts {
   readonly heldSources: ReadonlyMap<SessionId, ApplicationId>;
   /** How many bytes the large values of a source session have, for those that were measured. */
   readonly measured: ReadonlyMap<SessionId, number>;
-  /** The expired documents of source sessions, for the calls whose rules are about them. */
+  /** The expired documents of source sessions; read only for calls with rules about documents. */
   readonly expired: ReadonlyMap<SessionId, ExpiredDocuments>;
-  /** Those share tokens of the calls that are recorded. */
+  /** The share tokens of the calls, as far as they are recorded. */
   readonly shareTokens: ReadonlyMap<ShareTokenKey, RecordedToken>;
 }
 
@@ -55,8 +55,8 @@ export type Verdict =
       /** The recorded share token that it redeems; null: its token was signed elsewhere. */
       readonly redeems: ShareTokenId | null;
       /**
-       * In what the source does not meet the rules for acceptance. Only a call with linked sessions is admitted
-       * with violations: it is refused when those of its linked sessions are known as well.
+       * The source's violations of the rules for acceptance. Only a call with linked sessions is admitted with
+       * violations: it is refused once those of its linked sessions are known, too.
        */
       readonly violations: Violations;
     };

@@ -2,7 +2,7 @@ import type { SessionId } from './ids';
 import { kindSchemas } from './relations';
 import { sessionKinds, type SessionKind, type SessionStatus } from './session';
 
-/** What an application, or one of its workflows, wants of a session that it imports. */
+/** Which sessions an application, or one of its workflows, takes. */
 export interface AcceptanceRules {
   /** How old the verification may be, in seconds; null: any age. */
   readonly maxAge: number | null;
@@ -25,22 +25,22 @@ export const noRules: AcceptanceRules = {
 /** The longest `max_age`: a hundred years of 365.25 days, in seconds. */
 export const longestAge = 3_155_760_000;
 
-/** The rule that is violated, by its name in the contract. */
+/** A rule, by its name in the contract. */
 export type AcceptanceRule = 'max_age' | 'documents_unexpired' | 'statuses' | 'relations';
 
-/** What about a session is not as a rule wants it. No personal data but the dates that the rules are about. */
+/** In which point a session does not meet a rule. Its only personal data are the dates that rules are about. */
 export interface AcceptanceViolation {
   readonly rule: AcceptanceRule;
   /** The source session that it is about: the call's own, or that of a key person. */
   readonly sessionId: SessionId;
-  /** The relation that it is about, and its row by ordinal; absent: the session itself. */
+  /** The relation that it is about, and the ordinal of the row; absent: it is about the session itself. */
   readonly relation?: string;
   readonly ordinal?: number;
   readonly found: string;
   readonly wanted: string;
 }
 
-/** The rules that a session meets if it meets both of two. */
+/** The rules that a session must meet to meet both sets: the stricter of each pair. */
 export function bothRules(a: AcceptanceRules, b: AcceptanceRules): AcceptanceRules {
   const { statuses } = b;
   return {
@@ -57,7 +57,7 @@ export function bothRules(a: AcceptanceRules, b: AcceptanceRules): AcceptanceRul
   };
 }
 
-/** The names of all relations that sessions of some kinds have, each once. */
+/** The names of the relations that sessions of the given kinds have. */
 export function relationNames(kinds: readonly SessionKind[] = sessionKinds): ReadonlySet<string> {
   return new Set(kinds.flatMap((kind) => kindSchemas[kind].relations.map(({ name }) => name)));
 }

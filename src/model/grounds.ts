@@ -11,10 +11,10 @@ export const groundsKinds = [
 
 export type GroundsKind = (typeof groundsKinds)[number];
 
-/** Why sharing a session is lawful, as the application says that shares it. Nobody here judges it. */
+/** Why sharing a session is lawful, according to the application that shares it. The service does not judge it. */
 export interface Grounds {
   readonly kind: GroundsKind;
-  /** What the session is shared for, a code; null: not said, as in all that follow. */
+  /** What the session is shared for: a code. Null, here and below: not said. */
   readonly purpose: string | null;
   /** Where the application keeps the details. */
   readonly reference: string | null;
@@ -24,17 +24,17 @@ export interface Grounds {
   readonly evidence: Buffer | null;
 }
 
-/** The most characters of a purpose and of a reference. */
+/** The most characters that a purpose and a reference may have. */
 export const maxPurpose = 64;
 export const maxReference = 128;
 
 /**
- * Codes and references have these characters alone. Without blanks, `@` and letters beyond ASCII, names, e-mail
- * addresses and sentences about people do not fit in.
+ * Purposes and references have only these characters. There are no blanks and no `@`, so that nobody writes
+ * sentences or e-mail addresses into what is kept for ever.
  */
 const code = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/;
 
-/** What a code must be, for whoever wrote another one. */
+/** What a code consists of: part of an error message. */
 export const codeRule = (longest: number): string =>
   `1 to ${longest} ASCII letters, digits, ".", "_", ":", "/" and "-", and begin with a letter or digit`;
 
@@ -43,7 +43,7 @@ export function isCode(text: string, longest: number): boolean {
   return text.length <= longest && code.test(text);
 }
 
-/** What the digest of the evidence must be. */
+/** What the digest of the evidence must be: part of an error message. */
 export const evidenceRule = 'a SHA-256, in 64 hexadecimal digits';
 
 /** Whether a text is a SHA-256 in hexadecimal digits, of either case. */

@@ -81,7 +81,7 @@ export type Problem =
       /** The rules for the source session: those for linked sessions can differ. */
       readonly rules: AcceptanceRules;
       readonly violations: readonly AcceptanceViolation[];
-      /** How many violations there are; more than are listed if a session has very many. */
+      /** How many violations there are, including those that are not listed because there are too many. */
       readonly count: number;
     }
   | { readonly reason: 'SESSION_TOO_LARGE' }

@@ -16,7 +16,7 @@ export interface Relation {
    * called `r`.
    */
   readonly overrides: Readonly<Record<string, string>>;
-  /** The column with the last day on which the document of a row is valid; undefined: its rows are no documents. */
+  /** The column with the last day on which a row's document is valid; undefined: the rows are not documents. */
   readonly expiry: string | undefined;
   /** The SQL condition on the rows `r` that a copy takes; undefined: it takes all of them. */
   readonly copied: string | undefined;

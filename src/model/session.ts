@@ -33,7 +33,7 @@ export type Actor =
   /** By the name in the gateway's certificate that is trusted. */
   | { readonly apiKeyId: null; readonly gateway: string };
 
-/** What the ledger keeps of a share token: what identifies it and its grounds, and never the token itself. */
+/** What the ledger keeps of a share token: what identifies it, and its grounds, but never the token itself. */
 export interface TokenFingerprint {
   /** SHA-256 of the token's signed part. */
   readonly digest: Buffer;

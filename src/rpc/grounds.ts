@@ -62,7 +62,7 @@ const kind = z.number().transform((value, context): GroundsKind => {
 const code = (longest: number) =>
   z
     .string()
-    .refine((text) => isCode(text, longest), `must have ${codeRule(longest)}, when present`);
+    .refine((text) => isCode(text, longest), `must consist of ${codeRule(longest)}, when present`);
 
 const evidence = z
   .string()
@@ -72,7 +72,7 @@ const evidence = z
 /**
  * The rule for the grounds of a request.
  *
- * @param now the moment after which nothing can have been obtained yet.
+ * @param now grounds must not have been obtained later than this.
  */
 export function groundsRule(now: Date): z.ZodType<Grounds> {
   return z

@@ -18,7 +18,7 @@ const ofWorkflow = stored.extend({ statuses: rules.statuses.min(1).optional() })
 /** The same for a record. It decides nothing, so a rule of a later version is left out. */
 const recorded = z.object(rules).partial();
 
-/** What is stored of the rules; null if none is set. */
+/** The rules as JSON to be stored; null if none is set. */
 export function storedRules(given: AcceptanceRules): string | null {
   const { maxAge, documentsUnexpired, statuses, relations } = given;
   const set = {
@@ -43,8 +43,9 @@ export function recordedRules(value: unknown): AcceptanceRules | null {
 /**
  * Reads the rules of a workflow.
  *
- * @param value what the database gives: null, or JSON, which some pools and servers give as text.
- * @throws ZodError if there are rules that this version does not know: to ignore them would let in what they keep out.
+ * @param value what the database returns: null, or JSON, which some pools and servers return as text.
+ * @throws ZodError if there are rules that this version does not know: if it ignored them, it would let in sessions
+ * that they keep out.
  */
 export function rulesOf(value: unknown): AcceptanceRules {
   return value === null ? noRules : modelOf(ofWorkflow.parse(parsed(value)));

@@ -52,7 +52,7 @@ export interface Workflow {
   /** The kind of its sessions. */
   readonly kind: SessionKind;
   readonly version: number;
-  /** What the sessions must be like that are imported into it. */
+  /** The rules that sessions must meet to be imported into it. */
   readonly acceptance: AcceptanceRules;
 }
 
@@ -85,9 +85,9 @@ export async function createWorkflow(
 }
 
 /**
- * Changes what sessions a workflow takes. It holds for all imports that begin afterwards.
+ * Changes which sessions a workflow takes, for all imports that begin afterwards.
  *
- * @param acceptance its rules from now on. They replace those that it had.
+ * @param acceptance the new rules. They replace all old ones.
  * @throws Error if there is no such workflow, or if a rule can't be met by sessions of its kind.
  */
 export async function updateWorkflow(

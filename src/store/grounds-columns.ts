@@ -1,7 +1,7 @@
 import type { Binding } from '../db/query';
 import type { Grounds, GroundsKind } from '../model/grounds';
 
-/** The columns that say why sharing was lawful; all null if nobody has said so. */
+/** The columns with the grounds of sharing; all null if there are none. */
 export const groundsColumns = [
   'grounds_kind',
   'grounds_purpose',
@@ -10,7 +10,7 @@ export const groundsColumns = [
   'grounds_evidence',
 ] as const;
 
-/** What was read of {@link groundsColumns}. */
+/** A row with {@link groundsColumns}. */
 export interface GroundsRow {
   readonly grounds_kind: GroundsKind | null;
   readonly grounds_purpose: string | null;
@@ -19,7 +19,7 @@ export interface GroundsRow {
   readonly grounds_evidence: Buffer | null;
 }
 
-/** What goes into {@link groundsColumns}, in their order. */
+/** The values for {@link groundsColumns}, in their order. */
 export function groundsBindings(grounds: Grounds | null): readonly Binding[] {
   if (!grounds) return groundsColumns.map(() => null);
   const { kind, purpose, reference, obtainedAt, evidence } = grounds;

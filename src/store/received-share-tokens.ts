@@ -9,8 +9,9 @@ import { groundsColumns, groundsOf, type GroundsRow } from './grounds-columns';
 import { sessionWasImported } from './ledger/entries';
 
 /**
- * A share token as the application may see it that it is for. The session is missing: it is named by the token,
- * and until its owner hands that over, the recipient must not learn which of its tokens share one session.
+ * A share token, as the application that it is for may see it. The session's id is missing: until the other
+ * application hands over the token, which contains it, the recipient must not learn which tokens are for the
+ * same session.
  */
 export interface ReceivedShareToken {
   readonly id: ShareTokenId;
@@ -22,7 +23,7 @@ export interface ReceivedShareToken {
   readonly expiresAt: Date;
 }
 
-/** Which of an application's received share tokens are wanted; an undefined filter does not apply. */
+/** Which of the share tokens for an application are wanted; an undefined filter does not apply. */
 export interface ReceivedFilter {
   readonly kind: SessionKind | undefined;
   readonly sourceApplicationId: ApplicationId | undefined;
@@ -46,7 +47,7 @@ type Row = GroundsRow &
   };
 
 /**
- * Lists the share tokens for an application that were not revoked, and whose sessions it has not imported. Those
+ * Lists the share tokens for an application, except revoked ones and those whose sessions it has imported. Those
  * that expire last come first.
  */
 export function listReceivedShares(

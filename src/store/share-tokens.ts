@@ -205,13 +205,13 @@ export async function findSharedSession(
  */
 export type ShareTokenKey = `${ApplicationId}/${ShareTokenId}`;
 
-/** What an import has to know about a recorded share token. */
+/** What an import needs to know about a recorded share token. */
 export interface RecordedToken {
   readonly id: ShareTokenId;
   readonly revoked: boolean;
 }
 
-/** Those of the given share tokens that are recorded. Those that were signed elsewhere are missing. */
+/** The given share tokens, as far as they are recorded. Those that were signed elsewhere are missing. */
 export function recordedTokens(
   ids: readonly ShareTokenId[],
 ): Query<ReadonlyMap<ShareTokenKey, RecordedToken>> {
@@ -237,8 +237,8 @@ export function recordedTokens(
 /**
  * Marks share tokens as redeemed, after the transaction has entered their imports into the ledger.
  *
- * What was redeemed is read from the ledger. The mark is there because a revocation writes the same row: if both
- * run on different nodes of a cluster, which do not see each other's locks, only one of them is committed
+ * Nobody reads this mark: the ledger says what was redeemed. It only makes an import and a revocation write the same
+ * row. So if they run on different nodes of a cluster, which do not share locks, only one of them is committed
  * (MySQL 8.4 manual, section 20.1.1.2; Galera documentation, "Certification-Based Replication").
  *
  * @param ids at least one.

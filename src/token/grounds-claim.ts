@@ -20,7 +20,7 @@ export interface GroundsClaim {
   readonly evidence_sha256?: string;
 }
 
-/** Writes grounds as a claim. */
+/** The claim for some grounds. */
 export function groundsClaim({
   kind,
   purpose,
@@ -38,7 +38,7 @@ export function groundsClaim({
 }
 
 const code = (name: string, longest: number) => {
-  const fault = `claim grounds.${name} must have ${codeRule(longest)}`;
+  const fault = `claim grounds.${name} must consist of ${codeRule(longest)}`;
   return z.string(fault).refine((text) => isCode(text, longest), fault);
 };
 
@@ -73,8 +73,8 @@ const members = z.strictObject(
 );
 
 /**
- * Reads the claim `grounds`. Other claims that mean nothing here are ignored, but an unknown member of this one is
- * refused: what somebody has signed as grounds must not be missing on record.
+ * Reads the claim `grounds`. Unknown claims are ignored, but unknown members of this one are refused: what was signed
+ * as grounds must not be missing from the record.
  */
 export const groundsSchema = z.preprocess(withoutNulls, members).transform((claim): Grounds => {
   const { obtained_at: obtainedAt } = claim;
@@ -88,7 +88,7 @@ export const groundsSchema = z.preprocess(withoutNulls, members).transform((clai
   };
 });
 
-/** Whoever writes null for a member has no value for it. */
+/** A member that is null counts as absent, like a claim that is null. */
 function withoutNulls(claim: unknown): unknown {
   if (typeof claim !== 'object' || claim === null || Array.isArray(claim)) return claim;
   return Object.fromEntries(Object.entries(claim).filter(([, value]) => value !== null));

@@ -9,8 +9,8 @@ export interface KeySource {
   /** How often it is read again, in milliseconds. */
   readonly interval: number;
   /**
-   * The shortest time between two readings that an unknown kid may cause, in milliseconds. Whoever has an unknown
-   * one meanwhile waits for the second.
+   * The shortest time between two readings that unknown kids may cause, in milliseconds. A token with an unknown kid
+   * waits until then.
    */
   readonly cooldown: number;
   /**

@@ -76,8 +76,8 @@ export class Keys {
   }
 
   /**
-   * The same key; if it is not known, the set is read again. If it was read just before, there is a pause first. So
-   * made-up kids can't flood the source, and can't keep a new key from being found.
+   * Like {@link known}, but if there is no such key, the set is read again. If an unknown key has just had it read,
+   * there is a pause first. So made-up kids can't flood the source, and can't keep a new key from being found.
    */
   async find(kid: string | undefined, algorithm: Algorithm): Promise<VerificationKey | undefined> {
     if (!this.takes(algorithm)) return undefined;
@@ -105,8 +105,8 @@ export class Keys {
   }
 
   /**
-   * Whether the set may have keys for an algorithm that are not known here: it is a remote set, and its last reading
-   * failed.
+   * Whether the set may have keys of an algorithm that are not known here, because it is a remote set and the last
+   * reading failed.
    */
   mayHaveMore(algorithm: Algorithm): boolean {
     return this.source.remote && this.set.failed && this.takes(algorithm);

@@ -120,7 +120,7 @@ export class ShareTokenVerifier {
     const algorithm = algorithmNamed(alg);
     const known = algorithm && this.keys.known(kid, algorithm);
     if (known) return known;
-    // The key may be new, so the keys are read again. But not for a token that is invalid whoever signed it.
+    // The key may be new, so the keys are read again, but not for a token that is invalid whoever signed it.
     const { exp } = this.unverifiedClaims(token);
     const found = algorithm && (await this.keys.find(kid, algorithm));
     if (found) return found;

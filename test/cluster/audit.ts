@@ -46,7 +46,7 @@ export async function audit(
   }
 }
 
-/** Compares the copies of a kind with their originals, and adds them to those by pair: none is there twice. */
+/** Compares the copies of a kind with their originals, and adds them to `copies`: no pair may be there twice. */
 async function auditKind(
   query: Query,
   kind: SessionKind,

@@ -62,7 +62,7 @@ async function start(): Promise<Cluster> {
   ]);
   await bootstrap.start(['--wsrep-new-cluster']);
   await bootstrap.run(
-    // Those would come before users who may come from anywhere.
+    // Anonymous local users would take precedence over users who may come from anywhere.
     "DELETE FROM mysql.global_priv WHERE User = ''",
     'FLUSH PRIVILEGES',
     "CREATE USER haproxy_check@'%'",
@@ -104,7 +104,7 @@ async function start(): Promise<Cluster> {
     async bringBack(node) {
       await node.startOrThaw();
       await eventually(async () => {
-        // A node that was frozen may give its cluster up, and then has to be restarted.
+        // A node that was frozen may leave its cluster for good, and then has to be restarted.
         if ((await clusterStatus(node)) === 'Disconnected') {
           await node.kill();
           await node.start();
@@ -136,7 +136,7 @@ async function clusterStatus(node: Node): Promise<unknown> {
   return row?.['Value'];
 }
 
-/** In the words of Galera: state 4 is Synced. */
+/** In Galera, state 4 is Synced. */
 const synced = '4,Primary';
 
 /** Whether a node has everything, and belongs to the majority. */

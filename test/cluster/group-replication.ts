@@ -81,7 +81,7 @@ async function start(): Promise<Cluster> {
       await to.run(`SELECT group_replication_set_as_primary('${String(row?.['id'])}')`);
     },
     switched: () => Promise.resolve(),
-    // If two were killed, somebody would have to begin a group again.
+    // Frozen and not killed: if two were killed, somebody would have to start the group again.
     takeAway(node) {
       node.freeze();
       return Promise.resolve();
@@ -110,7 +110,7 @@ async function start(): Promise<Cluster> {
 
 const defaults = `--defaults-file=${path.join(settings, 'group-replication.cnf')}`;
 
-/** Makes the data of the first node, and copies it for the others: each makes itself an identity. */
+/** Makes the data of the first node, and copies it for the others. Without auto.cnf, each makes its own UUID. */
 async function initialise(command: Command, nodes: readonly Node[], folder: string): Promise<void> {
   const template = path.join(folder, 'template');
   const user = process.getuid?.() === 0 ? ['--user=root'] : [];

@@ -54,7 +54,7 @@ export class Callers {
     this.shares = new SessionShareClient(address, credentials.createInsecure(), options);
   }
 
-  /** Imports once: gRPC itself tries again, if `patience` leaves it the time. In milliseconds. */
+  /** Imports: gRPC itself tries again, for at most `patience` milliseconds. */
   import({ tenant, request }: Order, patience?: number): Promise<ImportSessionResponse> {
     return promised((done) =>
       this.imports.importSession(
@@ -66,7 +66,7 @@ export class Callers {
     );
   }
 
-  /** Has the source application share the session of an order anew: the same order by that token. */
+  /** Has the source application share the session again. Returns the same order with the new token. */
   async share(order: Order): Promise<{ readonly order: Order; readonly shareTokenId: string }> {
     const { source, tenant, request } = order;
     const { shareToken, details } = await promised<ShareSessionResponse>((done) =>
@@ -99,14 +99,14 @@ export class Callers {
   }
 }
 
-/** Who calls, as the service is told. */
+/** The metadata with an API key. */
 function keyOf(apiKey: string): Metadata {
   const metadata = new Metadata();
   metadata.set('x-api-key', apiKey);
   return metadata;
 }
 
-/** Makes a promise of a call. */
+/** A promise for the answer of a call. */
 function promised<Answer>(
   call: (done: (error: ServiceError | null, answer: Answer) => void) => unknown,
 ): Promise<Answer> {
@@ -140,7 +140,7 @@ export async function ordersFor(
 const callers = 6;
 const restMs = 60;
 
-/** Imports without an end, until it is told to stop. */
+/** Imports all the time, until it is stopped. */
 export class Load {
   readonly acknowledged: Acknowledged[] = [];
   /** How calls ended that did not succeed: the reason, or gRPC's code. */
@@ -164,7 +164,7 @@ export class Load {
     await this.progress.until(() => this.acknowledged.length >= enough);
   }
 
-  /** Begins to watch anew for how long nobody's import was acknowledged. */
+  /** Begins to measure `silence` anew. */
   watch(): void {
     this.last = Date.now();
     this.longest = 0;
@@ -197,7 +197,7 @@ export class Load {
   }
 }
 
-/** What the service says of an error, or else gRPC. */
+/** The service's reason for an error, or else gRPC's code. */
 export function nameOf(error: unknown): string {
   return errorDetails(error)?.reason ?? status[(error as ServiceError).code];
 }

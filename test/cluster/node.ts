@@ -7,7 +7,7 @@ import { atExit } from '../../scripts/mysql/cleanup';
 import { boundToThisProcess, type Command } from '../../scripts/mysql/processes';
 import { pause } from '../support/helpers';
 
-/** A server that is not frozen answers a small question within this time. */
+/** A server that is not frozen answers a small query within this time, in milliseconds. */
 const askedMs = 2_000;
 
 /** A database server of a cluster, in a process that can be killed, frozen and thawed. */
@@ -81,7 +81,7 @@ export class Node {
     return this.child !== undefined && hasExited(this.child);
   }
 
-  /** Stops the server in its tracks: its connections stay open, and nothing is answered. */
+  /** Freezes the server: its connections stay open, and nothing is answered. */
   freeze(): void {
     this.child?.kill('SIGSTOP');
   }
@@ -119,7 +119,7 @@ export class Node {
     }
   }
 
-  /** Asks the server something, and fails if it does not answer soon: because it is frozen. */
+  /** Sends a query, and fails if the answer does not come soon, because the server is frozen. */
   async ask(question: string): Promise<RowDataPacket[]> {
     const connection = await this.connect();
     try {

@@ -67,7 +67,7 @@ describe('docs/api.md', () => {
     });
   }
 
-  it('shows what is said of rules that are not met', async () => {
+  it('shows the answer if rules are not met', async () => {
     const { client, db, signer } = harness;
     const [, shown = ''] = /```json\n(\{\n {2}"violations".*?)```/s.exec(page) ?? [];
     const { source, importing } = await seedDemo(db);

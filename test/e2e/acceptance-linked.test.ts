@@ -48,7 +48,7 @@ describe('acceptance with linked sessions', () => {
   const importing = (request: Partial<ImportSessionRequest>) =>
     harness.client.import(target.apiKey, request);
 
-  /** What the rules are violated by, as "rule subject": a preview and an import say the same. */
+  /** The violations, as "rule subject", of a preview and of an import, which must be the same. */
   async function violations(request: Partial<ImportSessionRequest>): Promise<string[]> {
     const previewed = await failureOf(importing({ ...request, validateOnly: true }));
     const failure = await failureOf(importing(request));
@@ -64,7 +64,7 @@ describe('acceptance with linked sessions', () => {
   const hour = { seconds: 3_600, nanos: 0 };
   const old = { verified_at: new Date(Date.now() - 3_700_000) };
 
-  it('judges the company and everybody in it, and names whose every violation is', async () => {
+  it('judges the company and all its people, and says whose each violation is', async () => {
     const { db } = harness;
     const good = await person();
     await addDocuments(db, 'user', 'id_verifications', good, ['2999-12-31']);
@@ -143,7 +143,7 @@ describe('acceptance with linked sessions', () => {
     await importing(request);
   });
 
-  it('does not judge again who was imported before, nor who is not imported', async () => {
+  it('does not judge people who were imported before, nor people who are not imported', async () => {
     const { db, source, signer } = harness;
     const before = await person(old);
     await importing({
@@ -158,7 +158,7 @@ describe('acceptance with linked sessions', () => {
     expect(linkedSessions.map(({ importedBefore }) => importedBefore)).to.deep.equal([true]);
   });
 
-  it('carries on when a person was verified', async () => {
+  it('copies the time at which a person was verified', async () => {
     const verified = '2025-02-28 12:00:00.654321';
     const one = await person({ verified_at: verified });
     await importing(await requestFor(await company([one]), {}));
@@ -167,7 +167,7 @@ describe('acceptance with linked sessions', () => {
     expect(row).to.include({ verified_at: verified });
   });
 
-  it('sees what somebody made of a person while the import waited', async () => {
+  it('judges a person as changed by somebody while the import waited', async () => {
     const { db } = harness;
     const one = await person();
     await addDocuments(db, 'user', 'id_verifications', one, ['2999-01-01']);
@@ -188,14 +188,14 @@ describe('acceptance with linked sessions', () => {
     ]);
   });
 
-  it('comes after the check of how many people there are, and before everything that is written', async () => {
+  it('comes after the check of the number of people, and before anything is written', async () => {
     const { db, source } = harness;
     const id = await company(await createSessions(db, source, 'user', 501, old));
     const request = await requestFor(id, { maxAge: hour });
     expect((await failureOf(importing(request))).reason).to.equal('TOO_MANY_LINKED_SESSIONS');
   });
 
-  it('answers the same request that was carried out meanwhile like the first', async () => {
+  it('gives a repeated request the answer of the first, if that was carried out meanwhile', async () => {
     const one = await person();
     const request = {
       ...(await requestFor(await company([one]), { maxAge: hour })),
@@ -210,7 +210,7 @@ describe('acceptance with linked sessions', () => {
     expect(await importing(request)).to.deep.equal(answers[0]);
   });
 
-  it('names of very many violations as many as a client takes', async () => {
+  it('names only as many violations as a client accepts', async () => {
     const { db, source } = harness;
     const people = await createSessions(db, source, 'user', 120, { ...old, status: 'Declined' });
     const request = await requestFor(await company(people), {

@@ -43,7 +43,7 @@ describe('acceptance', () => {
       ...{ applicationId: harness.target.applicationId, kind, name: 'rules', acceptance },
     });
 
-  /** What the rules are violated by, as "rule subject"; empty: the call succeeds. */
+  /** The violations, as "rule subject"; empty: the call succeeds. */
   async function violations(call: Promise<unknown>): Promise<string[]> {
     const error = await call.then(
       () => undefined,
@@ -55,7 +55,7 @@ describe('acceptance', () => {
     return (precondition?.violations ?? []).map(({ type, subject }) => `${type} ${subject}`);
   }
 
-  /** Locks a session as somebody does who changes it. */
+  /** Locks a session like somebody who changes it. */
   async function writerOf(kind: SessionKind, id: SessionId) {
     const writer = await harness.db.transaction();
     await writer(kindSchemas[kind].sessions)
@@ -67,7 +67,7 @@ describe('acceptance', () => {
   const relations = { user: 'id_verifications', business: 'documents' } as const;
 
   for (const kind of sessionKinds) {
-    it(`is judged by what somebody made of the ${kind} session while the import waited for it`, async () => {
+    it(`judges a ${kind} session as changed by somebody while the import waited for it`, async () => {
       const { db, target } = harness;
       const statuses = [WireStatus.SESSION_STATUS_APPROVED];
       const id = await createSession(db, harness.source, kind);
@@ -90,7 +90,7 @@ describe('acceptance', () => {
       expect(await copiesIn(target, id)).to.deep.equal([]);
     });
 
-    it(`is judged by the rules that the workflow got while the import waited for the ${kind} session`, async () => {
+    it(`uses the rules that the workflow got while the import waited for the ${kind} session`, async () => {
       const { db, source } = harness;
       const workflowId = await newWorkflow(kind);
       const id = await createSession(db, source, kind);
@@ -109,7 +109,7 @@ describe('acceptance', () => {
     });
   }
 
-  it('and a change of the session at the same time: a copy meets the rules, or there is none', async () => {
+  it('lets in no session that does not meet the rules, while somebody changes it', async () => {
     const { db, source, target } = harness;
     const workflowId = await newWorkflow('user', { ...noRules, documentsUnexpired: true });
     const endings = await Promise.all(
@@ -260,7 +260,7 @@ describe('acceptance of any session by any rules', () => {
   const isDocument = (relation: string) =>
     ['id_verifications', 'proofs_of_address', 'documents'].includes(relation);
 
-  /** The judge of the tests: which rules are violated, and by what. */
+  /** The second implementation: which rules are violated, and by what. */
   function judge(session: Drawn, all: readonly StoredRules[]): Set<string> {
     const found = new Set<string>();
     for (const rules of all) {
@@ -303,7 +303,7 @@ describe('acceptance of any session by any rules', () => {
   }
 
   for (const kind of sessionKinds) {
-    it(`is what another judge says, also in groups of calls with other rules (${kind})`, async () => {
+    it(`is what a second implementation says, also in groups of calls with different rules (${kind})`, async () => {
       const { db, target, signer, source, client } = harness;
       const workflows = await Promise.all(
         fc.sample(anyRules(kind), 6).map(async (acceptance, index) => {
@@ -357,7 +357,7 @@ describe('acceptance of any session by any rules', () => {
       for (const [index, { expected }] of judged.entries()) {
         expect(found[index], JSON.stringify(calls[index])).to.deep.equal(expected);
       }
-      // Both kinds of ends were tried.
+      // Both outcomes have occurred.
       expect(new Set(judged.map(({ expected }) => expected.size > 0)).size).to.equal(2);
     });
   }

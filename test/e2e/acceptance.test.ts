@@ -68,7 +68,7 @@ describe('rules for acceptance', () => {
   const importing = (request: Partial<ImportSessionRequest>, to = target) =>
     harness.client.import(to.apiKey, request);
 
-  /** What the rules of a call are violated by: "rule subject". It is told so by a preview and by an import. */
+  /** The violations, as "rule subject", of a preview and of an import, which must be the same. */
   async function violations(request: Partial<ImportSessionRequest>): Promise<string[]> {
     const previewed = await failureOf(importing({ ...request, validateOnly: true }));
     const failure = await failureOf(importing(request));
@@ -79,7 +79,7 @@ describe('rules for acceptance', () => {
     );
   }
 
-  /** How imports of a session with rules end: "OK", or the rules that are violated. */
+  /** How an import of a session with rules ends: "OK", or the rules that are violated. */
   async function judged(kind: SessionKind, id: SessionId, rules: Rules): Promise<string> {
     const request = await requestFor(kind, id, rules);
     const preview = await importing({ ...request, validateOnly: true }).catch(() => undefined);
@@ -116,7 +116,7 @@ describe('rules for acceptance', () => {
       expect(await of('In Review', [approved])).to.equal('statuses');
     });
 
-    it(`want rows of the relations of a ${kind} session that are named, and the log of an import is none`, async () => {
+    it(`want rows in the named relations of a ${kind} session, where the log entry of an import does not count`, async () => {
       const { db } = harness;
       const bare = await newSession(kind);
       const relations = ['logs', 'reviews'];
@@ -129,7 +129,7 @@ describe('rules for acceptance', () => {
       const wanting = await requestFor(kind, bare, { relations });
       expect(await violations(wanting)).to.deep.equal([`${subject}/reviews`]);
       expect(await judged(kind, bare, { relations: ['logs', 'logs'] })).to.equal('OK');
-      // A copy that has no log but that of its own import: the next copy would have none.
+      // A copy whose only log entry is that of its own import, which the next copy would not have.
       const copy = await importing(await requestFor(kind, await newSession(kind)));
       const id = toId<SessionId>(sessionOf(copy).sessionId);
       const third = await createTenant(db);
@@ -154,7 +154,7 @@ describe('rules for acceptance', () => {
     ['user', 'proofs_of_address'],
     ['business', 'documents'],
   ] as const) {
-    it(`take ${relation} through their last day in UTC, and not a millisecond longer`, async () => {
+    it(`take ${relation} until the end of their last day in UTC, to the millisecond`, async () => {
       const { db } = harness;
       const of = async (moment: string, ...lastDays: (string | null)[]) => {
         now = new Date(moment);
@@ -249,7 +249,7 @@ describe('rules for acceptance', () => {
     ]);
   });
 
-  it('name no more violations than a client takes, and say how many there are', async () => {
+  it('name no more violations than a client accepts, and say how many there are', async () => {
     const { db } = harness;
     const id = await newSession('user');
     const many = Array.from({ length: 3_000 }, () => '2020-01-01');
@@ -272,7 +272,7 @@ describe('rules for acceptance', () => {
     expect(trailers.length).to.be.below(8_192 - 500);
   });
 
-  it('come after all that is said of the call, the session and the workflow', async () => {
+  it('are checked after everything else about the call, the session and the workflow', async () => {
     const rules = { relations: ['faces'] };
     const running = await newSession('user', { status: 'In Progress' });
     const request = await requestFor('user', running, rules);
@@ -296,7 +296,7 @@ describe('rules for acceptance', () => {
     }
   });
 
-  it('are refused, each field by its name, if no session could meet them or they are not understood', async () => {
+  it('are refused, with the name of the field, if no session could meet them or they are not understood', async () => {
     const fields = async (rules: Rules) => {
       const { reason, badRequest } = await failureOf(
         importing({ ...request, acceptance: AcceptanceRules.fromPartial(rules) }),
@@ -457,7 +457,7 @@ describe('rules for acceptance', () => {
   });
 
   describe('with a request_id', () => {
-    it('are part of what is asked, and equal rules are equal however they are written', async () => {
+    it('are part of the request, and equal however they are written', async () => {
       const id = await newSession('user', { status: 'Approved' });
       await addLogs(harness.db, 'user', id, 1);
       await addDocuments(harness.db, 'user', 'id_verifications', id, [null]);
@@ -482,7 +482,7 @@ describe('rules for acceptance', () => {
       }
     });
 
-    it('that set nothing leave the request what it was before there were rules', async () => {
+    it('that set nothing are the same request as one without rules', async () => {
       const id = await newSession('user');
       const request = { ...(await requestFor('user', id)), vendorData: 'Ana', requestId: newId() };
       const answer = await importing({ ...request, acceptance: AcceptanceRules.fromPartial({}) });
@@ -541,7 +541,7 @@ describe('rules for acceptance', () => {
         };
         const id = await newSession(kind, old);
         expect(await judged(kind, id, rules)).to.equal('max_age');
-        // Its copies don't become younger than it is.
+        // Its copies must not look younger than it is.
         const copy = toId<SessionId>(
           sessionOf(await importing(await requestFor(kind, id))).sessionId,
         );
@@ -561,7 +561,7 @@ describe('rules for acceptance', () => {
       });
     }
 
-    it('are told that of such copies by the runbook’s statement, link by link', async function () {
+    it('take such copies after the runbook’s statement has filled the time in, link by link', async function () {
       const { db, source } = harness;
       // The runbook is about MySQL.
       const [server] = await select('SELECT VERSION() AS version');

@@ -26,7 +26,7 @@ import { startHarness, type Harness } from '../support/service';
 
 const { shareSession, listShareTokens, listReceivedShareTokens } = SessionShareService;
 
-/** Grounds with all that can be said. */
+/** Grounds with every field. */
 const full = (): Grounds => ({
   kind: GroundsKind.GROUNDS_KIND_CONSENT,
   purpose: 'onboarding',
@@ -35,7 +35,7 @@ const full = (): Grounds => ({
   evidenceSha256: createHash('sha256').update('a signed form').digest('hex'),
 });
 
-/** Grounds that say their kind alone. */
+/** Grounds with only their kind. */
 const least = (): Grounds =>
   Grounds.fromPartial({ kind: GroundsKind.GROUNDS_KIND_LEGAL_OBLIGATION });
 
@@ -146,7 +146,7 @@ describe('the grounds of sharing', () => {
     }
   }
 
-  it('are signed in the token, and nothing is where none are given', async () => {
+  it('are signed in the token, which has no such claim if none are given', async () => {
     const { db, source, target } = harness;
     const original = await createSession(db, source, 'user');
     const grounds = full();
@@ -242,7 +242,7 @@ describe('the grounds of sharing', () => {
     );
   });
 
-  it('stay within each step: C learns nothing of why A shared with B', async () => {
+  it('stay within each step: C does not learn why A shared with B', async () => {
     for (const kind of sessionKinds) {
       const [a, b, c] = (await tenants(3)) as [Tenant, Tenant, Tenant];
       const original = await createSession(harness.db, a, kind);
@@ -260,7 +260,7 @@ describe('the grounds of sharing', () => {
       expect((await outgoing(a)).map(({ grounds }) => grounds)).to.deep.equal([first]);
       expect((await outgoing(b)).map(({ grounds }) => grounds)).to.deep.equal([second]);
 
-      // Back in A, which sees both ends, and not what B and C have agreed.
+      // Back in A, which sees both ends, but not what B and C have agreed.
       const third = full();
       const back = await importing(a, kind, (await share(c, a, inC, third)).shareToken);
       const seenByA = await provenance(a, back);
@@ -268,7 +268,7 @@ describe('the grounds of sharing', () => {
     }
   });
 
-  it('are those of the company for its key people, whose sessions come with it', async () => {
+  it('of a company are also those of the key people whose sessions come with it', async () => {
     const [source, target] = (await tenants(2)) as [Tenant, Tenant];
     const person = await createSession(harness.db, source, 'user');
     const company = await createCompany(harness.db, source, [person]);
@@ -358,10 +358,13 @@ describe('the grounds of sharing', () => {
         ],
         [{ kind: 'CONSENT' }, 'claim grounds.kind must be one of'],
         [{ kind: 1 }, 'claim grounds.kind must be one of'],
-        [{ kind, purpose: 'to know Ana' }, 'claim grounds.purpose must have 1 to 64 ASCII'],
+        [{ kind, purpose: 'to know Ana' }, 'claim grounds.purpose must consist of 1 to 64 ASCII'],
         [{ kind, purpose: 'x'.repeat(65) }, 'claim grounds.purpose must have'],
         [{ kind, purpose: 7 }, 'claim grounds.purpose must have'],
-        [{ kind, reference: 'x'.repeat(129) }, 'claim grounds.reference must have 1 to 128 ASCII'],
+        [
+          { kind, reference: 'x'.repeat(129) },
+          'claim grounds.reference must consist of 1 to 128 ASCII',
+        ],
         [{ kind, reference: ['a'] }, 'claim grounds.reference must have'],
         [{ kind, obtained_at: '2026-01-01' }, 'claim grounds.obtained_at must be a number'],
         [{ kind, obtained_at: -1 }, 'claim grounds.obtained_at is before 1970'],

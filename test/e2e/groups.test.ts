@@ -483,7 +483,7 @@ describe('a group of very many calls', () => {
   });
   after(() => harness.stop());
 
-  it('sends no text that the least max_allowed_packet has no room for', async () => {
+  it('sends no text that is too long for the lowest max_allowed_packet', async () => {
     const { db, source, target, client, proxy, signer } = harness;
     const long = '€'.repeat(255);
     const { kid = '', ...key } = await signer.addKey({ algorithm: 'EdDSA', kid: long });

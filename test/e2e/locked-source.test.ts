@@ -153,7 +153,7 @@ describe('a session that somebody holds', () => {
       expect(await copiesIn(target, locked)).to.deep.equal([]);
     });
 
-    it(`is not waited for by a call that the ledger has an answer for (${kind})`, async () => {
+    it(`is not waited for by a call that is answered from the ledger (${kind})`, async () => {
       const { target } = harness;
       const imported = await newSession(kind);
       const request = { ...(await requestFor(target, kind, imported)), requestId: uuid() };
@@ -166,7 +166,7 @@ describe('a session that somebody holds', () => {
     });
   }
 
-  it('stays behind if it is that of a key person, and was given to another application meanwhile', async () => {
+  it('of a key person is left out if it was given to another application meanwhile', async () => {
     const { db, source, target } = harness;
     const [person, colleague] = [await newSession('user'), await newSession('user')];
     const company = await createCompany(db, source, [person, colleague]);
@@ -185,7 +185,7 @@ describe('a session that somebody holds', () => {
     const wanted = await newSession('user');
     const letBusyGo = await hold('user', ...busy);
     const letGo = await hold('user', wanted);
-    // They take all the places that an application has for waiting.
+    // They take all places where an application can wait.
     const requests = await Promise.all(busy.map((id) => requestFor(target, 'user', id)));
     const { results } = await stuck(
       requests.map((each) => importing(target, each)),

@@ -79,7 +79,7 @@ describe('what is shared with an application', () => {
     createSession(harness.db, tenant, kind);
 
   for (const kind of sessionKinds) {
-    it(`is told by kind, source and time of a ${kind} session, and by nothing of the session`, async () => {
+    it(`is listed with the kind, source and time of a ${kind} session, and nothing else about it`, async () => {
       const { db } = harness;
       const sessionId =
         kind === 'user' ? await session() : await createCompany(db, source, [await session()]);
@@ -108,7 +108,7 @@ describe('what is shared with an application', () => {
     });
   }
 
-  it('is what has not been imported, revoked or gone by', async () => {
+  it('is listed until it is imported, revoked or expired', async () => {
     const { db, client } = harness;
     const [imported, revoked, open] = [await session(), await session(), await session()];
     const used = await share(imported);
@@ -138,7 +138,7 @@ describe('what is shared with an application', () => {
     expect(await received(target, { includeExpired: true })).to.deep.equal([usable.id, last, gone]);
   });
 
-  it('is what came along with a company no more', async () => {
+  it('is no longer listed if it came along with a company', async () => {
     const { db, client } = harness;
     const person = await session();
     await share(person);
@@ -154,7 +154,7 @@ describe('what is shared with an application', () => {
     expect(await received()).to.deep.equal([]);
   });
 
-  it('is told to nobody else: neither to the one that shares, nor to a third', async () => {
+  it('is listed to nobody else: neither to the one that shares, nor to a third', async () => {
     const third = await createTenant(harness.db);
     const { id } = await share(await session());
     expect(await received(source)).to.deep.equal([]);
@@ -219,7 +219,7 @@ describe('what is shared with an application', () => {
     }
   });
 
-  it('looks at a bounded number of tokens for a page, and goes on behind them', async () => {
+  it('looks at a bounded number of tokens for a page, and goes on after them', async () => {
     const revoked = { revoked_at: now, expires_at: new Date(now.getTime() + 20_000) };
     await addShareTokens(harness.db, source, target, await session(), 2_100, revoked);
     const usable = { expires_at: new Date(now.getTime() + 10_000) };
@@ -230,7 +230,7 @@ describe('what is shared with an application', () => {
     expect(await received(target, { pageToken })).to.deep.equal(ids);
   });
 
-  it('stays with the application when the session was deleted', async () => {
+  it('is still listed after the session was deleted', async () => {
     const sessionId = await session();
     const { id } = await share(sessionId);
     await harness

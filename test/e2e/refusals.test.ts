@@ -115,7 +115,7 @@ describe('a refused import', () => {
     expect([code, reason]).to.deep.equal(['UNAVAILABLE', 'KEY_SET_UNAVAILABLE']);
     expect(retry?.retryDelay?.seconds).to.equal(2);
     expect(await refusalsOf(target)).to.deep.equal([]);
-    // Whoever signed these, they are no share tokens. A set from a URL has no secrets.
+    // These are not share tokens, whoever signed them. A set from a URL has no secrets.
     const [header, payload, signature] = shareToken.split('.');
     const encode = (value: unknown): string =>
       Buffer.from(JSON.stringify(value)).toString('base64url');

@@ -238,7 +238,7 @@ describe('RevokeShareToken', () => {
     expect(await importBy(token, { requestId })).to.deep.equal(answer);
   });
 
-  it('and an import write the same row, so that nodes of a cluster let only one of them commit', async () => {
+  it('writes the same row as an import, so that a cluster lets only one of them commit', async () => {
     const { db, source } = harness;
     const sessionId = await createSession(db, source, 'user');
     const [used, unused] = [await share(sessionId), await share(sessionId)];

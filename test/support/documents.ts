@@ -20,7 +20,7 @@ export async function addDocuments(
   await addRows(db, kind, relation, id, rows);
 }
 
-/** Adds rows to a relation that needs no other columns than those given, and those that all relations have. */
+/** Adds rows to a relation, with the given columns and those that all relations have. */
 export async function addRows(
   db: Database,
   kind: SessionKind,

@@ -3,8 +3,8 @@ import { alterTable } from './changes';
 
 /**
  * An import marks its share token. So an import and a revocation write the same row, and a cluster that takes
- * writes on several nodes lets only one of them commit. An older service does not set the mark: who wants to know
- * what was redeemed reads the ledger.
+ * writes on several nodes lets only one of them commit. An older service does not set the mark, so the ledger
+ * says what was redeemed.
  */
 export async function up(knex: Knex): Promise<void> {
   await alterTable(

@@ -6,8 +6,8 @@ const sessions = ['user_sessions', 'business_sessions'];
 /**
  * Sessions say when they were verified, and workflows which sessions they take.
  *
- * An older service that still runs makes copies without this time. So a copy without it is not taken for one
- * that was verified when it was made: see `verifiedAt` in `store/sessions/verified-at.ts`.
+ * An older service that still runs makes copies without this time. So a copy without it does not count as verified
+ * when it was made: see `verifiedAt` in `store/sessions/verified-at.ts`.
  */
 export async function up(knex: Knex): Promise<void> {
   for (const table of sessions) {

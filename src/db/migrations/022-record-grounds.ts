@@ -2,11 +2,10 @@ import type { Knex } from 'knex';
 import { alterTable } from './changes';
 
 /**
- * Why sharing was lawful, as the application says that shares: with each share token, import and refusal. An
- * older service leaves it out.
+ * Why sharing was lawful, according to the application that shares: kept with each share token, import and
+ * refusal. An older service leaves it out.
  *
- * An application that sessions are shared with lists its share tokens by an index of its own, the live ones
- * first.
+ * An index for the applications that sessions are shared with: they list their share tokens, the live ones first.
  */
 export async function up(knex: Knex): Promise<void> {
   for (const [table, key] of additions) {

@@ -175,7 +175,7 @@ const answers: Answers = {
     );
     return {
       code: status.FAILED_PRECONDITION,
-      message: `What would be copied does not meet the rules for acceptance of the request and its workflow. Number of violations: ${count}, which the details name. The first: ${first ?? ''}`,
+      message: `A session that would be copied does not meet the rules for acceptance of the request or its workflow. Number of violations: ${count}, named in the details as far as they fit. The first: ${first ?? ''}`,
       metadata: { shared_from_session: sourceSessionId, violations: String(count) },
       details: [
         pack('google.rpc.PreconditionFailure', PreconditionFailure, { violations: fitting(told) }),
@@ -264,12 +264,12 @@ export function problemStatus(problem: Problem, requestId: string): StatusObject
 }
 
 /**
- * How many bytes the violations of a failure may have. Many clients take 8 KiB of metadata, with all of it: in
- * base64, and with a message and an ErrorInfo.
+ * How many bytes of violations an answer may have. Many clients accept 8 KiB of metadata: that has to be enough for the
+ * violations in base64, the message and the ErrorInfo.
  */
 const violationBytes = 4_096;
 
-/** The first violations, as many as clients take. */
+/** As many of the violations as clients accept, from the first on. */
 function fitting(violations: readonly PreconditionViolation[]): PreconditionViolation[] {
   const fit: PreconditionViolation[] = [];
   let room = violationBytes;

@@ -22,14 +22,14 @@ const status = z
   .number()
   .refine(
     (value) => statuses.has(value),
-    'must be Approved, Declined, In Review or Kyc Expired: no other session can be imported',
+    'must be Approved, Declined, In Review or Kyc Expired: sessions with another status can not be imported',
   );
 
 const names = relationNames();
 
 const relation = z
   .string()
-  .refine((name) => names.has(name), 'must be a relation, by its name in cloned_relations');
+  .refine((name) => names.has(name), 'must be the name of a relation, as in cloned_relations');
 
 /** The schema of `acceptance`. */
 export const acceptance = z.object({
@@ -51,7 +51,7 @@ export function fieldsOf(rules: WireRules | undefined): z.input<typeof acceptanc
   );
 }
 
-/** The rules that a request sets: each status and relation once, in one order, so that equal rules are the same. */
+/** The rules of a request. Each status and relation is there once, and sorted, so that equal rules look the same. */
 export function rulesOf(fields: z.output<typeof acceptance> | undefined): AcceptanceRules {
   if (!fields) return noRules;
   const wanted = [...new Set(fields.statuses)].sort((a, b) => a - b);

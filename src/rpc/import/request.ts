@@ -18,7 +18,7 @@ export interface ParsedImportSessionRequest {
   readonly validateOnly: boolean;
   /** The workflow for the sessions of key people; null: they are not imported. */
   readonly linkedWorkflowId: WorkflowId | null;
-  /** What the sessions that are copied must be like. */
+  /** The rules that the sessions to be copied must meet. */
   readonly acceptance: AcceptanceRules;
 }
 
@@ -98,7 +98,7 @@ function digestOf(
     // from before this field existed.
     includeLinkedSessions: includeLinkedSessions === true ? true : undefined,
     linkedWorkflowId: linkedWorkflowId?.toLowerCase(),
-    // Equal rules, however they are written. None at all are as if the field did not exist.
+    // Equal rules have the same digest, however they are written. No rules: as if the field did not exist.
     acceptance: wireRules(rules),
   };
   const bytes = ImportSessionRequest.encode(ImportSessionRequest.fromPartial(asked)).finish();

@@ -258,7 +258,7 @@ export const joinRedemption = `session_imports i
   ON i.application_id = t.for_application_id AND i.source_session_id = t.session_id
   AND LOWER(i.token_id) IN (LOWER(HEX(t.id)), ${withHyphens('LOWER(HEX(t.id))')})`;
 
-/** The condition that the recipient of a share token `s` has imported its session, with whatever token. */
+/** The condition that the recipient of a share token `s` has imported its session, by this token or another. */
 export const sessionWasImported = `EXISTS (SELECT 1 FROM session_imports i
   WHERE i.application_id = s.for_application_id AND i.source_session_id = s.session_id)`;
 

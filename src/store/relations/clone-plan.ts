@@ -150,7 +150,7 @@ function sessionColumnProblems(schema: KindSchema, columns: readonly string[]): 
     );
 }
 
-/** Whether a table has no foreign key but the one to its session. */
+/** Whether the foreign key to its session is the only one that a table has. */
 function refersToSessionsAlone(
   { sessions }: KindSchema,
   table: string,

@@ -15,19 +15,19 @@ export interface ExpiredDocument {
 export interface ExpiredDocuments {
   /** By relation, then by row: at most {@link mostNamed} of each relation. */
   readonly named: readonly ExpiredDocument[];
-  /** How many there are, with those that are not named. */
+  /** How many there are, including those that are not named. */
   readonly count: number;
 }
 
-/** The most expired documents of a relation that are read of a session, so that no session can fill the memory. */
+/** How many expired documents of each relation of a session are read at most: no session can fill the memory. */
 const mostNamed = 20;
 
 /**
- * The documents of sessions that have expired, by session: sessions without any are missing. A document without
- * an expiry has not.
+ * The expired documents of sessions, by session. Sessions without any are missing. A document without an expiry
+ * never expires.
  *
  * @param ids at least one.
- * @param today YYYY-MM-DD: a document whose last day this is has not expired.
+ * @param today YYYY-MM-DD: documents whose last day is before this have expired.
  */
 export function expiredDocuments(
   { relations }: KindSchema,
@@ -46,7 +46,7 @@ export function expiredDocuments(
   );
   const selects = withDocuments.map(
     () =>
-      // As text, since a driver would make a moment of a day.
+      // The day as text, because the driver would turn it into a moment.
       `SELECT r.session_id, ? AS relation, r.ordinal, CAST(r.?? AS CHAR) AS last_day,
          ROW_NUMBER() OVER (PARTITION BY r.session_id ORDER BY r.ordinal) AS place,
          COUNT(*) OVER (PARTITION BY r.session_id) AS documents
@@ -73,7 +73,7 @@ export function expiredDocuments(
         const id = fromBinary<SessionId>(row.session_id);
         const session = found.get(id) ?? { named: [], count: 0 };
         const { relation, ordinal, last_day: lastDay } = row;
-        // Every row has the number of its relation.
+        // Every row has the number of documents of its relation: it is added once for each relation.
         if (session.named.at(-1)?.relation !== relation) session.count += row.documents;
         session.named.push({ relation, ordinal, lastDay });
         found.set(id, session);

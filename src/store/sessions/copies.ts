@@ -16,7 +16,7 @@ import { verifiedAt } from './verified-at';
 /** Columns that are copied from the original: what describes the check. */
 export const carriedColumns = ['features', 'expected_details', 'contact_details', 'language'];
 
-/** Columns that are made from the original, which is called `o`, and the SQL that makes them. */
+/** Columns that are computed from the original, which is called `o`, and the SQL for each. */
 export const derivedColumns: Readonly<Record<string, string>> = { verified_at: verifiedAt('o') };
 
 /** Columns that are not copied: they belong to the source application's integration. */

@@ -1,9 +1,9 @@
 /**
  * SQL for the time at which a session's verification was decided.
  *
- * An original that does not say it counts from its creation. A copy that does not say it is of an older version,
- * which did not carry the time on. Its own creation says nothing about the verification, so the time is unknown:
- * null.
+ * For an original without this time, it is the time when the session was created. A copy without it was made by an
+ * older version, which did not copy the time. When the copy was created says nothing about the verification, so the
+ * time is unknown: null.
  *
  * @param session the session's name in the statement.
  */
