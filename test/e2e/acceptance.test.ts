@@ -332,6 +332,25 @@ describe('rules for acceptance', () => {
       });
   });
 
+  it('are refused with as many wrong items as a client takes, and looked at up to a bound', async () => {
+    const request = await requestFor('user', await newSession('user'));
+    const refused = async (rules: Rules) =>
+      failureOf(importing({ ...request, acceptance: AcceptanceRules.fromPartial(rules) }));
+    const all = (count: number) => ({
+      relations: Array.from({ length: count }, () => ''),
+      statuses: Array.from({ length: count }, () => WireStatus.UNRECOGNIZED),
+    });
+    const { badRequest, message } = await refused(all(100));
+    const named = badRequest?.fieldViolations ?? [];
+    expect(named.length).to.be.within(10, 30);
+    expect(message).to.include(`; and ${200 - named.length} more.`);
+    const tooLong = await refused(all(5_000));
+    expect(tooLong.badRequest?.fieldViolations.map(({ field }) => field)).to.deep.equal([
+      'acceptance.statuses',
+      'acceptance.relations',
+    ]);
+  });
+
   describe('of a workflow', () => {
     const rules = { ...noRules, maxAge: 1_000, relations: ['logs'] };
 

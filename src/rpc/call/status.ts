@@ -66,20 +66,16 @@ const answers: Answers = {
     message: `The API key lacks the privilege ${privilege}; use a key that has it.`,
     metadata: { privilege },
   }),
-  INVALID_REQUEST: ({ violations }) => ({
-    code: status.INVALID_ARGUMENT,
-    message: `The request is malformed: ${violations.map(({ field, description }) => `${field} ${description}`).join('; ')}.`,
-    details: [
-      pack('google.rpc.BadRequest', BadRequest, {
-        fieldViolations: violations.map(({ field, description }) => ({
-          field,
-          description,
-          reason: '',
-          localizedMessage: undefined,
-        })),
-      }),
-    ],
-  }),
+  INVALID_REQUEST: ({ violations }) => {
+    const told = fittingFields(violations);
+    const faults = told.map(({ field, description }) => `${field} ${description}`);
+    const more = violations.length - told.length;
+    return {
+      code: status.INVALID_ARGUMENT,
+      message: `The request is malformed: ${faults.join('; ')}${more > 0 ? `; and ${more} more` : ''}.`,
+      details: [pack('google.rpc.BadRequest', BadRequest, { fieldViolations: told })],
+    };
+  },
   SHARING_NOT_CONFIGURED: () => ({
     code: status.UNIMPLEMENTED,
     message:
@@ -277,6 +273,24 @@ function fitting(violations: readonly PreconditionViolation[]): PreconditionViol
     room -= PreconditionFailure.encode({ violations: [violation] }).finish().length;
     if (room < 0) break;
     fit.push(violation);
+  }
+  return fit;
+}
+
+/** How many bytes the violations of a request may have: the message repeats them, and the details the message. */
+const fieldBytes = 1_536;
+
+/** The first violations of a request, as many as clients take: a list in it can have thousands of wrong items. */
+function fittingFields(
+  violations: Extract<Problem, { reason: 'INVALID_REQUEST' }>['violations'],
+): BadRequest['fieldViolations'] {
+  const fit: BadRequest['fieldViolations'] = [];
+  let room = fieldBytes;
+  for (const { field, description } of violations) {
+    const told = { field, description, reason: '', localizedMessage: undefined };
+    room -= BadRequest.encode({ fieldViolations: [told] }).finish().length;
+    if (room < 0) break;
+    fit.push(told);
   }
   return fit;
 }
