@@ -79,7 +79,11 @@ async function start(): Promise<Cluster> {
     return new RegExp(`^mysql,${name},(?:[^,]*,){15}([^,]*),`, 'm').exec(servers)?.[1] ?? '';
   };
   /** Waits until the proxy knows that a node works, and has moved its connections accordingly. */
-  const isUp = (node: Node) => eventually(async () => (await statusOf(node.name)) === 'UP');
+  const isUp = (node: Node) =>
+    eventually(async () => {
+      await revive(node);
+      return (await statusOf(node.name)) === 'UP';
+    });
   for (const node of nodes) await isUp(node);
   const writer = async () => {
     for (const node of nodes) if ((await statusOf(node.name)).startsWith('UP')) return node;
@@ -104,6 +108,7 @@ async function start(): Promise<Cluster> {
     async bringBack(node) {
       await node.startOrThaw();
       await eventually(async () => {
+        await revive(node);
         // A node that was frozen may leave its cluster for good, and then has to be restarted.
         if ((await clusterStatus(node)) === 'Disconnected') {
           await node.kill();
@@ -115,12 +120,10 @@ async function start(): Promise<Cluster> {
     },
     isAlone: async (node) => (await clusterStatus(node)) === 'non-Primary',
     async caughtUp(node) {
-      // MariaDB 10.11 may crash a second after it was thawed. An init system starts it again.
-      if (node.hasEnded) {
-        await node.start();
-        await eventually(() => isIn(node));
-        await isUp(node);
-      }
+      await eventually(async () => {
+        await revive(node);
+        return isIn(node);
+      });
       await node.run('SET SESSION wsrep_sync_wait = 1', 'SELECT COUNT(*) FROM mysql.global_priv');
     },
     async stop() {
@@ -129,6 +132,18 @@ async function start(): Promise<Cluster> {
       folder.remove();
     },
   };
+}
+
+/**
+ * Starts a node again that has crashed after it was thawed, as an init system does (docs/clusters.md). Once: it
+ * is not frozen any more then, and any other crash fails the test.
+ */
+async function revive(node: Node): Promise<void> {
+  if (!node.hasCrashed) return;
+  const words = await node.lastWords();
+  if (!node.wasFrozen) throw new Error(`node ${node.name} has crashed:\n${words}`);
+  console.log(`      node ${node.name} has crashed after it was thawed, and is started again`);
+  await node.start();
 }
 
 async function clusterStatus(node: Node): Promise<unknown> {

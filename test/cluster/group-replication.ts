@@ -88,7 +88,10 @@ async function start(): Promise<Cluster> {
     },
     async bringBack(node) {
       await node.startOrThaw();
-      await eventually(() => isIn(node));
+      await eventually(async () => {
+        if (await waitsToJoin(node)) await rejoin(node);
+        return isIn(node);
+      });
     },
     isAlone: (node) =>
       says(
@@ -134,6 +137,22 @@ async function bootstrap(node: Node): Promise<void> {
     "GRANT SELECT ON performance_schema.replication_group_members TO haproxy_check@'%'",
     ...usersAndDatabase,
   );
+}
+
+/**
+ * Whether a node was expelled, and has failed to join again: a server tries that at once, and then after five
+ * minutes (MySQL manual, "Auto-Rejoin"). docs/clusters.md says what to do in place of waiting.
+ */
+async function waitsToJoin(node: Node): Promise<boolean> {
+  if (!(await says(node, "MEMBER_ID = @@server_uuid AND MEMBER_STATE IN ('ERROR', 'OFFLINE')")))
+    return false;
+  return (await node.lastWords()).includes('Member was not able to join the group');
+}
+
+async function rejoin(node: Node): Promise<void> {
+  console.log(`      node ${node.name} was expelled and could not join, and is told to join again`);
+  // If that fails as well, it is told once more.
+  await node.run('STOP GROUP_REPLICATION', 'START GROUP_REPLICATION').catch(() => undefined);
 }
 
 /** Whether a node's view of the group has a member for which a condition holds. A node that is down says no. */

@@ -16,6 +16,7 @@ export class Node {
   private readonly socket: string;
   private readonly logFile: string;
   private child: ChildProcess | undefined;
+  private frozenSinceStart = false;
 
   /**
    * @param command starts the server; where its data is and what it listens on is added.
@@ -54,6 +55,7 @@ export class Node {
     });
     await log.close();
     this.child = child;
+    this.frozenSinceStart = false;
     child.once('exit', atExit(killed(child)));
     while (!(await this.answers())) {
       if (hasExited(child)) throw new Error(`node ${this.name} ended:\n${await this.lastWords()}`);
@@ -64,6 +66,7 @@ export class Node {
   /** Ends the server as a crash does, also if it is frozen. */
   async kill(): Promise<void> {
     const { child } = this;
+    this.child = undefined;
     if (!child || hasExited(child)) return;
     const exit = once(child, 'exit');
     killed(child)();
@@ -76,13 +79,19 @@ export class Node {
     else this.thaw();
   }
 
-  /** Whether the server was killed, or has crashed. */
-  get hasEnded(): boolean {
+  /** Whether the server has ended by itself: nobody has killed it. */
+  get hasCrashed(): boolean {
     return this.child !== undefined && hasExited(this.child);
+  }
+
+  /** Whether the server was frozen since it was started. */
+  get wasFrozen(): boolean {
+    return this.frozenSinceStart;
   }
 
   /** Freezes the server: its connections stay open, and nothing is answered. */
   freeze(): void {
+    this.frozenSinceStart = true;
     this.child?.kill('SIGSTOP');
   }
 
