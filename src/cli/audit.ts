@@ -8,9 +8,9 @@ import { printPart } from './output';
 
 /**
  * How long ago the period of an export must have ended, in milliseconds. An import is listed under the time when it
- * began, but only after it has ended.
+ * began, but only after it has ended: with the longest lock waits that can be configured, that is some minutes later.
  */
-const settled = 60_000;
+const settled = 600_000;
 
 const explanation = `
 The output is JSON Lines. The first line says what is exported. Then come the imports and refusals of the application,
@@ -29,7 +29,7 @@ export function auditCommand() {
       .requiredOption('--from <time>', 'when the period begins', momentArgument)
       .requiredOption(
         '--to <time>',
-        'when the period ends (not included), at least a minute ago',
+        'when the period ends (not included), at least ten minutes ago',
         momentArgument,
       )
       .addHelpText('after', explanation)
@@ -37,7 +37,7 @@ export function auditCommand() {
         if (since >= until) throw new Error('--to must be after --from');
         if (until.getTime() > Date.now() - settled) {
           throw new Error(
-            '--to must be at least a minute ago: newer imports may not be on record yet',
+            '--to must be at least ten minutes ago: newer imports may not be on record yet',
           );
         }
         await withMultiDatabase(async (db) => {

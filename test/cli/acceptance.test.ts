@@ -34,7 +34,7 @@ describe('rules for acceptance on the command line', () => {
     'max_age=0s': 'max_age must be a number with s, h or d',
     'max_age=1': 'max_age must be a number with s, h or d',
     'max_age=-1d': 'max_age must be a number with s, h or d',
-    'max_age=36526d': '100 years at most',
+    'max_age=36526d': 'at most 100 years',
     'documents_unexpired=false': 'documents_unexpired takes no value',
     'statuses=': 'statuses must have values',
     relations: 'relations must have values',

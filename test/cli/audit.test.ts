@@ -304,11 +304,11 @@ describe('audit export', () => {
   });
 
   it('says what is wrong with its period or its application, and prints nothing', async () => {
-    const soon = new Date(Date.now() - 30_000).toISOString();
+    const soon = new Date(Date.now() - 570_000).toISOString();
     for (const [period, why] of [
       [['--from', '2026-01-31', '--to', '2026-01-31'], '--to must be after --from'],
-      [['--from', '2026-01-31', '--to', soon], 'at least a minute ago'],
-      [['--from', '2026-01-31', '--to', '2999-01-01'], 'at least a minute ago'],
+      [['--from', '2026-01-31', '--to', soon], 'at least ten minutes ago'],
+      [['--from', '2026-01-31', '--to', '2999-01-01'], 'at least ten minutes ago'],
     ] as const) {
       const { exitCode, errors, printed } = await exporting(target, period);
       expect([exitCode, printed]).to.deep.equal([1, '']);

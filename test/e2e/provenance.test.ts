@@ -61,7 +61,7 @@ describe('the provenance of a session', () => {
   /** A step less what differs from run to run. */
   const essence = (record: ImportRecord | undefined): object => {
     expect(record?.createdAt).to.be.a('date');
-    const tokens = ['createdAt', 'shareTokenId', 'signingKeyId', 'apiKeyId'];
+    const tokens = ['createdAt', 'verifiedAt', 'shareTokenId', 'signingKeyId', 'apiKeyId'];
     return tokens.reduce<object>(without, record ?? {});
   };
 
@@ -77,7 +77,7 @@ describe('the provenance of a session', () => {
         without(without(ImportRecord.fromPartial(imported), 'createdAt'), 'shareTokenId'),
         'signingKeyId',
       );
-      const withheld = without(blank, 'apiKeyId');
+      const withheld = without(without(blank, 'apiKeyId'), 'verifiedAt');
 
       /** A step as the application that shared sees it. */
       const shared = (from: Tenant, session: SessionId, to: Tenant) => ({
@@ -107,6 +107,7 @@ describe('the provenance of a session', () => {
           expect(step.record?.signingKeyId === undefined).to.equal(hidden);
           const ownImport = step.record?.applicationId === tenant.applicationId;
           expect(step.record?.apiKeyId === undefined).to.equal(!ownImport);
+          expect(step.record?.verifiedAt === undefined).to.equal(!ownImport);
         }
       }
 
