@@ -443,6 +443,9 @@ describe('reading back', () => {
     expect(
       await list({ statuses: [SessionStatus.SESSION_STATUS_APPROVED, SessionStatus.UNRECOGNIZED] }),
     ).to.deep.equal(['statuses[1]']);
+    expect(
+      await list({ statuses: Array.from({ length: 101 }, () => SessionStatus.UNRECOGNIZED) }),
+    ).to.deep.equal(['statuses']);
     expect(await wrongOf(get(id, source, -1))).to.deep.equal(['relation_page_size']);
   });
 });

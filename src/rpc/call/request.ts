@@ -37,6 +37,13 @@ export function wholeSeconds(at: Date): Date {
   return new Date(Math.floor(at.getTime() / 1_000) * 1_000);
 }
 
+/** More items than anybody needs, and so few that checking them does not hold up other calls. */
+const mostItems = 100;
+
+/** A list, whose items are looked at only if there are not too many. */
+export const boundedList = <Item extends z.ZodType>(item: Item) =>
+  z.array(z.unknown()).max(mostItems, `must have at most ${mostItems} items`).pipe(z.array(item));
+
 const maxVendorDataLength = 255;
 
 /** An application's own name for a person or company: compared byte for byte, never empty. */

@@ -3,6 +3,7 @@ import type { AcceptanceRules as WireRules } from '../../gen/sessionimport/v1/se
 import { longestAge, noRules, relationNames, type AcceptanceRules } from '../../model/acceptance';
 import { must } from '../../model/must';
 import { finishedStatuses, type SessionStatus } from '../../model/session';
+import { boundedList } from '../call/request';
 import { wireStatuses } from '../wire';
 
 const maxAge = z
@@ -31,18 +32,12 @@ const relation = z
   .string()
   .refine((name) => names.has(name), 'must be the name of a relation, as in cloned_relations');
 
-/** More than anybody needs, and so few that a request can't hold up others while it is checked. */
-const mostItems = 100;
-
-const list = <Item extends z.ZodType>(item: Item) =>
-  z.array(z.unknown()).max(mostItems, `must have at most ${mostItems} items`).pipe(z.array(item));
-
 /** The schema of `acceptance`. */
 export const acceptance = z.object({
   max_age: maxAge.optional(),
   documents_unexpired: z.boolean(),
-  statuses: list(status),
-  relations: list(relation),
+  statuses: boundedList(status),
+  relations: boundedList(relation),
 });
 
 /** The fields of a request's rules by their names in the proto file. */

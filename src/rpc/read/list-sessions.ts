@@ -8,14 +8,21 @@ import { sessionKinds, type SessionStatus } from '../../model/session';
 import { listSessions as list, sessionKeyset, type SessionFilter } from '../../store/sessions/list';
 import type { Caller } from '../call/callers';
 import { PageTokens } from '../call/page-tokens';
-import { checkRequest, knownValue, moment, optionalId, vendorData } from '../call/request';
+import {
+  checkRequest,
+  knownValue,
+  boundedList,
+  moment,
+  optionalId,
+  vendorData,
+} from '../call/request';
 import type { HandlerContext } from '../context';
 import { wantedKind, wantedKinds, wireStatuses } from '../wire';
 import { wireSummary } from './wire-session';
 
 const schema = z.object({
   session_kind: knownValue(wantedKinds),
-  statuses: z.array(knownValue(Object.values(wireStatuses))),
+  statuses: boundedList(knownValue(Object.values(wireStatuses))),
   vendor_data: vendorData.optional(),
   shared_from_session: optionalId<SessionId>(),
   shared_from_application: optionalId<ApplicationId>(),
