@@ -264,7 +264,9 @@ describe('a service whose MySQL', () => {
       await eventually(isReady);
       await busy.goesOn();
       await busy.stop();
-      expect([...busy.told]).to.have.members(['OK', 'DATABASE_UNAVAILABLE']);
+      // Some of these calls may have waited until the database was as before.
+      expect(busy.told).to.include('OK');
+      expect(['OK', 'DATABASE_UNAVAILABLE']).to.include.members([...busy.told]);
     });
   }
 
