@@ -67,7 +67,15 @@ const answers: Answers = {
     metadata: { privilege },
   }),
   INVALID_REQUEST: ({ violations }) => {
-    const told = fittingFields(violations);
+    const fields = violations.map(({ field, description }) => ({
+      field,
+      description,
+      reason: '',
+      localizedMessage: undefined,
+    }));
+    const told = fitting(fields, fieldBytes, (one) =>
+      BadRequest.encode({ fieldViolations: [one] }).finish(),
+    );
     const faults = told.map(({ field, description }) => `${field} ${description}`);
     const more = violations.length - told.length;
     return {
@@ -165,17 +173,18 @@ const answers: Answers = {
     metadata: { shared_from_session: sourceSessionId, limit: String(limit) },
   }),
   ACCEPTANCE_NOT_MET: ({ sourceSessionId, violations, count }) => {
-    const told = violations.map(wireViolation);
-    const [first] = told.map(
+    const all = violations.map(wireViolation);
+    const told = fitting(all, violationBytes, (one) =>
+      PreconditionFailure.encode({ violations: [one] }).finish(),
+    );
+    const [first] = all.map(
       ({ type, subject, description }) => `${type}, ${subject}. ${description}`,
     );
     return {
       code: status.FAILED_PRECONDITION,
       message: `A session that would be copied does not meet the rules for acceptance of the request or its workflow. Number of violations: ${count}, named in the details as far as they fit. The first: ${first ?? ''}`,
       metadata: { shared_from_session: sourceSessionId, violations: String(count) },
-      details: [
-        pack('google.rpc.PreconditionFailure', PreconditionFailure, { violations: fitting(told) }),
-      ],
+      details: [pack('google.rpc.PreconditionFailure', PreconditionFailure, { violations: told })],
     };
   },
   SESSION_TOO_LARGE: () => ({
@@ -265,32 +274,21 @@ export function problemStatus(problem: Problem, requestId: string): StatusObject
  */
 const violationBytes = 4_096;
 
-/** As many of the violations as clients accept, from the first on. */
-function fitting(violations: readonly PreconditionViolation[]): PreconditionViolation[] {
-  const fit: PreconditionViolation[] = [];
-  let room = violationBytes;
-  for (const violation of violations) {
-    room -= PreconditionFailure.encode({ violations: [violation] }).finish().length;
-    if (room < 0) break;
-    fit.push(violation);
-  }
-  return fit;
-}
-
 /** How many bytes the violations of a request may have: the message repeats them, and the details the message. */
 const fieldBytes = 1_536;
 
-/** The first violations of a request, as many as clients take: a list in it can have thousands of wrong items. */
-function fittingFields(
-  violations: Extract<Problem, { reason: 'INVALID_REQUEST' }>['violations'],
-): BadRequest['fieldViolations'] {
-  const fit: BadRequest['fieldViolations'] = [];
-  let room = fieldBytes;
-  for (const { field, description } of violations) {
-    const told = { field, description, reason: '', localizedMessage: undefined };
-    room -= BadRequest.encode({ fieldViolations: [told] }).finish().length;
+/** As many of the violations as fit into so many bytes, from the first on: there can be thousands. */
+function fitting<Violation>(
+  violations: readonly Violation[],
+  bytes: number,
+  encode: (violation: Violation) => Uint8Array,
+): Violation[] {
+  const fit: Violation[] = [];
+  let room = bytes;
+  for (const violation of violations) {
+    room -= encode(violation).length;
     if (room < 0) break;
-    fit.push(told);
+    fit.push(violation);
   }
   return fit;
 }

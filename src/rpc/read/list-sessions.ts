@@ -9,9 +9,9 @@ import { listSessions as list, sessionKeyset, type SessionFilter } from '../../s
 import type { Caller } from '../call/callers';
 import { PageTokens } from '../call/page-tokens';
 import {
+  boundedList,
   checkRequest,
   knownValue,
-  boundedList,
   moment,
   optionalId,
   vendorData,
