@@ -10,6 +10,11 @@ export const groundsColumns = [
   'grounds_evidence',
 ] as const;
 
+/** The same columns, to be read from a table with an alias. */
+export function groundsColumnsOf(alias: string): string {
+  return groundsColumns.map((name) => `${alias}.${name}`).join(', ');
+}
+
 /** A row with {@link groundsColumns}. */
 export interface GroundsRow {
   readonly grounds_kind: GroundsKind | null;

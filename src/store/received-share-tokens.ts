@@ -5,7 +5,7 @@ import { allOf, ifGiven, sql } from '../db/query';
 import { fromBinary, toBinary, type ApplicationId, type ShareTokenId } from '../model/ids';
 import type { Grounds } from '../model/grounds';
 import type { SessionKind } from '../model/session';
-import { groundsColumns, groundsOf, type GroundsRow } from './grounds-columns';
+import { groundsColumnsOf, groundsOf, type GroundsRow } from './grounds-columns';
 import { sessionWasImported } from './ledger/entries';
 
 /**
@@ -63,7 +63,7 @@ export function listReceivedShares(
       index: 'share_tokens_for_application_id_expires_at_index',
       keyset: receivedKeyset,
       columns: `s.id, s.application_id, s.session_kind, s.linked_sessions, s.created_at, s.expires_at,
-        ${groundsColumns.map((name) => `s.${name}`).join(', ')}`,
+        ${groundsColumnsOf('s')}`,
       range: allOf(
         sql('s.for_application_id = ?', toBinary(recipient)),
         ifGiven(expireAfter, (moment) => sql('s.expires_at > ?', moment)),

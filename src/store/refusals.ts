@@ -8,7 +8,7 @@ import type { Reason } from '../model/problems';
 import type { Actor, SessionKind, TokenFingerprint } from '../model/session';
 import { recordedRules, storedRules } from './acceptance';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
-import { groundsBindings, groundsColumns, groundsOf } from './grounds-columns';
+import { groundsBindings, groundsColumns, groundsColumnsOf, groundsOf } from './grounds-columns';
 import {
   chosenBy,
   withinTime,
@@ -117,7 +117,7 @@ export function refusalsOf(
       keyset,
       columns: `s.application_id, s.source_session_id, s.source_application_id, s.created_at, s.reason,
         s.preview, s.acceptance, s.session_kind, s.api_key_id, s.gateway, s.token_key_id, s.token_id,
-        ${groundsColumns.map((name) => `s.${name}`).join(', ')}`,
+        ${groundsColumnsOf('s')}`,
       range: allOf(sql('s.application_id = ?', toBinary(applicationId)), withinTime(filter)),
       filter: chosenBy(filter, 'source_application_id'),
       itemOf: refusalRecord,

@@ -27,7 +27,13 @@ import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
 import type { Actor, SessionKind } from '../model/session';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
-import { groundsBindings, groundsColumns, groundsOf, type GroundsRow } from './grounds-columns';
+import {
+  groundsBindings,
+  groundsColumns,
+  groundsColumnsOf,
+  groundsOf,
+  type GroundsRow,
+} from './grounds-columns';
 import { joinRedemption } from './ledger/entries';
 import { lockSession } from './sessions/lock';
 import { readSurely } from './surely';
@@ -148,7 +154,7 @@ export async function listShares(
     db,
     select<ListedRow>(
       `SELECT t.id, t.session_kind, t.for_application_id, t.linked_sessions, t.api_key_id, t.gateway,
-              ${groundsColumns.map((name) => `t.${name}`).join(', ')},
+              ${groundsColumnsOf('t')},
               t.created_at, t.expires_at, t.revoked_at, i.created_at AS redeemed_at
        FROM share_tokens t LEFT JOIN ${joinRedemption}
        WHERE ${wanted.sql} ORDER BY ${shareTokenKeyset.orderBy} LIMIT ?`,
