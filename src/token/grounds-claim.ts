@@ -9,6 +9,7 @@ import {
   maxReference,
   type Grounds,
 } from '../model/grounds';
+import { withoutNulls } from './share-token';
 
 /** The claim `grounds` as a token has it. */
 export interface GroundsClaim {
@@ -87,9 +88,3 @@ export const groundsSchema = z.preprocess(withoutNulls, members).transform((clai
       claim.evidence_sha256 === undefined ? null : Buffer.from(claim.evidence_sha256, 'hex'),
   };
 });
-
-/** A member that is null counts as absent, like a claim that is null. */
-function withoutNulls(claim: unknown): unknown {
-  if (typeof claim !== 'object' || claim === null || Array.isArray(claim)) return claim;
-  return Object.fromEntries(Object.entries(claim).filter(([, value]) => value !== null));
-}

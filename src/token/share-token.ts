@@ -55,3 +55,12 @@ export function algorithmNamed(alg: unknown): Algorithm | undefined {
 export function namesOf(algorithm: Algorithm): string[] {
   return algorithm === 'EdDSA' ? [algorithm, ed25519] : [algorithm];
 }
+
+/**
+ * An object without its members that are null: whoever writes null for a claim has no value for it. Anything else
+ * stays as it is.
+ */
+export function withoutNulls(claims: unknown): unknown {
+  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return claims;
+  return Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== null));
+}
