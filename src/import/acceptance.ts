@@ -19,9 +19,6 @@ export interface Violations {
   readonly count: number;
 }
 
-/** No violation. */
-export const noViolations: Violations = { named: [], count: 0 };
-
 /** The rules for the session of a request: those of the request, and those of the workflow of the copy. */
 export function rulesFor({ acceptance }: ImportRequest, workflow: Workflow): AcceptanceRules {
   return bothRules(acceptance, workflow.acceptance);

@@ -9,7 +9,6 @@ import {
   type LedgerKey,
   type StoredRequest,
 } from '../store/ledger/entries';
-import { rulesFor } from './acceptance';
 import { sessionOf } from './copies';
 import { keyOf, type AdmittedImport, type Transaction } from './planned-import';
 
@@ -97,7 +96,7 @@ function claimOf(call: AdmittedImport): Claim {
     request: storedRequestOf(call),
     sourceStatus: call.source.status,
     verifiedAt: call.source.verifiedAt,
-    acceptance: rulesFor(call.request, call.workflow),
+    acceptance: call.rules,
     token: call.request.permit.token,
     linkedTo: call.request.permit.linkedTo,
     createdAt: call.createdAt,

@@ -103,17 +103,9 @@ export async function importGroup(
       outcomes.set(call.sessionId, outcomeOf(verdict));
       continue;
     }
-    const { source, workflow, linkedWorkflow, redeems, violations } = verdict;
+    const { source, workflow, linkedWorkflow, redeems, rules } = verdict;
     const linked = linkedWorkflow
-      ? await findLinkedSessions(
-          trx,
-          plans.user,
-          call,
-          { own: workflow, linked: linkedWorkflow },
-          violations,
-          numbers,
-          locking,
-        )
+      ? await findLinkedSessions(trx, plans.user, call, linkedWorkflow, verdict, numbers, locking)
       : [];
     if (linked === 'locked') {
       outcomes.set(call.sessionId, { type: 'locked' });
@@ -123,7 +115,7 @@ export async function importGroup(
       outcomes.set(call.sessionId, outcomeOf(linked));
       continue;
     }
-    const checked: AdmittedImport = { ...call, source, workflow, redeems, linked };
+    const checked: AdmittedImport = { ...call, source, workflow, rules, redeems, linked };
     if (!call.request.validateOnly) admitted.push(checked);
     else outcomes.set(call.sessionId, { type: 'validated', session: sessionOf(checked) });
   }

@@ -2,6 +2,7 @@ import { Overtaken } from '../db/errors';
 import { read, readTogether, write } from '../db/query';
 import type { SessionId } from '../model/ids';
 import { must } from '../model/must';
+import type { AcceptanceRules } from '../model/acceptance';
 import type { Problem } from '../model/problems';
 import { finishedStatuses, type ExistingCopy } from '../model/session';
 import type { Workflow } from '../store/accounts';
@@ -53,8 +54,8 @@ export const maxLinkedSessions = 500;
  *
  * @param plan the clone plan of user sessions.
  * @param call its source session must be locked.
- * @param workflows that of the call's own session, and that of the linked ones.
- * @param violations those of the call's own session. If there are any, or if a linked session that would be copied
+ * @param workflow that of the linked sessions.
+ * @param own the rules for the call's own session, and its violations of them. If there are any, or if a linked session that would be copied
  * violates the rules for acceptance, the call is settled.
  * @returns the linked sessions, in the order of the key people, each once. A session is left out if
  * it was imported before and its copy was deleted: it can't be imported again. If there are too many,
@@ -65,8 +66,8 @@ export async function findLinkedSessions(
   trx: Transaction,
   plan: ClonePlan,
   call: PlannedImport,
-  workflows: { readonly own: Workflow; readonly linked: Workflow },
-  violations: Violations,
+  workflow: Workflow,
+  own: { readonly rules: AcceptanceRules; readonly violations: Violations },
   numbers: NumberLeases,
   locking: Locking,
 ): Promise<readonly LinkedImport[] | Settled | 'locked'> {
@@ -77,13 +78,14 @@ export async function findLinkedSessions(
     countSessionsOfKeyPeople(sourceSessionId, sourceApplicationId, maxLinkedSessions + 1),
   );
   if (count > maxLinkedSessions) return refuse(trx, call, tooMany(call));
-  const ownRules = rulesFor(call.request, workflows.own);
   if (count === 0) {
-    return violations.count > 0 ? refuse(trx, call, notMet(call, ownRules, violations)) : [];
+    return own.violations.count > 0
+      ? refuse(trx, call, notMet(call, own.rules, own.violations))
+      : [];
   }
   const ids = await read(trx, sessionsOfKeyPeople(sourceSessionId, sourceApplicationId));
   const requests = ids.map((id) => linkedRequest(call, id));
-  const rules = rulesFor(call.request, workflows.linked);
+  const rules = rulesFor(call.request, workflow);
   const [locked, counts, ledger, expired] = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
     countRows(plan, ids),
@@ -101,7 +103,7 @@ export async function findLinkedSessions(
   });
   const missing = wanted.filter(({ entry }) => !entry);
   const all = allViolations([
-    violations,
+    own.violations,
     ...missing.map(({ request, source }) => {
       const { createdAt } = call;
       return judgeSession(
@@ -112,7 +114,7 @@ export async function findLinkedSessions(
       );
     }),
   ]);
-  if (all.count > 0) return refuse(trx, call, notMet(call, ownRules, all));
+  if (all.count > 0) return refuse(trx, call, notMet(call, own.rules, all));
   const existing = wanted.flatMap(({ entry }) => (entry ? [entry.sessionId] : []));
   const copies = await lockCopies(trx, plan, existing, locking);
   if (copies === 'locked') return 'locked';
@@ -128,8 +130,8 @@ export async function findLinkedSessions(
       call.linkedPlans.get(request.sourceSessionId),
       'the plan of a linked session',
     );
-    const workflow = workflows.linked;
-    return [{ type: 'to copy', call: { ...planned, source, workflow, redeems: null, linked: [] } }];
+    const more = { source, workflow, rules, redeems: null, linked: [] };
+    return [{ type: 'to copy', call: { ...planned, ...more } }];
   });
 }
 

@@ -1,5 +1,6 @@
 import type { TransactionOf, MultiDatabase } from '../db/database';
 import { newId, type SessionId, type ShareTokenId, type VendorEntityId } from '../model/ids';
+import type { AcceptanceRules } from '../model/acceptance';
 import type { ExistingCopy, ImportedSession } from '../model/session';
 import { newSessionToken } from '../model/session-token';
 import type { Workflow } from '../store/accounts';
@@ -46,6 +47,8 @@ export interface Source extends LockedSession {
 export interface AdmittedImport extends PlannedImport {
   readonly source: Source;
   readonly workflow: Workflow;
+  /** The rules for acceptance that the source has met. */
+  readonly rules: AcceptanceRules;
   /** The recorded share token that it redeems; null: the token was signed elsewhere, or this is a linked session. */
   readonly redeems: ShareTokenId | null;
   /** The linked sessions: those of its key people that are imported with it. */

@@ -5,6 +5,7 @@ import type {
   VendorEntityId,
   WorkflowId,
 } from '../model/ids';
+import type { AcceptanceRules } from '../model/acceptance';
 import type { Problem } from '../model/problems';
 import { finishedStatuses, type SessionKind } from '../model/session';
 import type { Workflow } from '../store/accounts';
@@ -54,6 +55,8 @@ export type Verdict =
       readonly linkedWorkflow: Workflow | null;
       /** The recorded share token that it redeems; null: its token was signed elsewhere. */
       readonly redeems: ShareTokenId | null;
+      /** The rules for acceptance that apply to the source. */
+      readonly rules: AcceptanceRules;
       /**
        * The source's violations of the rules for acceptance. Only a call with linked sessions is admitted with
        * violations: it is refused once those of its linked sessions are known, too.
@@ -112,6 +115,7 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
     workflow,
     linkedWorkflow: linkedWorkflow ?? null,
     redeems: recorded?.id ?? null,
+    rules,
     violations,
   };
 }
