@@ -17,6 +17,7 @@ export type SessionId = Id<'session'>;
 /** The id that a caller gives a request: its idempotency key. */
 export type RequestId = Id<'request'>;
 export type ShareTokenId = Id<'share token'>;
+export type ConnectionId = Id<'connection'>;
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 

@@ -5,6 +5,8 @@ export const privileges = [
   'read:session-shares',
   'read:sessions',
   'read:session-imports',
+  'write:session-connections',
+  'read:session-connections',
 ] as const;
 
 export type Privilege = (typeof privileges)[number];

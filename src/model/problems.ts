@@ -1,5 +1,6 @@
 import type { AcceptanceRules, AcceptanceViolation } from './acceptance';
-import type { ApplicationId, SessionId, ShareTokenId, WorkflowId } from './ids';
+import type { ConnectionTerm } from './connection';
+import type { ApplicationId, ConnectionId, SessionId, ShareTokenId, WorkflowId } from './ids';
 import type { SessionKind, SessionStatus } from './session';
 
 /** What is wrong with one field of a request. */
@@ -52,6 +53,17 @@ export type Problem =
     }
   | { readonly reason: 'SHARE_TOKEN_REVOKED'; readonly shareTokenId: ShareTokenId }
   | {
+      readonly reason: 'CONNECTION_NOT_ACTIVE';
+      /** The source and the recipient of the connection that is missing. */
+      readonly sourceApplicationId: ApplicationId;
+      readonly recipientApplicationId: ApplicationId;
+    }
+  | {
+      readonly reason: 'CONNECTION_TERMS_EXCEEDED';
+      readonly connectionId: ConnectionId;
+      readonly term: ConnectionTerm;
+    }
+  | {
       readonly reason: 'SOURCE_SESSION_NOT_FOUND';
       readonly kind: SessionKind;
       readonly sourceSessionId: SessionId;
@@ -98,6 +110,14 @@ export type Problem =
       readonly limit: number;
     }
   | { readonly reason: 'SHARE_TOKEN_NOT_FOUND'; readonly shareTokenId: ShareTokenId }
+  | { readonly reason: 'CONNECTION_NOT_FOUND'; readonly connectionId: ConnectionId }
+  | { readonly reason: 'CONNECTION_OWN_PROPOSAL'; readonly connectionId: ConnectionId }
+  | { readonly reason: 'CONNECTION_ENDED'; readonly connectionId: ConnectionId }
+  | {
+      readonly reason: 'TOO_MANY_PROPOSALS';
+      /** The most that may be open. */
+      readonly limit: number;
+    }
   | { readonly reason: 'OVERLOADED' }
   | { readonly reason: 'CONFLICT' }
   | { readonly reason: 'DATABASE_TOO_SLOW' }

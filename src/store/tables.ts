@@ -11,7 +11,7 @@ export const ownTables: readonly string[] = [
     ...[sessions, vendorEntities],
     ...relations.map(({ table }) => table),
   ]),
-  ...['session_imports', 'import_refusals', 'share_tokens'],
+  ...['session_imports', 'import_refusals', 'share_tokens', 'session_connections'],
 ];
 
 /**

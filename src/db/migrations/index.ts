@@ -23,6 +23,7 @@ import * as markRedeemedTokens from './020-mark-redeemed-tokens';
 import * as acceptSessions from './021-accept-sessions';
 import * as recordGrounds from './022-record-grounds';
 import * as recordAcceptance from './023-record-acceptance';
+import * as connectApplications from './024-connect-applications';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -55,6 +56,7 @@ const all: readonly NamedMigration[] = [
   { file: '021-accept-sessions', migration: acceptSessions },
   { file: '022-record-grounds', migration: recordGrounds },
   { file: '023-record-acceptance', migration: recordAcceptance },
+  { file: '024-connect-applications', migration: connectApplications },
 ];
 
 /**

@@ -131,6 +131,20 @@ const answers: Answers = {
       'The source application has taken the share token back. Ask it whether it means to share the session.',
     metadata: { share_token_id: shareTokenId },
   }),
+  CONNECTION_NOT_ACTIVE: ({ sourceApplicationId, recipientApplicationId }) => ({
+    code: status.PERMISSION_DENIED,
+    message:
+      'The two applications have no active connection in this direction, or its certification is over. Have one of them propose a connection (ProposeConnection) and the other one accept it.',
+    metadata: {
+      source_application: sourceApplicationId,
+      recipient_application: recipientApplicationId,
+    },
+  }),
+  CONNECTION_TERMS_EXCEEDED: ({ connectionId, term }) => ({
+    code: status.PERMISSION_DENIED,
+    message: `The connection of the two applications does not allow this: see its term ${term} (GetConnection). Ask for less, or agree on new terms.`,
+    metadata: { connection_id: connectionId, term },
+  }),
   SOURCE_SESSION_NOT_FOUND: ({ kind, sourceSessionId, sourceApplicationId }) => ({
     code: status.NOT_FOUND,
     message: `The source application has no ${kind} session ${sourceSessionId} (any more).`,
@@ -219,6 +233,28 @@ const answers: Answers = {
     message: `Your application has made no share token ${shareTokenId}. Tokens that were signed elsewhere can't be revoked.`,
     metadata: { share_token_id: shareTokenId },
     details: [resource('session-import/share-token', shareTokenId, '')],
+  }),
+  CONNECTION_NOT_FOUND: ({ connectionId }) => ({
+    code: status.NOT_FOUND,
+    message: `Your application has no connection ${connectionId}.`,
+    metadata: { connection_id: connectionId },
+    details: [resource('session-import/connection', connectionId, '')],
+  }),
+  CONNECTION_OWN_PROPOSAL: ({ connectionId }) => ({
+    code: status.PERMISSION_DENIED,
+    message: 'Your application has made this proposal. The other application has to accept it.',
+    metadata: { connection_id: connectionId },
+  }),
+  CONNECTION_ENDED: ({ connectionId }) => ({
+    code: status.FAILED_PRECONDITION,
+    message:
+      'The proposal can not be accepted any more: it was declined, withdrawn or replaced, or has expired, or the connection has ended. Propose a new one.',
+    metadata: { connection_id: connectionId },
+  }),
+  TOO_MANY_PROPOSALS: ({ limit }) => ({
+    code: status.FAILED_PRECONDITION,
+    message: `Your application has ${limit} open proposals, which is the most there may be. Withdraw some with EndConnection, or wait until some are accepted or expire.`,
+    metadata: { limit: String(limit) },
   }),
   OVERLOADED: () => ({
     code: status.RESOURCE_EXHAUSTED,
