@@ -196,6 +196,7 @@ export class SessionImportServer {
         refusals: opened(new RefusalRecorder(recording, retry, observer, log)),
         sessions,
         sessionBaseUrl: config.sessionBaseUrl,
+        requireConnections: config.requireConnections,
         running,
         observer,
         log,

@@ -72,10 +72,8 @@ function lineOf(fields: object): string {
 }
 
 /** The fields of a record's line: always the same. Null: there is no such value, or the application may not know it. */
-function fieldsOf(
-  { createdAt, applicationId, source, actor, copy, acceptance, refusedFor, preview }: ImportRecord,
-  direction: 'incoming' | 'outgoing',
-): object {
+function fieldsOf(record: ImportRecord, direction: 'incoming' | 'outgoing'): object {
+  const { createdAt, applicationId, source, actor, copy, acceptance, refusedFor } = record;
   return {
     type: refusedFor === null ? 'import' : 'refusal',
     direction,
@@ -95,8 +93,9 @@ function fieldsOf(
     share_token_id: source?.shareTokenId ?? null,
     signing_key_id: source?.signingKeyId ?? null,
     grounds: source?.grounds ? fieldsOfGrounds(source.grounds) : null,
+    connection_id: record.connectionId,
     reason: refusedFor,
-    preview,
+    preview: record.preview,
   };
 }
 

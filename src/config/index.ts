@@ -20,6 +20,8 @@ export interface Config {
   readonly shareTokenClockSkew: number;
   /** What a session's URL starts with, without a slash at the end. */
   readonly sessionBaseUrl: string;
+  /** Whether sharing and importing need an active connection of the two applications. */
+  readonly requireConnections: boolean;
   /** Names in client certificates that may act for any application, as `URI:…` or `DNS:…`. */
   readonly trustedGateways: ReadonlySet<string>;
   readonly queue: QueueOptions;
@@ -117,6 +119,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     shareTokenSigningKey: values.SHARE_TOKEN_SIGNING_KEY,
     shareTokenClockSkew: values.SHARE_TOKEN_CLOCK_SKEW,
     sessionBaseUrl: values.SESSION_BASE_URL,
+    requireConnections: values.REQUIRE_CONNECTIONS,
     trustedGateways: new Set(values.TRUSTED_GATEWAYS),
     queue: {
       workers: values.IMPORT_WORKERS,

@@ -46,6 +46,8 @@ const address = z
 const oneOf = <T extends string>(choices: readonly [T, ...T[]]) =>
   z.enum(choices, `must be one of ${choices.join(', ')}`);
 
+const yesOrNo = oneOf(['true', 'false'] as const).transform((text) => text === 'true');
+
 const file = z.string().refine(isReadable, 'names a file that can not be read');
 
 function isReadable(path: string): boolean {
@@ -171,7 +173,13 @@ export const variables = {
   GRPC_ALLOW_PLAINTEXT: {
     description: 'Whether plain text is allowed on an address other than loopback: true, false',
     default: 'false',
-    schema: oneOf(['true', 'false'] as const).transform((text) => text === 'true'),
+    schema: yesOrNo,
+  },
+  REQUIRE_CONNECTIONS: {
+    description:
+      'Whether ShareSession and ImportSession need an active connection of the two applications, whose terms allow what is asked: true, false',
+    default: 'false',
+    schema: yesOrNo,
   },
   TRUSTED_GATEWAYS: {
     description:

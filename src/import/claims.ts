@@ -97,6 +97,7 @@ function claimOf(call: AdmittedImport): Claim {
     sourceStatus: call.source.status,
     verifiedAt: call.source.verifiedAt,
     acceptance: call.rules,
+    connectionId: call.connectionId,
     token: call.request.permit.token,
     linkedTo: call.request.permit.linkedTo,
     createdAt: call.createdAt,

@@ -1,5 +1,5 @@
 import { Overtaken } from '../db/errors';
-import { writeTogether, type Statement } from '../db/query';
+import type { Statement } from '../db/query';
 import { must } from '../model/must';
 import type {
   CopiedSession,
@@ -11,6 +11,7 @@ import { cloneRows, type ClonePlan } from '../store/relations/clone-plan';
 import { appendImportLogs, type ImportLogEntry } from '../store/relations/logs';
 import { markRedeemed } from '../store/share-tokens';
 import { insertCopies, type NewCopy } from '../store/sessions/copies';
+import { writeAndUse } from './connections';
 import type { AdmittedImport, LinkedImport, Transaction } from './planned-import';
 import type { VendorEntities } from './vendor-entities';
 
@@ -49,11 +50,12 @@ function copyOf(call: AdmittedImport): CopiedSession {
 
 /**
  * Makes the copies, in one round trip: the vendor entities that do not exist, the new sessions, the
- * rows of every relation, the log entries, and the marks of the share tokens.
+ * rows of every relation, the log entries, and the marks of the share tokens and of the connections.
  *
  * @param calls whose sources are locked, and whose sessions are claimed: before, or by `claim`.
  * @param claim claims the sessions, and is run first. If it fails, nothing is copied.
- * @throws Overtaken if the number of copied rows differs from the number of counted rows: somebody
+ * @param last those of the calls whose transaction has nothing more to do than this: see `writeAndUse`.
+ * @throws Overtaken if a connection of one of these calls has ended, or if the number of copied rows differs from the number of counted rows: somebody
  * has changed a source session without locking it. Not every such change is detected, so locking is
  * a rule for all writers.
  */
@@ -62,6 +64,7 @@ export async function writeCopies(
   plan: ClonePlan,
   calls: readonly AdmittedImport[],
   entities: VendorEntities,
+  last: readonly AdmittedImport[],
   claim?: Statement,
 ): Promise<void> {
   const { schema } = plan;
@@ -75,12 +78,13 @@ export async function writeCopies(
       calls.map((call) => newCopyOf(call, entities)),
     ),
   ];
-  const results = await writeTogether(trx, [
+  const statements = [
     ...before,
     ...clones.map(({ statement }) => statement),
     appendImportLogs(schema, calls.map(logEntryOf)),
     ...(redeemed.length > 0 ? [markRedeemed(redeemed)] : []),
-  ]);
+  ];
+  const results = await writeAndUse(trx, statements, last);
   for (const [index, { rows }] of clones.entries()) {
     if (results[before.length + index]?.affectedRows !== rows) {
       throw new Overtaken('a source session was changed by someone who had not locked it');

@@ -2,6 +2,7 @@ import { read, readTogether } from '../db/query';
 import type { ApplicationId, SessionId, WorkflowId } from '../model/ids';
 import { must } from '../model/must';
 import { workflowsById } from '../store/accounts';
+import { activeConnections } from '../store/connections/active';
 import { ledgerEntries, shareLockLedgerEntries } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
 import { countRows, largeBytes, type RowCounts } from '../store/relations/count';
@@ -16,7 +17,7 @@ import { recordedTokens } from '../store/share-tokens';
 import { vendorEntitiesByName } from '../store/vendor-entities';
 import { dayOf } from './acceptance';
 import { keyOf, type PlannedImport, type Source, type Transaction } from './planned-import';
-import { shareTokenIdOf } from './request';
+import { pairOf, shareTokenIdOf } from './request';
 import { judge, type Facts } from './rules';
 import type { StrictWorkflows } from './strict-workflows';
 import { vendorNamesOf } from './vendor-entities';
@@ -90,6 +91,7 @@ async function lockSources(
       heldSources: new Map(),
       workflows: new Map(),
       shareTokens: new Map(),
+      connections: new Map(),
       expired: new Map(),
       measured: new Map(),
     };
@@ -100,17 +102,20 @@ async function lockSources(
     calls.filter(({ request }) => request.acceptance.documentsUnexpired || strict.has(request)),
     ids,
   );
+  const pairs = calls.filter(({ request }) => request.asked).map(({ request }) => pairOf(request));
   const facts = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
     countRows(plan, ids),
     workflowsById(workflowsNamedBy(calls)),
     // After the locks: a revocation holds the session's lock while it marks the tokens.
     recordedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
-    // Most groups have no rules about documents, and measure nothing.
+    // Most groups need no connections, have no rules about documents, and measure nothing.
+    pairs.length > 0 ? activeConnections(pairs) : undefined,
     expected && expiredDocuments(plan.schema, expected.ids, expected.today),
     measuring.length > 0 ? largeBytes(plan, measuring) : undefined,
   ]);
-  const [locked, counts, workflows, shareTokens, expired = new Map(), measured = new Map()] = facts;
+  const [locked, counts, workflows, shareTokens, connections = new Map()] = facts;
+  const [, , , , , expired = new Map(), measured = new Map()] = facts;
   strict.learn(workflows);
   const sources = sourcesOf(locked, counts);
   const held = [...heldOf(ids, locked, locking)];
@@ -126,7 +131,7 @@ async function lockSources(
   const others =
     unread && (await read(trx, expiredDocuments(plan.schema, unread.ids, unread.today)));
   return {
-    ...{ sources, heldSources, workflows, shareTokens, measured },
+    ...{ sources, heldSources, workflows, shareTokens, connections, measured },
     expired: others ? new Map([...expired, ...others]) : expired,
   };
 }

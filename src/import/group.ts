@@ -103,7 +103,7 @@ export async function importGroup(
       outcomes.set(call.sessionId, outcomeOf(verdict));
       continue;
     }
-    const { source, workflow, linkedWorkflow, redeems, rules } = verdict;
+    const { source, workflow, linkedWorkflow, connectionId, redeems, rules } = verdict;
     const linked = linkedWorkflow
       ? await findLinkedSessions(trx, plans.user, call, linkedWorkflow, verdict, numbers, locking)
       : [];
@@ -115,7 +115,8 @@ export async function importGroup(
       outcomes.set(call.sessionId, outcomeOf(linked));
       continue;
     }
-    const checked: AdmittedImport = { ...call, source, workflow, rules, redeems, linked };
+    const judged = { source, workflow, rules, connectionId, redeems, linked };
+    const checked: AdmittedImport = { ...call, ...judged };
     if (!call.request.validateOnly) admitted.push(checked);
     else outcomes.set(call.sessionId, { type: 'validated', session: sessionOf(checked) });
   }
@@ -183,7 +184,8 @@ async function makeCopies(
   const plan = plans[kind];
   const write = (claimed: readonly AdmittedImport[], claim?: Statement): Promise<void> => {
     const entities = planVendorEntities(plan.schema, claimed, facts.vendorEntities);
-    return writeCopies(trx, plan, claimed, entities, claim);
+    const last = claimed.filter(({ linked }) => linked.length === 0);
+    return writeCopies(trx, plan, claimed, entities, last, claim);
   };
   // Linked sessions are claimed after the call's own session, and before any copy is made.
   const together =

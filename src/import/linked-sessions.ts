@@ -2,7 +2,6 @@ import { Overtaken } from '../db/errors';
 import { read, readTogether, write } from '../db/query';
 import type { SessionId } from '../model/ids';
 import { must } from '../model/must';
-import type { AcceptanceRules } from '../model/acceptance';
 import type { Problem } from '../model/problems';
 import { finishedStatuses, type ExistingCopy } from '../model/session';
 import type { Workflow } from '../store/accounts';
@@ -18,6 +17,7 @@ import {
 import { shareLockCopies } from '../store/sessions/copies';
 import { ownersOfSessions, shareLockSessions, type Locking } from '../store/sessions/lock';
 import { claimSessions } from './claims';
+import { writeAndUse } from './connections';
 import { sessionOf, writeCopies } from './copies';
 import { heldOf, sourcesOf } from './facts';
 import {
@@ -55,8 +55,9 @@ export const maxLinkedSessions = 500;
  * @param plan the clone plan of user sessions.
  * @param call its source session must be locked.
  * @param workflow that of the linked sessions.
- * @param own the rules for the call's own session, and its violations of them. If there are any, or if a linked session that would be copied
- * violates the rules for acceptance, the call is settled.
+ * @param own the rules for the call's own session, its violations of them, and the connection that all rest on. If
+ * there are violations, or if a linked session that would be copied violates the rules for acceptance, the call is
+ * settled.
  * @returns the linked sessions, in the order of the key people, each once. A session is left out if
  * it was imported before and its copy was deleted: it can't be imported again. If there are too many,
  * nothing is locked, and the call is settled. `locked`: somebody else holds one of these sessions or of
@@ -67,7 +68,7 @@ export async function findLinkedSessions(
   plan: ClonePlan,
   call: PlannedImport,
   workflow: Workflow,
-  own: { readonly rules: AcceptanceRules; readonly violations: Violations },
+  own: Pick<AdmittedImport, 'rules' | 'connectionId'> & { readonly violations: Violations },
   numbers: NumberLeases,
   locking: Locking,
 ): Promise<readonly LinkedImport[] | Settled | 'locked'> {
@@ -130,7 +131,8 @@ export async function findLinkedSessions(
       call.linkedPlans.get(request.sourceSessionId),
       'the plan of a linked session',
     );
-    const more = { source, workflow, rules, redeems: null, linked: [] };
+    const { connectionId } = own;
+    const more = { source, workflow, rules, connectionId, redeems: null, linked: [] };
     return [{ type: 'to copy', call: { ...planned, ...more } }];
   });
 }
@@ -248,7 +250,8 @@ export async function copyLinkedSessions(
   if (call.linked.length === 0) return;
   const claimed = toCopy(call);
   if (claimed.length > 0) {
-    await writeCopies(trx, plan, claimed, planVendorEntities(plan.schema, claimed, new Map()));
+    const entities = planVendorEntities(plan.schema, claimed, new Map());
+    await writeCopies(trx, plan, claimed, entities, []);
   }
   const copyOf = new Map(
     call.linked.map((one) =>
@@ -257,7 +260,7 @@ export async function copyLinkedSessions(
         : [one.copy.sourceSessionId, one.copy.sessionId],
     ),
   );
-  await write(trx, linkKeyPeople(call.sessionId, copyOf));
+  await writeAndUse(trx, [linkKeyPeople(call.sessionId, copyOf)], [call]);
 }
 
 function toCopy(call: AdmittedImport): AdmittedImport[] {

@@ -1,5 +1,11 @@
 import type { TransactionOf, MultiDatabase } from '../db/database';
-import { newId, type SessionId, type ShareTokenId, type VendorEntityId } from '../model/ids';
+import {
+  newId,
+  type ConnectionId,
+  type SessionId,
+  type ShareTokenId,
+  type VendorEntityId,
+} from '../model/ids';
 import type { AcceptanceRules } from '../model/acceptance';
 import type { ExistingCopy, ImportedSession } from '../model/session';
 import { newSessionToken } from '../model/session-token';
@@ -49,6 +55,8 @@ export interface AdmittedImport extends PlannedImport {
   readonly workflow: Workflow;
   /** The rules for acceptance that the source has met. */
   readonly rules: AcceptanceRules;
+  /** The connection that it rests on; null: it needs none. */
+  readonly connectionId: ConnectionId | null;
   /** The recorded share token that it redeems; null: the token was signed elsewhere, or this is a linked session. */
   readonly redeems: ShareTokenId | null;
   /** The linked sessions: those of its key people that are imported with it. */

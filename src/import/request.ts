@@ -8,6 +8,7 @@ import {
   type WorkflowId,
 } from '../model/ids';
 import type { AcceptanceRules } from '../model/acceptance';
+import type { AskedTerms, ConnectedPair } from '../model/connection';
 import type { Actor, ImportedSession, SessionKind, TokenFingerprint } from '../model/session';
 
 /** What permits an import: a share token, or the import of a business session with linked sessions. */
@@ -40,6 +41,8 @@ export interface ImportRequest {
   readonly idempotency: Idempotency | null;
   /** The rules that the sessions to be copied must meet, besides those of their workflows. */
   readonly acceptance: AcceptanceRules;
+  /** What it asks of the connection of the two applications; null: it needs no connection. */
+  readonly asked: AskedTerms | null;
   /** True: nothing is written. */
   readonly validateOnly: boolean;
 }
@@ -68,4 +71,9 @@ export type ImportResult =
 export function shareTokenIdOf({ permit }: ImportRequest): ShareTokenId | undefined {
   const jti = permit.token?.jti ?? null;
   return jti !== null && isUuid(jti) ? toId(jti) : undefined;
+}
+
+/** The two applications of an import. */
+export function pairOf({ sourceApplicationId, applicationId }: ImportRequest): ConnectedPair {
+  return { sourceApplicationId, recipientApplicationId: applicationId };
 }

@@ -1,14 +1,19 @@
 import type {
   ApplicationId,
+  ConnectionId,
   SessionId,
   ShareTokenId,
   VendorEntityId,
   WorkflowId,
 } from '../model/ids';
 import type { AcceptanceRules } from '../model/acceptance';
+import type { ActiveConnection } from '../model/connection';
+import { judgeActive, judgeTerms } from '../model/connection-rules';
 import type { Problem } from '../model/problems';
+import { must } from '../model/must';
 import { finishedStatuses, type SessionKind } from '../model/session';
 import type { Workflow } from '../store/accounts';
+import { pairKey, type PairKey } from '../store/connections/active';
 import type { LedgerEntry, LedgerKey } from '../store/ledger/entries';
 import type { ExpiredDocuments } from '../store/relations/expired-documents';
 import type { RecordedToken, ShareTokenKey } from '../store/share-tokens';
@@ -16,7 +21,7 @@ import type { VendorKey } from '../store/vendor-entities';
 import { judgeSession, notMet, rulesFor, type Violations } from './acceptance';
 import { compareRequests } from './idempotency';
 import { keyOf, type PlannedImport, type Source } from './planned-import';
-import { shareTokenIdOf, type ImportResult } from './request';
+import { pairOf, shareTokenIdOf, type ImportRequest, type ImportResult } from './request';
 
 /** What the database says about the calls of a group. */
 export interface Facts {
@@ -35,6 +40,8 @@ export interface Facts {
   readonly expired: ReadonlyMap<SessionId, ExpiredDocuments>;
   /** The share tokens of the calls, as far as they are recorded. */
   readonly shareTokens: ReadonlyMap<ShareTokenKey, RecordedToken>;
+  /** The active connections of the applications; read only for calls that need one. */
+  readonly connections: ReadonlyMap<PairKey, ActiveConnection>;
 }
 
 /** The decision about a call that makes no copy. */
@@ -53,6 +60,8 @@ export type Verdict =
       readonly workflow: Workflow;
       /** For the sessions of key people; null: they are not imported. */
       readonly linkedWorkflow: Workflow | null;
+      /** The connection that it rests on; null: it needs none. */
+      readonly connectionId: ConnectionId | null;
       /** The recorded share token that it redeems; null: its token was signed elsewhere. */
       readonly redeems: ShareTokenId | null;
       /** The rules for acceptance that apply to the source. */
@@ -78,6 +87,9 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   if (recorded?.revoked) {
     return refused({ reason: 'SHARE_TOKEN_REVOKED', shareTokenId: recorded.id });
   }
+  const connection = connectionOf(request, facts);
+  const unconnected = judgeConnection(call, connection);
+  if (unconnected) return refused(unconnected);
   if (facts.heldSources.get(sourceSessionId) === sourceApplicationId) return { type: 'locked' };
   const source = facts.sources.get(sourceSessionId);
   if (source?.applicationId !== sourceApplicationId) {
@@ -114,10 +126,31 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
     source,
     workflow,
     linkedWorkflow: linkedWorkflow ?? null,
+    connectionId: connection?.id ?? null,
     redeems: recorded?.id ?? null,
     rules,
     violations,
   };
+}
+
+/** The active connection that a call rests on; undefined: there is none, or it needs none. */
+function connectionOf(
+  request: ImportRequest,
+  { connections }: Facts,
+): ActiveConnection | undefined {
+  return request.asked ? connections.get(pairKey(pairOf(request))) : undefined;
+}
+
+/** The problem of a call that needs a connection: it has none, or asks for more than its terms allow. */
+function judgeConnection(
+  { request, createdAt }: PlannedImport,
+  connection: ActiveConnection | undefined,
+): Problem | undefined {
+  if (!request.asked) return undefined;
+  return (
+    judgeActive(pairOf(request), connection, createdAt) ??
+    judgeTerms(must(connection, 'an active connection'), request.asked)
+  );
 }
 
 function kindMismatch(

@@ -1,5 +1,13 @@
-import type { ConnectionId } from './ids';
+import type { ApplicationId, ConnectionId } from './ids';
 import type { SessionKind } from './session';
+
+/** The two sides of a connection. */
+export interface ConnectedPair {
+  /** The application that shares. */
+  readonly sourceApplicationId: ApplicationId;
+  /** The application that imports. */
+  readonly recipientApplicationId: ApplicationId;
+}
 
 /** On what terms an application may share sessions with another one. */
 export interface ConnectionTerms {
@@ -47,24 +55,4 @@ export interface AskedTerms {
   readonly relations: readonly string[] | null;
   /** Whether the grounds of the share are said. */
   readonly grounds: boolean;
-}
-
-/** The first term that does not allow what is asked; undefined: all of them do. */
-export function exceededTerm(
-  terms: ConnectionTerms,
-  asked: AskedTerms,
-): ConnectionTerm | undefined {
-  const { kinds, longestTtl, relations } = terms;
-  if (!kinds.includes(asked.kind)) return 'session_kinds';
-  if (asked.linkedSessions && !terms.linkedSessions) return 'linked_sessions';
-  if (asked.trustReview && !terms.trustReview) return 'trust_review';
-  if (longestTtl !== null && asked.ttl > longestTtl) return 'longest_ttl';
-  if (relations && !asked.relations?.every((name) => relations.includes(name))) return 'relations';
-  if (terms.groundsRequired && !asked.grounds) return 'grounds_required';
-  return undefined;
-}
-
-/** Whether the terms are certified at a moment: `certifiedUntil` is the first at which they are not. */
-export function isCertified({ certifiedUntil }: ConnectionTerms, at: Date): boolean {
-  return certifiedUntil === null || at < certifiedUntil;
 }

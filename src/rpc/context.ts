@@ -29,6 +29,8 @@ export interface Context {
   readonly sessions: SessionReader;
   /** What a session's URL starts with, without a slash at the end. */
   readonly sessionBaseUrl: string;
+  /** Whether sharing and importing need an active connection. */
+  readonly requireConnections: boolean;
   readonly running: RunningCalls;
   readonly observer: ImportObserver;
   readonly log: Logger;

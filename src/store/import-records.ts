@@ -1,5 +1,5 @@
 import { allGiven, ifGiven, sql, type Statement } from '../db/query';
-import { toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import { toBinary, type ApplicationId, type ConnectionId, type SessionId } from '../model/ids';
 import type { AcceptanceRules } from '../model/acceptance';
 import type { Grounds } from '../model/grounds';
 import type { Actor, SessionKind, SessionStatus } from '../model/session';
@@ -22,6 +22,8 @@ export interface ImportRecord {
     /** Why the sharing was lawful, as the share token said; null: it did not. */
     readonly grounds: Grounds | null;
   } | null;
+  /** The connection that it rested on, or whose terms it exceeded; null if none was asked for. */
+  readonly connectionId: ConnectionId | null;
   /** Who did it; null if the viewer may not know. */
   readonly actor: Actor | null;
   /** The copy; null if the viewer may not know it, or if the attempt was refused. */

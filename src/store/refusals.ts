@@ -2,7 +2,14 @@ import type { Database } from '../db/database';
 import { listPart, type ListPart } from '../db/bounded-list';
 import { Keyset, type WantedPage } from '../db/cursor';
 import { allOf, sql, write } from '../db/query';
-import { fromBinary, newId, toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import {
+  fromBinary,
+  newId,
+  toBinary,
+  type ApplicationId,
+  type ConnectionId,
+  type SessionId,
+} from '../model/ids';
 import type { AcceptanceRules } from '../model/acceptance';
 import type { Reason } from '../model/problems';
 import type { Actor, SessionKind, TokenFingerprint } from '../model/session';
@@ -27,6 +34,8 @@ export interface Refusal {
   readonly preview: boolean;
   /** The rules that the source session has not met; null: it was refused for something else. */
   readonly acceptance: AcceptanceRules | null;
+  /** The connection whose terms it exceeded; null: it was refused for something else. */
+  readonly connectionId: ConnectionId | null;
   /** What the share token said; undefined if it was not genuine, because anybody can forge one. */
   readonly token: RefusedToken | undefined;
 }
@@ -53,13 +62,14 @@ export function newRefusal(refusal: Refusal): NewRefusal {
 /** Records refusals, in one statement; those that an earlier try has recorded stay as they are. */
 export async function insertRefusals(db: Database, refusals: readonly NewRefusal[]): Promise<void> {
   const values = refusals.map(
-    ({ applicationId, createdAt, id, reason, preview, acceptance, token, actor }) => [
+    ({ applicationId, createdAt, id, reason, preview, acceptance, connectionId, token, actor }) => [
       toBinary(applicationId),
       createdAt,
       id,
       reason,
       preview,
       acceptance && storedRules(acceptance),
+      connectionId && toBinary(connectionId),
       token?.kind ?? null,
       token ? toBinary(token.sessionId) : null,
       token ? toBinary(token.fromApplicationId) : null,
@@ -74,8 +84,8 @@ export async function insertRefusals(db: Database, refusals: readonly NewRefusal
     db,
     sql(
       `INSERT INTO import_refusals
-         (application_id, created_at, id, reason, preview, acceptance, session_kind, source_session_id,
-          source_application_id, token_digest, token_key_id, token_id,
+         (application_id, created_at, id, reason, preview, acceptance, connection_id, session_kind,
+          source_session_id, source_application_id, token_digest, token_key_id, token_id,
           ${groundsColumns.join(', ')}, api_key_id, gateway)
        VALUES ?
        ON DUPLICATE KEY UPDATE id = id`,
@@ -91,6 +101,7 @@ type RefusalRow = ActorRow &
     readonly reason: string;
     readonly preview: number;
     readonly acceptance: unknown;
+    readonly connection_id: Buffer | null;
     readonly session_kind: SessionKind | null;
     readonly source_session_id: Buffer | null;
     readonly source_application_id: Buffer | null;
@@ -116,7 +127,7 @@ export function refusalsOf(
       key: ['application_id', 'created_at', 'id'],
       keyset,
       columns: `s.application_id, s.source_session_id, s.source_application_id, s.created_at, s.reason,
-        s.preview, s.acceptance, s.session_kind, s.api_key_id, s.gateway, s.token_key_id, s.token_id,
+        s.preview, s.acceptance, s.connection_id, s.session_kind, s.api_key_id, s.gateway, s.token_key_id, s.token_id,
         ${groundsColumnsOf('s')}`,
       range: allOf(sql('s.application_id = ?', toBinary(applicationId)), withinTime(filter)),
       filter: chosenBy(filter, 'source_application_id'),
@@ -143,6 +154,7 @@ function refusalRecord(row: RefusalRow): ImportRecord {
             grounds: groundsOf(row),
           }
         : null,
+    connectionId: row.connection_id && fromBinary(row.connection_id),
     actor: actorOf(row),
     copy: null,
     acceptance: recordedRules(row.acceptance),

@@ -15,6 +15,8 @@ export interface GenuineShareToken {
   readonly forApplicationId: ApplicationId;
   /** Whether the sessions of the key people of a business session are shared with it. */
   readonly linkedSessions: boolean;
+  /** How long it is valid in all, in seconds. */
+  readonly lifetime: number;
   readonly fingerprint: TokenFingerprint;
 }
 

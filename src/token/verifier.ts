@@ -101,6 +101,7 @@ export class ShareTokenVerifier {
       fromApplicationId: claims.from_application_id,
       forApplicationId: claims.for_application_id,
       linkedSessions: claims.linked_sessions,
+      lifetime: claims.exp - claims.iat,
       fingerprint: {
         digest: createHash('sha256').update(signedPart).digest(),
         kid: key.kid,

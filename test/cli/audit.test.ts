@@ -144,6 +144,7 @@ describe('audit export', () => {
           obtained_at: '2026-01-05T06:07:08.000Z',
           evidence_sha256: 'ab'.repeat(32),
         },
+        connection_id: null,
         reason: null,
         preview: false,
       };

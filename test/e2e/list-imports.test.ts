@@ -152,6 +152,7 @@ describe('the list of imports', () => {
           grounds: undefined,
           acceptance: undefined,
           verifiedAt,
+          connectionId: undefined,
         },
       ]);
     });
@@ -180,6 +181,7 @@ describe('the list of imports', () => {
           grounds: undefined,
           acceptance: undefined,
           verifiedAt: undefined,
+          connectionId: undefined,
         },
       ]);
     });

@@ -49,6 +49,7 @@ describe('refusals', () => {
     reason: 'SHARE_TOKEN_INVALID',
     preview: false,
     acceptance: null,
+    connectionId: null,
     token: undefined,
   });
 

@@ -57,6 +57,7 @@ describe('what is inserted only if it is not there', () => {
       sourceStatus: 'Approved',
       verifiedAt: null,
       acceptance: noRules,
+      connectionId: null,
       sessionId: newId(),
       trustReview: false,
       actor: { apiKeyId: newId(), gateway: null },
@@ -140,6 +141,7 @@ describe('what is inserted only if it is not there', () => {
         actor: apiKeyOrGateway,
         preview: false,
         acceptance: null,
+        connectionId: null,
         reason: 'SHARE_TOKEN_INVALID',
         token: undefined,
       });

@@ -26,6 +26,7 @@ describe('the ledger', () => {
       sourceStatus: 'Approved' as const,
       verifiedAt: null,
       acceptance: noRules,
+      connectionId: null,
       sessionId: newId<SessionId>(),
       trustReview: false,
       actor: { apiKeyId: newId<never>(), gateway: null },

@@ -67,7 +67,8 @@ class ImportAttempt {
 
   /** Checks the request and its token, in the order of `ErrorReason`, and waits for the import. */
   private async import(caller: Caller): Promise<ImportResult> {
-    const { storedAnswers, shareTokens, imports, signal, annotate } = this.context;
+    const { storedAnswers, shareTokens, imports, requireConnections, signal, annotate } =
+      this.context;
     const request = parseImportSessionRequest(this.request);
     const { idempotencyKey } = request;
     this.trusted = request.trustReview;
@@ -102,6 +103,16 @@ class ImportAttempt {
         vendorData: request.vendorData,
         trustReview: request.trustReview,
         acceptance: request.acceptance,
+        asked: requireConnections
+          ? {
+              kind: token.kind,
+              linkedSessions: linkedWorkflowId !== null,
+              trustReview: request.trustReview,
+              ttl: token.lifetime,
+              relations: null,
+              grounds: token.fingerprint.grounds !== null,
+            }
+          : null,
         idempotency: idempotencyKey && {
           ...idempotencyKey,
           encode: (session) => encode(this.responseOf(session)),
@@ -162,8 +173,11 @@ class ImportAttempt {
     const token = error instanceof ExpiredShareToken ? error.token : this.token;
     const preview = this.request.validateOnly ?? false;
     const acceptance = problem.reason === 'ACCEPTANCE_NOT_MET' ? problem.rules : null;
+    const connectionId =
+      problem.reason === 'CONNECTION_TERMS_EXCEEDED' ? problem.connectionId : null;
+    const judgedBy = { acceptance, connectionId };
     try {
-      await this.context.refusals.record({ ...this.caller, reason, preview, acceptance, token });
+      await this.context.refusals.record({ ...this.caller, reason, preview, ...judgedBy, token });
       return error;
     } catch (unrecorded) {
       this.context.annotate({ unrecorded_refusal: reason });

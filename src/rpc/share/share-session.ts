@@ -7,7 +7,7 @@ import type { TextDatabase } from '../../db/database';
 import { read } from '../../db/query';
 import { newId, type ApplicationId, type SessionId, type ShareTokenId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
-import { finishedStatuses } from '../../model/session';
+import { finishedStatuses, type SessionKind } from '../../model/session';
 import { applicationExists } from '../../store/accounts';
 import { sessionById, type SessionSummary } from '../../store/sessions/find';
 import { recordShareToken, type ShareTokenRecord } from '../../store/share-tokens';
@@ -17,6 +17,7 @@ import type { Caller } from '../call/callers';
 import { checkRequest, requiredId, wholeSeconds } from '../call/request';
 import type { HandlerContext } from '../context';
 import { fieldsOfGrounds, groundsRule } from '../grounds';
+import { requireConnection } from './require-connection';
 import { wireShare } from './wire';
 
 /** The shortest and the default lifetime of a share token, in seconds. */
@@ -46,7 +47,7 @@ const schemaFor = (caller: ApplicationId, now: Date) =>
 export async function shareSession(
   request: ShareSessionRequest,
   { applicationId, actor }: Caller,
-  { onDatabase, signer, clock, annotate }: HandlerContext,
+  { onDatabase, signer, clock, requireConnections, annotate }: HandlerContext,
 ): Promise<ShareSessionResponse> {
   const {
     session_id: sessionId,
@@ -60,14 +61,32 @@ export async function shareSession(
     grounds: fieldsOfGrounds(request.grounds),
   });
   if (!signer) throw new ServiceError({ reason: 'SHARING_NOT_CONFIGURED' });
+  const isLinked = (kind: SessionKind): boolean =>
+    kind === 'business' && request.includeLinkedSessions;
   const { kind } = await onDatabase(async (db) => {
-    const session = await findShareable(db, applicationId, sessionId);
+    const session = await findSession(db, applicationId, sessionId);
+    if (requireConnections) {
+      const pair = {
+        sourceApplicationId: applicationId,
+        recipientApplicationId: forApplicationId,
+      };
+      const asked = session && {
+        kind: session.kind,
+        linkedSessions: isLinked(session.kind),
+        trustReview: false,
+        ttl,
+        relations: null,
+        grounds: given !== undefined,
+      };
+      await requireConnection(db, pair, asked, clock());
+    }
+    const shareable = requireFinished(session, sessionId);
     const known = await readSurely(db, (from) => applicationExists(from, forApplicationId));
-    if (known) return session;
+    if (known) return shareable;
     throw new ServiceError({ reason: 'RECIPIENT_NOT_FOUND', applicationId: forApplicationId });
   });
 
-  const linkedSessions = kind === 'business' && request.includeLinkedSessions;
+  const linkedSessions = isLinked(kind);
   const createdAt = wholeSeconds(clock());
   const share: ShareTokenRecord = {
     id: newId<ShareTokenId>(),
@@ -102,21 +121,26 @@ export async function shareSession(
   return { shareToken, details: wireShare({ ...share, redeemedAt: null, revokedAt: null }) };
 }
 
-/** @throws ServiceError with SESSION_NOT_FOUND or SESSION_NOT_FINISHED */
-async function findShareable(
+/** A session of an application; undefined: it has no such session. */
+function findSession(
   db: TextDatabase,
   applicationId: ApplicationId,
   sessionId: SessionId,
-): Promise<SessionSummary> {
-  const session = await readSurely(
+): Promise<SessionSummary | undefined> {
+  return readSurely(
     db,
     (from) => read(from, sessionById(sessionId, applicationId)),
     (found) => !found || !finishedStatuses.has(found.status),
   );
+}
+
+/** @throws ServiceError with SESSION_NOT_FOUND or SESSION_NOT_FINISHED */
+function requireFinished(
+  session: SessionSummary | undefined,
+  sessionId: SessionId,
+): SessionSummary {
   if (!session) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
   const { status } = session;
-  if (!finishedStatuses.has(status)) {
-    throw new ServiceError({ reason: 'SESSION_NOT_FINISHED', sessionId, status });
-  }
-  return session;
+  if (finishedStatuses.has(status)) return session;
+  throw new ServiceError({ reason: 'SESSION_NOT_FINISHED', sessionId, status });
 }

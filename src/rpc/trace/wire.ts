@@ -30,6 +30,7 @@ export function wireImportRecord(record: ImportRecord): WireImportRecord {
     reason: refusedFor ?? undefined,
     linkedToSession: copy?.linkedTo ?? undefined,
     preview: record.preview,
+    connectionId: record.connectionId ?? undefined,
     grounds: wireGrounds(source?.grounds ?? null),
     acceptance: acceptance ? wireRules(acceptance) : undefined,
     verifiedAt: copy?.verifiedAt ?? undefined,

@@ -1,13 +1,7 @@
 import { query, sql, type Query, type Statement } from '../../db/query';
-import type { ActiveConnection } from '../../model/connection';
+import type { ActiveConnection, ConnectedPair } from '../../model/connection';
 import { fromBinary, toBinary, type ApplicationId, type ConnectionId } from '../../model/ids';
 import { termsColumns, termsOf, type TermsRow } from './terms';
-
-/** The two sides of a connection. */
-export interface ConnectedPair {
-  readonly sourceApplicationId: ApplicationId;
-  readonly recipientApplicationId: ApplicationId;
-}
 
 /** A pair as text, to look it up. */
 export type PairKey = `${ApplicationId}/${ApplicationId}`;

@@ -14,6 +14,7 @@ import {
   fromBinary,
   toBinary,
   type ApplicationId,
+  type ConnectionId,
   type RequestId,
   type SessionId,
 } from '../../model/ids';
@@ -173,6 +174,8 @@ export interface Claim extends Imported, LedgerEntry {
   readonly verifiedAt: Date | null;
   /** The rules that the source session has met. */
   readonly acceptance: AcceptanceRules;
+  /** The connection that it rests on; null: none was needed. */
+  readonly connectionId: ConnectionId | null;
   readonly trustReview: boolean;
   readonly actor: Actor;
   /** Null: the session is linked to another import. */
@@ -213,6 +216,7 @@ function insertion(verb: 'INSERT' | 'INSERT IGNORE', claims: readonly Claim[]): 
     claim.sourceStatus,
     claim.verifiedAt,
     storedRules(claim.acceptance),
+    claim.connectionId && toBinary(claim.connectionId),
     toBinary(claim.sessionId),
     claim.trustReview,
     ...actorBindings(claim.actor),
@@ -229,7 +233,8 @@ function insertion(verb: 'INSERT' | 'INSERT IGNORE', claims: readonly Claim[]): 
   return sql(
     `${verb} INTO session_imports
        (application_id, source_session_id, source_application_id, session_kind, source_status,
-        verified_at, acceptance, session_id, trust_review, api_key_id, gateway, token_digest, token_key_id, token_id,
+        verified_at, acceptance, connection_id, session_id, trust_review, api_key_id, gateway, token_digest,
+        token_key_id, token_id,
         ${groundsColumns.join(', ')}, linked_to_session_id, created_at, request_id, request_digest, answer)
      VALUES ?`,
     values,

@@ -26,6 +26,7 @@ type ImportRow = Bytes<
     readonly source_status: SessionStatus;
     readonly verified_at: Date | null;
     readonly acceptance: unknown;
+    readonly connection_id: Buffer | null;
     /** 0 or 1. */
     readonly trust_review: number;
     readonly linked_to_session_id: Buffer | null;
@@ -33,8 +34,8 @@ type ImportRow = Bytes<
 
 /** The columns to read. A linked session has the token of the session that it was imported with. */
 const importColumns = `s.application_id, s.source_session_id, s.source_application_id, s.session_id,
-  s.created_at, s.session_kind, s.source_status, s.verified_at, s.acceptance, s.trust_review, s.api_key_id, s.gateway,
-  s.linked_to_session_id,
+  s.created_at, s.session_kind, s.source_status, s.verified_at, s.acceptance, s.connection_id, s.trust_review,
+  s.api_key_id, s.gateway, s.linked_to_session_id,
   ${['token_key_id', 'token_id', ...groundsColumns].map(ofItsOwnOrLinked).join(', ')}`;
 
 function ofItsOwnOrLinked(column: string): string {
@@ -64,6 +65,7 @@ function importRecord(row: ImportRow, viewer: ApplicationId): ImportRecord | und
       shareTokenId: row.token_id,
       grounds: groundsOf(row),
     },
+    connectionId: row.connection_id && fromBinary(row.connection_id),
     actor: ownImport ? actorOf(row) : null,
     copy: ownImport
       ? {

@@ -1,0 +1,502 @@
+import { expect } from 'chai';
+import type { ConnectionTerms } from '../../src/model/connection';
+import {
+  fromBinary,
+  newId,
+  toBinary,
+  type ConnectionId,
+  type SessionId,
+} from '../../src/model/ids';
+import { sessionKinds, type SessionKind } from '../../src/model/session';
+import {
+  ImportDirection,
+  ListImportsRequest,
+  SessionTraceService,
+} from '../../src/gen/sessionimport/v1/session_trace';
+import {
+  GroundsKind,
+  SessionShareService,
+  ShareSessionRequest,
+} from '../../src/gen/sessionimport/v1/session_share';
+import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
+import { signShareToken } from '../../src/token/signing';
+import { failureOf } from '../support/client';
+import { copiesIn, createCompany, ledgerOf } from '../support/companies';
+import { connect, disconnect } from '../support/connections';
+import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { rowLockWaits, select } from '../support/rows';
+import { startHarness, startProxiedHarness, type Harness } from '../support/service';
+
+const { shareSession } = SessionShareService;
+const { listImports } = SessionTraceService;
+
+const grounds = {
+  kind: 'consent',
+  purpose: null,
+  reference: null,
+  obtainedAt: null,
+  evidence: null,
+} as const;
+
+/** What is asked in a test, besides the kind. */
+interface Asked {
+  readonly linked?: boolean;
+  readonly trustReview?: boolean;
+  readonly ttl?: number;
+  readonly grounds?: boolean;
+}
+
+/** A request to import, with a token that was signed elsewhere. */
+async function requestFor(
+  { signer, source }: Harness,
+  target: Tenant,
+  kind: SessionKind,
+  sessionId: SessionId,
+  asked: Asked = {},
+): Promise<Partial<ImportSessionRequest>> {
+  return {
+    shareToken: await signShareToken(signer.privateJwk, {
+      sessionId,
+      kind,
+      fromApplicationId: source.applicationId,
+      forApplicationId: target.applicationId,
+      lifetime: asked.ttl ?? 600,
+      includeLinkedSessions: asked.linked ?? false,
+      ...(asked.grounds ? { grounds } : {}),
+    }),
+    workflowId: target.workflows[kind],
+    trustReview: asked.trustReview ?? false,
+    ...(asked.linked
+      ? { includeLinkedSessions: true, linkedWorkflowId: target.workflows.user }
+      : {}),
+  };
+}
+
+/** The reason of a call that fails, with the term; undefined: it succeeds. */
+async function refusal(call: Promise<unknown>): Promise<string | undefined> {
+  const error = await call.then(
+    () => undefined,
+    (failure: unknown) => failure as Error,
+  );
+  if (!error) return undefined;
+  const { reason, metadata } = await failureOf(Promise.reject(error));
+  return [reason, metadata['term']].filter((part) => part !== undefined).join(' ');
+}
+
+const usedAt = async (id: ConnectionId) =>
+  (await select('SELECT used_at FROM session_connections WHERE id = ?', [toBinary(id)]))[0]?.[
+    'used_at'
+  ];
+
+/** A moment as MySQL writes it. */
+const stored = (moment: Date) => moment.toISOString().replace('T', ' ').replace('Z', '000');
+
+describe('connections that are required', () => {
+  let harness: Harness;
+  let now = new Date();
+  /** A fresh one for each test. */
+  let target: Tenant;
+  before(async () => {
+    harness = await startHarness({
+      environment: { REQUIRE_CONNECTIONS: 'true' },
+      clock: () => now,
+    });
+  });
+  after(() => harness.stop());
+  beforeEach(async () => {
+    now = new Date();
+    target = await createTenant(harness.db);
+  });
+
+  const session = (kind: SessionKind) =>
+    kind === 'user'
+      ? createSession(harness.db, harness.source, kind)
+      : createSession(harness.db, harness.source, 'user').then((person) =>
+          createCompany(harness.db, harness.source, [person]),
+        );
+
+  const sharing = (sessionId: SessionId, forApplicationId: string, asked: Asked = {}) =>
+    harness.client.call(
+      shareSession,
+      harness.source.apiKey,
+      ShareSessionRequest.fromPartial({
+        sessionId,
+        forApplicationId,
+        includeLinkedSessions: asked.linked ?? false,
+        ttl: { seconds: asked.ttl ?? 600, nanos: 0 },
+        ...(asked.grounds ? { grounds: { kind: GroundsKind.GROUNDS_KIND_CONSENT } } : {}),
+      }),
+    );
+
+  const importing = (request: Partial<ImportSessionRequest>) =>
+    harness.client.import(target.apiKey, request);
+
+  /** What becomes of a share, a preview and an import that ask for something. */
+  async function answers(kind: SessionKind, asked: Asked = {}) {
+    const id = await session(kind);
+    const request = await requestFor(harness, target, kind, id, asked);
+    const preview = await refusal(importing({ ...request, validateOnly: true }));
+    const imported = await refusal(importing(request));
+    expect(preview, 'a preview').to.equal(imported);
+    expect((await copiesIn(target, id)).length).to.equal(imported === undefined ? 1 : 0);
+    return { share: await refusal(sharing(id, target.applicationId, asked)), imported };
+  }
+
+  const terms: readonly {
+    readonly name: string;
+    readonly terms: Partial<ConnectionTerms>;
+    readonly allowed: Asked;
+    /** Undefined: whatever is asked, a share or an import exceeds it. */
+    readonly exceeding?: Asked;
+    readonly kind?: SessionKind;
+    /** Whether a share can exceed the term; default: yes. */
+    readonly shares?: false;
+  }[] = [
+    {
+      name: 'linked_sessions',
+      terms: { linkedSessions: false },
+      allowed: {},
+      exceeding: { linked: true },
+      kind: 'business',
+    },
+    {
+      name: 'trust_review',
+      terms: { trustReview: false },
+      allowed: {},
+      exceeding: { trustReview: true },
+      shares: false,
+    },
+    {
+      name: 'longest_ttl',
+      terms: { longestTtl: 300 },
+      allowed: { ttl: 300 },
+      exceeding: { ttl: 301 },
+    },
+    {
+      name: 'grounds_required',
+      terms: { groundsRequired: true },
+      allowed: { grounds: true },
+      exceeding: {},
+    },
+  ];
+
+  for (const kind of sessionKinds) {
+    it(`are needed to share and to import a ${kind} session, and are marked as used`, async () => {
+      expect(await answers(kind)).to.deep.equal({
+        share: 'CONNECTION_NOT_ACTIVE',
+        imported: 'CONNECTION_NOT_ACTIVE',
+      });
+      const id = await connect(harness.db, harness.source, target);
+      expect(await usedAt(id)).to.equal(null);
+      expect(await answers(kind)).to.deep.equal({ share: undefined, imported: undefined });
+      expect(await usedAt(id)).to.equal(stored(now));
+      await disconnect(harness.db, id);
+      expect((await answers(kind)).imported).to.equal('CONNECTION_NOT_ACTIVE');
+    });
+
+    it(`allow the kinds of their terms: ${kind}`, async () => {
+      const [other] = sessionKinds.filter((each) => each !== kind) as [SessionKind];
+      await connect(harness.db, harness.source, target, { kinds: [kind], linkedSessions: false });
+      expect(await answers(kind)).to.deep.equal({ share: undefined, imported: undefined });
+      const refused = 'CONNECTION_TERMS_EXCEEDED session_kinds';
+      expect(await answers(other)).to.deep.equal({ share: refused, imported: refused });
+    });
+
+    for (const { name, terms: given, allowed, exceeding, kind: only, shares } of terms) {
+      if (only && only !== kind) continue;
+      it(`allow what the term ${name} allows (${kind})`, async () => {
+        await connect(harness.db, harness.source, target, given);
+        expect(await answers(kind, allowed)).to.deep.equal({
+          share: undefined,
+          imported: undefined,
+        });
+        const refused = `CONNECTION_TERMS_EXCEEDED ${name}`;
+        expect(await answers(kind, exceeding)).to.deep.equal({
+          share: shares === false ? undefined : refused,
+          imported: refused,
+        });
+      });
+    }
+
+    it(`hold until the moment at which they are certified no more (${kind})`, async () => {
+      const until = new Date('2027-02-28T12:00:00.000Z');
+      await connect(harness.db, harness.source, target, { certifiedUntil: until });
+      now = new Date(until.getTime() - 1);
+      const [first, second] = [await session(kind), await session(kind)];
+      const issuedAt = new Date(until.getTime() - 60_000);
+      const request = async (id: SessionId) => ({
+        shareToken: await signShareToken(harness.signer.privateJwk, {
+          sessionId: id,
+          kind,
+          fromApplicationId: harness.source.applicationId,
+          forApplicationId: target.applicationId,
+          lifetime: 600,
+          issuedAt,
+        }),
+        workflowId: target.workflows[kind],
+      });
+      expect(await refusal(importing(await request(first)))).to.equal(undefined);
+      expect(await refusal(sharing(first, target.applicationId))).to.equal(undefined);
+      now = until;
+      expect(await refusal(importing(await request(second)))).to.equal('CONNECTION_NOT_ACTIVE');
+      expect(await refusal(sharing(second, target.applicationId))).to.equal(
+        'CONNECTION_NOT_ACTIVE',
+      );
+      expect((await copiesIn(target, second)).length).to.equal(0);
+    });
+  }
+
+  it('are of one direction, and of these two applications', async () => {
+    const { db, source } = harness;
+    const third = await createTenant(db);
+    await connect(db, target, source);
+    await connect(db, third, target);
+    await connect(db, source, third);
+    expect((await answers('user')).imported).to.equal('CONNECTION_NOT_ACTIVE');
+  });
+
+  it('do not hold while they are only proposed', async () => {
+    const id = await connect(harness.db, harness.source, target);
+    await harness
+      .db('session_connections')
+      .where({ id: toBinary(id) })
+      .update({ active: null, open: 1, accepted_at: null });
+    expect((await answers('user')).imported).to.equal('CONNECTION_NOT_ACTIVE');
+  });
+
+  it('that are missing hide whether the recipient and the session exist', async () => {
+    const id = await session('user');
+    const known = await failureOf(sharing(id, target.applicationId));
+    const unknownId = newId();
+    const unknown = await failureOf(sharing(id, unknownId));
+    expect(JSON.stringify(unknown).replaceAll(unknownId, target.applicationId)).to.equal(
+      JSON.stringify(known),
+    );
+    const noSession = await failureOf(sharing(newId(), target.applicationId));
+    expect(noSession).to.deep.equal(known);
+  });
+
+  it('are on record with every import that rests on them, linked ones included, for both sides', async () => {
+    const { db, source, client } = harness;
+    const connectionId = await connect(db, source, target);
+    const person = await createSession(db, source, 'user');
+    const company = await createCompany(db, source, [person]);
+    await importing(await requestFor(harness, target, 'business', company, { linked: true }));
+    for (const id of [company, person]) {
+      const [entry] = await ledgerOf(target, id);
+      expect(fromBinary(entry?.['connection_id'] as Buffer)).to.equal(connectionId);
+    }
+    for (const [apiKey, direction] of [
+      [target.apiKey, ImportDirection.IMPORT_DIRECTION_INCOMING],
+      [source.apiKey, ImportDirection.IMPORT_DIRECTION_OUTGOING],
+    ] as const) {
+      const request = ListImportsRequest.fromPartial({
+        direction,
+        otherApplicationId:
+          direction === ImportDirection.IMPORT_DIRECTION_OUTGOING
+            ? target.applicationId
+            : source.applicationId,
+      });
+      const { imports } = await client.call(listImports, apiKey, request);
+      expect(imports.map((each) => each.connectionId)).to.deep.equal([connectionId, connectionId]);
+    }
+    expect(await usedAt(connectionId)).to.equal(stored(now));
+  });
+
+  it('are on record with the refusals by their terms, and with no others', async () => {
+    const { db, source, client } = harness;
+    const refuse = async (asked: Asked) =>
+      importing(await requestFor(harness, target, 'user', await session('user'), asked)).catch(
+        () => undefined,
+      );
+    await refuse({});
+    const connectionId = await connect(db, source, target, { trustReview: false });
+    await refuse({ trustReview: true });
+    const { imports } = await client.call(
+      listImports,
+      target.apiKey,
+      ListImportsRequest.fromPartial({}),
+    );
+    expect(imports.map((each) => [each.reason, each.connectionId])).to.deep.equal([
+      ['CONNECTION_TERMS_EXCEEDED', connectionId],
+      ['CONNECTION_NOT_ACTIVE', undefined],
+    ]);
+  });
+
+  it('that have ended do not change the answer to a repeated request', async () => {
+    const { db, source } = harness;
+    const connectionId = await connect(db, source, target);
+    const request = {
+      ...(await requestFor(harness, target, 'user', await session('user'))),
+      requestId: newId(),
+    };
+    const first = await importing(request);
+    await disconnect(db, connectionId);
+    expect(await importing(request)).to.deep.equal(first);
+  });
+});
+
+describe('connections that are not required', () => {
+  it('are neither asked for nor used', async () => {
+    const harness = await startHarness();
+    const { db, source, target, client } = harness;
+    const id = await connect(db, source, target, { kinds: ['business'], linkedSessions: false });
+    const original = await createSession(db, source, 'user');
+    await client.import(target.apiKey, await requestFor(harness, target, 'user', original));
+    expect(await usedAt(id)).to.equal(null);
+    const [entry] = await ledgerOf(target, original);
+    expect(entry?.['connection_id']).to.equal(null);
+    await harness.stop();
+  });
+});
+
+describe('the end of a connection', () => {
+  for (const kind of sessionKinds) {
+    it(`holds at once for imports of ${kind} sessions, in 40 races`, async () => {
+      const harness = await startHarness({ environment: { REQUIRE_CONNECTIONS: 'true' } });
+      const { db, source, client } = harness;
+      const seen = { imported: 0, refused: 0 };
+      const target = await createTenant(db);
+      for (let round = 0; round < 40; round++) {
+        const connectionId = await connect(db, source, target);
+        const requests = await Promise.all(
+          Array.from({ length: 4 }, async () =>
+            requestFor(harness, target, kind, await createSession(db, source, kind)),
+          ),
+        );
+        const count = async () => {
+          const [found] = await select(
+            'SELECT COUNT(*) AS n FROM session_imports WHERE connection_id = ?',
+            [toBinary(connectionId)],
+          );
+          return Number(found?.['n']);
+        };
+        const importing = (request: Partial<ImportSessionRequest>) =>
+          refusal(client.import(target.apiKey, request));
+        // Some begin before the end, and some after it.
+        const early = requests.slice(0, round % 4).map(importing);
+        if (round % 3 === 0) await early[0];
+        const ending = disconnect(db, connectionId);
+        const late = round % 2 === 0 ? requests.slice(round % 4).map(importing) : [];
+        await ending;
+        const atTheEnd = await count();
+        const after = round % 2 === 0 ? [] : requests.slice(round % 4).map(importing);
+        const results = await Promise.all([...early, ...late, ...after]);
+        expect(await count(), 'imports after the end').to.equal(atTheEnd);
+        expect(results.filter((result) => result === undefined).length).to.equal(atTheEnd);
+        for (const result of results) {
+          if (result !== undefined) expect(result).to.equal('CONNECTION_NOT_ACTIVE');
+          seen[result === undefined ? 'imported' : 'refused']++;
+        }
+      }
+      expect(seen.imported, 'imports before the end').to.be.above(0);
+      expect(seen.refused, 'imports after the end').to.be.above(0);
+      await harness.stop();
+    });
+  }
+
+  it('comes before an import that was allowed and has not been committed: nothing is imported', async () => {
+    const harness = await startProxiedHarness({ REQUIRE_CONNECTIONS: 'true' });
+    const { db, source, target, client, proxy } = harness;
+    const connectionId = await connect(db, source, target);
+    const original = await createSession(db, source, 'user');
+    const { came, letGo } = proxy.holdBack('INSERT INTO session_imports');
+    const call = refusal(
+      client.import(target.apiKey, await requestFor(harness, target, 'user', original)),
+    );
+    await came;
+    await disconnect(db, connectionId);
+    letGo();
+    expect(await call).to.equal('CONNECTION_NOT_ACTIVE');
+    expect(await copiesIn(target, original)).to.deep.equal([]);
+    await harness.stop();
+  });
+
+  it('waits for an import that is being committed', async () => {
+    const harness = await startProxiedHarness({ REQUIRE_CONNECTIONS: 'true' });
+    const { db, source, target, client, proxy } = harness;
+    const connectionId = await connect(db, source, target);
+    const importing = async (id: SessionId) =>
+      refusal(client.import(target.apiKey, await requestFor(harness, target, 'user', id)));
+    // So that the next COMMIT is that of the import, and not that of its number.
+    await importing(await createSession(db, source, 'user'));
+    const original = await createSession(db, source, 'user');
+    const { came, letGo } = proxy.holdBack(/^COMMIT/i);
+    const call = importing(original);
+    await came;
+    const ended = disconnect(db, connectionId);
+    await rowLockWaits();
+    letGo();
+    expect(await call).to.equal(undefined);
+    await ended;
+    expect((await copiesIn(target, original)).length).to.equal(1);
+    await harness.stop();
+  });
+
+  it('makes an import that waits for a person be judged again', async () => {
+    const harness = await startProxiedHarness({
+      REQUIRE_CONNECTIONS: 'true',
+      DATABASE_LOCK_WAIT: '20',
+      DATABASE_SILENCE: '60',
+    });
+    const { db, source, target, client } = harness;
+    const connectionId = await connect(db, source, target);
+    const person = await createSession(db, source, 'user');
+    const company = await createCompany(db, source, [person]);
+    const writer = await db.transaction();
+    await writer('user_sessions')
+      .where({ id: toBinary(person) })
+      .forUpdate();
+    const call = refusal(
+      client.import(
+        target.apiKey,
+        await requestFor(harness, target, 'business', company, { linked: true }),
+      ),
+    );
+    await rowLockWaits();
+    await disconnect(db, connectionId);
+    await connect(db, source, target, { linkedSessions: false });
+    await writer.commit();
+    expect(await call).to.equal('CONNECTION_TERMS_EXCEEDED linked_sessions');
+    expect(await copiesIn(target, company)).to.deep.equal([]);
+    expect(await copiesIn(target, person)).to.deep.equal([]);
+    await harness.stop();
+  });
+
+  it('refuses one import of a group, and lets the others of the group be made', async () => {
+    const harness = await startProxiedHarness({ REQUIRE_CONNECTIONS: 'true', IMPORT_WORKERS: '1' });
+    const { db, source, client, proxy } = harness;
+    const targets = await Promise.all(Array.from({ length: 6 }, () => createTenant(db)));
+    const connections = await Promise.all(targets.map((target) => connect(db, source, target)));
+    const originals = await Promise.all(targets.map(() => createSession(db, source, 'user')));
+    const requests = await Promise.all(
+      targets.map((target, index) =>
+        requestFor(harness, target, 'user', originals[index] as SessionId),
+      ),
+    );
+    const first = proxy.holdBack('LOCK IN SHARE MODE');
+    const warm = client.import(
+      harness.target.apiKey,
+      await requestFor(harness, harness.target, 'user', await createSession(db, source, 'user')),
+    );
+    await first.came;
+    const calls = targets.map((target, index) =>
+      refusal(client.import(target.apiKey, requests[index] ?? {})),
+    );
+    await harness.queued(6);
+    const group = proxy.holdBack('INSERT INTO session_imports');
+    first.letGo();
+    await warm.catch(() => undefined);
+    await group.came;
+    await disconnect(db, connections[2] as ConnectionId);
+    group.letGo();
+    const expected = targets.map((_, index) => (index === 2 ? 'CONNECTION_NOT_ACTIVE' : undefined));
+    expect(await Promise.all(calls)).to.deep.equal(expected);
+    for (const [index, target] of targets.entries()) {
+      expect((await copiesIn(target, originals[index] as SessionId)).length).to.equal(
+        index === 2 ? 0 : 1,
+      );
+    }
+    await harness.stop();
+  });
+});
