@@ -1,10 +1,12 @@
 import { Overtaken } from '../db/errors';
 import { read, readTogether, write } from '../db/query';
-import type { SessionId } from '../model/ids';
+import type { SessionId, WorkflowId } from '../model/ids';
 import { must } from '../model/must';
 import type { Problem } from '../model/problems';
 import { finishedStatuses, type ExistingCopy } from '../model/session';
-import type { Workflow } from '../store/accounts';
+import type { AcceptanceRules } from '../model/acceptance';
+import { storedRules } from '../store/acceptance';
+import { workflowsById, type Workflow } from '../store/accounts';
 import { ledgerEntries, ledgerKey, updateAnswer } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
 import { countRows } from '../store/relations/count';
@@ -72,7 +74,8 @@ export async function findLinkedSessions(
   numbers: NumberLeases,
   locking: Locking,
 ): Promise<readonly LinkedImport[] | Settled | 'locked'> {
-  const { sourceSessionId, sourceApplicationId } = call.request;
+  const { sourceSessionId, sourceApplicationId, workflowId } = call.request;
+  const linkedWorkflowId = linkedWorkflowOf(call);
   // Counting one more than the limit shows whether there are too many.
   const count = await read(
     trx,
@@ -87,13 +90,16 @@ export async function findLinkedSessions(
   const ids = await read(trx, sessionsOfKeyPeople(sourceSessionId, sourceApplicationId));
   const requests = ids.map((id) => linkedRequest(call, id));
   const rules = rulesFor(call.request, workflow);
-  const [locked, counts, ledger, expired] = await readTogether(trx, [
+  const [locked, counts, ledger, workflows, expired] = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
     countRows(plan, ids),
     ledgerEntries(requests),
+    workflowsById([workflowId, linkedWorkflowId]),
     rules.documentsUnexpired ? expiredDocuments(plan.schema, ids, dayOf(call)) : undefined,
   ]);
   if (heldOf(ids, locked, locking).size > 0) return 'locked';
+  requireSameRules(call, own.rules, workflows.get(workflowId));
+  requireSameRules(call, rules, workflows.get(linkedWorkflowId));
   const sources = sourcesOf(locked, counts);
 
   const wanted = requests.flatMap((request) => {
@@ -138,6 +144,23 @@ export async function findLinkedSessions(
 }
 
 /**
+ * Requires that a workflow has the same rules for acceptance as before the sessions of key people were locked: that
+ * can have taken seconds.
+ *
+ * @param rules those of the call and the workflow together, as they were read before.
+ * @throws Overtaken if the workflow has changed them.
+ */
+function requireSameRules(
+  { request }: PlannedImport,
+  rules: AcceptanceRules,
+  workflow: Workflow | undefined,
+): void {
+  const now = workflow && rulesFor(request, workflow);
+  if (now && storedRules(now) === storedRules(rules)) return;
+  throw new Overtaken('a workflow has changed its rules');
+}
+
+/**
  * Refuses a call, unless its session was imported after the ledger was read: then the call is answered from the
  * ledger. The source is locked by now, so the other transaction has ended.
  */
@@ -169,6 +192,10 @@ async function lockCopies(
   return heldOf([...existing.keys()], copies, locking).size > 0 ? 'locked' : copies;
 }
 
+function linkedWorkflowOf({ request }: Pick<PlannedImport, 'request'>): WorkflowId {
+  return must(request.linkedWorkflowId, 'the workflow for linked sessions');
+}
+
 /** The request to import a key person's session along with the given call. */
 function linkedRequest({ request, sessionId }: PlannedImport, id: SessionId): ImportRequest {
   return {
@@ -176,7 +203,7 @@ function linkedRequest({ request, sessionId }: PlannedImport, id: SessionId): Im
     kind: 'user',
     sourceSessionId: id,
     permit: { token: null, linkedTo: sessionId },
-    workflowId: must(request.linkedWorkflowId, 'the workflow for linked sessions'),
+    workflowId: linkedWorkflowOf({ request }),
     linkedWorkflowId: null,
     vendorData: null,
     idempotency: null,

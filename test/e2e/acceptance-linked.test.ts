@@ -188,6 +188,29 @@ describe('acceptance with linked sessions', () => {
     ]);
   });
 
+  for (const whose of ['user', 'business'] as const) {
+    it(`uses the rules that the ${whose} workflow got while the import waited for a person`, async () => {
+      const { db } = harness;
+      const one = await person({ status: 'Declined' });
+      const id = await company([one]);
+      const writer = await db.transaction();
+      await writer('user_sessions')
+        .where({ id: toBinary(one) })
+        .forUpdate();
+      const refused = failureOf(importing(await requestFor(id, {})));
+      await rowLockWaits();
+      await updateWorkflow(db, target.workflows[whose], {
+        ...noRules,
+        statuses: whose === 'user' ? ['Approved'] : ['Declined'],
+      });
+      await writer.commit();
+      expect((await refused).precondition?.violations.map(({ subject }) => subject)).to.deep.equal([
+        `sessions/${whose === 'user' ? one : id}`,
+      ]);
+      expect(await copiesIn(target, id)).to.deep.equal([]);
+    });
+  }
+
   it('comes after the check of the number of people, and before anything is written', async () => {
     const { db, source } = harness;
     const id = await company(await createSessions(db, source, 'user', 501, old));
