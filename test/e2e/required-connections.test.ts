@@ -412,7 +412,7 @@ describe('the end of a connection', () => {
     await harness.stop();
   });
 
-  it('waits for an import that is being committed', async () => {
+  it('writes the same row as an import, and waits for one that is being committed', async () => {
     const harness = await startProxiedHarness({ REQUIRE_CONNECTIONS: 'true' });
     const { db, source, target, client, proxy } = harness;
     const connectionId = await connect(db, source, target);
