@@ -4,11 +4,19 @@ import { expect } from 'chai';
 import { momentArgument } from '../../src/cli/arguments';
 import { auditLines } from '../../src/cli/audit-lines';
 import { openMultiDatabase } from '../../src/db/connection';
-import { newId, toBinary, toId, type Id, type SessionId } from '../../src/model/ids';
+import {
+  newId,
+  toBinary,
+  toId,
+  type ConnectionId,
+  type Id,
+  type SessionId,
+} from '../../src/model/ids';
 import { sessionKinds } from '../../src/model/session';
 import { failureOf, sessionOf } from '../support/client';
 import { createCompany, requestWithLinked } from '../support/companies';
 import { run } from '../support/command';
+import { connect } from '../support/connections';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { serviceUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
@@ -29,12 +37,14 @@ describe('audit export', () => {
   let harness: Harness;
   let source: Tenant;
   let target: Tenant;
+  let connectionId: ConnectionId;
   before(async () => {
-    harness = await startHarness();
+    harness = await startHarness({ environment: { REQUIRE_CONNECTIONS: 'true' } });
   });
   beforeEach(async () => {
     source = await createTenant(harness.db);
     target = await createTenant(harness.db);
+    connectionId = await connect(harness.db, source, target);
   });
   after(() => harness.stop());
 
@@ -144,7 +154,7 @@ describe('audit export', () => {
           obtained_at: '2026-01-05T06:07:08.000Z',
           evidence_sha256: 'ab'.repeat(32),
         },
-        connection_id: null,
+        connection_id: connectionId,
         reason: null,
         preview: false,
       };
