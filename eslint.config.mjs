@@ -9,6 +9,7 @@ const owners = {
   'ledger/**': ['session_imports'],
   'refusals.ts': ['import_refusals'],
   '{received-,}share-tokens.ts': ['share_tokens'],
+  'connections/**': ['session_connections'],
   'session-numbers.ts': ['session_counters'],
   'relations/key-people.ts': ['business_key_people'],
 };

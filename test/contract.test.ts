@@ -16,7 +16,13 @@ import type { Problem } from '../src/model/problems';
 import { ErrorReason } from '../src/gen/sessionimport/v1/session_import';
 import { kindSchemas } from '../src/model/relations';
 import { problemStatus } from '../src/rpc/call/status';
-import type { ApplicationId, SessionId, ShareTokenId, WorkflowId } from '../src/model/ids';
+import type {
+  ApplicationId,
+  ConnectionId,
+  SessionId,
+  ShareTokenId,
+  WorkflowId,
+} from '../src/model/ids';
 import { failureOf } from './support/client';
 import { createSession } from './support/fixtures';
 import { startHarness, type Harness } from './support/service';
@@ -32,6 +38,7 @@ const sessionId = '0190a000-0000-7000-8000-000000000001' as SessionId;
 const applicationId = '0190a000-0000-7000-8000-000000000002' as ApplicationId;
 const shareTokenId = '0190a000-0000-7000-8000-000000000004' as ShareTokenId;
 const workflowId = '0190a000-0000-7000-8000-000000000003' as WorkflowId;
+const connectionId = '0190a000-0000-7000-8000-000000000005' as ConnectionId;
 
 /** One problem of each kind: the compiler sees to it that none is missing. */
 const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: R }> } = {
@@ -58,6 +65,16 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
     sourceSessionId: sessionId,
   },
   SHARE_TOKEN_REVOKED: { reason: 'SHARE_TOKEN_REVOKED', shareTokenId },
+  CONNECTION_NOT_ACTIVE: {
+    reason: 'CONNECTION_NOT_ACTIVE',
+    sourceApplicationId: applicationId,
+    recipientApplicationId: applicationId,
+  },
+  CONNECTION_TERMS_EXCEEDED: {
+    reason: 'CONNECTION_TERMS_EXCEEDED',
+    connectionId,
+    term: 'trust_review',
+  },
   SOURCE_SESSION_NOT_FOUND: {
     reason: 'SOURCE_SESSION_NOT_FOUND',
     kind: 'user',
@@ -94,6 +111,10 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
   RECIPIENT_NOT_FOUND: { reason: 'RECIPIENT_NOT_FOUND', applicationId },
   TOO_MANY_SHARE_TOKENS: { reason: 'TOO_MANY_SHARE_TOKENS', sessionId, limit: 1_000 },
   SHARE_TOKEN_NOT_FOUND: { reason: 'SHARE_TOKEN_NOT_FOUND', shareTokenId },
+  CONNECTION_NOT_FOUND: { reason: 'CONNECTION_NOT_FOUND', connectionId },
+  CONNECTION_OWN_PROPOSAL: { reason: 'CONNECTION_OWN_PROPOSAL', connectionId },
+  CONNECTION_ENDED: { reason: 'CONNECTION_ENDED', connectionId },
+  TOO_MANY_PROPOSALS: { reason: 'TOO_MANY_PROPOSALS', limit: 100 },
   OVERLOADED: { reason: 'OVERLOADED' },
   CONFLICT: { reason: 'CONFLICT' },
   DATABASE_TOO_SLOW: { reason: 'DATABASE_TOO_SLOW' },

@@ -4,6 +4,7 @@ import { errorCode } from '../model/problems';
 import { version } from '../version';
 import { apiKeyCommand, applicationCommand, workflowCommand } from './accounts';
 import { auditCommand } from './audit';
+import { connectionCommand } from './connections';
 import { importFileCommand } from './import-file';
 import { migrateCommand } from './migrate';
 import { CommandFailure } from './output';
@@ -24,6 +25,7 @@ export function createProgram() {
     .addCommand(apiKeyCommand())
     .addCommand(signingKeyCommand())
     .addCommand(shareTokenCommand())
+    .addCommand(connectionCommand())
     .addCommand(importFileCommand())
     .addCommand(auditCommand());
 }

@@ -10,6 +10,14 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import {
+  AcceptConnectionRequest,
+  EndConnectionRequest,
+  GetConnectionRequest,
+  ListConnectionsRequest,
+  ProposeConnectionRequest,
+  SessionConnectionService,
+} from '../gen/sessionimport/v1/session_connection';
+import {
   ImportSessionRequest,
   ListWorkflowsRequest,
   SessionImportService,
@@ -135,3 +143,12 @@ export const SessionTraceClient = clientsOf(SessionTraceService, {
   getProvenance: GetProvenanceRequest,
 });
 export type SessionTraceClient = ClientOf<typeof SessionTraceService>;
+
+export const SessionConnectionClient = clientsOf(SessionConnectionService, {
+  proposeConnection: ProposeConnectionRequest,
+  acceptConnection: AcceptConnectionRequest,
+  endConnection: EndConnectionRequest,
+  getConnection: GetConnectionRequest,
+  listConnections: ListConnectionsRequest,
+});
+export type SessionConnectionClient = ClientOf<typeof SessionConnectionService>;

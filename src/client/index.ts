@@ -1,5 +1,6 @@
 /** What a client of Session Import needs, and nothing of the server: the package `session-import-client`. */
 export {
+  SessionConnectionClient,
   SessionImportClient,
   SessionReadClient,
   SessionShareClient,
@@ -8,6 +9,23 @@ export {
   type ClientOf,
   type Partly,
 } from './clients';
+export {
+  AcceptConnectionRequest,
+  AcceptConnectionResponse,
+  Connection,
+  ConnectionEnding,
+  ConnectionParty,
+  ConnectionState,
+  ConnectionTerms,
+  EndConnectionRequest,
+  EndConnectionResponse,
+  GetConnectionRequest,
+  GetConnectionResponse,
+  ListConnectionsRequest,
+  ListConnectionsResponse,
+  ProposeConnectionRequest,
+  ProposeConnectionResponse,
+} from '../gen/sessionimport/v1/session_connection';
 export {
   AcceptanceRules,
   ClonedRelation,

@@ -206,7 +206,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
     const inLine = this.gauge(
       'line_calls',
-      'Calls that are not imports and wait for their turn. line: shares for ShareSession and RevokeShareToken, reads for the others.',
+      'Calls that are not imports and wait for their turn. line: shares for ShareSession, RevokeShareToken and changes of connections, reads for the others.',
       ['line'],
       () => {
         for (const [line, calls] of Object.entries(lines())) inLine.set({ line }, calls);

@@ -1,10 +1,16 @@
 import type { Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { SessionConnectionService } from '../gen/sessionimport/v1/session_connection';
 import { SessionImportService } from '../gen/sessionimport/v1/session_import';
 import { SessionReadService } from '../gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../gen/sessionimport/v1/session_share';
 import { SessionTraceService } from '../gen/sessionimport/v1/session_trace';
 import { must } from '../model/must';
 import { unary, type Method } from './call/unary';
+import { acceptConnectionHandler } from './connection/accept-connection';
+import { endConnectionHandler } from './connection/end-connection';
+import { getConnection } from './connection/get-connection';
+import { listConnectionsHandler } from './connection/list-connections';
+import { proposeConnectionHandler } from './connection/propose-connection';
 import type { Context } from './context';
 import { importSession } from './import/import-session';
 import { listWorkflows } from './import/list-workflows';
@@ -73,6 +79,33 @@ const services: readonly Service[] = [
   service(SessionTraceService, {
     listImports: { privilege: 'read:session-imports', line: 'reads', handler: listImports },
     getProvenance: { privilege: 'read:session-imports', line: 'reads', handler: getProvenance },
+  }),
+  service(SessionConnectionService, {
+    proposeConnection: {
+      privilege: 'write:session-connections',
+      line: 'shares',
+      handler: proposeConnectionHandler,
+    },
+    acceptConnection: {
+      privilege: 'write:session-connections',
+      line: 'shares',
+      handler: acceptConnectionHandler,
+    },
+    endConnection: {
+      privilege: 'write:session-connections',
+      line: 'shares',
+      handler: endConnectionHandler,
+    },
+    getConnection: {
+      privilege: 'read:session-connections',
+      line: 'reads',
+      handler: getConnection,
+    },
+    listConnections: {
+      privilege: 'read:session-connections',
+      line: 'reads',
+      handler: listConnectionsHandler,
+    },
   }),
 ];
 

@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { parse } from 'yaml';
 import { seedDemo } from '../../src/demo';
 import { newId } from '../../src/model/ids';
+import { SessionConnectionService } from '../../src/gen/sessionimport/v1/session_connection';
 import {
   AcceptanceRules,
   SessionImportService,
@@ -34,7 +35,13 @@ const examples: readonly Example[] = [
 }));
 
 /** Every method of the contract. */
-const methods = [SessionShareService, SessionImportService, SessionReadService, SessionTraceService]
+const methods = [
+  SessionShareService,
+  SessionImportService,
+  SessionReadService,
+  SessionTraceService,
+  SessionConnectionService,
+]
   .flatMap((service) => Object.values<{ readonly path: string }>({ ...service }))
   .map(({ path: name }) => name.replace('/sessionimport.v1.', ''));
 
@@ -145,6 +152,11 @@ const learn: Readonly<Record<string, (answer: never) => Record<string, string>>>
   'SessionImport/ImportSession': ({ session }: { session: { sessionId: string } }) => ({
     SESSION_ID: session.sessionId,
   }),
+  'SessionConnection/ProposeConnection': ({
+    connection,
+  }: {
+    connection: { connectionId: string };
+  }) => ({ CONNECTION_ID: connection.connectionId }),
   'SessionRead/GetSession': ({ more }: { more: { pageToken: string }[] }) => ({
     ROWS_PAGE_TOKEN: more[0]?.pageToken ?? '',
   }),

@@ -19,6 +19,7 @@ import { createApiKey, hashApiKey } from '../../src/store/accounts';
 import { signShareToken } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
 import { createCompany, requestWithLinked } from '../support/companies';
+import { Connections, termsWith } from '../support/connection-calls';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { eventually } from '../support/helpers';
 import { isId, methodOf, methods, privilegeOf, titleOf, withField } from '../support/methods';
@@ -37,6 +38,8 @@ interface Belongings {
   /** The `request_id` of that import. */
   readonly requestId: string;
   readonly shareTokenId: string;
+  /** A connection from the application to the partner, that the partner has proposed. */
+  readonly connectionId: string;
   /** A person's session, shared as well. */
   readonly person: SessionId;
   /** The partner's copy of it. */
@@ -85,6 +88,22 @@ const requests: Readonly<Record<string, (world: World) => Promise<JsonObject> | 
   'SessionRead/ListSessions': () => ({}),
   'SessionTrace/ListImports': () => ({}),
   'SessionTrace/GetProvenance': ({ mine: { company } }) => ({ session_id: company }),
+  'SessionConnection/ProposeConnection': ({ mine: { partner } }) => ({
+    other_application_id: partner.applicationId,
+    own_side: 'CONNECTION_PARTY_SOURCE',
+    // Other terms each time: the same proposal again is answered with the open one.
+    terms: { session_kinds: ['SESSION_KIND_USER'], agreement: newId() },
+  }),
+  'SessionConnection/AcceptConnection': async ({ harness, mine }) => ({
+    connection_id: await proposal(harness, mine),
+  }),
+  'SessionConnection/EndConnection': async ({ harness, mine }) => ({
+    connection_id: await proposal(harness, mine),
+  }),
+  'SessionConnection/GetConnection': ({ mine: { connectionId } }) => ({
+    connection_id: connectionId,
+  }),
+  'SessionConnection/ListConnections': () => ({}),
 };
 
 /** What goes into a field that names something. */
@@ -179,6 +198,14 @@ const namedBy: Readonly<Record<string, Named | 'anybody may name it'>> = {
     theirs: ({ theirs: { partner, tenant } }) => [partner.applicationId, tenant.applicationId],
     reason: 'OK',
   },
+  connection_id: {
+    mine: ({ mine: { connectionId } }) => connectionId,
+    theirs: ({ theirs: { connectionId } }) => [connectionId],
+    reason: 'CONNECTION_NOT_FOUND',
+    told: { resourceType: 'session-import/connection', metadata: 'connection_id' },
+  },
+  // Whether it exists or not, it is answered alike: see test/e2e/connections.test.ts.
+  'ProposeConnection.other_application_id': 'anybody may name it',
   // An application can share with every other one, so that one is there is no secret.
   for_application_id: 'anybody may name it',
 };
@@ -186,7 +213,7 @@ const namedBy: Readonly<Record<string, Named | 'anybody may name it'>> = {
 /** Texts of requests that name nothing that an application could have. */
 const otherTexts = new Set([
   ...['vendor_data', 'relation', 'relations', 'page_token'],
-  ...['purpose', 'reference', 'evidence_sha256'],
+  ...['purpose', 'reference', 'evidence_sha256', 'agreement'],
 ]);
 
 /** A text that only what belongs to the other tenant has in it. */
@@ -214,7 +241,11 @@ describe('every method', () => {
   after(() => harness.stop());
 
   it('that is named here is in the contract, and so is every field', () => {
-    const fields = new Set(methods.flatMap(({ input }) => fieldsOf(input).map(({ name }) => name)));
+    const fields = new Set(
+      methods.flatMap((method) =>
+        fieldsOf(method.input).flatMap(({ name }) => [name, `${method.name}.${name}`]),
+      ),
+    );
     expect(methods.map(titleOf)).to.include.members(Object.keys(requests));
     expect([...fields]).to.include.members([...Object.keys(namedBy), ...otherTexts]);
   });
@@ -277,7 +308,7 @@ describe('every method', () => {
           .delete();
 
       for (const field of method.input.fields) {
-        const named = namedBy[field.name];
+        const named = whatNames(method, field);
         if (!named || named === 'anybody may name it') continue;
         it(`answers for another’s ${field.name} as for one that nobody has`, async () => {
           const { apiKey } = world.mine.tenant;
@@ -438,7 +469,7 @@ function whatIsLacking(method: DescMethod): string[] {
       lacking.push(`- Teach ${here} what can go into a field like ${field.name}.`);
     } else if (
       isText(field) &&
-      !namedBy[field.name] &&
+      !whatNames(method, field) &&
       (isId(field) || !otherTexts.has(field.name))
     ) {
       lacking.push(
@@ -447,6 +478,11 @@ function whatIsLacking(method: DescMethod): string[] {
     }
   }
   return lacking;
+}
+
+/** What goes into a field of a method, if it names something. */
+function whatNames({ name }: DescMethod, field: DescField): (typeof namedBy)[string] | undefined {
+  return namedBy[`${name}.${field.name}`] ?? namedBy[field.name];
 }
 
 function isText(field: DescField): boolean {
@@ -530,6 +566,16 @@ async function share(
   return details?.shareTokenId ?? '';
 }
 
+/** Lets the partner propose a connection, with terms of its own. */
+async function proposal(
+  { client }: ProxiedHarness,
+  { tenant, partner }: Pick<Belongings, 'tenant' | 'partner'>,
+): Promise<string> {
+  const terms = termsWith({ agreement: newId() });
+  const made = await new Connections(client).propose(partner, 'recipient', tenant, terms);
+  return made.connectionId;
+}
+
 /** Lets an application work with a partner. @param mark what its person is called. */
 async function belongingsOf(
   harness: ProxiedHarness,
@@ -566,6 +612,7 @@ async function belongingsOf(
     original,
     requestId,
     shareTokenId: await share(harness, tenant, company, partner),
+    connectionId: await proposal(harness, { tenant, partner }),
     person,
     personsCopy: await importing(tenant, partner, person),
     deleted,

@@ -1,6 +1,10 @@
 import { expect } from 'chai';
 import { newId, toBinary, type SessionId } from '../../src/model/ids';
 import { must } from '../../src/model/must';
+import {
+  ConnectionState,
+  type ListConnectionsRequest,
+} from '../../src/gen/sessionimport/v1/session_connection';
 import { SessionImportService, SessionKind } from '../../src/gen/sessionimport/v1/session_import';
 import {
   GetSessionRequest,
@@ -22,6 +26,7 @@ import {
   SessionTraceService,
 } from '../../src/gen/sessionimport/v1/session_trace';
 import { failureOf, sessionOf } from '../support/client';
+import { Connections, termsWith, wireSides } from '../support/connection-calls';
 import { createCompany, requestWithLinked } from '../support/companies';
 import {
   addLogs,
@@ -58,6 +63,7 @@ describe('a database with many rows', () => {
     await addShareTokens(db, source, target, shared, filled);
     // Most are for others: MySQL may read all of an index if it wants most of it.
     await addShareTokens(db, source, await createTenant(db), shared, filled * 4);
+    await db('session_connections').insert(Array.from({ length: filled * 4 }, connectionWith));
     await Promise.all(Array.from({ length: filled / 2 }, () => createTenant(db)));
     const tables = await select(
       `SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()`,
@@ -77,6 +83,51 @@ describe('a database with many rows', () => {
     api_key_id: toBinary(newId()),
     created_at: new Date(),
   });
+
+  /** An ended connection of the source application and another one, or of the target, or of others. */
+  const connectionWith = (_: unknown, index: number) => ({
+    id: toBinary(newId()),
+    source_application_id: toBinary(index % 4 === 0 ? harness.source.applicationId : newId()),
+    recipient_application_id: toBinary(index % 4 === 1 ? harness.target.applicationId : newId()),
+    user_sessions: true,
+    business_sessions: false,
+    linked_sessions: false,
+    trust_review: false,
+    grounds_required: false,
+    proposed_by: 'source',
+    created_at: new Date(),
+    ended_at: new Date(),
+  });
+
+  /** Makes every kind of call about connections. */
+  async function callAboutConnections(): Promise<void> {
+    const { source, target } = harness;
+    const connections = new Connections(harness.client);
+    const propose = (agreement: string) =>
+      connections.propose(source, 'source', target, termsWith({ agreement }));
+    await propose('a');
+    const first = await propose('b');
+    await propose('b');
+    await connections.accept(target, first.connectionId);
+    const second = await propose('c');
+    await connections.accept(target, second.connectionId);
+    await connections.propose(target, 'recipient', source);
+    const lists: readonly Partial<ListConnectionsRequest>[] = [
+      {},
+      { state: ConnectionState.CONNECTION_STATE_PROPOSED },
+      { state: ConnectionState.CONNECTION_STATE_ACTIVE },
+      { state: ConnectionState.CONNECTION_STATE_ENDED },
+      { ownSide: wireSides.source },
+      { otherApplicationId: target.applicationId },
+    ];
+    for (const filter of lists) {
+      const wanted = { pageSize: 1, ...filter };
+      const { nextPageToken: pageToken } = await connections.list(source, wanted);
+      if (pageToken) await connections.list(source, { ...wanted, pageToken });
+    }
+    await connections.get(source, second.connectionId);
+    await connections.end(source, second.connectionId);
+  }
 
   /** Makes every kind of call, with every filter. */
   async function callEverything(): Promise<void> {
@@ -213,6 +264,7 @@ describe('a database with many rows', () => {
       }
     };
     await callEverything();
+    await callAboutConnections();
     harness.proxy.intercept = undefined;
     expect(statements.size).to.be.greaterThan(100);
     const scans: string[] = [];

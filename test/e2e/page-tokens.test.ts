@@ -52,6 +52,11 @@ describe('a page token', () => {
     for (let time = 0; time < 2; time++) {
       await call('SessionShare/ShareSession', sharing);
       await failureOf(call('SessionImport/ImportSession', {}));
+      await call('SessionConnection/ProposeConnection', {
+        other_application_id: newId(),
+        own_side: 'CONNECTION_PARTY_SOURCE',
+        terms: { session_kinds: ['SESSION_KIND_USER'] },
+      });
     }
     const page = { page_size: 1 };
     const wanted: readonly Omit<List, 'token'>[] = [
@@ -74,6 +79,11 @@ describe('a page token', () => {
         title: 'SessionShare/ListShareTokens',
         request: { ...page, session_id },
         other: { ...page, session_id: businessSessionId },
+      },
+      {
+        title: 'SessionConnection/ListConnections',
+        request: page,
+        other: { ...page, own_side: 'CONNECTION_PARTY_SOURCE' },
       },
       {
         title: 'SessionRead/ListSessionRows',

@@ -1,0 +1,89 @@
+import { Command, Option } from '@commander-js/extra-typings';
+import type { ConnectionTerms } from '../model/connection';
+import { maxAgreement, termsViolations, ttlBounds } from '../model/connection-terms';
+import type { ApplicationId } from '../model/ids';
+import { sessionKinds, type SessionKind } from '../model/session';
+import { codeArgument, idArgument, momentArgument, wholeNumberArgument } from './arguments';
+
+/** The options of the command line about the terms of a connection. */
+interface TermsOptions {
+  readonly kind: readonly SessionKind[];
+  readonly linkedSessions?: true | undefined;
+  readonly trustReview?: true | undefined;
+  readonly longestTtl?: number | undefined;
+  readonly relation?: readonly string[] | undefined;
+  readonly groundsRequired?: true | undefined;
+  readonly agreement?: string | undefined;
+  readonly certifiedUntil?: Date | undefined;
+}
+
+/** A command with options for the two sides of a connection and for its terms. */
+export function commandWithTerms(name: string) {
+  return new Command(name)
+    .requiredOption('--source <id>', 'the application that shares', idArgument<ApplicationId>)
+    .requiredOption('--recipient <id>', 'the application that imports', idArgument<ApplicationId>)
+    .addOption(
+      new Option('--kind <kind...>', 'the kinds of sessions that may be shared')
+        .choices(sessionKinds)
+        .makeOptionMandatory(),
+    )
+    .option(
+      '--linked-sessions',
+      'the sessions of key people may be shared with business sessions; needs both kinds',
+    )
+    .option('--trust-review', "imports may trust the source's decision")
+    .option(
+      '--longest-ttl <seconds>',
+      'the longest time for which a share token may be valid (default: 24 hours)',
+      wholeNumberArgument(ttlBounds.least, ttlBounds.most),
+    )
+    .option('--relation <name...>', 'the only relations that may be shared (default: all)')
+    .option('--grounds-required', 'each share must say its grounds')
+    .option(
+      '--agreement <code>',
+      'where the agreement is kept: a code, which both applications see',
+      codeArgument(maxAgreement),
+    )
+    .option(
+      '--certified-until <time>',
+      'when the certification ends (default: never)',
+      momentArgument,
+    );
+}
+
+/** The option of each term that can be wrong although each option is well-formed. */
+const optionOf: Readonly<Record<string, string>> = {
+  session_kinds: '--kind',
+  linked_sessions: '--linked-sessions',
+  relations: '--relation',
+  certified_until: '--certified-until',
+};
+
+/**
+ * The terms that the options give.
+ *
+ * @throws Error that names every option which does not fit.
+ */
+export function termsOfOptions(options: TermsOptions): ConnectionTerms {
+  const { longestTtl, relation, agreement, certifiedUntil } = options;
+  const terms: ConnectionTerms = {
+    kinds: options.kind,
+    linkedSessions: options.linkedSessions ?? false,
+    trustReview: options.trustReview ?? false,
+    longestTtl: longestTtl ?? null,
+    relations: relation ?? null,
+    groundsRequired: options.groundsRequired ?? false,
+    agreement: agreement ?? null,
+    certifiedUntil: certifiedUntil ? wholeSeconds(certifiedUntil) : null,
+  };
+  const violations = termsViolations(terms, new Date());
+  if (violations.length === 0) return terms;
+  const wrong = violations.map(
+    ({ field, description }) => `${optionOf[field] ?? field} ${description}`,
+  );
+  throw new Error(wrong.join('; '));
+}
+
+function wholeSeconds(at: Date): Date {
+  return new Date(Math.floor(at.getTime() / 1_000) * 1_000);
+}

@@ -1,0 +1,68 @@
+import { isDeepStrictEqual } from 'node:util';
+import { relationNames } from './acceptance';
+import type { ConnectionTerms } from './connection';
+import { codeRule, isCode } from './grounds';
+import type { FieldViolation } from './problems';
+import { sessionKinds } from './session';
+
+/** The bounds of `longestTtl`, in seconds: those of the time for which a share token is valid. */
+export const ttlBounds = { least: 60, most: 86_400 } as const;
+
+/** The most characters that the reference of an agreement may have. */
+export const maxAgreement = 128;
+
+/**
+ * What is wrong with terms that two applications want to agree on: in the order of the fields of `ConnectionTerms`,
+ * which the violations name.
+ *
+ * @param now certification must end later than this.
+ */
+export function termsViolations(terms: ConnectionTerms, now: Date): FieldViolation[] {
+  const { kinds, linkedSessions, longestTtl, relations, agreement, certifiedUntil } = terms;
+  const violations: FieldViolation[] = [];
+  const refuse = (field: string, description: string): void => {
+    violations.push({ field, description });
+  };
+  if (kinds.length === 0) refuse('session_kinds', 'is required: at least one kind');
+  if (repeats(kinds)) refuse('session_kinds', 'must name each kind once');
+  if (linkedSessions && !sessionKinds.every((kind) => kinds.includes(kind))) {
+    refuse('linked_sessions', 'needs both kinds of sessions in session_kinds');
+  }
+  if (longestTtl !== null && !isTtl(longestTtl)) {
+    const { least, most } = ttlBounds;
+    refuse('longest_ttl', `must be whole seconds from ${least} to ${most} when present`);
+  }
+  if (relations !== null) {
+    if (relations.length === 0) refuse('relations', 'must have names, or be left out');
+    if (repeats(relations)) refuse('relations', 'must name each relation once');
+    const known = relationNames(kinds);
+    if (relations.some((name) => !known.has(name))) {
+      refuse('relations', `must be relations of session_kinds: ${[...known].sort().join(', ')}`);
+    }
+  }
+  if (agreement !== null && !isCode(agreement, maxAgreement)) {
+    refuse('agreement', `must consist of ${codeRule(maxAgreement)}, when present`);
+  }
+  if (certifiedUntil !== null && certifiedUntil <= now) {
+    refuse('certified_until', 'must be in the future when present');
+  }
+  return violations;
+}
+
+/** Whether two sets of terms say the same, in whatever order they name kinds and relations. */
+export function sameTerms(a: ConnectionTerms, b: ConnectionTerms): boolean {
+  return isDeepStrictEqual(sorted(a), sorted(b));
+}
+
+function sorted(terms: ConnectionTerms): ConnectionTerms {
+  const { kinds, relations } = terms;
+  return { ...terms, kinds: kinds.toSorted(), relations: relations?.toSorted() ?? null };
+}
+
+function repeats(values: readonly string[]): boolean {
+  return new Set(values).size < values.length;
+}
+
+function isTtl(seconds: number): boolean {
+  return Number.isInteger(seconds) && seconds >= ttlBounds.least && seconds <= ttlBounds.most;
+}

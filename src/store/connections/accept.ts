@@ -1,0 +1,57 @@
+import type { MultiDatabase } from '../../db/database';
+import { read, sql, writeTogether, type Statement } from '../../db/query';
+import { inTransaction } from '../../db/transaction';
+import { standingOf, type ConnectionRecord } from '../../model/connection-record';
+import { toBinary, type ConnectionId } from '../../model/ids';
+import { must } from '../../model/must';
+import { ServiceError } from '../../model/problems';
+import { requireWritable } from '../session-numbers';
+import {
+  activeId,
+  changedBy,
+  endLocked,
+  lockConnections,
+  unlessOvertaken,
+  written,
+  type ConnectionChange,
+} from './change';
+
+/**
+ * Accepts a proposal, which replaces the active connection of the pair. If it is active already, nothing is changed.
+ *
+ * @param proposal as it was found: of the application, and made by the other side or an operator.
+ * @returns the active connection.
+ * @throws ServiceError with CONNECTION_ENDED if it has ended or expired.
+ */
+export function acceptConnection(
+  db: MultiDatabase,
+  proposal: ConnectionRecord,
+  change: ConnectionChange,
+): Promise<ConnectionRecord> {
+  const { id } = proposal;
+  return inTransaction(db, async (trx) => {
+    const active = await read(trx, activeId(proposal));
+    const locked = await read(trx, lockConnections(active ? [id, active] : [id]));
+    const found = must(locked.get(id), 'a connection, which is never deleted');
+    const { state } = standingOf(found, change.at);
+    if (state === 'ended') throw new ServiceError({ reason: 'CONNECTION_ENDED', connectionId: id });
+    if (state === 'active') {
+      await requireWritable(trx);
+      return found;
+    }
+    const replaced = active && locked.get(active)?.active ? [endLocked(active, change, id)] : [];
+    await unlessOvertaken(() => writeTogether(trx, [...replaced, activate(id, change)]));
+    return written(trx, id);
+  });
+}
+
+function activate(id: ConnectionId, change: ConnectionChange): Statement {
+  return sql(
+    `UPDATE session_connections FORCE INDEX (PRIMARY)
+     SET open = NULL, active = 1, accepted_by_api_key_id = ?, accepted_by_gateway = ?, accepted_at = ?
+     WHERE id = ?`,
+    ...changedBy(change),
+    change.at,
+    toBinary(id),
+  );
+}

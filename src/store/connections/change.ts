@@ -1,0 +1,95 @@
+import type { Database } from '../../db/database';
+import { duplicateKey, Overtaken } from '../../db/errors';
+import { query, read, sql, type Query, type Statement } from '../../db/query';
+import type { ConnectionParty, ConnectionRecord } from '../../model/connection-record';
+import { fromBinary, toBinary, type ConnectionId } from '../../model/ids';
+import { must } from '../../model/must';
+import type { Actor } from '../../model/session';
+import { actorBindings } from '../actor-columns';
+import type { ConnectedPair } from './active';
+import { connectionById } from './find';
+import { connectionColumns, connectionOf, type ConnectionRow } from './rows';
+
+/*
+ * How connections change. Every change locks the rows that it will write, by their primary keys and in key order. So
+ * changes wait for each other, and can't deadlock. Which rows these are is read before, without locks; the unique
+ * keys refuse what has become wrong since, and then the change is tried again.
+ */
+
+/** Who changes a connection, and when. */
+export interface ConnectionChange {
+  readonly party: ConnectionParty;
+  /** Who acted for the party; null: an operator, who is not on record by name. */
+  readonly actor: Actor | null;
+  readonly at: Date;
+}
+
+/** What goes into the two columns of an actor. */
+export function changedBy({ actor }: ConnectionChange): ReturnType<typeof actorBindings> {
+  return actor ? actorBindings(actor) : [null, null];
+}
+
+/** The id of the active connection of a pair. */
+export function activeId(pair: ConnectedPair): Query<ConnectionId | undefined> {
+  return query(
+    sql(
+      `SELECT id FROM session_connections FORCE INDEX (session_connections_active_unique)
+       WHERE source_application_id = ? AND recipient_application_id = ? AND active = 1`,
+      toBinary(pair.sourceApplicationId),
+      toBinary(pair.recipientApplicationId),
+    ),
+    ([row]: { readonly id: Buffer }[]) => row && fromBinary<ConnectionId>(row.id),
+  );
+}
+
+/** Locks connections, and reads them as they are then. @param ids at least one. */
+export function lockConnections(
+  ids: readonly ConnectionId[],
+): Query<ReadonlyMap<ConnectionId, ConnectionRecord>> {
+  return query(
+    sql(
+      `SELECT ${connectionColumns.join(', ')} FROM session_connections FORCE INDEX (PRIMARY)
+       WHERE id IN (?) ORDER BY id FOR UPDATE`,
+      ids.map(toBinary),
+    ),
+    (rows: ConnectionRow[]) => new Map(rows.map(connectionOf).map((found) => [found.id, found])),
+  );
+}
+
+/** Ends a connection, or declines or withdraws a proposal, that the transaction has locked. */
+export function endLocked(
+  id: ConnectionId,
+  change: ConnectionChange,
+  replacedBy: ConnectionId | null = null,
+): Statement {
+  return sql(
+    `UPDATE session_connections FORCE INDEX (PRIMARY)
+     SET open = NULL, active = NULL, ended_by = ?, ended_by_api_key_id = ?, ended_by_gateway = ?,
+         ended_at = ?, replaced_by = ?
+     WHERE id = ?`,
+    change.party,
+    ...changedBy(change),
+    change.at,
+    replacedBy && toBinary(replacedBy),
+    toBinary(id),
+  );
+}
+
+/**
+ * Runs a part of a transaction that may find a unique key taken.
+ *
+ * @throws Overtaken if so: another transaction has changed the same pair since this one looked.
+ */
+export async function unlessOvertaken<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (duplicateKey(error) === undefined) throw error;
+    throw new Overtaken('another change of the connection came first', { cause: error });
+  }
+}
+
+/** A connection as the transaction has written it. */
+export async function written(trx: Database, id: ConnectionId): Promise<ConnectionRecord> {
+  return must(await read(trx, connectionById(id, undefined)), 'the connection that was written');
+}

@@ -1,0 +1,179 @@
+import type { MultiDatabase } from '../../db/database';
+import {
+  query,
+  read,
+  readTogether,
+  sql,
+  writeTogether,
+  type Query,
+  type Statement,
+} from '../../db/query';
+import { inTransaction } from '../../db/transaction';
+import type { ConnectionTerms } from '../../model/connection';
+import {
+  connectionSides,
+  expiryOf,
+  standingOf,
+  type ConnectionRecord,
+  type ConnectionSide,
+} from '../../model/connection-record';
+import { sameTerms } from '../../model/connection-terms';
+import { fromBinary, toBinary, type ApplicationId, type ConnectionId } from '../../model/ids';
+import { must } from '../../model/must';
+import { ServiceError } from '../../model/problems';
+import { requireWritable } from '../session-numbers';
+import type { ConnectedPair } from './active';
+import {
+  changedBy,
+  endLocked,
+  lockConnections,
+  unlessOvertaken,
+  written,
+  type ConnectionChange,
+} from './change';
+import { connectionById } from './find';
+import { applicationColumns } from './rows';
+import { termsBindings, termsColumns } from './terms';
+
+/** The most open proposals of an application, in both directions. */
+export const mostProposals = 100;
+
+/** How many expired proposals one new proposal writes down as ended, at most, of each direction. */
+const mostExpired = 100;
+
+/** A proposal that one side makes. */
+export interface Proposal extends ConnectedPair, ConnectionChange {
+  /** Made before the first try, so that a later one finds what an earlier one has written. */
+  readonly id: ConnectionId;
+  readonly terms: ConnectionTerms;
+  readonly party: ConnectionSide;
+  /** Whether there was an earlier try, whose COMMIT may have been lost. */
+  readonly triedBefore: boolean;
+}
+
+/**
+ * Proposes a connection, or finds the same proposal if it is open. An open proposal of the same side with other terms
+ * is withdrawn.
+ *
+ * It never looks whether the other application exists. It counts proposals without a lock, so calls that run at the
+ * same moment may exceed the limit by as many as there are connections for them.
+ *
+ * @throws ServiceError with TOO_MANY_PROPOSALS if the application has too many open ones.
+ */
+export function proposeConnection(
+  db: MultiDatabase,
+  proposal: Proposal,
+): Promise<ConnectionRecord> {
+  return inTransaction(db, async (trx) => {
+    if (proposal.triedBefore) {
+      const earlier = await read(trx, connectionById(proposal.id, undefined));
+      if (earlier) return earlier;
+    }
+    const [open, ...expired] = await readTogether(trx, [
+      openId(proposal),
+      ...connectionSides.map((side) => expiredIds(side, proposal)),
+    ]);
+    const ids = [...(open ? [open] : []), ...expired.flat()];
+    const locked = ids.length > 0 ? [...(await read(trx, lockConnections(ids))).values()] : [];
+    const standing = locked.find(
+      (found) => found.id === open && standingOf(found, proposal.at).state === 'proposed',
+    );
+    if (standing && sameTerms(standing.terms, proposal.terms)) {
+      await requireWritable(trx);
+      return standing;
+    }
+    const over = locked.filter((found) => found.open && found !== standing);
+    const done = await unlessOvertaken(() =>
+      writeTogether(trx, [
+        ...(over.length > 0 ? [expireLocked(over)] : []),
+        ...(standing ? [endLocked(standing.id, proposal)] : []),
+        insertProposal(proposal),
+      ]),
+    );
+    if (must(done.at(-1), 'what was inserted').affectedRows === 0) {
+      throw new ServiceError({ reason: 'TOO_MANY_PROPOSALS', limit: mostProposals });
+    }
+    return written(trx, proposal.id);
+  });
+}
+
+/** The open proposal of the same side for the same pair; it may have expired. */
+function openId(proposal: Proposal): Query<ConnectionId | undefined> {
+  return query(
+    sql(
+      `SELECT id FROM session_connections FORCE INDEX (session_connections_open_unique)
+       WHERE source_application_id = ? AND recipient_application_id = ? AND proposed_by = ? AND open = 1`,
+      toBinary(proposal.sourceApplicationId),
+      toBinary(proposal.recipientApplicationId),
+      proposal.party,
+    ),
+    ([row]: { readonly id: Buffer }[]) => row && fromBinary<ConnectionId>(row.id),
+  );
+}
+
+/**
+ * Proposals of the application that have expired and are not written down as ended. There are few: each new proposal
+ * writes them down, and an application has at most about {@link mostProposals} in this state or open.
+ */
+function expiredIds(side: ConnectionSide, proposal: Proposal): Query<readonly ConnectionId[]> {
+  return query(
+    sql(
+      `SELECT id FROM session_connections FORCE INDEX (${openIndex(side)})
+       WHERE ${applicationColumns[side]} = ? AND proposed_by = ? AND open = 1 AND expires_at <= ?
+       LIMIT ${mostExpired}`,
+      toBinary(proposerOf(proposal)),
+      side,
+      proposal.at,
+    ),
+    (rows: { readonly id: Buffer }[]) => rows.map(({ id }) => fromBinary<ConnectionId>(id)),
+  );
+}
+
+/** Writes down that proposals have expired, which the transaction has locked: at least one. Nobody ended them. */
+function expireLocked(expired: readonly ConnectionRecord[]): Statement {
+  return sql(
+    `UPDATE session_connections FORCE INDEX (PRIMARY) SET open = NULL, ended_at = expires_at
+     WHERE id IN (?)`,
+    expired.map(({ id }) => toBinary(id)),
+  );
+}
+
+/** Inserts a proposal, unless the application has too many. */
+function insertProposal(proposal: Proposal): Statement {
+  const application = toBinary(proposerOf(proposal));
+  const counts = connectionSides.map(
+    (side) =>
+      `(SELECT COUNT(*) FROM
+         (SELECT 1 FROM session_connections FORCE INDEX (${openIndex(side)})
+          WHERE ${applicationColumns[side]} = ? AND proposed_by = '${side}' AND open = 1
+          LIMIT ${mostProposals}) ${side}s)`,
+  );
+  return sql(
+    `INSERT INTO session_connections
+       (id, source_application_id, recipient_application_id, open, ${termsColumns.join(', ')},
+        proposed_by, proposed_by_api_key_id, proposed_by_gateway, created_at, expires_at)
+     SELECT ? FROM DUAL WHERE ${counts.join(' + ')} < ${mostProposals}`,
+    [
+      toBinary(proposal.id),
+      toBinary(proposal.sourceApplicationId),
+      toBinary(proposal.recipientApplicationId),
+      true,
+      ...termsBindings(proposal.terms),
+      proposal.party,
+      ...changedBy(proposal),
+      proposal.at,
+      expiryOf(proposal.terms, proposal.at),
+    ],
+    ...connectionSides.map(() => application),
+  );
+}
+
+function proposerOf(proposal: Proposal): ApplicationId {
+  const { party, sourceApplicationId, recipientApplicationId } = proposal;
+  return party === 'source' ? sourceApplicationId : recipientApplicationId;
+}
+
+/** The index that finds the open proposals which an application has made as one side. */
+function openIndex(side: ConnectionSide): string {
+  return `session_connections_${side}_open_index`;
+}
