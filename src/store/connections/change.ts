@@ -6,7 +6,7 @@ import { fromBinary, toBinary, type ConnectionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { Actor } from '../../model/session';
 import { actorBindings } from '../actor-columns';
-import type { ConnectedPair } from './active';
+import type { ConnectedPair } from '../../model/connection';
 import { connectionById } from './find';
 import { connectionColumns, connectionOf, type ConnectionRow } from './rows';
 

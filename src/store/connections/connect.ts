@@ -5,7 +5,7 @@ import type { ConnectionTerms } from '../../model/connection';
 import type { ConnectionRecord } from '../../model/connection-record';
 import { toBinary, type ConnectionId } from '../../model/ids';
 import { requireApplication } from '../accounts';
-import type { ConnectedPair } from './active';
+import type { ConnectedPair } from '../../model/connection';
 import {
   activeId,
   endLocked,

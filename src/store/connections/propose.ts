@@ -22,7 +22,7 @@ import { fromBinary, toBinary, type ApplicationId, type ConnectionId } from '../
 import { must } from '../../model/must';
 import { ServiceError } from '../../model/problems';
 import { requireWritable } from '../session-numbers';
-import type { ConnectedPair } from './active';
+import type { ConnectedPair } from '../../model/connection';
 import {
   changedBy,
   endLocked,
