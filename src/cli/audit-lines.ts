@@ -4,6 +4,7 @@ import type { MultiDatabase } from '../db/database';
 import type { AcceptanceRules } from '../model/acceptance';
 import type { Grounds } from '../model/grounds';
 import type { ApplicationId } from '../model/ids';
+import { withheldBy } from '../model/scope';
 import { listIncoming, listOutgoing } from '../store/import-lists';
 import type { ImportRecord } from '../store/import-records';
 
@@ -94,6 +95,7 @@ function fieldsOf(record: ImportRecord, direction: 'incoming' | 'outgoing'): obj
     signing_key_id: source?.signingKeyId ?? null,
     grounds: source?.grounds ? fieldsOfGrounds(source.grounds) : null,
     connection_id: record.connectionId,
+    withheld_relations: source && withheldBy(source.scope, source.kind),
     reason: refusedFor,
     preview: record.preview,
   };

@@ -4,6 +4,7 @@ import { maxAgreement, termsViolations, ttlBounds } from '../model/connection-te
 import type { ApplicationId } from '../model/ids';
 import { sessionKinds, type SessionKind } from '../model/session';
 import { codeArgument, idArgument, momentArgument, wholeNumberArgument } from './arguments';
+import { relationsArgument } from './relations';
 
 /** The options of the command line about the terms of a connection. */
 interface TermsOptions {
@@ -11,7 +12,7 @@ interface TermsOptions {
   readonly linkedSessions?: true | undefined;
   readonly trustReview?: true | undefined;
   readonly longestTtl?: number | undefined;
-  readonly relation?: readonly string[] | undefined;
+  readonly relations?: readonly string[] | undefined;
   readonly groundsRequired?: true | undefined;
   readonly agreement?: string | undefined;
   readonly certifiedUntil?: Date | undefined;
@@ -37,7 +38,11 @@ export function commandWithTerms(name: string) {
       'the longest time for which a share token may be valid (default: 24 hours)',
       wholeNumberArgument(ttlBounds.least, ttlBounds.most),
     )
-    .option('--relation <name...>', 'the only relations that may be shared (default: all)')
+    .option(
+      '--relations <names>',
+      'the only relations that may be shared, with commas between them (default: all)',
+      relationsArgument,
+    )
     .option('--grounds-required', 'each share must say its grounds')
     .option(
       '--agreement <code>',
@@ -55,7 +60,7 @@ export function commandWithTerms(name: string) {
 const optionOf: Readonly<Record<string, string>> = {
   session_kinds: '--kind',
   linked_sessions: '--linked-sessions',
-  relations: '--relation',
+  relations: '--relations',
   certified_until: '--certified-until',
 };
 
@@ -65,13 +70,13 @@ const optionOf: Readonly<Record<string, string>> = {
  * @throws Error that names every option which does not fit.
  */
 export function termsOfOptions(options: TermsOptions): ConnectionTerms {
-  const { longestTtl, relation, agreement, certifiedUntil } = options;
+  const { longestTtl, relations, agreement, certifiedUntil } = options;
   const terms: ConnectionTerms = {
     kinds: options.kind,
     linkedSessions: options.linkedSessions ?? false,
     trustReview: options.trustReview ?? false,
     longestTtl: longestTtl ?? null,
-    relations: relation ?? null,
+    relations: relations ?? null,
     groundsRequired: options.groundsRequired ?? false,
     agreement: agreement ?? null,
     certifiedUntil: certifiedUntil ? wholeSeconds(certifiedUntil) : null,

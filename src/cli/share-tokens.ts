@@ -11,6 +11,7 @@ import { generateSigningKey, signShareToken } from '../token/signing';
 import { codeArgument, idArgument, momentArgument, wholeNumberArgument } from './arguments';
 import { withDatabase } from './database';
 import { groundsOfOptions } from './grounds';
+import { relationsArgument, scopeOfNames } from './relations';
 import { printFields } from './output';
 
 /** `signing-key generate` */
@@ -82,6 +83,11 @@ export function shareTokenCommand() {
           '--include-linked-sessions',
           'for a business session: share those of its key people with it',
         )
+        .option(
+          '--relations <names>',
+          'share these relations alone: names, with commas between them (default: all)',
+          relationsArgument,
+        )
         .addOption(
           new Option('--grounds <kind>', 'why the sharing is lawful').choices(groundsKinds),
         )
@@ -99,7 +105,7 @@ export function shareTokenCommand() {
         .option('--evidence <file>', 'the evidence, of which only the SHA-256 is signed')
         .option('--json', 'print JSON')
         .action(async ({ key, session: sessionId, for: forApplicationId, ttl, ...options }) => {
-          const { includeLinkedSessions = false, json } = options;
+          const { includeLinkedSessions = false, relations = [], json } = options;
           const grounds = await groundsOfOptions(options);
           const privateJwk = await readPrivateKey(key);
           const session = await withDatabase(async (db) => {
@@ -113,6 +119,7 @@ export function shareTokenCommand() {
           if (includeLinkedSessions && session.kind !== 'business') {
             throw new Error('only a business session has linked sessions');
           }
+          const scope = scopeOfNames(relations, session.kind, includeLinkedSessions);
           const signsFor = privateJwk.application_id;
           if (signsFor !== undefined && signsFor !== session.applicationId) {
             throw new Error(
@@ -127,6 +134,7 @@ export function shareTokenCommand() {
             lifetime: ttl,
             includeLinkedSessions,
             grounds,
+            scope,
           });
           printFields(
             {
@@ -135,6 +143,7 @@ export function shareTokenCommand() {
               from_application_id: session.applicationId,
               for_application_id: forApplicationId,
               linked_sessions: includeLinkedSessions,
+              relations: scope ? scope.join() : null,
               grounds: grounds?.kind ?? null,
               expires_in_seconds: ttl,
             },

@@ -75,27 +75,36 @@ export async function insertNew(trx: Knex.Transaction, statement: Statement): Pr
 /** ER_DUP_ENTRY (MySQL 8.4, "Server Error Message Reference"). */
 const duplicateEntry = 1062;
 
-type MaybeQuery = Query<unknown> | undefined;
+/** A query, several, or none. */
+type Queried = Query<unknown> | readonly Query<unknown>[] | undefined;
 
-type ResultOf<Wanted extends MaybeQuery> = Wanted extends Query<infer Result> ? Result : undefined;
+type ResultOf<Wanted extends Queried> =
+  Wanted extends Query<infer Result>
+    ? Result
+    : Wanted extends readonly Query<infer Result>[]
+      ? Result[]
+      : undefined;
 
-type Results<Queries extends readonly MaybeQuery[]> = {
+type Results<Queries extends readonly Queried[]> = {
   -readonly [I in keyof Queries]: ResultOf<Queries[I]>;
 };
 
 /**
- * Runs queries, in order and in one round trip, and returns the result of each. One that is undefined is left
- * out, and so is its result.
+ * Runs queries, in order and in one round trip, and returns the result of each. In place of a query there can be a
+ * list of queries: then there is a list of results. One that is undefined is left out, and so is its result.
  */
-export async function readTogether<const Queries extends readonly MaybeQuery[]>(
+export async function readTogether<const Queries extends readonly Queried[]>(
   db: MultiDatabase,
   queries: Queries,
 ): Promise<Results<Queries>> {
-  const given = queries.filter((each) => each !== undefined);
+  const given = queries.flat().filter((each) => each !== undefined);
   const found = ((await runTogether(db, given)) as object[][])[Symbol.iterator]();
-  return queries.map((each) =>
-    each?.parse(must(found.next().value, 'the result of a statement')),
-  ) as Results<Queries>;
+  const resultOf = (each: Query<unknown>): unknown =>
+    each.parse(must(found.next().value, 'the result of a statement'));
+  return queries.map((each) => {
+    if (each === undefined) return undefined;
+    return 'sql' in each ? resultOf(each) : each.map(resultOf);
+  }) as Results<Queries>;
 }
 
 /**

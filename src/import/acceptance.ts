@@ -6,6 +6,7 @@ import {
 } from '../model/acceptance';
 import type { SessionId } from '../model/ids';
 import type { Problem } from '../model/problems';
+import { withheldBy } from '../model/scope';
 import { sessionKinds, type SessionKind } from '../model/session';
 import type { Workflow } from '../store/accounts';
 import type { ExpiredDocuments } from '../store/relations/expired-documents';
@@ -113,19 +114,24 @@ function statusViolations(
 
 function relationViolations(
   { kind, sourceSessionId: sessionId, linkedWorkflowId, permit }: ImportRequest,
-  { rows }: Source,
+  { rows, scope }: Source,
   { relations }: AcceptanceRules,
 ): AcceptanceViolation[] {
   if (relations.length === 0) return [];
   // With linked sessions, a relation that only the other kind has must be in the sessions of that kind.
   const together = linkedWorkflowId !== null || permit.linkedTo !== null;
   const elsewhere = together ? relationNames(sessionKinds.filter((other) => other !== kind)) : none;
+  const withheld = withheldBy(scope, kind);
   const counts = new Map(rows.relations.map((counted) => [counted.relation, counted.rows]));
   return relations.flatMap((relation): AcceptanceViolation[] => {
+    const wanted = 'at least one row';
+    if (withheld.includes(relation)) {
+      return [{ rule: 'relations', sessionId, relation, found: 'withheld by who shares', wanted }];
+    }
     const count = counts.get(relation);
     if (count === undefined ? elsewhere.has(relation) : count > 0) return [];
     const found = count === undefined ? `none: ${sessionsOf(kind)} have no such relation` : 'none';
-    return [{ rule: 'relations', sessionId, relation, found, wanted: 'at least one row' }];
+    return [{ rule: 'relations', sessionId, relation, found, wanted }];
   });
 }
 

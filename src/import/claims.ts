@@ -98,6 +98,7 @@ function claimOf(call: AdmittedImport): Claim {
     verifiedAt: call.source.verifiedAt,
     acceptance: call.rules,
     connectionId: call.connectionId,
+    scope: call.source.scope,
     token: call.request.permit.token,
     linkedTo: call.request.permit.linkedTo,
     createdAt: call.createdAt,

@@ -1,19 +1,26 @@
 import { Overtaken } from '../db/errors';
 import type { Statement } from '../db/query';
 import { must } from '../model/must';
+import { byScope, withheldBy, type SameScope } from '../model/scope';
 import type {
   CopiedSession,
   ImportedSession,
   LinkedSession,
   SessionStatus,
 } from '../model/session';
-import { cloneRows, type ClonePlan } from '../store/relations/clone-plan';
+import { cloneRows, planWithin, type ClonePlan } from '../store/relations/clone-plan';
 import { appendImportLogs, type ImportLogEntry } from '../store/relations/logs';
 import { markRedeemed } from '../store/share-tokens';
 import { insertCopies, type NewCopy } from '../store/sessions/copies';
 import { writeAndUse } from './connections';
 import type { AdmittedImport, LinkedImport, Transaction } from './planned-import';
 import type { VendorEntities } from './vendor-entities';
+
+/**
+ * The most choices of relations whose copies are sent together. Each needs up to 16 KB of statements, so with more of
+ * them these might not fit into 4 MiB, the lowest `max_allowed_packet` that the service accepts.
+ */
+const mostPartsTogether = 64;
 
 /** The status that a copy starts with. */
 function statusOfCopy({ request, source }: AdmittedImport): SessionStatus {
@@ -45,13 +52,16 @@ function copyOf(call: AdmittedImport): CopiedSession {
     sourceApplicationId: request.sourceApplicationId,
     createdAt,
     clonedRows: source.rows.relations,
+    withheld: withheldBy(source.scope, request.kind),
   };
 }
 
 /**
- * Makes the copies, in one round trip: the vendor entities that do not exist, the new sessions, the
- * rows of every relation, the log entries, and the marks of the share tokens and of the connections.
+ * Makes the copies, in one round trip (more if the calls have very many choices of relations): the vendor entities
+ * that do not exist, the new sessions, the rows of every relation that is shared, the log entries, and the marks of the
+ * share tokens and of the connections.
  *
+ * @param plan the plan for whole sessions. Calls that copy less have statements of their own.
  * @param calls whose sources are locked, and whose sessions are claimed: before, or by `claim`.
  * @param claim claims the sessions, and is run first. If it fails, nothing is copied.
  * @param last those of the calls whose transaction has nothing more to do than this: see `writeAndUse`.
@@ -68,25 +78,52 @@ export async function writeCopies(
   claim?: Statement,
 ): Promise<void> {
   const { schema } = plan;
-  const clones = cloneRelations(plan, calls);
   const redeemed = calls.flatMap(({ redeems }) => redeems ?? []);
-  const before = [
-    ...(claim ? [claim] : []),
-    ...(entities.create ? [entities.create] : []),
-    insertCopies(
-      schema,
-      calls.map((call) => newCopyOf(call, entities)),
-    ),
-  ];
-  const statements = [
-    ...before,
-    ...clones.map(({ statement }) => statement),
+  const before = [...(claim ? [claim] : []), ...(entities.create ? [entities.create] : [])];
+  const after = [
     appendImportLogs(schema, calls.map(logEntryOf)),
     ...(redeemed.length > 0 ? [markRedeemed(redeemed)] : []),
   ];
-  const results = await writeAndUse(trx, statements, last);
+  const parts = byScope(calls, ({ source }) => source.scope);
+  for (let done = 0; done < parts.length; done += mostPartsTogether) {
+    const some = parts.slice(done, done + mostPartsTogether);
+    const isLast = done + mostPartsTogether >= parts.length;
+    await writeParts(
+      trx,
+      plan,
+      some,
+      entities,
+      done === 0 ? before : [],
+      isLast ? after : [],
+      isLast ? last : [],
+    );
+  }
+}
+
+/** Copies some parts: see {@link writeCopies}. */
+async function writeParts(
+  trx: Transaction,
+  plan: ClonePlan,
+  parts: readonly SameScope<AdmittedImport>[],
+  entities: VendorEntities,
+  before: readonly Statement[],
+  after: readonly Statement[],
+  last: readonly AdmittedImport[],
+): Promise<void> {
+  const clones = parts.flatMap(({ scope, items }) =>
+    cloneRelations(planWithin(plan, scope), items),
+  );
+  const inserts = parts.map(({ scope, items }) =>
+    insertCopies(
+      plan.schema,
+      scope,
+      items.map((call) => newCopyOf(call, entities)),
+    ),
+  );
+  const copying = clones.map(({ statement }) => statement);
+  const results = await writeAndUse(trx, [...before, ...inserts, ...copying, ...after], last);
   for (const [index, { rows }] of clones.entries()) {
-    if (results[before.length + index]?.affectedRows !== rows) {
+    if (results[before.length + inserts.length + index]?.affectedRows !== rows) {
       throw new Overtaken('a source session was changed by someone who had not locked it');
     }
   }

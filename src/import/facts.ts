@@ -1,24 +1,34 @@
-import { read, readTogether } from '../db/query';
-import type { ApplicationId, SessionId, WorkflowId } from '../model/ids';
+import { readTogether } from '../db/query';
+import type { SessionId, WorkflowId } from '../model/ids';
 import { must } from '../model/must';
 import { workflowsById } from '../store/accounts';
 import { activeConnections } from '../store/connections/active';
 import { ledgerEntries, shareLockLedgerEntries } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
-import { countRows, largeBytes, type RowCounts } from '../store/relations/count';
-import { expiredDocuments } from '../store/relations/expired-documents';
 import {
   ownersOfSessions,
   shareLockSessions,
-  type LockedSession,
   type Locking,
+  type Ownership,
 } from '../store/sessions/lock';
 import { recordedTokens } from '../store/share-tokens';
 import { vendorEntitiesByName } from '../store/vendor-entities';
 import { dayOf } from './acceptance';
-import { keyOf, type PlannedImport, type Source, type Transaction } from './planned-import';
+import { keyOf, type PlannedImport, type Transaction } from './planned-import';
 import { pairOf, shareTokenIdOf } from './request';
 import { judge, type Facts } from './rules';
+import {
+  byPart,
+  bytesOf,
+  countsOf,
+  documentsOf,
+  groupParts,
+  partKey,
+  partOf,
+  sourcesOf,
+  withDocuments,
+  type SourcePart,
+} from './source-parts';
 import type { StrictWorkflows } from './strict-workflows';
 import { vendorNamesOf } from './vendor-entities';
 
@@ -51,6 +61,7 @@ export async function gatherFacts(
   const facts = {
     ledger,
     vendorEntities,
+    owners,
     ...(await lockSources(trx, plan, wanted, owners, locking, new Set(toMeasure), strict)),
   };
   if (!calls.some((call) => mayHaveBeenDone(call, facts))) return facts;
@@ -80,11 +91,11 @@ async function lockSources(
   trx: Transaction,
   plan: ClonePlan,
   calls: readonly PlannedImport[],
-  owners: ReadonlyMap<SessionId, ApplicationId>,
+  owners: ReadonlyMap<SessionId, Ownership>,
   locking: Locking,
   toMeasure: ReadonlySet<SessionId>,
   strict: StrictWorkflows,
-): Promise<Omit<Facts, 'ledger' | 'vendorEntities'>> {
+): Promise<Omit<Facts, 'ledger' | 'vendorEntities' | 'owners'>> {
   if (calls.length === 0) {
     return {
       sources: new Map(),
@@ -96,59 +107,57 @@ async function lockSources(
       measured: new Map(),
     };
   }
-  const ids = sessionsOfTheirSources(calls, owners);
-  const measuring = ids.filter((id) => toMeasure.has(id));
-  const expected = documentsOf(
-    calls.filter(({ request }) => request.acceptance.documentsUnexpired || strict.has(request)),
-    ids,
+  const own = ofTheirSources(calls, owners);
+  const today = dayOf(must(calls[0], 'a call'));
+  const parts = (some: readonly PlannedImport[]): readonly SourcePart[] =>
+    some.map(({ request }) => partOf(request, owners));
+  const ids = [...new Set(own.map(({ request }) => request.sourceSessionId))];
+  const all = groupParts(plan, parts(own));
+  const chosen = own.filter(({ request }) => toMeasure.has(request.sourceSessionId));
+  // Most groups have no rules about documents, and measure nothing.
+  const expected = parts(
+    own.filter(({ request }) => request.acceptance.documentsUnexpired || strict.has(request)),
   );
+  const documents = withDocuments(plan, expected);
   const pairs = calls.filter(({ request }) => request.asked).map(({ request }) => pairOf(request));
   const facts = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
-    countRows(plan, ids),
+    countsOf(all),
     workflowsById(workflowsNamedBy(calls)),
     // After the locks: a revocation holds the session's lock while it marks the tokens.
     recordedTokens(calls.flatMap(({ request }) => shareTokenIdOf(request) ?? [])),
-    // Most groups need no connections, have no rules about documents, and measure nothing.
+    // Most groups need no connections.
     pairs.length > 0 ? activeConnections(pairs) : undefined,
-    expected && expiredDocuments(plan.schema, expected.ids, expected.today),
-    measuring.length > 0 ? largeBytes(plan, measuring) : undefined,
+    documentsOf(documents, today),
+    bytesOf(groupParts(plan, parts(chosen))),
   ]);
-  const [locked, counts, workflows, shareTokens, connections = new Map()] = facts;
-  const [, , , , , expired = new Map(), measured = new Map()] = facts;
+  const [locked, counts, workflows, shareTokens, connections = new Map(), expired, bytes] = facts;
   strict.learn(workflows);
-  const sources = sourcesOf(locked, counts);
   const held = [...heldOf(ids, locked, locking)];
-  const heldSources = new Map(
-    held.map((id) => [id, must(owners.get(id), 'the owner of a session')]),
-  );
   // Now the workflows are known. Some may want unexpired documents although this was not expected.
-  const known = new Set(expected?.ids);
-  const unread = documentsOf(
-    calls.filter(({ request }) => strict.has(request)),
-    ids.filter((id) => locked.has(id) && !known.has(id)),
+  const known = new Set(expected.map(partKey));
+  const unexpected = parts(own.filter(({ request }) => strict.has(request)));
+  const unread = withDocuments(
+    plan,
+    unexpected.filter((part) => locked.has(part.id) && !known.has(partKey(part))),
   );
-  const others =
-    unread && (await read(trx, expiredDocuments(plan.schema, unread.ids, unread.today)));
+  const others = unread.length > 0 ? await readTogether(trx, documentsOf(unread, today)) : [];
   return {
-    ...{ sources, heldSources, workflows, shareTokens, connections, measured },
-    expired: others ? new Map([...expired, ...others]) : expired,
+    sources: sourcesOf(parts(own), locked, byPart(all, counts)),
+    heldSources: new Map(
+      held.map((id) => [id, must(owners.get(id), 'the owner of a session').applicationId]),
+    ),
+    ...{ workflows, shareTokens, connections, measured: largest(bytes) },
+    expired: new Map([...byPart(documents, expired), ...byPart(unread, others)]),
   };
 }
 
-/**
- * Whose documents to read for some calls, and the day on which these must be valid; undefined: nobody's.
- *
- * @param ids only these sessions are considered.
- */
-function documentsOf(
-  calls: readonly PlannedImport[],
-  ids: readonly SessionId[],
-): { readonly ids: readonly SessionId[]; readonly today: string } | undefined {
-  const wanted = new Set(calls.map(({ request }) => request.sourceSessionId));
-  const documents = ids.filter((id) => wanted.has(id));
-  const [first] = calls;
-  return first && documents.length > 0 ? { ids: documents, today: dayOf(first) } : undefined;
+/** How large sessions are: if different parts of one were measured, the largest of them counts. */
+function largest(
+  measured: readonly ReadonlyMap<SessionId, number>[],
+): ReadonlyMap<SessionId, number> {
+  const bytes = measured.flatMap((found) => [...found]);
+  return new Map(bytes.toSorted(([, a], [, b]) => a - b));
 }
 
 /**
@@ -166,38 +175,21 @@ export function heldOf(
 }
 
 /**
- * The source sessions that really belong to the applications that the calls' tokens name. A session of
+ * The calls whose source sessions really belong to the applications that their tokens name. A session of
  * another application is neither locked nor counted: otherwise, whoever knows its id could learn that it
  * exists, and that its owner is changing it.
  */
-function sessionsOfTheirSources(
+function ofTheirSources(
   calls: readonly PlannedImport[],
-  owners: ReadonlyMap<SessionId, ApplicationId>,
-): readonly SessionId[] {
-  const own = calls.filter(
-    ({ request }) => owners.get(request.sourceSessionId) === request.sourceApplicationId,
+  owners: ReadonlyMap<SessionId, Ownership>,
+): readonly PlannedImport[] {
+  return calls.filter(
+    ({ request }) =>
+      owners.get(request.sourceSessionId)?.applicationId === request.sourceApplicationId,
   );
-  return [...new Set(own.map(({ request }) => request.sourceSessionId))];
 }
 
 function workflowsNamedBy(calls: readonly PlannedImport[]): WorkflowId[] {
   const named = calls.flatMap(({ request }) => [request.workflowId, request.linkedWorkflowId]);
   return [...new Set(named.filter((id) => id !== null))];
-}
-
-/**
- * Locked sessions with the rows that were counted behind their locks.
- *
- * @throws AssertionFailure if the rows of one were not counted.
- */
-export function sourcesOf(
-  locked: ReadonlyMap<SessionId, LockedSession>,
-  counts: ReadonlyMap<SessionId, RowCounts>,
-): ReadonlyMap<SessionId, Source> {
-  return new Map(
-    [...locked].map(([id, session]) => [
-      id,
-      { ...session, rows: must(counts.get(id), `the count of the rows of session ${id}`) },
-    ]),
-  );
 }

@@ -163,12 +163,12 @@ function fitInto(
 
 /** How much a call copies, in rows: its session, and the linked sessions that come along. */
 function weightOf(
-  { request, linked }: AdmittedImport,
+  { sessionId, linked }: AdmittedImport,
   weights: ReadonlyMap<SessionId, number>,
 ): number {
   return linked.reduce(
     (sum, each) => sum + (each.type === 'to copy' ? each.call.source.rows.total : 0),
-    must(weights.get(request.sourceSessionId), 'the weight of a session'),
+    must(weights.get(sessionId), 'the weight of a session'),
   );
 }
 

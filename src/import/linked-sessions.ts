@@ -3,14 +3,13 @@ import { read, readTogether, write } from '../db/query';
 import type { SessionId, WorkflowId } from '../model/ids';
 import { must } from '../model/must';
 import type { Problem } from '../model/problems';
+import { scopeOfCopy, shares } from '../model/scope';
 import { finishedStatuses, type ExistingCopy } from '../model/session';
 import type { AcceptanceRules } from '../model/acceptance';
 import { storedRules } from '../store/acceptance';
 import { workflowsById, type Workflow } from '../store/accounts';
 import { ledgerEntries, ledgerKey, updateAnswer } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
-import { countRows } from '../store/relations/count';
-import { expiredDocuments } from '../store/relations/expired-documents';
 import {
   countSessionsOfKeyPeople,
   linkKeyPeople,
@@ -21,7 +20,7 @@ import { ownersOfSessions, shareLockSessions, type Locking } from '../store/sess
 import { claimSessions } from './claims';
 import { writeAndUse } from './connections';
 import { sessionOf, writeCopies } from './copies';
-import { heldOf, sourcesOf } from './facts';
+import { heldOf } from './facts';
 import {
   allViolations,
   dayOf,
@@ -38,10 +37,22 @@ import {
   type AdmittedImport,
   type LinkedImport,
   type PlannedImport,
+  type Source,
   type Transaction,
 } from './planned-import';
 import type { ImportRequest } from './request';
 import { judgeImported, type Settled } from './rules';
+import {
+  byPart,
+  countsOf,
+  documentsOf,
+  groupParts,
+  partKey,
+  sourcesOf,
+  withDocuments,
+  type PartKey,
+  type SourcePart,
+} from './source-parts';
 import { planVendorEntities } from './vendor-entities';
 
 /**
@@ -70,58 +81,70 @@ export async function findLinkedSessions(
   plan: ClonePlan,
   call: PlannedImport,
   workflow: Workflow,
-  own: Pick<AdmittedImport, 'rules' | 'connectionId'> & { readonly violations: Violations },
+  own: Pick<AdmittedImport, 'source' | 'rules' | 'connectionId'> & {
+    readonly violations: Violations;
+  },
   numbers: NumberLeases,
   locking: Locking,
 ): Promise<readonly LinkedImport[] | Settled | 'locked'> {
   const { sourceSessionId, sourceApplicationId, workflowId } = call.request;
   const linkedWorkflowId = linkedWorkflowOf(call);
-  // Counting one more than the limit shows whether there are too many.
-  const count = await read(
-    trx,
-    countSessionsOfKeyPeople(sourceSessionId, sourceApplicationId, maxLinkedSessions + 1),
-  );
+  // If the source is a copy without key people, nothing names linked sessions. Counting one more than the limit
+  // shows whether there are too many.
+  const count = shares(own.source.scope, 'key_people')
+    ? await read(
+        trx,
+        countSessionsOfKeyPeople(sourceSessionId, sourceApplicationId, maxLinkedSessions + 1),
+      )
+    : 0;
   if (count > maxLinkedSessions) return refuse(trx, call, tooMany(call));
   if (count === 0) {
     return own.violations.count > 0
       ? refuse(trx, call, notMet(call, own.rules, own.violations))
       : [];
   }
-  const ids = await read(trx, sessionsOfKeyPeople(sourceSessionId, sourceApplicationId));
+  const named = await read(trx, sessionsOfKeyPeople(sourceSessionId, sourceApplicationId));
+  const ids = [...named.keys()];
   const requests = ids.map((id) => linkedRequest(call, id));
+  const parts = new Map(
+    [...named].map(([id, scope]): [SessionId, SourcePart] => [
+      id,
+      { id, scope: scopeOfCopy('user', call.request.scope, scope) },
+    ]),
+  );
+  const all = groupParts(plan, [...parts.values()]);
   const rules = rulesFor(call.request, workflow);
-  const [locked, counts, ledger, workflows, expired] = await readTogether(trx, [
+  const documents = withDocuments(plan, rules.documentsUnexpired ? [...parts.values()] : []);
+  const [locked, counts, ledger, workflows, found] = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
-    countRows(plan, ids),
+    countsOf(all),
     ledgerEntries(requests),
     workflowsById([workflowId, linkedWorkflowId]),
-    rules.documentsUnexpired ? expiredDocuments(plan.schema, ids, dayOf(call)) : undefined,
+    documentsOf(documents, dayOf(call)),
   ]);
   if (heldOf(ids, locked, locking).size > 0) return 'locked';
   requireSameRules(call, own.rules, workflows.get(workflowId));
   requireSameRules(call, rules, workflows.get(linkedWorkflowId));
-  const sources = sourcesOf(locked, counts);
+  const sources = sourcesOf([...parts.values()], locked, byPart(all, counts));
+  const expired = byPart(documents, found);
+  const keyOfPart = ({ sourceSessionId: id }: ImportRequest): PartKey =>
+    partKey(must(parts.get(id), 'the part of a linked session'));
 
   const wanted = requests.flatMap((request) => {
-    const source = sources.get(request.sourceSessionId);
+    const source = sources.get(keyOfPart(request));
     const mayBeCopied =
       source?.applicationId === request.sourceApplicationId && finishedStatuses.has(source.status);
     return mayBeCopied ? [{ request, source, entry: ledger.get(ledgerKey(request)) }] : [];
   });
   const missing = wanted.filter(({ entry }) => !entry);
-  const all = allViolations([
+  const violations = allViolations([
     own.violations,
     ...missing.map(({ request, source }) => {
       const { createdAt } = call;
-      return judgeSession(
-        { request, createdAt },
-        source,
-        rules,
-        expired?.get(request.sourceSessionId),
-      );
+      return judgeSession({ request, createdAt }, source, rules, expired.get(keyOfPart(request)));
     }),
   ]);
-  if (all.count > 0) return refuse(trx, call, notMet(call, own.rules, all));
+  if (violations.count > 0) return refuse(trx, call, notMet(call, own.rules, violations));
   const existing = wanted.flatMap(({ entry }) => (entry ? [entry.sessionId] : []));
   const copies = await lockCopies(trx, plan, existing, locking);
   if (copies === 'locked') return 'locked';

@@ -7,6 +7,7 @@ import {
   type VendorEntityId,
 } from '../model/ids';
 import type { AcceptanceRules } from '../model/acceptance';
+import type { Scope } from '../model/scope';
 import type { ExistingCopy, ImportedSession } from '../model/session';
 import { newSessionToken } from '../model/session-token';
 import type { Workflow } from '../store/accounts';
@@ -44,8 +45,10 @@ export interface PlannedImport {
   possiblyCommitted: ImportedSession | undefined;
 }
 
-/** The source session of a call: nobody changes it until the transaction ends. */
+/** The source session of a call, as far as it is shared: nobody changes it until the transaction ends. */
 export interface Source extends LockedSession {
+  /** What the copy gets of it. */
+  readonly scope: Scope;
   readonly rows: RowCounts;
 }
 

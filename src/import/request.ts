@@ -9,6 +9,7 @@ import {
 } from '../model/ids';
 import type { AcceptanceRules } from '../model/acceptance';
 import type { AskedTerms, ConnectedPair } from '../model/connection';
+import type { Scope } from '../model/scope';
 import type { Actor, ImportedSession, SessionKind, TokenFingerprint } from '../model/session';
 
 /** What permits an import: a share token, or the import of a business session with linked sessions. */
@@ -27,6 +28,8 @@ export interface ImportRequest {
   readonly sourceApplicationId: ApplicationId;
   readonly sourceSessionId: SessionId;
   readonly permit: Permit;
+  /** What is shared of the session. If it is a copy, it can have less. */
+  readonly scope: Scope;
   readonly workflowId: WorkflowId;
   /**
    * The workflow for linked sessions, those of the key people of a business session; null: they are not

@@ -16,12 +16,14 @@ import type { Workflow } from '../store/accounts';
 import { pairKey, type PairKey } from '../store/connections/active';
 import type { LedgerEntry, LedgerKey } from '../store/ledger/entries';
 import type { ExpiredDocuments } from '../store/relations/expired-documents';
+import type { Ownership } from '../store/sessions/lock';
 import type { RecordedToken, ShareTokenKey } from '../store/share-tokens';
 import type { VendorKey } from '../store/vendor-entities';
 import { judgeSession, notMet, rulesFor, type Violations } from './acceptance';
 import { compareRequests } from './idempotency';
 import { keyOf, type PlannedImport, type Source } from './planned-import';
 import { pairOf, shareTokenIdOf, type ImportRequest, type ImportResult } from './request';
+import { partKey, partOf, type PartKey } from './source-parts';
 
 /** What the database says about the calls of a group. */
 export interface Facts {
@@ -30,14 +32,16 @@ export interface Facts {
   readonly workflows: ReadonlyMap<WorkflowId, Workflow>;
   /** Those vendor entities that the calls name and that exist. */
   readonly vendorEntities: ReadonlyMap<VendorKey, VendorEntityId>;
-  /** The source sessions, locked until the transaction ends: nobody changes them meanwhile. */
-  readonly sources: ReadonlyMap<SessionId, Source>;
+  /** Whose the source sessions are, and what these applications have of them. */
+  readonly owners: ReadonlyMap<SessionId, Ownership>;
+  /** What is copied of source sessions. They are locked until the transaction ends: nobody changes them meanwhile. */
+  readonly sources: ReadonlyMap<PartKey, Source>;
   /** The source sessions that were not locked because somebody else holds them, with their applications. */
   readonly heldSources: ReadonlyMap<SessionId, ApplicationId>;
   /** How many bytes the large values of a source session have, for those that were measured. */
   readonly measured: ReadonlyMap<SessionId, number>;
-  /** The expired documents of source sessions; read only for calls with rules about documents. */
-  readonly expired: ReadonlyMap<SessionId, ExpiredDocuments>;
+  /** The expired documents in what is copied; read only for calls with rules about documents. */
+  readonly expired: ReadonlyMap<PartKey, ExpiredDocuments>;
   /** The share tokens of the calls, as far as they are recorded. */
   readonly shareTokens: ReadonlyMap<ShareTokenKey, RecordedToken>;
   /** The active connections of the applications; read only for calls that need one. */
@@ -91,7 +95,8 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   const unconnected = judgeConnection(call, connection);
   if (unconnected) return refused(unconnected);
   if (facts.heldSources.get(sourceSessionId) === sourceApplicationId) return { type: 'locked' };
-  const source = facts.sources.get(sourceSessionId);
+  const part = partKey(partOf(request, facts.owners));
+  const source = facts.sources.get(part);
   if (source?.applicationId !== sourceApplicationId) {
     return refused({
       reason: 'SOURCE_SESSION_NOT_FOUND',
@@ -118,7 +123,7 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
     return refused(kindMismatch(linkedWorkflowId, linkedWorkflow, 'user'));
   }
   const rules = rulesFor(request, workflow);
-  const violations = judgeSession(call, source, rules, facts.expired.get(sourceSessionId));
+  const violations = judgeSession(call, source, rules, facts.expired.get(part));
   if (linkedWorkflow === null && violations.count > 0)
     return refused(notMet(call, rules, violations));
   return {

@@ -78,10 +78,10 @@ export class SessionSizes {
   }
 
   /**
-   * Weighs the source sessions of calls.
+   * Weighs what calls copy. Different calls may copy different parts of a session.
    *
    * @param measured the bytes of those that were measured.
-   * @returns the weight of each: at least the number of its rows.
+   * @returns the weight of what each call copies, by the id of its copy: at least the number of its rows.
    */
   weigh(
     calls: readonly AdmittedImport[],
@@ -89,9 +89,9 @@ export class SessionSizes {
   ): ReadonlyMap<SessionId, number> {
     return new Map(
       calls.map((call) => {
-        const { request, source } = call;
+        const { request, source, sessionId } = call;
         const bytes = measured.get(request.sourceSessionId) ?? this.estimateOf(call);
-        return [request.sourceSessionId, Math.max(source.rows.total, bytes / bytesOfRow)];
+        return [sessionId, Math.max(source.rows.total, bytes / bytesOfRow)];
       }),
     );
   }

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { relationNames } from './acceptance';
 import type { ConnectionTerms } from './connection';
 import { codeRule, isCode } from './grounds';
 import type { FieldViolation } from './problems';
+import { shareableNames } from './scope';
 import { sessionKinds } from './session';
 
 /** The bounds of `longestTtl`, in seconds: those of the time for which a share token is valid. */
@@ -35,9 +35,12 @@ export function termsViolations(terms: ConnectionTerms, now: Date): FieldViolati
   if (relations !== null) {
     if (relations.length === 0) refuse('relations', 'must have names, or be left out');
     if (repeats(relations)) refuse('relations', 'must name each relation once');
-    const known = relationNames(kinds);
+    const known = shareableNames(kinds);
     if (relations.some((name) => !known.has(name))) {
-      refuse('relations', `must be relations of session_kinds: ${[...known].sort().join(', ')}`);
+      refuse(
+        'relations',
+        `must be names that ShareSession takes for session_kinds: ${[...known].sort().join(', ')}`,
+      );
     }
   }
   if (agreement !== null && !isCode(agreement, maxAgreement)) {

@@ -70,8 +70,10 @@ export interface CopiedSession {
   readonly sourceSessionId: SessionId;
   readonly sourceApplicationId: ApplicationId;
   readonly createdAt: Date;
-  /** Rows cloned, by relation, parents before children. */
+  /** Rows cloned, by relation, parents before children; without the relations that are withheld. */
   readonly clonedRows: readonly ClonedRows[];
+  /** The relations and details that the source application, or one before it, has not shared. */
+  readonly withheld: readonly string[];
 }
 
 /**

@@ -2,8 +2,10 @@ import { allGiven, ifGiven, sql, type Statement } from '../db/query';
 import { toBinary, type ApplicationId, type ConnectionId, type SessionId } from '../model/ids';
 import type { AcceptanceRules } from '../model/acceptance';
 import type { Grounds } from '../model/grounds';
+import type { Scope } from '../model/scope';
 import type { Actor, SessionKind, SessionStatus } from '../model/session';
 import type { GroundsRow } from './grounds-columns';
+import type { ScopeRow } from './scope-column';
 
 /** An attempt to import, as far as an application may know of it. */
 export interface ImportRecord {
@@ -21,6 +23,8 @@ export interface ImportRecord {
     readonly shareTokenId: string | null;
     /** Why the sharing was lawful, as the share token said; null: it did not. */
     readonly grounds: Grounds | null;
+    /** What the copy got of it; of a refused attempt, what the share token shares. */
+    readonly scope: Scope;
   } | null;
   /** The connection that it rested on, or whose terms it exceeded; null if none was asked for. */
   readonly connectionId: ConnectionId | null;
@@ -44,8 +48,8 @@ export interface ImportRecord {
   readonly preview: boolean;
 }
 
-/** The columns with what is kept of a share token. */
-export interface TokenRow extends GroundsRow {
+/** The columns with what is kept of a share token, and with what is shared. */
+export interface TokenRow extends GroundsRow, ScopeRow {
   readonly token_key_id: string | null;
   readonly token_id: string | null;
 }

@@ -4,9 +4,11 @@ import type { MultiDatabase } from '../db/database';
 import { allOf, ifGiven, sql } from '../db/query';
 import { fromBinary, toBinary, type ApplicationId, type ShareTokenId } from '../model/ids';
 import type { Grounds } from '../model/grounds';
+import type { Scope } from '../model/scope';
 import type { SessionKind } from '../model/session';
 import { groundsColumnsOf, groundsOf, type GroundsRow } from './grounds-columns';
 import { sessionWasImported } from './ledger/entries';
+import { scopeColumn, scopeOf, type ScopeRow } from './scope-column';
 
 /**
  * A share token, as the application that it is for may see it. The session's id is missing: until the other
@@ -18,6 +20,8 @@ export interface ReceivedShareToken {
   readonly kind: SessionKind;
   readonly sourceApplicationId: ApplicationId;
   readonly linkedSessions: boolean;
+  /** What is shared of the session, and of those of its key people. */
+  readonly scope: Scope;
   readonly grounds: Grounds | null;
   readonly createdAt: Date;
   readonly expiresAt: Date;
@@ -41,6 +45,7 @@ export const receivedKeyset = new Keyset(
 );
 
 type Row = GroundsRow &
+  ScopeRow &
   Readonly<Record<'id' | 'application_id', Buffer> & Record<'created_at' | 'expires_at', Date>> & {
     readonly session_kind: SessionKind;
     readonly linked_sessions: number;
@@ -63,7 +68,7 @@ export function listReceivedShares(
       index: 'share_tokens_for_application_id_expires_at_index',
       keyset: receivedKeyset,
       columns: `s.id, s.application_id, s.session_kind, s.linked_sessions, s.created_at, s.expires_at,
-        ${groundsColumnsOf('s')}`,
+        s.${scopeColumn}, ${groundsColumnsOf('s')}`,
       range: allOf(
         sql('s.for_application_id = ?', toBinary(recipient)),
         ifGiven(expireAfter, (moment) => sql('s.expires_at > ?', moment)),
@@ -86,6 +91,7 @@ function receivedShareToken(row: Row): ReceivedShareToken {
     kind: row.session_kind,
     sourceApplicationId: fromBinary(row.application_id),
     linkedSessions: row.linked_sessions === 1,
+    scope: scopeOf(row),
     grounds: groundsOf(row),
     createdAt: row.created_at,
     expiresAt: row.expires_at,

@@ -12,6 +12,7 @@ import {
 } from '../model/ids';
 import type { AcceptanceRules } from '../model/acceptance';
 import type { Reason } from '../model/problems';
+import type { Scope } from '../model/scope';
 import type { Actor, SessionKind, TokenFingerprint } from '../model/session';
 import { recordedRules, storedRules } from './acceptance';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
@@ -23,6 +24,7 @@ import {
   type ImportRecord,
   type TokenRow,
 } from './import-records';
+import { scopeColumn, scopeOf, storedScope } from './scope-column';
 
 /** An attempt to import a session, or a preview of one, and why it was refused. */
 export interface Refusal {
@@ -46,6 +48,7 @@ interface RefusedToken {
   readonly sessionId: SessionId;
   readonly fromApplicationId: ApplicationId;
   readonly fingerprint: TokenFingerprint;
+  readonly scope: Scope;
 }
 
 /** A refusal with the id and the moment that it is recorded under. */
@@ -77,6 +80,7 @@ export async function insertRefusals(db: Database, refusals: readonly NewRefusal
       token?.fingerprint.kid ?? null,
       token?.fingerprint.jti ?? null,
       ...groundsBindings(token?.fingerprint.grounds ?? null),
+      storedScope(token?.scope ?? null),
       ...actorBindings(actor),
     ],
   );
@@ -86,7 +90,7 @@ export async function insertRefusals(db: Database, refusals: readonly NewRefusal
       `INSERT INTO import_refusals
          (application_id, created_at, id, reason, preview, acceptance, connection_id, session_kind,
           source_session_id, source_application_id, token_digest, token_key_id, token_id,
-          ${groundsColumns.join(', ')}, api_key_id, gateway)
+          ${groundsColumns.join(', ')}, ${scopeColumn}, api_key_id, gateway)
        VALUES ?
        ON DUPLICATE KEY UPDATE id = id`,
       values,
@@ -128,7 +132,7 @@ export function refusalsOf(
       keyset,
       columns: `s.application_id, s.source_session_id, s.source_application_id, s.created_at, s.reason,
         s.preview, s.acceptance, s.connection_id, s.session_kind, s.api_key_id, s.gateway, s.token_key_id, s.token_id,
-        ${groundsColumnsOf('s')}`,
+        s.${scopeColumn}, ${groundsColumnsOf('s')}`,
       range: allOf(sql('s.application_id = ?', toBinary(applicationId)), withinTime(filter)),
       filter: chosenBy(filter, 'source_application_id'),
       itemOf: refusalRecord,
@@ -152,6 +156,7 @@ function refusalRecord(row: RefusalRow): ImportRecord {
             signingKeyId: row.token_key_id,
             shareTokenId: row.token_id,
             grounds: groundsOf(row),
+            scope: scopeOf(row),
           }
         : null,
     connectionId: row.connection_id && fromBinary(row.connection_id),

@@ -25,6 +25,7 @@ import type { Grounds } from '../model/grounds';
 import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
+import type { Scope } from '../model/scope';
 import type { Actor, SessionKind } from '../model/session';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
 import {
@@ -35,6 +36,7 @@ import {
   type GroundsRow,
 } from './grounds-columns';
 import { joinRedemption } from './ledger/entries';
+import { scopeColumn, scopeOf, storedScope, type ScopeRow } from './scope-column';
 import { lockSession } from './sessions/lock';
 import { readSurely } from './surely';
 
@@ -48,6 +50,8 @@ export interface ShareTokenRecord {
   readonly forApplicationId: ApplicationId;
   /** Whether the sessions behind key people are shared with it. */
   readonly linkedSessions: boolean;
+  /** What is shared of the session, and of those of its key people. */
+  readonly scope: Scope;
   /** Why the sharing is lawful; null: not said. */
   readonly grounds: Grounds | null;
   /** Who shared, on behalf of the source application. */
@@ -94,6 +98,7 @@ export async function recordShareToken(db: Database, share: ShareTokenRecord): P
     share.kind,
     toBinary(share.forApplicationId),
     share.linkedSessions,
+    storedScope(share.scope),
     ...groundsBindings(share.grounds),
     ...actorBindings(share.actor),
     share.createdAt,
@@ -105,7 +110,7 @@ export async function recordShareToken(db: Database, share: ShareTokenRecord): P
       // If an earlier try has recorded the token, one row is affected as well: mysql2 lets the server count
       // the rows that it has found (MySQL 8.4 manual, section 15.2.7.2).
       `INSERT INTO share_tokens
-         (id, application_id, session_id, session_kind, for_application_id, linked_sessions,
+         (id, application_id, session_id, session_kind, for_application_id, linked_sessions, ${scopeColumn},
           ${groundsColumns.join(', ')}, api_key_id, gateway, created_at, expires_at)
        SELECT ? FROM DUAL
        WHERE (SELECT COUNT(*) FROM
@@ -126,6 +131,7 @@ export async function recordShareToken(db: Database, share: ShareTokenRecord): P
 
 type ListedRow = ActorRow &
   GroundsRow &
+  ScopeRow &
   Readonly<
     Record<'id' | 'for_application_id', Buffer> &
       Record<'created_at' | 'expires_at', Date> &
@@ -154,7 +160,7 @@ export async function listShares(
     db,
     select<ListedRow>(
       `SELECT t.id, t.session_kind, t.for_application_id, t.linked_sessions, t.api_key_id, t.gateway,
-              ${groundsColumnsOf('t')},
+              t.${scopeColumn}, ${groundsColumnsOf('t')},
               t.created_at, t.expires_at, t.revoked_at, i.created_at AS redeemed_at
        FROM share_tokens t LEFT JOIN ${joinRedemption}
        WHERE ${wanted.sql} ORDER BY ${shareTokenKeyset.orderBy} LIMIT ?`,
@@ -168,6 +174,7 @@ export async function listShares(
     kind: row.session_kind,
     forApplicationId: fromBinary(row.for_application_id),
     linkedSessions: row.linked_sessions === 1,
+    scope: scopeOf(row),
     grounds: groundsOf(row),
     actor: actorOf(row),
     createdAt: row.created_at,

@@ -1,5 +1,6 @@
 import type { ApplicationId, SessionId } from '../model/ids';
 import { ServiceError } from '../model/problems';
+import type { Scope } from '../model/scope';
 import type { SessionKind, TokenFingerprint } from '../model/session';
 
 declare const verified: unique symbol;
@@ -17,6 +18,8 @@ export interface GenuineShareToken {
   readonly linkedSessions: boolean;
   /** How long it is valid in all, in seconds. */
   readonly lifetime: number;
+  /** What is shared of the session, and of those of its key people. */
+  readonly scope: Scope;
   readonly fingerprint: TokenFingerprint;
 }
 
@@ -37,6 +40,16 @@ export class ExpiredShareToken extends ServiceError {
     super({ reason: 'SHARE_TOKEN_EXPIRED', expiredAt });
   }
 }
+
+/**
+ * The header parameter of tokens that do not share everything. It is listed in `crit`, so a service that does not know
+ * it refuses the token (RFC 7515, section 4.1.11). Otherwise an older version would ignore the claim `relations`, and
+ * copy what is withheld.
+ */
+export const scopeHeader = 'relations' as const;
+
+/** The parameters that a header may list in `crit`; true: only if they are signed. */
+export const knownHeaders = { [scopeHeader]: true };
 
 /** The longest time that a share token may be valid, in seconds. */
 export const maxLifetime = 24 * 60 * 60;

@@ -3,9 +3,10 @@ import { exportJWK, generateKeyPair, generateSecret, importJWK, SignJWT, type JW
 import { newId, type ApplicationId, type SessionId, type ShareTokenId } from '../model/ids';
 import type { SessionKind } from '../model/session';
 import type { Grounds } from '../model/grounds';
+import type { Scope } from '../model/scope';
 import { groundsClaim } from './grounds-claim';
 import { publicHalf } from './key-set';
-import type { Algorithm } from './share-token';
+import { knownHeaders, scopeHeader, type Algorithm } from './share-token';
 
 /** A key pair as two JWKs; for HS256 both are the secret itself. */
 export interface SigningKey {
@@ -54,6 +55,8 @@ export interface Share {
   readonly includeLinkedSessions?: boolean;
   /** Why the sharing is lawful; null or undefined: not said. */
   readonly grounds?: Grounds | null;
+  /** What is shared of the session, and of those of its key people; null or undefined: everything. */
+  readonly scope?: Scope;
 }
 
 /** Signs a share token for a session. */
@@ -68,10 +71,14 @@ export async function signShareToken(privateJwk: JWK, share: Share): Promise<str
     for_application_id: share.forApplicationId,
     ...(share.includeLinkedSessions ? { linked_sessions: true } : {}),
     ...(share.grounds ? { grounds: groundsClaim(share.grounds) } : {}),
+    ...(share.scope ? { relations: share.scope } : {}),
     jti: share.id ?? newId<ShareTokenId>(),
   })
-    .setProtectedHeader({ alg, kid, typ: 'JWT' })
+    .setProtectedHeader({
+      ...{ alg, kid, typ: 'JWT' },
+      ...(share.scope ? { crit: [scopeHeader], [scopeHeader]: true } : {}),
+    })
     .setIssuedAt(issuedAt)
     .setExpirationTime(issuedAt + share.lifetime)
-    .sign(await importJWK(privateJwk, alg));
+    .sign(await importJWK(privateJwk, alg), { crit: knownHeaders });
 }

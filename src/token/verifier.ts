@@ -10,15 +10,19 @@ import {
   type SessionId,
 } from '../model/ids';
 import { ServiceError } from '../model/problems';
+import { scopeOfChoice } from '../model/scope';
 import { sessionKinds } from '../model/session';
 import { groundsSchema } from './grounds-claim';
+import { faultOfScope, scopeSchema } from './scope-claim';
 import type { VerificationKey } from './key-set';
 import type { Keys } from './keys';
 import {
   algorithmNamed,
   ExpiredShareToken,
+  knownHeaders,
   maxLifetime,
   namesOf,
+  scopeHeader,
   withoutNulls,
   type GenuineShareToken,
   type VerifiedShareToken,
@@ -59,6 +63,7 @@ const claimsSchema = z.object({
   // they are shared only if it says so.
   linked_sessions: z.boolean('claim linked_sessions must be true or false').default(false),
   grounds: groundsSchema.optional(),
+  relations: scopeSchema.optional(),
   jti: z
     .string('claim jti must be a string')
     .max(255, 'claim jti has over 255 characters')
@@ -95,6 +100,9 @@ export class ShareTokenVerifier {
     if (key.applicationId && key.applicationId !== claims.from_application_id) {
       throw invalid('its key may not sign for its source application');
     }
+    if (headerOf(token)[scopeHeader] && !claims.relations) {
+      throw invalid('its header has relations, and the claim relations is missing');
+    }
     const genuine: GenuineShareToken = {
       kind: claims.session_kind,
       sessionId: claims.session_id,
@@ -102,6 +110,7 @@ export class ShareTokenVerifier {
       forApplicationId: claims.for_application_id,
       linkedSessions: claims.linked_sessions,
       lifetime: claims.exp - claims.iat,
+      scope: scopeOfChoice(claims.relations ?? []),
       fingerprint: {
         digest: createHash('sha256').update(signedPart).digest(),
         kid: key.kid,
@@ -170,7 +179,9 @@ function requireOneSpelling(token: string): string {
   return parts.slice(0, 2).join('.');
 }
 
-function headerOf(token: string): { readonly alg?: unknown; readonly kid?: unknown } {
+function headerOf(
+  token: string,
+): Readonly<Partial<Record<'alg' | 'kid' | typeof scopeHeader, unknown>>> {
   try {
     return decodeProtectedHeader(token);
   } catch {
@@ -181,11 +192,17 @@ function headerOf(token: string): { readonly alg?: unknown; readonly kid?: unkno
 /** Verifies the signature, and returns the claims as they are: nothing is known of them yet. */
 async function verifySignature(token: string, key: VerificationKey): Promise<object> {
   try {
-    const { payload } = await compactVerify(token, key.key, { algorithms: namesOf(key.algorithm) });
+    const { payload } = await compactVerify(token, key.key, {
+      algorithms: namesOf(key.algorithm),
+      crit: knownHeaders,
+    });
     return parseClaims(payload);
   } catch (error) {
     if (error instanceof errors.JWSSignatureVerificationFailed) {
       throw invalid('its signature does not fit');
+    }
+    if (error instanceof errors.JOSENotSupported) {
+      throw invalid('its header lists something in crit that this service does not know');
     }
     if (error instanceof errors.JOSEError) throw invalid('it is not a JWT');
     throw error;
@@ -224,6 +241,9 @@ function checkClaims(payload: object, now: Date, leeway: number): Claims {
   if (obtainedAt && obtainedAt.getTime() / 1000 > claims.iat) {
     throw invalid('claim grounds.obtained_at must not be after iat');
   }
+  const scopeFault =
+    claims.relations && faultOfScope(claims.relations, claims.session_kind, claims.linked_sessions);
+  if (scopeFault !== undefined) throw invalid(scopeFault);
   if (claims.exp - claims.iat > maxLifetime) throw invalid('it lives longer than 24 hours');
   if (claims.from_application_id === claims.for_application_id) {
     throw invalid('an application can not share with itself');

@@ -12,6 +12,7 @@ import {
   type Id,
   type SessionId,
 } from '../../src/model/ids';
+import { shareableNames } from '../../src/model/scope';
 import { sessionKinds } from '../../src/model/session';
 import { failureOf, sessionOf } from '../support/client';
 import { createCompany, requestWithLinked } from '../support/companies';
@@ -107,6 +108,7 @@ describe('audit export', () => {
         ShareSessionRequest.fromPartial({
           sessionId: original,
           forApplicationId: target.applicationId,
+          relations: ['logs', 'contact_details'],
           grounds: {
             kind: GroundsKind.GROUNDS_KIND_CONSENT,
             purpose: 'onboarding',
@@ -155,6 +157,9 @@ describe('audit export', () => {
           evidence_sha256: 'ab'.repeat(32),
         },
         connection_id: connectionId,
+        withheld_relations: [...shareableNames([kind])].filter(
+          (name) => !['logs', 'contact_details'].includes(name),
+        ),
         reason: null,
         preview: false,
       };

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { decodeJwt } from 'jose';
 import { rowsOf, sessionOf, TestClient } from '../support/client';
+import { relationsArgument } from '../../src/cli/relations';
 import { migrations } from '../../src/db/migrations';
 import { read, select } from '../../src/db/query';
 import { toBinary, toId } from '../../src/model/ids';
@@ -226,6 +227,32 @@ describe('the command line', () => {
     expect(await failure(environment, ...args, '--purpose', 'aml')).to.include('need --grounds');
     const future = ['--grounds', 'contract', '--obtained-at', '2999-01-01'];
     expect(await failure(environment, ...args, ...future)).to.include('must not be in the future');
+    await signer.remove();
+  });
+
+  it('signs the choice of relations that it is given, if it fits the session', async () => {
+    const seeded = await json('seed');
+    const signer = await createSigner();
+    const args = [
+      ...['share-token', 'sign', '--key', signer.signingKey],
+      ...['--session', seeded['user_session_id'] ?? ''],
+      ...['--for', seeded['importing_application_id'] ?? ''],
+    ];
+    const token = await json(...args, '--relations', 'logs, contact_details,logs');
+    expect(token).to.include({ relations: 'contact_details,logs' });
+    expect(decodeJwt(token['share_token'] ?? '')['relations']).to.deep.equal([
+      'contact_details',
+      'logs',
+    ]);
+    const everything = await json(...args);
+    expect(everything).to.include({ relations: null });
+    const refusal = (names: string) =>
+      failure({ DATABASE_URL: url }, ...args, '--relations', names);
+    expect(await refusal('logs,documents')).to.include(
+      'documents must be a relation of user sessions',
+    );
+    expect(await refusal('aml_hits')).to.include('without aml_screenings');
+    expect(() => relationsArgument('logs,,faces')).to.throw('with commas between them');
     await signer.remove();
   });
 

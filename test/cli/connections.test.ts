@@ -54,7 +54,7 @@ describe('the commands about connections', () => {
     const terms = ['--kind', 'business', 'user', '--linked-sessions', '--trust-review'];
     const second = await create(
       ...([source, recipient, ...terms, '--longest-ttl', '600', '--grounds-required'] as const),
-      ...['--relation', 'faces', 'key_people', '--agreement', 'contracts/7'],
+      ...['--relations', 'faces,key_people', '--agreement', 'contracts/7'],
       ...['--certified-until', '2999-01-01T00:00:00.900Z'],
     );
     expect(second).to.deep.include({
@@ -92,8 +92,13 @@ describe('the commands about connections', () => {
 
   const wrong: Readonly<Record<string, readonly string[]>> = {
     '--linked-sessions needs both kinds': ['--kind', 'user', '--linked-sessions'],
-    '--relation must be relations of session_kinds': ['--kind', 'user', '--relation', 'key_people'],
-    '--relation must name each relation once': ['--kind', 'user', '--relation', 'faces', 'faces'],
+    '--relations must be names that ShareSession takes': [
+      '--kind',
+      'user',
+      '--relations',
+      'key_people',
+    ],
+    '--relations must name each relation once': ['--kind', 'user', '--relations', 'faces,faces'],
     '--kind must name each kind once': ['--kind', 'user', 'user'],
     '--certified-until must be in the future': [
       '--kind',

@@ -329,6 +329,7 @@ async function shareAndTakeBack(
     forApplicationId: target.applicationId,
     ttl: undefined,
     grounds: undefined,
+    relations: [],
     includeLinkedSessions: false,
   };
   const { shareToken } = await client.call(SessionShareService.shareSession, apiKey, request);

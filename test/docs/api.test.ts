@@ -113,6 +113,7 @@ async function variablesOf({
       forApplicationId: importing.applicationId,
       ttl: undefined,
       grounds: undefined,
+      relations: [],
       includeLinkedSessions,
     });
   // So that there is a refused attempt to list.
@@ -128,12 +129,22 @@ async function variablesOf({
       workflowId: importing.userWorkflowId,
     }),
   );
+  const chosen = await signShareToken(signer.privateJwk, {
+    sessionId: source.businessSessionId,
+    kind: 'business',
+    fromApplicationId: source.applicationId,
+    forApplicationId: importing.applicationId,
+    lifetime: 600,
+    scope: ['contact_details', 'documents', 'registry_checks'],
+  });
   const other = await share(source.businessSessionId, false);
   const business = await share(source.businessSessionId, true);
   return {
     ADDRESS: `127.0.0.1:${server.port}`,
     SOURCE_API_KEY: source.apiKey,
     SOURCE_SESSION_ID: source.userSessionId,
+    SOURCE_BUSINESS_SESSION_ID: source.businessSessionId,
+    CHOSEN_SHARE_TOKEN: chosen,
     APPLICATION_ID: importing.applicationId,
     OTHER_SHARE_TOKEN_ID: other.details?.shareTokenId ?? '',
     API_KEY: importing.apiKey,
@@ -149,14 +160,14 @@ const learn: Readonly<Record<string, (answer: never) => Record<string, string>>>
   'SessionShare/ShareSession': ({ shareToken }: { shareToken: string }) => ({
     SHARE_TOKEN: shareToken,
   }),
-  'SessionImport/ImportSession': ({ session }: { session: { sessionId: string } }) => ({
-    SESSION_ID: session.sessionId,
-  }),
   'SessionConnection/ProposeConnection': ({
     connection,
   }: {
     connection: { connectionId: string };
   }) => ({ CONNECTION_ID: connection.connectionId }),
+  // A preview makes no session.
+  'SessionImport/ImportSession': ({ session }: { session: { sessionId?: string } }) =>
+    session.sessionId === undefined ? {} : { SESSION_ID: session.sessionId },
   'SessionRead/GetSession': ({ more }: { more: { pageToken: string }[] }) => ({
     ROWS_PAGE_TOKEN: more[0]?.pageToken ?? '',
   }),

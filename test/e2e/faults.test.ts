@@ -146,6 +146,7 @@ describe('when the connection to MySQL is killed', () => {
           const response = responses[index] ?? {
             session: undefined,
             clonedRelations: [],
+            withheldRelations: [],
             linkedSessions: [],
           };
           await expectOneWholeCopy(kind, original, response);
@@ -203,6 +204,7 @@ describe('when the connection to MySQL is killed', () => {
           const response = responses[index] ?? {
             session: undefined,
             clonedRelations: [],
+            withheldRelations: [],
             linkedSessions: [],
           };
           expect(rowsOf(response), table).to.deep.equal(counts);
@@ -324,6 +326,7 @@ describe('when the connection to MySQL is killed', () => {
       const response = responses[index] ?? {
         session: undefined,
         clonedRelations: [],
+        withheldRelations: [],
         linkedSessions: [],
       };
       await expectOneWholeCopy('user', original, response);

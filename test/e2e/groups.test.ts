@@ -12,6 +12,7 @@ import {
 } from '../support/fixtures';
 import { refusedCalls, type RefusedCall } from '../support/refused';
 import { select } from '../support/rows';
+import { namesOf } from '../support/scopes';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
 /** Starts a service that runs one group at a time, so that whoever waits is in the next one. */
@@ -483,39 +484,51 @@ describe('a group of very many calls', () => {
   });
   after(() => harness.stop());
 
-  it('sends no text that is too long for the lowest max_allowed_packet', async () => {
-    const { db, source, target, client, proxy, signer } = harness;
-    const long = '€'.repeat(255);
-    const { kid = '', ...key } = await signer.addKey({ algorithm: 'EdDSA', kid: long });
-    const privateKey = await importJWK(key, 'EdDSA');
-    const requests = await Promise.all(
-      (await createSessions(db, source, 'user', calls)).map(async (original) => ({
-        shareToken: await new SignJWT({
-          session_id: original,
-          from_application_id: source.applicationId,
-          for_application_id: target.applicationId,
-          jti: long,
-        })
-          .setProtectedHeader({ alg: 'EdDSA', kid })
-          .setIssuedAt()
-          .setExpirationTime('5m')
-          .sign(privateKey),
-        workflowId: target.workflows.user,
-        requestId: newId(),
-        vendorData: '\u{1F600}'.repeat(250) + original.slice(0, 5),
-      })),
-    );
-    const letGo = await holdUp(harness);
-    const answers = endings(requests.map((request) => client.import(target.apiKey, request)));
-    await harness.queued(calls);
-    let longest = 0;
-    proxy.intercept = ({ bytes }) => {
-      longest = Math.max(longest, bytes);
-    };
-    await letGo();
-    expect(new Set(await answers)).to.deep.equal(new Set(['OK']));
-    expect(groupsOf(harness)).to.deep.include({ calls, imported: calls, postponed: 0 });
-    // The largest group that can be configured has 512 calls. Of 4 MiB, a quarter is left for longer names and URLs.
-    expect((longest / calls) * 512).to.be.within(1, 3 * 1024 * 1024);
-  });
+  for (const choice of ['of whole sessions', 'with a choice of relations each'] as const) {
+    it(`${choice} sends no text that is too long for the lowest max_allowed_packet`, async () => {
+      const choices = namesOf('user').filter((name) => name !== 'aml_hits');
+      const { db, source, target, client, proxy, signer } = harness;
+      const long = '€'.repeat(254) + choice.slice(0, 1);
+      const { kid = '', ...key } = await signer.addKey({ algorithm: 'EdDSA', kid: long });
+      const privateKey = await importJWK(key, 'EdDSA');
+      const requests = await Promise.all(
+        (await createSessions(db, source, 'user', calls)).map(async (original, index) => ({
+          shareToken: await new SignJWT({
+            session_id: original,
+            from_application_id: source.applicationId,
+            for_application_id: target.applicationId,
+            jti: long,
+            // All of them different, by the digits of the index in binary.
+            ...(choice === 'of whole sessions'
+              ? {}
+              : {
+                  relations: [
+                    'logs',
+                    ...choices.filter((_, place) => ((index >> place) & 1) === 0),
+                  ],
+                }),
+          })
+            .setProtectedHeader({ alg: 'EdDSA', kid })
+            .setIssuedAt()
+            .setExpirationTime('5m')
+            .sign(privateKey),
+          workflowId: target.workflows.user,
+          requestId: newId(),
+          vendorData: '\u{1F600}'.repeat(250) + original.slice(0, 5),
+        })),
+      );
+      const letGo = await holdUp(harness);
+      const answers = endings(requests.map((request) => client.import(target.apiKey, request)));
+      await harness.queued(calls);
+      let longest = 0;
+      proxy.intercept = ({ bytes }) => {
+        longest = Math.max(longest, bytes);
+      };
+      await letGo();
+      expect(new Set(await answers)).to.deep.equal(new Set(['OK']));
+      expect(groupsOf(harness)).to.deep.include({ calls, imported: calls, postponed: 0 });
+      // The largest group that can be configured has 512 calls. Of 4 MiB, a quarter is left for longer names and URLs.
+      expect((longest / calls) * 512).to.be.within(1, 3 * 1024 * 1024);
+    });
+  }
 });

@@ -102,6 +102,7 @@ describe('calls that wait for the database', () => {
       ...share,
       ttl: undefined,
       grounds: undefined,
+      relations: [],
       includeLinkedSessions: false,
     });
     const target1 = { target: { $case: 'sessionId', value: session } } as const;
@@ -155,6 +156,7 @@ describe('calls that wait for the database', () => {
           forApplicationId: target.applicationId,
           ttl: undefined,
           grounds: undefined,
+          relations: [],
           includeLinkedSessions: false,
         },
         { signal: giveUp.signal },

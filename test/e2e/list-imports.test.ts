@@ -153,6 +153,7 @@ describe('the list of imports', () => {
           acceptance: undefined,
           verifiedAt,
           connectionId: undefined,
+          withheldRelations: [],
         },
       ]);
     });
@@ -182,6 +183,7 @@ describe('the list of imports', () => {
           acceptance: undefined,
           verifiedAt: undefined,
           connectionId: undefined,
+          withheldRelations: [],
         },
       ]);
     });

@@ -44,6 +44,7 @@ interface Asked {
   readonly trustReview?: boolean;
   readonly ttl?: number;
   readonly grounds?: boolean;
+  readonly relations?: readonly string[];
 }
 
 /** A request to import, with a token that was signed elsewhere. */
@@ -63,6 +64,7 @@ async function requestFor(
       lifetime: asked.ttl ?? 600,
       includeLinkedSessions: asked.linked ?? false,
       ...(asked.grounds ? { grounds } : {}),
+      scope: asked.relations ?? null,
     }),
     workflowId: target.workflows[kind],
     trustReview: asked.trustReview ?? false,
@@ -123,6 +125,7 @@ describe('connections that are required', () => {
         sessionId,
         forApplicationId,
         includeLinkedSessions: asked.linked ?? false,
+        relations: [...(asked.relations ?? [])],
         ttl: { seconds: asked.ttl ?? 600, nanos: 0 },
         ...(asked.grounds ? { grounds: { kind: GroundsKind.GROUNDS_KIND_CONSENT } } : {}),
       }),
@@ -171,6 +174,19 @@ describe('connections that are required', () => {
       terms: { longestTtl: 300 },
       allowed: { ttl: 300 },
       exceeding: { ttl: 301 },
+    },
+    {
+      name: 'relations',
+      terms: { relations: ['locations', 'logs', 'contact_details'] },
+      allowed: { relations: ['locations', 'contact_details'] },
+      exceeding: { relations: ['locations', 'expected_details'] },
+    },
+    {
+      // Who names nothing shares everything.
+      name: 'relations',
+      terms: { relations: ['locations', 'logs'] },
+      allowed: { relations: ['logs'] },
+      exceeding: {},
     },
     {
       name: 'grounds_required',

@@ -50,6 +50,7 @@ describe('RevokeShareToken', () => {
       forApplicationId: to.applicationId,
       ttl: undefined,
       grounds: undefined,
+      relations: [],
       includeLinkedSessions: false,
     };
     const { client, source } = harness;

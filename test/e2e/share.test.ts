@@ -139,6 +139,7 @@ describe('ShareSession', () => {
       forApplicationId: target.applicationId,
       ttl: undefined,
       grounds: undefined,
+      relations: [],
       includeLinkedSessions: false,
     });
     expect(details?.sharedBy).to.deep.equal({ $case: 'apiKeyId', value: id });
@@ -350,6 +351,7 @@ describe('ListShareTokens', () => {
       forApplicationId: to.applicationId,
       ttl: undefined,
       grounds: undefined,
+      relations: [],
       includeLinkedSessions: false,
     };
     const { client, source } = harness;
@@ -373,6 +375,7 @@ describe('ListShareTokens', () => {
       forApplicationId: target.applicationId,
       ttl: undefined,
       grounds: undefined,
+      relations: [],
       includeLinkedSessions: false,
     });
     const second = await share(sessionId, target);
@@ -462,6 +465,7 @@ describe('the key that signs share tokens', () => {
       forApplicationId: target.applicationId,
       ttl: undefined,
       grounds: undefined,
+      relations: [],
       includeLinkedSessions: false,
     });
     return decodeProtectedHeader(shareToken).kid;

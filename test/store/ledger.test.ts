@@ -27,6 +27,7 @@ describe('the ledger', () => {
       verifiedAt: null,
       acceptance: noRules,
       connectionId: null,
+      scope: null,
       sessionId: newId<SessionId>(),
       trustReview: false,
       actor: { apiKeyId: newId<never>(), gateway: null },

@@ -24,6 +24,7 @@ import * as acceptSessions from './021-accept-sessions';
 import * as recordGrounds from './022-record-grounds';
 import * as recordAcceptance from './023-record-acceptance';
 import * as connectApplications from './024-connect-applications';
+import * as shareChosenRelations from './025-share-chosen-relations';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -57,6 +58,7 @@ const all: readonly NamedMigration[] = [
   { file: '022-record-grounds', migration: recordGrounds },
   { file: '023-record-acceptance', migration: recordAcceptance },
   { file: '024-connect-applications', migration: connectApplications },
+  { file: '025-share-chosen-relations', migration: shareChosenRelations },
 ];
 
 /**

@@ -98,6 +98,7 @@ class ImportAttempt {
         sourceApplicationId: token.fromApplicationId,
         sourceSessionId: token.sessionId,
         permit: { token: token.fingerprint, linkedTo: null },
+        scope: token.scope,
         workflowId: request.workflowId,
         linkedWorkflowId,
         vendorData: request.vendorData,
@@ -109,7 +110,7 @@ class ImportAttempt {
               linkedSessions: linkedWorkflowId !== null,
               trustReview: request.trustReview,
               ttl: token.lifetime,
-              relations: null,
+              relations: token.scope,
               grounds: token.fingerprint.grounds !== null,
             }
           : null,

@@ -36,6 +36,7 @@ export function importSessionResponse(
     session: wireSession(session, sessionBaseUrl),
     clonedRelations: clonedRelations(session),
     linkedSessions: session.linkedSessions.map((linked) => wireLinked(linked, sessionBaseUrl)),
+    withheldRelations: [...session.withheld],
   };
 }
 
@@ -43,7 +44,12 @@ export function importSessionResponse(
 function wireLinked(linked: LinkedSession, sessionBaseUrl: string): WireLinkedSession {
   if (!linked.importedBefore) {
     const session = wireSession(linked, sessionBaseUrl);
-    return { session, clonedRelations: clonedRelations(linked), importedBefore: false };
+    return {
+      session,
+      clonedRelations: clonedRelations(linked),
+      importedBefore: false,
+      withheldRelations: [...linked.withheld],
+    };
   }
   const session = Session.fromPartial({
     sessionId: linked.sessionId,
@@ -51,7 +57,7 @@ function wireLinked(linked: LinkedSession, sessionBaseUrl: string): WireLinkedSe
     sharedFromSession: linked.sourceSessionId,
     sharedFromApplication: linked.sourceApplicationId,
   });
-  return { session, clonedRelations: [], importedBefore: true };
+  return { session, clonedRelations: [], importedBefore: true, withheldRelations: [] };
 }
 
 function wireSession(session: CopiedSession, sessionBaseUrl: string): Session {

@@ -1,5 +1,6 @@
 import type { Session } from '../../gen/sessionimport/v1/session_import';
 import type { SessionDetails as WireDetails } from '../../gen/sessionimport/v1/session_read';
+import { withheldBy } from '../../model/scope';
 import type { SessionDetails, SessionSummary } from '../../store/sessions/find';
 import { wireKinds, wireStatuses } from '../wire';
 
@@ -35,5 +36,6 @@ export function wireDetails(session: SessionDetails, sessionBaseUrl: string): Wi
     metadata: session.metadata ?? undefined,
     callback: session.callback ?? undefined,
     verifiedAt: session.verifiedAt ?? undefined,
+    withheldRelations: [...withheldBy(session.scope, session.kind)],
   };
 }

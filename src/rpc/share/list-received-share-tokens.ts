@@ -60,5 +60,6 @@ function wireReceived(token: ReceivedShareToken): WireToken {
     expiresAt: token.expiresAt,
     includesLinkedSessions: token.linkedSessions,
     grounds: wireGrounds(token.grounds),
+    relations: [...(token.scope ?? [])],
   };
 }

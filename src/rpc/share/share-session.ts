@@ -7,6 +7,7 @@ import type { TextDatabase } from '../../db/database';
 import { read } from '../../db/query';
 import { newId, type ApplicationId, type SessionId, type ShareTokenId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
+import { scopeOfChoice } from '../../model/scope';
 import { finishedStatuses, type SessionKind } from '../../model/session';
 import { applicationExists } from '../../store/accounts';
 import { sessionById, type SessionSummary } from '../../store/sessions/find';
@@ -17,6 +18,7 @@ import type { Caller } from '../call/callers';
 import { checkRequest, requiredId, wholeSeconds } from '../call/request';
 import type { HandlerContext } from '../context';
 import { fieldsOfGrounds, groundsRule } from '../grounds';
+import { relations, scopeOfRequest } from './relations';
 import { requireConnection } from './require-connection';
 import { wireShare } from './wire';
 
@@ -41,6 +43,7 @@ const schemaFor = (caller: ApplicationId, now: Date) =>
     ),
     ttl: lifetime.default(defaultLifetime),
     grounds: groundsRule(now).optional(),
+    relations,
   });
 
 /** Makes a share token for a session of the caller's application, and records it. */
@@ -54,11 +57,13 @@ export async function shareSession(
     for_application_id: forApplicationId,
     ttl,
     grounds: given,
+    relations: names,
   } = checkRequest(schemaFor(applicationId, clock()), {
     session_id: request.sessionId,
     for_application_id: request.forApplicationId,
     ttl: request.ttl,
     grounds: fieldsOfGrounds(request.grounds),
+    relations: request.relations,
   });
   if (!signer) throw new ServiceError({ reason: 'SHARING_NOT_CONFIGURED' });
   const isLinked = (kind: SessionKind): boolean =>
@@ -75,7 +80,7 @@ export async function shareSession(
         linkedSessions: isLinked(session.kind),
         trustReview: false,
         ttl,
-        relations: null,
+        relations: scopeOfChoice(names),
         grounds: given !== undefined,
       };
       await requireConnection(db, pair, asked, clock());
@@ -87,6 +92,7 @@ export async function shareSession(
   });
 
   const linkedSessions = isLinked(kind);
+  const scope = scopeOfRequest(names, kind, linkedSessions);
   const createdAt = wholeSeconds(clock());
   const share: ShareTokenRecord = {
     id: newId<ShareTokenId>(),
@@ -95,6 +101,7 @@ export async function shareSession(
     kind,
     forApplicationId,
     linkedSessions,
+    scope,
     grounds: given ?? null,
     actor,
     createdAt,
@@ -108,6 +115,7 @@ export async function shareSession(
     forApplicationId,
     includeLinkedSessions: linkedSessions,
     grounds: share.grounds,
+    scope,
     lifetime: ttl,
     issuedAt: createdAt,
   });

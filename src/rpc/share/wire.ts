@@ -18,6 +18,7 @@ export function wireShare(share: ListedShareToken): ShareToken {
     sharedBy: wireActor(share.actor),
     includesLinkedSessions: share.linkedSessions,
     grounds: wireGrounds(share.grounds),
+    relations: [...(share.scope ?? [])],
   };
 }
 

@@ -2,6 +2,7 @@ import {
   ImportOutcome,
   ImportRecord as WireImportRecord,
 } from '../../gen/sessionimport/v1/session_trace';
+import { withheldBy } from '../../model/scope';
 import type { ImportRecord } from '../../store/import-records';
 import { wireGrounds } from '../grounds';
 import { wireRules } from '../import/acceptance';
@@ -34,5 +35,6 @@ export function wireImportRecord(record: ImportRecord): WireImportRecord {
     grounds: wireGrounds(source?.grounds ?? null),
     acceptance: acceptance ? wireRules(acceptance) : undefined,
     verifiedAt: copy?.verifiedAt ?? undefined,
+    withheldRelations: source ? [...withheldBy(source.scope, source.kind)] : [],
   });
 }

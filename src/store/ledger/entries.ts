@@ -19,10 +19,12 @@ import {
   type SessionId,
 } from '../../model/ids';
 import type { AcceptanceRules } from '../../model/acceptance';
+import type { Scope } from '../../model/scope';
 import type { Actor, SessionKind, SessionStatus, TokenFingerprint } from '../../model/session';
 import { storedRules } from '../acceptance';
 import { actorBindings } from '../actor-columns';
 import { groundsBindings, groundsColumns } from '../grounds-columns';
+import { scopeColumn, storedScope } from '../scope-column';
 
 /** What identifies an import in the ledger: the importing application and the source session. */
 export interface Imported {
@@ -176,6 +178,8 @@ export interface Claim extends Imported, LedgerEntry {
   readonly acceptance: AcceptanceRules;
   /** The connection that it rests on; null: none was needed. */
   readonly connectionId: ConnectionId | null;
+  /** What the copy gets of the source session. */
+  readonly scope: Scope;
   readonly trustReview: boolean;
   readonly actor: Actor;
   /** Null: the session is linked to another import. */
@@ -224,6 +228,7 @@ function insertion(verb: 'INSERT' | 'INSERT IGNORE', claims: readonly Claim[]): 
     claim.token?.kid ?? null,
     claim.token?.jti ?? null,
     ...groundsBindings(claim.token?.grounds ?? null),
+    storedScope(claim.scope),
     claim.linkedTo && toBinary(claim.linkedTo),
     claim.createdAt,
     claim.request.id && toBinary(claim.request.id),
@@ -235,7 +240,7 @@ function insertion(verb: 'INSERT' | 'INSERT IGNORE', claims: readonly Claim[]): 
        (application_id, source_session_id, source_application_id, session_kind, source_status,
         verified_at, acceptance, connection_id, session_id, trust_review, api_key_id, gateway, token_digest,
         token_key_id, token_id,
-        ${groundsColumns.join(', ')}, linked_to_session_id, created_at, request_id, request_digest, answer)
+        ${groundsColumns.join(', ')}, ${scopeColumn}, linked_to_session_id, created_at, request_id, request_digest, answer)
      VALUES ?`,
     values,
   );

@@ -6,6 +6,7 @@ import type { SessionKind, SessionStatus } from '../../model/session';
 import { recordedRules } from '../acceptance';
 import { actorOf, type ActorRow } from '../actor-columns';
 import { groundsColumns, groundsOf } from '../grounds-columns';
+import { scopeColumn, scopeOf } from '../scope-column';
 import {
   chosenBy,
   withinTime,
@@ -35,7 +36,7 @@ type ImportRow = Bytes<
 /** The columns to read. A linked session has the token of the session that it was imported with. */
 const importColumns = `s.application_id, s.source_session_id, s.source_application_id, s.session_id,
   s.created_at, s.session_kind, s.source_status, s.verified_at, s.acceptance, s.connection_id, s.trust_review,
-  s.api_key_id, s.gateway, s.linked_to_session_id,
+  s.api_key_id, s.gateway, s.linked_to_session_id, s.${scopeColumn},
   ${['token_key_id', 'token_id', ...groundsColumns].map(ofItsOwnOrLinked).join(', ')}`;
 
 function ofItsOwnOrLinked(column: string): string {
@@ -64,6 +65,7 @@ function importRecord(row: ImportRow, viewer: ApplicationId): ImportRecord | und
       signingKeyId: row.token_key_id,
       shareTokenId: row.token_id,
       grounds: groundsOf(row),
+      scope: scopeOf(row),
     },
     connectionId: row.connection_id && fromBinary(row.connection_id),
     actor: ownImport ? actorOf(row) : null,

@@ -11,7 +11,8 @@ import type { Statement } from '../../db/query';
 import { toBinary, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { KindSchema, Relation } from '../../model/relations';
-import { isJson, isText, sizeSql } from './size';
+import { shares, type Scope } from '../../model/scope';
+import { isJson, isText, sizeOfRelation, sizeSql } from './size';
 import { uncheckedKeys } from './unchecked-keys';
 import {
   carriedColumns,
@@ -19,10 +20,14 @@ import {
   freshColumns,
   leftBehindColumns,
 } from '../sessions/copies';
+import { scopeColumn } from '../scope-column';
 
-/** How to clone sessions of one kind, with the columns that this database has. */
+/** How to clone sessions of one kind, with the columns that this database has: all of a session, or what is shared. */
 export interface ClonePlan {
   readonly schema: KindSchema;
+  /** What is shared. */
+  readonly scope: Scope;
+  /** The relations that are shared. */
   readonly relations: readonly PlannedRelation[];
   /**
    * Counts the rows of sessions. Takes one binding: the list of their ids. Returns a row for each session: its id,
@@ -40,6 +45,10 @@ export interface PlannedRelation extends Relation {
    * the sessions table itself is the map from old to new.
    */
   readonly cloneSql: string;
+  /** SQL for the number of rows of the session `s`. */
+  readonly countSql: string;
+  /** SQL for the bytes of the large values of the session `s`; undefined: no column has large values. */
+  readonly sizeSql: string | undefined;
 }
 
 /** The schema of the database does not match the list of relations. */
@@ -74,20 +83,41 @@ export async function planClone(db: Database, schema: KindSchema): Promise<Clone
       ['the database does not fit this version of the service:', ...problems].join('\n  '),
     );
   }
+  const relations = schema.relations.map((relation): PlannedRelation => ({
+    ...relation,
+    cloneSql: cloneSql(
+      db,
+      schema,
+      relation,
+      must(columns.get(relation.table), `the columns of ${relation.table}`),
+      refersToSessionsAlone(schema, relation.table, references),
+    ),
+    countSql: countOfRelation(db, relation),
+    sizeSql: sizeOfRelation(db, relation, json, texts),
+  }));
+  return planOf(schema, null, relations);
+}
+
+/**
+ * The part of a plan that clones what is shared. None of its statements names a relation that is withheld.
+ *
+ * @param whole the plan for a whole session.
+ */
+export function planWithin(whole: ClonePlan, scope: Scope): ClonePlan {
+  if (scope === null) return whole;
+  const shared = whole.relations.filter(({ name }) => shares(scope, name));
+  return planOf(whole.schema, scope, shared);
+}
+
+function planOf(
+  schema: KindSchema,
+  scope: Scope,
+  relations: readonly PlannedRelation[],
+): ClonePlan {
   return {
-    schema,
-    relations: schema.relations.map((relation) => ({
-      ...relation,
-      cloneSql: cloneSql(
-        db,
-        schema,
-        relation,
-        must(columns.get(relation.table), `the columns of ${relation.table}`),
-        refersToSessionsAlone(schema, relation.table, references),
-      ),
-    })),
-    countSql: countSql(db, schema),
-    sizeSql: sizeSql(db, schema, json, texts),
+    ...{ schema, scope, relations },
+    countSql: countSql(schema, relations),
+    sizeSql: sizeSql(schema, relations),
   };
 }
 
@@ -141,6 +171,7 @@ function sessionColumnProblems(schema: KindSchema, columns: readonly string[]): 
     ...carriedColumns,
     ...Object.keys(derivedColumns),
     ...leftBehindColumns,
+    scopeColumn,
   ]);
   return columns
     .filter((column) => !known.has(column))
@@ -187,17 +218,17 @@ function cloneSql(
     WHERE s.id IN (?) ${relation.copied === undefined ? '' : `AND ${relation.copied}`}`;
 }
 
+function countOfRelation(db: Database, { table, copied }: Relation): string {
+  return `(SELECT COUNT(*) FROM ${db.ref(table).toQuery()} r
+        WHERE r.session_id = s.id ${copied === undefined ? '' : `AND ${copied}`})`;
+}
+
 /** Here, a look-up for each session and relation is twice as fast as reading a range of each relation. */
-function countSql(db: Database, { sessions, relations }: KindSchema): string {
-  const quote = (name: string): string => db.ref(name).toQuery();
-  const counts = relations.map(
-    ({ table, copied }, index) =>
-      `(SELECT COUNT(*) FROM ${quote(table)} r
-        WHERE r.session_id = s.id ${copied === undefined ? '' : `AND ${copied}`}) AS r${index}`,
-  );
+function countSql({ sessions }: KindSchema, relations: readonly PlannedRelation[]): string {
+  const counts = relations.map((relation, index) => `${relation.countSql} AS r${index}`);
   return `
-    SELECT s.id, ${counts.join(', ')}
-    FROM ${quote(sessions)} s FORCE INDEX (PRIMARY)
+    SELECT ${['s.id', ...counts].join(', ')}
+    FROM ${sessions} s FORCE INDEX (PRIMARY)
     WHERE s.id IN (?)`;
 }
 

@@ -6,7 +6,7 @@ import type { ClonePlan } from './clone-plan';
 
 /** The numbers of rows of a session. */
 export interface RowCounts {
-  /** By relation, parents before children; those without rows included. */
+  /** By relation, parents before children; those without rows included, and those that are withheld not. */
   readonly relations: readonly ClonedRows[];
   readonly total: number;
 }
@@ -17,7 +17,7 @@ interface Row {
   readonly [count: `r${number}`]: number;
 }
 
-/** Counts the rows of sessions in every relation of their kind. */
+/** Counts the rows of sessions in every relation that is shared. */
 export function countRows(
   plan: ClonePlan,
   ids: readonly SessionId[],
@@ -39,7 +39,7 @@ function countsOf(plan: ClonePlan, row: Row): RowCounts {
   return { relations, total };
 }
 
-/** How many bytes the large values of sessions have, in all their relations. At least one id must be given. */
+/** How many bytes the large values of sessions have, in all relations that are shared. At least one id must be given. */
 export function largeBytes(
   { sizeSql }: ClonePlan,
   ids: readonly SessionId[],

@@ -1,6 +1,6 @@
 import { query, type Query } from '../../db/query';
 import { fromBinary, toBinary, type SessionId } from '../../model/ids';
-import type { KindSchema } from '../../model/relations';
+import type { Relation } from '../../model/relations';
 
 /** A document that has expired. */
 export interface ExpiredDocument {
@@ -26,11 +26,12 @@ const mostNamed = 20;
  * The expired documents of sessions, by session. Sessions without any are missing. A document without an expiry
  * never expires.
  *
+ * @param relations only documents in these count. At least one must have documents.
  * @param ids at least one.
  * @param today YYYY-MM-DD: documents whose last day is before this have expired.
  */
 export function expiredDocuments(
-  { relations }: KindSchema,
+  relations: readonly Relation[],
   ids: readonly SessionId[],
   today: string,
 ): Query<ReadonlyMap<SessionId, ExpiredDocuments>> {

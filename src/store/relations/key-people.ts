@@ -2,6 +2,8 @@ import { query, type Query, type Statement } from '../../db/query';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import { kindSchemas } from '../../model/relations';
+import type { Scope } from '../../model/scope';
+import { scopeColumn, scopeOf, type ScopeRow } from '../scope-column';
 
 /** The key people of a business session whose sessions are the given application's. */
 const linkedKeyPeople = `
@@ -31,24 +33,24 @@ export function countSessionsOfKeyPeople(
 
 /**
  * The sessions that the key people of a business session name, if they are the given application's: in the
- * order of the key people, each once.
+ * order of the key people, each once, with what is shared of it if it is itself a copy.
  *
  * The statement reads every key person once, however often a session is named: 0.13 s for 33,000 of them.
  */
 export function sessionsOfKeyPeople(
   businessSession: SessionId,
   owner: ApplicationId,
-): Query<readonly SessionId[]> {
+): Query<ReadonlyMap<SessionId, Scope>> {
   return query(
     {
       // Ordinals are INT UNSIGNED: the two of a key person make one number.
-      sql: `SELECT k.kyc_session_id ${linkedKeyPeople}
+      sql: `SELECT k.kyc_session_id, MIN(s.${scopeColumn}) AS ${scopeColumn} ${linkedKeyPeople}
             GROUP BY k.kyc_session_id
             ORDER BY MIN(k.check_ordinal * 4294967296 + k.ordinal)`,
       bindings: [kindSchemas.user.sessions, toBinary(businessSession), toBinary(owner)],
     },
-    (rows: { readonly kyc_session_id: Buffer }[]) =>
-      rows.map((row) => fromBinary<SessionId>(row.kyc_session_id)),
+    (rows: (ScopeRow & { readonly kyc_session_id: Buffer })[]) =>
+      new Map(rows.map((row) => [fromBinary<SessionId>(row.kyc_session_id), scopeOf(row)])),
   );
 }
 

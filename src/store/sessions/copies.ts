@@ -8,13 +8,15 @@ import {
   type VendorEntityId,
 } from '../../model/ids';
 import type { KindSchema } from '../../model/relations';
+import { detailNames, shares, type Scope } from '../../model/scope';
 import type { CopiedSession, ExistingCopy } from '../../model/session';
+import { scopeColumn, storedScope } from '../scope-column';
 import { usableNumber } from '../session-numbers';
 import { shareLock, type Locking } from './lock';
 import { verifiedAt } from './verified-at';
 
 /** Columns that are copied from the original: what describes the check. */
-export const carriedColumns = ['features', 'expected_details', 'contact_details', 'language'];
+export const carriedColumns = ['features', ...detailNames, 'language'];
 
 /** Columns that are computed from the original, which is called `o`, and the SQL for each. */
 export const derivedColumns: Readonly<Record<string, string>> = { verified_at: verifiedAt('o') };
@@ -42,7 +44,7 @@ export const freshColumns = [
 type FreshValues = Readonly<Record<(typeof freshColumns)[number], Binding>>;
 
 /** A copy to be made, without the columns that come from its original. */
-export interface NewCopy extends Omit<CopiedSession, 'clonedRows' | 'kind'> {
+export interface NewCopy extends Omit<CopiedSession, 'clonedRows' | 'withheld' | 'kind'> {
   /** The importing application. */
   readonly applicationId: ApplicationId;
   readonly workflowVersion: number;
@@ -52,25 +54,35 @@ export interface NewCopy extends Omit<CopiedSession, 'clonedRows' | 'kind'> {
 /**
  * Inserts new sessions; each names the session that it is a copy of. If one can't have its number, it fails
  * with an error that `isNumberRefused` recognizes.
+ *
+ * @param scope what is shared. Details that are withheld are not read.
  */
-export function insertCopies(schema: KindSchema, copies: readonly NewCopy[]): Statement {
+export function insertCopies(
+  schema: KindSchema,
+  scope: Scope,
+  copies: readonly NewCopy[],
+): Statement {
   const { number, joins } = usableNumber(schema);
   const values = freshColumns.map((column) =>
     column === 'session_number' ? number : `n.${column}`,
   );
-  const carried = carriedColumns.map((column) => `o.${column}`);
-  const columns = [...freshColumns, ...carriedColumns, ...Object.keys(derivedColumns)];
+  const withheld = detailNames.filter((name) => !shares(scope, name));
+  const carried = carriedColumns.filter((column) => !withheld.some((name) => name === column));
+  const columns = [...freshColumns, ...carried, ...Object.keys(derivedColumns)];
+  const originals = [...carried.map((column) => `o.${column}`), ...Object.values(derivedColumns)];
+  const stored = storedScope(scope);
   const row = `SELECT ${freshColumns.map((column) => `? AS ${column}`).join(', ')}`;
   return {
     // The new values are a derived table, so that the server copies the carried columns itself and
     // does not send them. VALUES ROW would be shorter, but only MySQL has it.
-    sql: `INSERT INTO ?? (${columns.join(', ')})
-          SELECT ${[...values, ...carried, ...Object.values(derivedColumns)].join(', ')}
+    sql: `INSERT INTO ?? (${[...columns, ...(stored === null ? [] : [scopeColumn])].join(', ')})
+          SELECT ${[...values, ...originals, ...(stored === null ? [] : ['?'])].join(', ')}
           FROM (${copies.map(() => row).join(' UNION ALL ')}) n
           STRAIGHT_JOIN ?? o FORCE INDEX (PRIMARY) ON o.id = n.shared_from_session_id
           ${joins}`,
     bindings: [
       schema.sessions,
+      ...(stored === null ? [] : [stored]),
       ...copies.map(freshValues).flatMap((values) => freshColumns.map((column) => values[column])),
       schema.sessions,
     ],

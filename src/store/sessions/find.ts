@@ -7,7 +7,9 @@ import {
   type WorkflowId,
 } from '../../model/ids';
 import { kindSchemas } from '../../model/relations';
+import type { Scope } from '../../model/scope';
 import { sessionKinds, type SessionKind, type SessionStatus } from '../../model/session';
+import { scopeColumn, scopeOf, type ScopeRow } from '../scope-column';
 import { verifiedAt } from './verified-at';
 
 /** A session as it is shown in a list. */
@@ -42,6 +44,8 @@ export interface SessionDetails extends SessionSummary {
   readonly expectedDetails: string | null;
   readonly contactDetails: string | null;
   readonly metadata: string | null;
+  /** What the application has of the session's original; null: it is no copy, or a copy of everything. */
+  readonly scope: Scope;
 }
 
 /** The columns of {@link SummaryRow}. */
@@ -68,6 +72,7 @@ const detailsColumns = [
   'expected_details',
   'contact_details',
   'metadata',
+  scopeColumn,
   `${verifiedAt('s')} AS verified`,
 ] as const;
 
@@ -85,7 +90,7 @@ export interface SummaryRow {
   readonly created_at: Date;
 }
 
-interface DetailsRow extends SummaryRow {
+interface DetailsRow extends SummaryRow, ScopeRow {
   readonly session_token: string;
   readonly updated_at: Date;
   readonly verified: Date | null;
@@ -170,5 +175,6 @@ function detailsOf(row: DetailsRow): SessionDetails {
     expectedDetails: row.expected_details,
     contactDetails: row.contact_details,
     metadata: row.metadata,
+    scope: scopeOf(row),
   };
 }

@@ -2,7 +2,9 @@ import { inKeyOrder } from '../../db/key-order';
 import { inList, query, select, type Query } from '../../db/query';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import type { KindSchema } from '../../model/relations';
+import type { Scope } from '../../model/scope';
 import type { SessionStatus } from '../../model/session';
+import { scopeColumn, scopeOf, type ScopeRow } from '../scope-column';
 import { verifiedAt } from './verified-at';
 
 /** A session that is locked: nobody changes it, or its relations, until the transaction ends. */
@@ -67,21 +69,28 @@ export function shareLockSessions(
   );
 }
 
+/** Whose a session is. Nobody changes any of this. */
+export interface Ownership {
+  readonly applicationId: ApplicationId;
+  /** What the application has of the session's original; null: the session is no copy, or a copy of everything. */
+  readonly scope: Scope;
+}
+
 /** The owners of sessions. Those that do not exist are missing. Takes no lock, so it waits for nobody. */
 export function ownersOfSessions(
   schema: KindSchema,
   ids: readonly SessionId[],
-): Query<ReadonlyMap<SessionId, ApplicationId>> {
+): Query<ReadonlyMap<SessionId, Ownership>> {
   return query(
     {
-      sql: 'SELECT id, application_id FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?)',
+      sql: `SELECT id, application_id, ${scopeColumn} FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?)`,
       bindings: [schema.sessions, inList(ids.map(toBinary))],
     },
-    (found: Readonly<Record<'id' | 'application_id', Buffer>>[]) =>
+    (found: (ScopeRow & Readonly<Record<'id' | 'application_id', Buffer>>)[]) =>
       new Map(
-        found.map(({ id, application_id: applicationId }) => [
-          fromBinary<SessionId>(id),
-          fromBinary<ApplicationId>(applicationId),
+        found.map((row) => [
+          fromBinary<SessionId>(row.id),
+          { applicationId: fromBinary<ApplicationId>(row.application_id), scope: scopeOf(row) },
         ]),
       ),
   );
