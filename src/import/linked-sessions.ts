@@ -37,7 +37,6 @@ import {
   type AdmittedImport,
   type LinkedImport,
   type PlannedImport,
-  type Source,
   type Transaction,
 } from './planned-import';
 import type { ImportRequest } from './request';
