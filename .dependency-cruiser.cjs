@@ -15,8 +15,20 @@ const mayImport = {
   rpc: ['model', 'turns', 'telemetry', 'files', 'db', 'store', 'token', 'import', 'config', 'gen'],
   metrics: ['model', 'telemetry', 'db', 'import', 'rpc'],
   demo: ['model', 'db', 'store'],
+  prune: ['model', 'db', 'store'],
   cli: [
-    ...['model', 'telemetry', 'db', 'store', 'token', 'config', 'demo', 'serve.ts', 'version.ts'],
+    ...[
+      'model',
+      'telemetry',
+      'db',
+      'store',
+      'token',
+      'config',
+      'demo',
+      'prune',
+      'serve.ts',
+      'version.ts',
+    ],
     // For the command that is a client of the service.
     'client',
   ],

@@ -11,6 +11,8 @@ const owners = {
   '{received-,}share-tokens.ts': ['share_tokens'],
   'connections/**': ['session_connections'],
   'session-numbers.ts': ['session_counters'],
+  'retention.ts': ['session_retention'],
+  'erasures.ts': ['session_erasures'],
   'relations/key-people.ts': ['business_key_people'],
 };
 const tables = Object.values(owners).flat();

@@ -108,6 +108,7 @@ const problems: { readonly [R in Problem['reason']]: Extract<Problem, { reason: 
   SESSION_TOO_LARGE: { reason: 'SESSION_TOO_LARGE' },
   SESSION_NOT_FOUND: { reason: 'SESSION_NOT_FOUND', sessionId },
   SESSION_NOT_FINISHED: { reason: 'SESSION_NOT_FINISHED', sessionId, status: 'In Progress' },
+  SESSION_ON_HOLD: { reason: 'SESSION_ON_HOLD', sessionId, until: new Date(0) },
   RECIPIENT_NOT_FOUND: { reason: 'RECIPIENT_NOT_FOUND', applicationId },
   TOO_MANY_SHARE_TOKENS: { reason: 'TOO_MANY_SHARE_TOKENS', sessionId, limit: 1_000 },
   SHARE_TOKEN_NOT_FOUND: { reason: 'SHARE_TOKEN_NOT_FOUND', shareTokenId },

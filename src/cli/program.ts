@@ -8,8 +8,10 @@ import { connectionCommand } from './connections';
 import { importFileCommand } from './import-file';
 import { migrateCommand } from './migrate';
 import { CommandFailure } from './output';
+import { pruneCommand } from './prune';
 import { seedCommand } from './seed';
 import { serveCommand } from './serve';
+import { sessionCommand } from './sessions';
 import { shareTokenCommand, signingKeyCommand } from './share-tokens';
 
 /** The program, with all its commands. */
@@ -27,7 +29,9 @@ export function createProgram() {
     .addCommand(shareTokenCommand())
     .addCommand(connectionCommand())
     .addCommand(importFileCommand())
-    .addCommand(auditCommand());
+    .addCommand(auditCommand())
+    .addCommand(sessionCommand())
+    .addCommand(pruneCommand());
 }
 
 /**

@@ -18,6 +18,11 @@ import {
   SessionConnectionService,
 } from '../gen/sessionimport/v1/session_connection';
 import {
+  EraseSessionRequest,
+  SessionErasureService,
+  SetRetentionRequest,
+} from '../gen/sessionimport/v1/session_erasure';
+import {
   ImportSessionRequest,
   ListWorkflowsRequest,
   SessionImportService,
@@ -152,3 +157,9 @@ export const SessionConnectionClient = clientsOf(SessionConnectionService, {
   listConnections: ListConnectionsRequest,
 });
 export type SessionConnectionClient = ClientOf<typeof SessionConnectionService>;
+
+export const SessionErasureClient = clientsOf(SessionErasureService, {
+  eraseSession: EraseSessionRequest,
+  setRetention: SetRetentionRequest,
+});
+export type SessionErasureClient = ClientOf<typeof SessionErasureService>;

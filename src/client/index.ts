@@ -1,6 +1,7 @@
 /** What a client of Session Import needs, and nothing of the server: the package `session-import-client`. */
 export {
   SessionConnectionClient,
+  SessionErasureClient,
   SessionImportClient,
   SessionReadClient,
   SessionShareClient,
@@ -40,6 +41,14 @@ export {
   SessionStatus,
   Workflow,
 } from '../gen/sessionimport/v1/session_import';
+export {
+  EraseSessionRequest,
+  EraseSessionResponse,
+  Hold,
+  Retention,
+  SetRetentionRequest,
+  SetRetentionResponse,
+} from '../gen/sessionimport/v1/session_erasure';
 export {
   GetSessionRequest,
   GetSessionResponse,

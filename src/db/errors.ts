@@ -37,6 +37,8 @@ const failures = new Map<string, DatabaseFailure>([
   ['ER_TABLE_DEF_CHANGED', 'conflict'],
   // A row that was read a moment ago and is now referenced (a workflow, for example) was deleted in between.
   ['ER_NO_REFERENCED_ROW_2', 'conflict'],
+  // The other way round: a row that nobody needed a moment ago is referenced now, and can't be deleted.
+  ['ER_ROW_IS_REFERENCED_2', 'conflict'],
   // Group replication has certified another transaction first.
   ['ER_TRANSACTION_ROLLBACK_DURING_COMMIT', 'conflict'],
   ['ER_ERROR_DURING_COMMIT', 'unreachable'],

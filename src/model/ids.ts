@@ -45,6 +45,11 @@ export function newId<T extends Id<string>>(): T {
   return v7() as T;
 }
 
+/** The id that begins with a moment and has zeros after it. Ids made before that moment are below it. */
+export function firstIdOf<T extends Id<string>>(moment: Date): T {
+  return withHyphens(moment.getTime().toString(16).padStart(12, '0').padEnd(32, '0')) as T;
+}
+
 /** The 16 bytes that stand for an id in a `BINARY(16)` column. */
 export function toBinary(id: Id<string>): Buffer {
   return Buffer.from(id.replaceAll('-', ''), 'hex');

@@ -7,6 +7,7 @@ export const privileges = [
   'read:session-imports',
   'write:session-connections',
   'read:session-connections',
+  'erase:sessions',
 ] as const;
 
 export type Privilege = (typeof privileges)[number];

@@ -103,6 +103,12 @@ export type Problem =
       readonly sessionId: SessionId;
       readonly status: SessionStatus;
     }
+  | {
+      readonly reason: 'SESSION_ON_HOLD';
+      readonly sessionId: SessionId;
+      /** When the hold ends; null: when it is taken back. */
+      readonly until: Date | null;
+    }
   | { readonly reason: 'RECIPIENT_NOT_FOUND'; readonly applicationId: ApplicationId }
   | {
       readonly reason: 'TOO_MANY_SHARE_TOKENS';

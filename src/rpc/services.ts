@@ -1,5 +1,6 @@
 import type { Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { SessionConnectionService } from '../gen/sessionimport/v1/session_connection';
+import { SessionErasureService } from '../gen/sessionimport/v1/session_erasure';
 import { SessionImportService } from '../gen/sessionimport/v1/session_import';
 import { SessionReadService } from '../gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../gen/sessionimport/v1/session_share';
@@ -12,6 +13,8 @@ import { getConnection } from './connection/get-connection';
 import { listConnectionsHandler } from './connection/list-connections';
 import { proposeConnectionHandler } from './connection/propose-connection';
 import type { Context } from './context';
+import { eraseSession } from './erasure/erase-session';
+import { setRetention } from './erasure/set-retention';
 import { importSession } from './import/import-session';
 import { listWorkflows } from './import/list-workflows';
 import { getSession } from './read/get-session';
@@ -106,6 +109,10 @@ const services: readonly Service[] = [
       line: 'reads',
       handler: listConnectionsHandler,
     },
+  }),
+  service(SessionErasureService, {
+    eraseSession: { privilege: 'erase:sessions', line: 'shares', handler: eraseSession },
+    setRetention: { privilege: 'erase:sessions', line: 'shares', handler: setRetention },
   }),
 ];
 

@@ -35,6 +35,22 @@ export function existingApplications(
   );
 }
 
+/** The ids of all applications, in pages. @param after the last one of the page before; undefined: the first page. */
+export function applicationIds(
+  after: ApplicationId | undefined,
+  limit: number,
+): Query<ApplicationId[]> {
+  const beyond = after === undefined ? sql('TRUE') : sql('id > ?', toBinary(after));
+  return query(
+    sql(
+      `SELECT id FROM applications WHERE ${beyond.sql} ORDER BY id LIMIT ?`,
+      ...beyond.bindings,
+      limit,
+    ),
+    (rows: { readonly id: Buffer }[]) => rows.map(({ id }) => fromBinary(id)),
+  );
+}
+
 /** Whether there is an application with an id. */
 export async function applicationExists(db: Database, id: ApplicationId): Promise<boolean> {
   const found = await read(db, existingApplications([id]));

@@ -1,6 +1,7 @@
 import type { MultiDatabase } from '../db/database';
 import { read, readTogether } from '../db/query';
 import type { ApplicationId, SessionId } from '../model/ids';
+import { erasureOf } from './erasures';
 import { importOf, type LedgerStep } from './ledger/records';
 import { sessionById } from './sessions/find';
 import { readSurely } from './surely';
@@ -20,18 +21,26 @@ export interface Provenance {
  * Follows a session back to its origin, through the ledger: one look-up for each import. A copy is
  * always newer than its original, so there is no cycle.
  *
- * @returns undefined if the application has no such session, and never had it as a copy.
+ * @returns undefined if the application has no such session, has not erased it, and never had it as a copy.
  */
 export async function provenanceOf(
   db: MultiDatabase,
   viewer: ApplicationId,
   sessionId: SessionId,
 ): Promise<Provenance | undefined> {
-  const isUnknown = ([session, made]: readonly [unknown, LedgerStep | undefined]): boolean =>
-    !session && made?.applicationId !== viewer;
+  const isUnknown = ([session, made, erasure]: readonly [
+    unknown,
+    LedgerStep | undefined,
+    unknown,
+  ]): boolean => !session && !erasure && made?.applicationId !== viewer;
   const found = await readSurely(
     db,
-    (from) => readTogether(from, [sessionById(sessionId, viewer), importOf(sessionId, viewer)]),
+    (from) =>
+      readTogether(from, [
+        sessionById(sessionId, viewer),
+        importOf(sessionId, viewer),
+        erasureOf(sessionId, viewer),
+      ]),
     isUnknown,
   );
   if (isUnknown(found)) return undefined;

@@ -6,6 +6,7 @@ import { fromBinary, toBinary, type ApplicationId, type ShareTokenId } from '../
 import type { Grounds } from '../model/grounds';
 import type { Scope } from '../model/scope';
 import type { SessionKind } from '../model/session';
+import { sessionWasErased } from './erasures';
 import { groundsColumnsOf, groundsOf, type GroundsRow } from './grounds-columns';
 import { sessionWasImported } from './ledger/entries';
 import { scopeColumn, scopeOf, type ScopeRow } from './scope-column';
@@ -52,8 +53,8 @@ type Row = GroundsRow &
   };
 
 /**
- * Lists the share tokens for an application, except revoked ones and those whose sessions it has imported. Those
- * that expire last come first.
+ * Lists the share tokens for an application, except revoked ones, those whose sessions it has imported, and those
+ * whose sessions were erased. Those that expire last come first.
  */
 export function listReceivedShares(
   db: MultiDatabase,
@@ -74,7 +75,7 @@ export function listReceivedShares(
         ifGiven(expireAfter, (moment) => sql('s.expires_at > ?', moment)),
       ),
       filter: allOf(
-        sql(`s.revoked_at IS NULL AND NOT ${sessionWasImported}`),
+        sql(`s.revoked_at IS NULL AND NOT ${sessionWasImported} AND NOT ${sessionWasErased}`),
         ifGiven(kind, (value) => sql('s.session_kind = ?', value)),
         ifGiven(sourceApplicationId, (id) => sql('s.application_id = ?', toBinary(id))),
       ),

@@ -1,7 +1,6 @@
 import type { Database } from '../db/database';
 import { listPart, type ListPart } from '../db/bounded-list';
 import { Keyset, type WantedPage } from '../db/cursor';
-import { allOf, sql, write } from '../db/query';
 import {
   fromBinary,
   newId,
@@ -10,7 +9,9 @@ import {
   type ConnectionId,
   type SessionId,
 } from '../model/ids';
+import { allOf, query, sql, write, type Query, type Statement } from '../db/query';
 import type { AcceptanceRules } from '../model/acceptance';
+import { must } from '../model/must';
 import type { Reason } from '../model/problems';
 import type { Scope } from '../model/scope';
 import type { Actor, SessionKind, TokenFingerprint } from '../model/session';
@@ -166,4 +167,21 @@ function refusalRecord(row: RefusalRow): ImportRecord {
     refusedFor: row.reason,
     preview: row.preview !== 0,
   };
+}
+
+/** How many attempts were refused before a moment. */
+export function countOldRefusals(before: Date): Query<number> {
+  return query(
+    sql('SELECT COUNT(*) AS refusals FROM import_refusals WHERE created_at < ?', before),
+    ([row]: { readonly refusals: number }[]) => must(row, 'a count').refusals,
+  );
+}
+
+/** Deletes the oldest attempts that were refused before a moment, at most so many. */
+export function deleteOldRefusals(before: Date, limit: number): Statement {
+  return sql(
+    'DELETE FROM import_refusals WHERE created_at < ? ORDER BY created_at LIMIT ?',
+    before,
+    limit,
+  );
 }

@@ -15,6 +15,7 @@ import {
 } from '../db/query';
 import { inTransaction } from '../db/transaction';
 import {
+  firstIdOf,
   fromBinary,
   toBinary,
   type ApplicationId,
@@ -347,4 +348,34 @@ export async function revokeShareTokens(
     ),
   );
   return { revoked, redeemed: must(counted, 'how many were redeemed').redeemed };
+}
+
+/**
+ * The condition for tokens that had expired before a moment. Their ids begin with the time at which they were made,
+ * which was before that. So the primary key finds them, and no further index is needed.
+ */
+function expiredBefore(before: Date): Statement {
+  return sql('id < ? AND expires_at < ?', toBinary(firstIdOf(before)), before);
+}
+
+/** How many share tokens had expired before a moment. */
+export function countOldShareTokens(before: Date): Query<number> {
+  const old = expiredBefore(before);
+  return query(
+    sql(`SELECT COUNT(*) AS tokens FROM share_tokens WHERE ${old.sql}`, ...old.bindings),
+    ([row]: { readonly tokens: number }[]) => must(row, 'a count').tokens,
+  );
+}
+
+/**
+ * Deletes share tokens that had expired before a moment, at most so many, the oldest first. The ledger keeps what it
+ * has of those that were redeemed.
+ */
+export function deleteOldShareTokens(before: Date, limit: number): Statement {
+  const old = expiredBefore(before);
+  return sql(
+    `DELETE FROM share_tokens WHERE ${old.sql} ORDER BY id LIMIT ?`,
+    ...old.bindings,
+    limit,
+  );
 }

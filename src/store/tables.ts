@@ -12,6 +12,7 @@ export const ownTables: readonly string[] = [
     ...relations.map(({ table }) => table),
   ]),
   ...['session_imports', 'import_refusals', 'share_tokens', 'session_connections'],
+  ...['session_retention', 'session_erasures'],
 ];
 
 /**

@@ -74,3 +74,14 @@ export function vendorEntityIdByName(
     bindings: [schema.vendorEntities, toBinary(applicationId), vendorData],
   };
 }
+
+/** Deletes a vendor entity if no session belongs to it any more. */
+export function deleteUnusedVendorEntity(
+  { vendorEntities, sessions }: KindSchema,
+  id: VendorEntityId,
+): Statement {
+  return {
+    sql: 'DELETE FROM ?? WHERE id = ? AND NOT EXISTS (SELECT 1 FROM ?? s WHERE s.vendor_entity_id = ?)',
+    bindings: [vendorEntities, toBinary(id), sessions, toBinary(id)],
+  };
+}

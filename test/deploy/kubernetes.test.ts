@@ -4,11 +4,12 @@ import { parseEnv } from 'node:util';
 import { expect } from 'chai';
 import type { IDeployment } from 'kubernetes-models/apps/v1';
 import type { IHorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2';
-import type { IJob } from 'kubernetes-models/batch/v1';
+import type { ICronJob, IJob } from 'kubernetes-models/batch/v1';
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
 import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1';
 import type { IContainer, ISecret, IService, IServiceAccount } from 'kubernetes-models/v1';
 import ts from 'typescript';
+import { createProgram } from '../../src/cli/program';
 import { variables } from '../../src/config';
 import {
   documentsOf,
@@ -43,6 +44,9 @@ function manifest<T>(file: string): T {
 
 const deployment = manifest<IDeployment>('deployment.yaml');
 const migration = manifest<IJob>('migration/job.yaml');
+const cronJob = manifest<ICronJob>('prune/cron-job.yaml');
+/** The job that is made every night. */
+const pruning: IJob = { apiVersion: 'batch/v1', kind: 'Job', ...cronJob.spec?.jobTemplate };
 const { version } = JSON.parse(textOf('package.json')) as { version: string };
 
 /**
@@ -78,14 +82,14 @@ function mistakesIn(objects: readonly unknown[]): string[] {
 
 describe('the Kubernetes manifests', () => {
   it('are what Kubernetes understands, to the last field', () => {
-    const files = ['', 'migration'].flatMap((below) =>
+    const files = ['', 'migration', 'prune'].flatMap((below) =>
       readdirSync(path.join(root, folder, below))
         .map((name) => path.join(below, name))
         .filter((name) => name.endsWith('.yaml')),
     );
     // Kinds that are not Kubernetes' own.
     const others = files.filter((name) => /(kustomization|pod-monitor)\.yaml$/.test(name));
-    expect(others).to.have.length(3);
+    expect(others).to.have.length(4);
     const all = files.filter((name) => !others.includes(name)).flatMap((name) => manifests(name));
     expect(mistakesIn(all)).to.deep.equal([]);
 
@@ -97,6 +101,7 @@ describe('the Kubernetes manifests', () => {
   for (const [below, expected] of [
     ['', ['kustomization.yaml', 'namespace.yaml', 'pod-monitor.yaml', 'secrets.example.yaml']],
     ['migration', ['kustomization.yaml']],
+    ['prune', ['kustomization.yaml']],
   ] as const) {
     it(`are all listed in ${path.join(folder, below)}/kustomization.yaml, but those that are applied apart`, () => {
       const { resources } = manifest<Kustomization>(path.join(below, 'kustomization.yaml'));
@@ -145,15 +150,24 @@ describe('the Kubernetes manifests', () => {
     expect(optional.map(({ name }) => name)).to.deep.equal(['signing']);
   });
 
-  it('give the migration an environment that the service accepts, were it the service', () => {
+  it('give both jobs an environment that the service accepts, were they the service', () => {
     const others = {
       SHARE_TOKEN_JWKS: 'x',
       SESSION_BASE_URL: 'https://x',
       GRPC_ADDRESS: '[::1]:0',
     };
-    const environment = environmentOf(migration);
-    expectKnown(environment);
-    expectAccepted({ ...others, ...environment }, (file) => contentOf(migration, file));
+    for (const job of [migration, pruning]) {
+      const environment = environmentOf(job);
+      expectKnown(environment);
+      expectAccepted({ ...others, ...environment }, (file) => contentOf(job, file));
+    }
+  });
+
+  it('run a command of the program in each job', () => {
+    const known = createProgram().commands.map((command) => command.name());
+    for (const job of [migration, pruning]) {
+      expect(known).to.include(containerOf(job).args?.[0]);
+    }
   });
 
   it('keep a pod for longer than it takes to withdraw it and to finish what runs', () => {
@@ -164,8 +178,9 @@ describe('the Kubernetes manifests', () => {
     );
   });
 
-  for (const workload of [deployment, migration]) {
-    it(`confine the pods of the ${workload.kind} as the restricted Pod Security Standard asks`, () => {
+  for (const workload of [deployment, migration, pruning]) {
+    const { name } = containerOf(workload);
+    it(`confine the pods of ${name} as the restricted Pod Security Standard asks`, () => {
       const pod = workload.spec?.template.spec;
       expect(pod?.securityContext).to.deep.include({
         runAsNonRoot: true,
@@ -223,6 +238,10 @@ describe('the Kubernetes manifests', () => {
     const labelsOfMigration = migration.spec?.template.metadata?.labels;
     expect(ofMigration.spec?.podSelector.matchLabels).to.deep.equal(labelsOfMigration);
     expect(labelsOfMigration).not.to.deep.equal(labels);
+    const ofPruning = manifest<INetworkPolicy>('prune/network-policy.yaml');
+    const labelsOfPruning = pruning.spec?.template.metadata?.labels;
+    expect(ofPruning.spec?.podSelector.matchLabels).to.deep.equal(labelsOfPruning);
+    expect(labelsOfPruning).not.to.deep.equal(labels);
     const { scaleTargetRef } = manifest<IHorizontalPodAutoscaler>('autoscaler.yaml').spec ?? {};
     expect(scaleTargetRef).to.deep.equal({
       apiVersion: deployment.apiVersion,

@@ -9,6 +9,7 @@ import {
   AcceptanceRules,
   SessionImportService,
 } from '../../src/gen/sessionimport/v1/session_import';
+import { SessionErasureService } from '../../src/gen/sessionimport/v1/session_erasure';
 import { SessionReadService } from '../../src/gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
 import { SessionTraceService } from '../../src/gen/sessionimport/v1/session_trace';
@@ -41,6 +42,7 @@ const methods = [
   SessionReadService,
   SessionTraceService,
   SessionConnectionService,
+  SessionErasureService,
 ]
   .flatMap((service) => Object.values<{ readonly path: string }>({ ...service }))
   .map(({ path: name }) => name.replace('/sessionimport.v1.', ''));

@@ -104,7 +104,17 @@ const requests: Readonly<Record<string, (world: World) => Promise<JsonObject> | 
     connection_id: connectionId,
   }),
   'SessionConnection/ListConnections': () => ({}),
+  'SessionErasure/EraseSession': async (world) => ({ session_id: await anotherSession(world) }),
+  'SessionErasure/SetRetention': async (world) => ({
+    session_id: await anotherSession(world),
+    retention: { hold: { reference: 'case/17' } },
+  }),
 };
+
+/** A session of the caller that nobody needs afterwards. */
+function anotherSession({ harness: { db }, mine: { tenant } }: World): Promise<SessionId> {
+  return createSession(db, tenant, 'business');
+}
 
 /** What goes into a field that names something. */
 interface Named {
@@ -123,7 +133,7 @@ interface Named {
 /** The same for the fields of all requests: an id is called the same wherever it stands. */
 const namedBy: Readonly<Record<string, Named | 'anybody may name it'>> = {
   session_id: {
-    mine: ({ mine: { company } }) => company,
+    mine: anotherSession,
     theirs: ({ mine, theirs }) => [
       theirs.company,
       theirs.person,

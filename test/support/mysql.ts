@@ -66,19 +66,35 @@ export const mochaHooks = {
     sharedUrl = await createEmptyDatabase();
     const db = open(sharedUrl);
     await db.migrate.latest();
-    leastUrl = await createServiceUser(db, sharedUrl);
+    // Every process has its own, in the 32 characters that MySQL allows.
+    const name = (process.pid % 4096).toString(16);
+    leastUrl = await createUser(db, sharedUrl, name, serviceRights);
     await db.destroy();
   },
 };
 
-/** Makes a user with the service's rights in a database, and returns the database's address for that user. */
-async function createServiceUser(db: Database, address: string): Promise<string> {
+/** What the service's database user may do, and that of the job that prunes (docs/deployment.md). */
+const serviceRights = 'SELECT, INSERT, UPDATE';
+const pruneRights = 'SELECT, INSERT, UPDATE, DELETE';
+
+/** The address of a database for a user with no more rights than `prune` needs. */
+export function createPruneUser(db: Database, address: string): Promise<string> {
+  return createUser(db, address, `p${(process.pid % 256).toString(16)}`, pruneRights);
+}
+
+/** Makes a user with some rights in a database, and returns the database's address for that user. */
+async function createUser(
+  db: Database,
+  address: string,
+  name: string,
+  rights: string,
+): Promise<string> {
   const url = new URL(address);
-  // Every process has its own, in the 32 characters that MySQL allows.
-  const user = `${namesOfThisRun()}${(process.pid % 4096).toString(16)}`;
+  const user = `${namesOfThisRun()}${name}`;
   const password = randomBytes(16).toString('hex');
+  await db.raw('DROP USER IF EXISTS ?@?', [user, '%']);
   await db.raw('CREATE USER ?@? IDENTIFIED BY ?', [user, '%', password]);
-  await db.raw('GRANT SELECT, INSERT, UPDATE ON ??.* TO ?@?', [url.pathname.slice(1), user, '%']);
+  await db.raw(`GRANT ${rights} ON ??.* TO ?@?`, [url.pathname.slice(1), user, '%']);
   return Object.assign(url, { username: user, password }).href;
 }
 

@@ -25,6 +25,7 @@ import * as recordGrounds from './022-record-grounds';
 import * as recordAcceptance from './023-record-acceptance';
 import * as connectApplications from './024-connect-applications';
 import * as shareChosenRelations from './025-share-chosen-relations';
+import * as eraseSessions from './026-erase-sessions';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -59,6 +60,7 @@ const all: readonly NamedMigration[] = [
   { file: '023-record-acceptance', migration: recordAcceptance },
   { file: '024-connect-applications', migration: connectApplications },
   { file: '025-share-chosen-relations', migration: shareChosenRelations },
+  { file: '026-erase-sessions', migration: eraseSessions },
 ];
 
 /**

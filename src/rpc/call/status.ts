@@ -217,6 +217,11 @@ const answers: Answers = {
     message: `The session is ${sessionStatus}. Only a session that is Approved, Declined, In Review or Kyc Expired can be shared.`,
     metadata: { session_id: sessionId, status: sessionStatus },
   }),
+  SESSION_ON_HOLD: ({ sessionId, until }) => ({
+    code: status.FAILED_PRECONDITION,
+    message: `Session ${sessionId} is on hold ${until ? `until ${until.toISOString()}` : 'until somebody takes the hold back'}, and is not erased. Take the hold back with SetRetention if it has no reason any more.`,
+    metadata: { session_id: sessionId, ...(until ? { until: until.toISOString() } : {}) },
+  }),
   RECIPIENT_NOT_FOUND: ({ applicationId }) => ({
     code: status.NOT_FOUND,
     message: `There is no application ${applicationId} to share with.`,

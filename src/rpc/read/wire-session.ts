@@ -2,6 +2,7 @@ import type { Session } from '../../gen/sessionimport/v1/session_import';
 import type { SessionDetails as WireDetails } from '../../gen/sessionimport/v1/session_read';
 import { withheldBy } from '../../model/scope';
 import type { SessionDetails, SessionSummary } from '../../store/sessions/find';
+import { wireRetention } from '../erasure/wire';
 import { wireKinds, wireStatuses } from '../wire';
 
 /** A session as a list shows it: its URL holds a secret, and is left out. */
@@ -37,5 +38,6 @@ export function wireDetails(session: SessionDetails, sessionBaseUrl: string): Wi
     callback: session.callback ?? undefined,
     verifiedAt: session.verifiedAt ?? undefined,
     withheldRelations: [...withheldBy(session.scope, session.kind)],
+    retention: wireRetention(session.retention),
   };
 }

@@ -259,6 +259,72 @@ export function updateAnswer(
   );
 }
 
+/** What an entry keeps of a request: its idempotency key, and what was asked and answered. */
+const nothingKept = 'm.request_id = NULL, m.request_digest = NULL, m.answer = NULL';
+
+/**
+ * Forgets what was answered to the request that made a copy: the answer has the secret URL of the copy. If it came
+ * along with a business session, the answer was that session's. The idempotency key is forgotten as well, so a
+ * repeated request gets SESSION_ALREADY_IMPORTED.
+ */
+export function forgetAnswers(copy: SessionId): readonly Statement[] {
+  return [
+    sql(`UPDATE session_imports m SET ${nothingKept} WHERE m.session_id = ?`, toBinary(copy)),
+    sql(
+      `UPDATE session_imports c STRAIGHT_JOIN session_imports m ON m.session_id = c.linked_to_session_id
+       SET ${nothingKept} WHERE c.session_id = ?`,
+      toBinary(copy),
+    ),
+  ];
+}
+
+/** An entry that keeps an answer, by the application's idempotency key. */
+export interface KeptAnswer extends Imported {
+  readonly requestId: RequestId;
+  readonly createdAt: Date;
+}
+
+/**
+ * Answers that the ledger keeps for an application, whatever their age, in the order of their idempotency keys. Those
+ * that were forgotten have no key, and are not looked at.
+ *
+ * @param after the last key of the page before; undefined: the first page.
+ */
+export function keptAnswers(
+  applicationId: ApplicationId,
+  after: RequestId | undefined,
+  limit: number,
+): Query<KeptAnswer[]> {
+  type Row = Readonly<Record<'source_session_id' | 'request_id', Buffer>> & {
+    readonly created_at: Date;
+  };
+  return query(
+    sql(
+      `SELECT source_session_id, request_id, created_at
+       FROM session_imports FORCE INDEX (session_imports_application_id_request_id_unique)
+       WHERE application_id = ? AND request_id ${after === undefined ? 'IS NOT NULL' : '> ?'}
+       ORDER BY request_id LIMIT ?`,
+      ...[toBinary(applicationId), ...(after === undefined ? [] : [toBinary(after)]), limit],
+    ),
+    (rows: Row[]) =>
+      rows.map((row) => ({
+        applicationId,
+        sourceSessionId: fromBinary(row.source_session_id),
+        requestId: fromBinary(row.request_id),
+        createdAt: row.created_at,
+      })),
+  );
+}
+
+/** Forgets the answers of some entries, as {@link forgetAnswers} does. @param entries at least one. */
+export function forgetAnswersOf(entries: readonly Imported[]): Statement {
+  return sql(
+    `UPDATE session_imports m FORCE INDEX (PRIMARY) SET ${nothingKept}
+     WHERE (m.application_id, m.source_session_id) IN (?) AND m.request_id IS NOT NULL`,
+    inKeyOrder(entries, ledgerKey).map(keyBindings),
+  );
+}
+
 /**
  * Joins the ledger entry `i` of the import that was made with a share token `t`. A token's `jti` is
  * stored in its normal form. Release 0.1.0 stored it as it was written: in either case, and with or

@@ -21,8 +21,11 @@ export const carriedColumns = ['features', ...detailNames, 'language'];
 /** Columns that are computed from the original, which is called `o`, and the SQL for each. */
 export const derivedColumns: Readonly<Record<string, string>> = { verified_at: verifiedAt('o') };
 
-/** Columns that are not copied: they belong to the source application's integration. */
-export const leftBehindColumns = ['callback', 'metadata'];
+/**
+ * Columns that are not copied: they belong to the source application's integration, or say that the original was
+ * erased, and then it is not copied.
+ */
+export const leftBehindColumns = ['callback', 'metadata', 'erased_at'];
 
 /** Columns for which a copy gets new values. */
 export const freshColumns = [
@@ -108,7 +111,7 @@ function freshValues(copy: NewCopy): FreshValues {
 }
 
 /**
- * Copies of a kind, by their ids. Deleted ones are missing, and with `skip` also those that somebody else
+ * Copies of a kind, by their ids. Deleted and erased ones are missing, and with `skip` also those that somebody else
  * holds. They are share-locked until the transaction ends: nobody deletes them while rows are made that
  * point at them.
  */
@@ -123,7 +126,7 @@ export function shareLockCopies(
   return query(
     {
       sql: `SELECT id, shared_from_session_id, shared_from_application_id
-            FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?) ORDER BY id ${shareLock[locking]}`,
+            FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?) AND erased_at IS NULL ORDER BY id ${shareLock[locking]}`,
       bindings: [sessions, inKeyOrder(ids, (id) => id).map(toBinary)],
     },
     (found: Row[]) =>

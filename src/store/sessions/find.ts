@@ -10,6 +10,8 @@ import { kindSchemas } from '../../model/relations';
 import type { Scope } from '../../model/scope';
 import { sessionKinds, type SessionKind, type SessionStatus } from '../../model/session';
 import { scopeColumn, scopeOf, type ScopeRow } from '../scope-column';
+import type { Retention } from '../../model/retention';
+import { joinRetention, retentionColumns, retentionOfRow, type RetentionRow } from '../retention';
 import { verifiedAt } from './verified-at';
 
 /** A session as it is shown in a list. */
@@ -46,6 +48,7 @@ export interface SessionDetails extends SessionSummary {
   readonly metadata: string | null;
   /** What the application has of the session's original; null: it is no copy, or a copy of everything. */
   readonly scope: Scope;
+  readonly retention: Retention;
 }
 
 /** The columns of {@link SummaryRow}. */
@@ -74,6 +77,7 @@ const detailsColumns = [
   'metadata',
   scopeColumn,
   `${verifiedAt('s')} AS verified`,
+  ...retentionColumns,
 ] as const;
 
 /** The columns of a row of sessions that a list shows. */
@@ -90,7 +94,7 @@ export interface SummaryRow {
   readonly created_at: Date;
 }
 
-interface DetailsRow extends SummaryRow, ScopeRow {
+interface DetailsRow extends SummaryRow, ScopeRow, RetentionRow {
   readonly session_token: string;
   readonly updated_at: Date;
   readonly verified: Date | null;
@@ -123,7 +127,7 @@ export function summaryOf(row: SummaryRow): SessionSummary {
 }
 
 /**
- * Finds a session of either kind.
+ * Finds a session of either kind. One that was erased looks like one that does not exist.
  *
  * @param owner finds the session only if it belongs to this application. A session of another
  * application looks like one that does not exist. Undefined: any owner; then no caller may see the result.
@@ -132,7 +136,7 @@ export function sessionById(
   id: SessionId,
   owner: ApplicationId | undefined,
 ): Query<SessionSummary | undefined> {
-  const statement = selectById(summaryColumns, id, owner);
+  const statement = selectById(summaryColumns, '', id, owner);
   return query(statement, ([row]: SummaryRow[]) => row && summaryOf(row));
 }
 
@@ -141,12 +145,13 @@ export function sessionDetailsById(
   id: SessionId,
   owner: ApplicationId,
 ): Query<SessionDetails | undefined> {
-  const statement = selectById(detailsColumns, id, owner);
+  const statement = selectById(detailsColumns, `LEFT JOIN ${joinRetention('s.id')}`, id, owner);
   return query(statement, ([row]: DetailsRow[]) => row && detailsOf(row));
 }
 
 function selectById(
   columns: readonly string[],
+  joined: string,
   id: SessionId,
   owner: ApplicationId | undefined,
 ): Statement {
@@ -154,7 +159,7 @@ function selectById(
   const selects = sessionKinds.map(
     (kind) =>
       `SELECT '${kind}' AS kind, ${columns.join(', ')}
-       FROM ?? s WHERE s.id = ? ${owner === undefined ? '' : 'AND s.application_id = ?'}`,
+       FROM ?? s ${joined} WHERE s.id = ? AND s.erased_at IS NULL ${owner === undefined ? '' : 'AND s.application_id = ?'}`,
   );
   return {
     sql: selects.join(' UNION ALL '),
@@ -176,5 +181,6 @@ function detailsOf(row: DetailsRow): SessionDetails {
     contactDetails: row.contact_details,
     metadata: row.metadata,
     scope: scopeOf(row),
+    retention: retentionOfRow(row),
   };
 }

@@ -37,7 +37,7 @@ export const sessionKeyset = new Keyset(
   'DESC',
 );
 
-/** Lists sessions of an application, newest first. */
+/** Lists sessions of an application, newest first. Erased ones are left out, which makes their page shorter. */
 export function listSessions(
   db: MultiDatabase,
   applicationId: ApplicationId,
@@ -48,6 +48,9 @@ export function listSessions(
   return readPage(db, sessionKeyset, parts, page.size);
 }
 
+/** A row of a list: sessions that were erased are found, and left out. */
+type ListedRow = SummaryRow & { readonly erased_at: Date | null };
+
 /** The queries for one kind. */
 function part(
   schema: KindSchema,
@@ -56,11 +59,11 @@ function part(
   page: WantedPage,
 ): ListPart<SessionSummary> {
   const { statuses } = filter;
-  const list: BoundedList<SummaryRow, SessionSummary> = {
+  const list: BoundedList<ListedRow, SessionSummary> = {
     table: schema.sessions,
     key: ['id'],
     keyset: sessionKeyset,
-    columns: `'${schema.kind}' AS kind, ${summaryColumns.map((column) => `s.${column}`).join(', ')}`,
+    columns: `'${schema.kind}' AS kind, s.erased_at, ${summaryColumns.map((column) => `s.${column}`).join(', ')}`,
     range: allOf(
       rangeOf(schema, applicationId, filter.vendorData),
       ifGiven(filter.createdSince, (moment) => sql('s.created_at >= ?', moment)),
@@ -72,7 +75,7 @@ function part(
         sql('s.shared_from_application_id = ?', toBinary(id)),
       ),
     ),
-    itemOf: summaryOf,
+    itemOf: (row) => (row.erased_at === null ? summaryOf(row) : undefined),
   };
   const { sharedFromSession } = filter;
   return sharedFromSession === undefined
@@ -82,7 +85,7 @@ function part(
 
 /** The copy of a session: an application has one at most, and an index finds it. */
 function copyPart(
-  list: BoundedList<SummaryRow, SessionSummary>,
+  list: BoundedList<ListedRow, SessionSummary>,
   applicationId: ApplicationId,
   original: SessionId,
   { after }: WantedPage,

@@ -32,8 +32,8 @@ export const shareLock: Readonly<Record<Locking, string>> = {
 };
 
 /**
- * Share-locks sessions, in key order, until the transaction ends. Those that do not exist are missing,
- * and with `skip` also those that somebody else holds.
+ * Share-locks sessions, in key order, until the transaction ends. Those that do not exist or were erased are
+ * missing, and with `skip` also those that somebody else holds.
  *
  * Whoever changes a session's relations holds its row exclusively; so what is counted and copied
  * afterwards is one version of the session, although READ COMMITTED gives every statement a new
@@ -56,7 +56,7 @@ export function shareLockSessions(
       // Without the hint, MySQL would scan a small table, and wait for the locks of unrelated sessions.
       sql: `SELECT s.id, s.application_id, s.status, ${verifiedAt('s')} AS verified
             FROM ?? s FORCE INDEX (PRIMARY)
-            WHERE s.id IN (?) ORDER BY s.id ${shareLock[locking]}`,
+            WHERE s.id IN (?) AND s.erased_at IS NULL ORDER BY s.id ${shareLock[locking]}`,
       bindings: [schema.sessions, inList(ids.map(toBinary))],
     },
     (found: Row[]) =>
@@ -76,14 +76,15 @@ export interface Ownership {
   readonly scope: Scope;
 }
 
-/** The owners of sessions. Those that do not exist are missing. Takes no lock, so it waits for nobody. */
+/** The owners of sessions. Those that do not exist or were erased are missing. Takes no lock, so it waits for nobody. */
 export function ownersOfSessions(
   schema: KindSchema,
   ids: readonly SessionId[],
 ): Query<ReadonlyMap<SessionId, Ownership>> {
   return query(
     {
-      sql: `SELECT id, application_id, ${scopeColumn} FROM ?? FORCE INDEX (PRIMARY) WHERE id IN (?)`,
+      sql: `SELECT id, application_id, ${scopeColumn} FROM ?? FORCE INDEX (PRIMARY)
+            WHERE id IN (?) AND erased_at IS NULL`,
       bindings: [schema.sessions, inList(ids.map(toBinary))],
     },
     (found: (ScopeRow & Readonly<Record<'id' | 'application_id', Buffer>>)[]) =>

@@ -1,0 +1,162 @@
+import { read, readTogether, write, writeTogether } from '../db/query';
+import { inTransaction } from '../db/transaction';
+import { type ApplicationId, type SessionId } from '../model/ids';
+import { mustHold } from '../model/must';
+import { ServiceError } from '../model/problems';
+import { kindSchemas } from '../model/relations';
+import {
+  eraseSession,
+  markPruned,
+  takeErasure,
+  waitingErasures,
+  type Erasure,
+} from '../store/erasures';
+import { forgetAnswers } from '../store/ledger/entries';
+import { deleteRows, filledRelations } from '../store/relations/delete';
+import { sessionsWithKeyPeople, unlinkKeyPeople } from '../store/relations/key-people';
+import { deleteRetention, dueSessions, type Due } from '../store/retention';
+import { deleteSession, lockForErasure, sessionsByNumber } from '../store/sessions/erase';
+import { deleteUnusedVendorEntity } from '../store/vendor-entities';
+import { breathe, type PruneRun } from './run';
+
+/** How many sessions are looked for at a time. */
+const page = 1_000;
+
+/** How many business sessions are looked at together for key people that name erased sessions. */
+const companies = 100;
+
+/** Erases the sessions whose time is over, unless they are on hold. */
+export async function eraseDue(run: PruneRun): Promise<void> {
+  const { db, retry, now, signal, tally } = run;
+  let after: Due | undefined;
+  do {
+    const due: Due[] = await retry(() => read(db, dueSessions(now, after, page)));
+    after = due.at(-1);
+    for (const { sessionId, kind } of due) {
+      if (signal.aborted) return;
+      const wanted = {
+        sessionId,
+        kind,
+        owner: undefined,
+        cause: 'retention',
+        actor: null,
+      } as const;
+      const erased = await retry(() => eraseSession(db, { ...wanted, at: now })).catch(ifHeld);
+      if (erased) tally.retentionOver += 1;
+      await breathe(run);
+    }
+  } while (after);
+}
+
+/** Somebody has put the session on hold since it was found: it stays. */
+function ifHeld(error: unknown): undefined {
+  if (error instanceof ServiceError && error.problem.reason === 'SESSION_ON_HOLD') return;
+  throw error;
+}
+
+/** Deletes the data of erased sessions. What is stopped halfway, the next run continues. */
+export async function carryOutErasures(run: PruneRun): Promise<void> {
+  const { db, retry, record, signal } = run;
+  let after: Erasure | undefined;
+  do {
+    const waiting: Erasure[] = await retry(() => read(db, waitingErasures(after, page)));
+    after = waiting.at(-1);
+    if (after) await record?.add(waiting);
+    await unlinkPeople(run, waiting);
+    for (const erasure of waiting) {
+      if (signal.aborted) return;
+      await carryOut(run, erasure);
+    }
+  } while (after && !signal.aborted);
+}
+
+/** Deletes the data of one session, some rows at a time. */
+async function carryOut(run: PruneRun, erasure: Erasure): Promise<void> {
+  const { retry, tally, signal } = run;
+  let state: State = 'more';
+  while (state === 'more' && !signal.aborted) {
+    const deleted = await retry(() => deletePart(run, erasure));
+    ({ state } = deleted);
+    tally.rows += deleted.rows;
+    if (state === 'done') tally.sessions += 1;
+    await breathe(run);
+  }
+}
+
+/** What is left of a session: more rows; nothing; or another process works on it, or has ended it. */
+type State = 'more' | 'done' | 'taken';
+
+/** Deletes a part of a session's data, children before parents, and its own row when nothing else is left. */
+function deletePart(
+  { db, settings, now }: PruneRun,
+  { sessionId, kind }: Erasure,
+): Promise<{ readonly state: State; readonly rows: number }> {
+  const schema = kindSchemas[kind];
+  return inTransaction(db, async (trx) => {
+    if (!(await read(trx, takeErasure(sessionId)))) return { state: 'taken', rows: 0 };
+    const [session, filled] = await readTogether(trx, [
+      lockForErasure(schema, sessionId),
+      filledRelations(schema, sessionId),
+    ]);
+    mustHold(session?.erasedAt !== null, 'the session is erased');
+    let rows = 0;
+    for (const relation of filled) {
+      const { affectedRows } = await write(
+        trx,
+        deleteRows(relation, sessionId, settings.batch - rows),
+      );
+      rows += affectedRows;
+      if (rows >= settings.batch) return { state: 'more', rows };
+    }
+    const entity = session?.vendorEntityId;
+    await writeTogether(trx, [
+      deleteSession(schema, sessionId),
+      deleteRetention(sessionId),
+      ...forgetAnswers(sessionId),
+      ...(entity ? [deleteUnusedVendorEntity(schema, entity)] : []),
+      markPruned(sessionId, now),
+    ]);
+    return { state: 'done', rows };
+  });
+}
+
+/**
+ * Makes key people point at no erased session any more. There is no index for that, because every import would have
+ * to write it: the business sessions of the same applications are looked through, once for many erasures.
+ */
+async function unlinkPeople(run: PruneRun, erasures: readonly Erasure[]): Promise<void> {
+  const people = new Map<ApplicationId, SessionId[]>();
+  for (const { applicationId, kind, sessionId } of erasures) {
+    if (kind !== 'user') continue;
+    people.set(applicationId, [...(people.get(applicationId) ?? []), sessionId]);
+  }
+  for (const [applicationId, erased] of people) await unlinkOf(run, applicationId, erased);
+}
+
+async function unlinkOf(
+  run: PruneRun,
+  applicationId: ApplicationId,
+  erased: readonly SessionId[],
+): Promise<void> {
+  const { db, retry, signal } = run;
+  const { business } = kindSchemas;
+  let after = 0;
+  while (!signal.aborted) {
+    const sessions = await retry(() =>
+      read(db, sessionsByNumber(business, applicationId, after, companies)),
+    );
+    const last = sessions.at(-1);
+    if (!last) return;
+    after = last.number;
+    const ids = sessions.map(({ id }) => id);
+    for (const company of await retry(() => read(db, sessionsWithKeyPeople(ids, erased)))) {
+      await retry(() =>
+        inTransaction(db, async (trx) => {
+          await read(trx, lockForErasure(business, company));
+          await write(trx, unlinkKeyPeople(company, erased));
+        }),
+      );
+      await breathe(run);
+    }
+  }
+}

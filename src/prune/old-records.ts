@@ -1,0 +1,68 @@
+import { read, write, type Statement } from '../db/query';
+import type { ApplicationId, RequestId } from '../model/ids';
+import { applicationIds } from '../store/accounts';
+import { forgetAnswersOf, keptAnswers, type KeptAnswer } from '../store/ledger/entries';
+import { deleteOldRefusals } from '../store/refusals';
+import { deleteOldShareTokens } from '../store/share-tokens';
+import { breathe, type PruneRun, type PruneTally } from './run';
+
+/** Deletes what is older than the settings say, each kind by its own. */
+export async function deleteOldRecords(run: PruneRun): Promise<void> {
+  const { refusedImportsBefore, shareTokensBefore, answersBefore } = run.settings;
+  if (refusedImportsBefore) {
+    await inBatches(run, 'refusedImports', (most) => deleteOldRefusals(refusedImportsBefore, most));
+  }
+  if (shareTokensBefore) {
+    await inBatches(run, 'shareTokens', (most) => deleteOldShareTokens(shareTokensBefore, most));
+  }
+  if (answersBefore) {
+    await eachOldAnswers(run, answersBefore, async (old) => {
+      const { affectedRows } = await run.retry(() => write(run.db, forgetAnswersOf(old)));
+      run.tally.answers += affectedRows;
+      await breathe(run);
+    });
+  }
+}
+
+/** Runs a statement until it finds nothing more to delete. */
+async function inBatches(
+  run: PruneRun,
+  what: keyof PruneTally,
+  statement: (most: number) => Statement,
+): Promise<void> {
+  const { db, retry, settings, tally, signal } = run;
+  let deleted = settings.batch;
+  while (deleted >= settings.batch && !signal.aborted) {
+    deleted = (await retry(() => write(db, statement(settings.batch)))).affectedRows;
+    tally[what] += deleted;
+    await breathe(run);
+  }
+}
+
+/** Finds the answers that were given before a moment, of one application after the other. */
+export async function eachOldAnswers(
+  run: PruneRun,
+  before: Date,
+  work: (old: readonly KeptAnswer[]) => Promise<void>,
+): Promise<void> {
+  const { db, retry, settings, signal } = run;
+  let application: ApplicationId | undefined;
+  do {
+    const applications: ApplicationId[] = await retry(() =>
+      read(db, applicationIds(application, settings.batch)),
+    );
+    application = applications.at(-1);
+    for (const each of applications) {
+      let after: RequestId | undefined;
+      do {
+        if (signal.aborted) return;
+        const kept: KeptAnswer[] = await retry(() =>
+          read(db, keptAnswers(each, after, settings.batch)),
+        );
+        after = kept.at(-1)?.requestId;
+        const old = kept.filter(({ createdAt }) => createdAt < before);
+        if (old.length > 0) await work(old);
+      } while (after);
+    }
+  } while (application);
+}

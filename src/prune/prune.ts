@@ -1,0 +1,87 @@
+import { read } from '../db/query';
+import { kindSchemas } from '../model/relations';
+import { replayErasure, waitingErasures, type Erasure } from '../store/erasures';
+import { countOldRefusals } from '../store/refusals';
+import { countAllRows } from '../store/relations/delete';
+import { dueSessions, type Due } from '../store/retention';
+import { countOldShareTokens } from '../store/share-tokens';
+import { carryOutErasures, eraseDue } from './erasures';
+import { deleteOldRecords, eachOldAnswers } from './old-records';
+import { readErasures } from './record';
+import { breathe, type PruneRun } from './run';
+
+/**
+ * Carries out what waits: erases the sessions whose time is over, deletes the data of all erased sessions, and deletes
+ * old records as far as the settings say so.
+ *
+ * It can be stopped at any moment, or killed, and run again; and it can run several times at once.
+ */
+export async function prune(run: PruneRun): Promise<void> {
+  await eraseDue(run);
+  await carryOutErasures(run);
+  await deleteOldRecords(run);
+}
+
+/** What came of a file of erasures. */
+export interface Replayed {
+  /** Sessions that were there again, and are erased now. */
+  erased: number;
+  /** Erasures of sessions that are not there, or are erased already. */
+  others: number;
+  /** Lines that can't be read. */
+  malformed: number;
+}
+
+/** Erases again what a file says was erased, whether or not a hold has come back with a backup. */
+export async function replay(run: PruneRun, path: string): Promise<Replayed> {
+  const { db, retry, signal } = run;
+  const done = { erased: 0, others: 0, malformed: 0 };
+  for await (const erasure of readErasures(path)) {
+    if (signal.aborted) return done;
+    if (!erasure) {
+      done.malformed += 1;
+      continue;
+    }
+    done[(await retry(() => replayErasure(db, erasure))) ? 'erased' : 'others'] += 1;
+    await breathe(run);
+  }
+  return done;
+}
+
+/** How many sessions a page has that is counted. */
+const page = 1_000;
+
+/** Counts into the tally what {@link prune} would do now. It only reads. */
+export async function countWork(run: PruneRun): Promise<void> {
+  const { db, now, tally, settings } = run;
+  const count = async ({ kind, sessionId }: Pick<Erasure, 'kind' | 'sessionId'>): Promise<void> => {
+    tally.sessions += 1;
+    tally.rows += await read(db, countAllRows(kindSchemas[kind], sessionId));
+  };
+  let due: Due[];
+  for (let after: Due | undefined; ; after = due.at(-1)) {
+    due = await read(db, dueSessions(now, after, page));
+    if (due.length === 0) break;
+    tally.retentionOver += due.length;
+    for (const each of due) await count(each);
+  }
+  let waiting: Erasure[];
+  for (let after: Erasure | undefined; ; after = waiting.at(-1)) {
+    waiting = await read(db, waitingErasures(after, page));
+    if (waiting.length === 0) break;
+    for (const each of waiting) await count(each);
+  }
+  const { refusedImportsBefore, shareTokensBefore, answersBefore } = settings;
+  if (refusedImportsBefore) {
+    tally.refusedImports = await read(db, countOldRefusals(refusedImportsBefore));
+  }
+  if (shareTokensBefore) {
+    tally.shareTokens = await read(db, countOldShareTokens(shareTokensBefore));
+  }
+  if (answersBefore) {
+    await eachOldAnswers(run, answersBefore, (old) => {
+      tally.answers += old.length;
+      return Promise.resolve();
+    });
+  }
+}

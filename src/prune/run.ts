@@ -1,0 +1,59 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { MultiDatabase } from '../db/database';
+import type { Retry } from '../db/retry';
+import type { ErasureRecord } from './record';
+
+/** What a run does, besides the erasures, which it always carries out. Undefined: nothing of that kind. */
+export interface PruneSettings {
+  /** Attempts that were refused before this time are deleted. */
+  readonly refusedImportsBefore: Date | undefined;
+  /** Share tokens that had expired before this time are deleted. */
+  readonly shareTokensBefore: Date | undefined;
+  /** Answers that were given before this time to requests with an idempotency key are forgotten. */
+  readonly answersBefore: Date | undefined;
+  /** The most rows of a transaction. */
+  readonly batch: number;
+  /** How long to leave the database alone after each transaction, in milliseconds. */
+  readonly pause: number;
+}
+
+/** What a run has done, or would do. */
+export interface PruneTally {
+  /** Sessions that were erased because their time was over. */
+  retentionOver: number;
+  /** Erased sessions whose data were deleted. */
+  sessions: number;
+  /** The rows of their relations. */
+  rows: number;
+  refusedImports: number;
+  shareTokens: number;
+  answers: number;
+}
+
+/** The tally of a run that has done nothing yet. */
+export function emptyTally(): PruneTally {
+  return { retentionOver: 0, sessions: 0, rows: 0, refusedImports: 0, shareTokens: 0, answers: 0 };
+}
+
+/** What every part of a run needs. */
+export interface PruneRun {
+  readonly db: MultiDatabase;
+  readonly retry: Retry;
+  readonly settings: PruneSettings;
+  /** When the run began: what is due, is due at this time. */
+  readonly now: Date;
+  /** Where erasures are recorded before they are carried out; undefined: nowhere. */
+  readonly record: ErasureRecord | undefined;
+  readonly tally: PruneTally;
+  /** Is called after each transaction that has changed the tally. */
+  readonly told: (tally: Readonly<PruneTally>) => void;
+  /** Fires when the run is to stop. A transaction that has begun is ended. */
+  readonly signal: AbortSignal;
+}
+
+/** Tells what a transaction has done, and leaves the database to others for a moment. */
+export async function breathe({ settings, tally, told, signal }: PruneRun): Promise<void> {
+  told(tally);
+  // Stopping is no failure.
+  await sleep(settings.pause, undefined, { signal }).catch(() => undefined);
+}

@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import type {
+  SetRetentionRequest,
+  SetRetentionResponse,
+} from '../../gen/sessionimport/v1/session_erasure';
+import { read } from '../../db/query';
+import { codeRule, isCode } from '../../model/grounds';
+import type { SessionId } from '../../model/ids';
+import { ServiceError } from '../../model/problems';
+import { maxHoldReference, type Retention } from '../../model/retention';
+import { setRetention as storeRetention } from '../../store/retention';
+import { sessionById } from '../../store/sessions/find';
+import { readSurely } from '../../store/surely';
+import type { Caller } from '../call/callers';
+import { checkRequest, moment, requiredId } from '../call/request';
+import type { HandlerContext } from '../context';
+import { wireRetention } from './wire';
+
+/** Says how long a session of the caller's application is kept. */
+export async function setRetention(
+  request: SetRetentionRequest,
+  { applicationId, actor }: Caller,
+  { onDatabase, clock, annotate }: HandlerContext,
+): Promise<SetRetentionResponse> {
+  const at = clock();
+  const { sessionId, retention } = parse(request, at);
+  annotate({ session_id: sessionId });
+  const kind = await onDatabase(async (db) => {
+    const session = await readSurely(db, (from) =>
+      read(from, sessionById(sessionId, applicationId)),
+    );
+    if (!session) return undefined;
+    const set = { sessionId, kind: session.kind, owner: applicationId, retention, actor, at };
+    return (await storeRetention(db, set)) ? session.kind : undefined;
+  });
+  if (!kind) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
+  annotate({ session_kind: kind, held: retention.hold !== null });
+  return { retention: wireRetention(retention) };
+}
+
+interface Wanted {
+  readonly sessionId: SessionId;
+  readonly retention: Retention;
+}
+
+function parse({ sessionId, retention }: SetRetentionRequest, now: Date): Wanted {
+  const later = moment.refine((at) => at > now, 'must be in the future, when present').optional();
+  const reference = z
+    .string()
+    .refine(
+      (text) => isCode(text, maxHoldReference),
+      `must consist of ${codeRule(maxHoldReference)}, when present`,
+    );
+  const schema = z.object({
+    session_id: requiredId<SessionId>(),
+    retention: z
+      .object({
+        erase_after: later,
+        hold: z.object({ until: later, reference: reference.optional() }).optional(),
+      })
+      .optional(),
+  });
+  const fields = checkRequest(schema, {
+    session_id: sessionId,
+    retention: retention && { erase_after: retention.eraseAfter, hold: retention.hold },
+  });
+  const { erase_after: eraseAfter = null, hold } = fields.retention ?? {};
+  return {
+    sessionId: fields.session_id,
+    retention: {
+      eraseAfter,
+      hold: hold ? { until: hold.until ?? null, reference: hold.reference ?? null } : null,
+    },
+  };
+}

@@ -1,0 +1,210 @@
+import type { MultiDatabase, TransactionOf } from '../db/database';
+import { query, read, sql, write, writeTogether, type Query, type Statement } from '../db/query';
+import { inTransaction } from '../db/transaction';
+import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import { ServiceError } from '../model/problems';
+import { kindSchemas } from '../model/relations';
+import { isHeld, noRetention } from '../model/retention';
+import type { Actor, SessionKind } from '../model/session';
+import { actorBindings } from './actor-columns';
+import { forgetAnswers } from './ledger/entries';
+import { endRetention, retentionOf } from './retention';
+import { lockForErasure, markErased } from './sessions/erase';
+
+/** Why a session was erased: a caller or an operator asked, its time was over, or a backup had brought it back. */
+export type ErasureCause = 'request' | 'operator' | 'retention' | 'replay';
+
+/** An erasure, as it stays on record: ids and times. */
+export interface Erasure {
+  readonly sessionId: SessionId;
+  readonly applicationId: ApplicationId;
+  readonly kind: SessionKind;
+  /** Since when no caller finds the session. */
+  readonly erasedAt: Date;
+}
+
+type Row = Readonly<Record<'session_id' | 'application_id', Buffer>> & {
+  readonly session_kind: SessionKind;
+  readonly erased_at: Date;
+};
+
+const columns = 'session_id, application_id, session_kind, erased_at';
+
+function erasureOfRow(row: Row): Erasure {
+  return {
+    sessionId: fromBinary(row.session_id),
+    applicationId: fromBinary(row.application_id),
+    kind: row.session_kind,
+    erasedAt: row.erased_at,
+  };
+}
+
+/**
+ * The erasure of a session; undefined: it was not erased.
+ *
+ * @param owner finds it only if the session was this application's. Undefined: any owner; then no caller may see it.
+ */
+export function erasureOf(
+  id: SessionId,
+  owner: ApplicationId | undefined,
+): Query<Erasure | undefined> {
+  const owned = owner === undefined ? sql('TRUE') : sql('application_id = ?', toBinary(owner));
+  return query(
+    sql(
+      `SELECT ${columns} FROM session_erasures WHERE session_id = ? AND ${owned.sql}`,
+      toBinary(id),
+      ...owned.bindings,
+    ),
+    ([row]: Row[]) => row && erasureOfRow(row),
+  );
+}
+
+/** The condition that the session of a share token `s` was erased. */
+export const sessionWasErased =
+  'EXISTS (SELECT 1 FROM session_erasures e WHERE e.session_id = s.session_id)';
+
+/** Which session to erase, and on whose behalf. */
+export interface WantedErasure {
+  readonly sessionId: SessionId;
+  readonly kind: SessionKind;
+  /** Undefined: whoever has the session. */
+  readonly owner: ApplicationId | undefined;
+  readonly cause: ErasureCause;
+  /** Null: no call has asked for it. */
+  readonly actor: Actor | null;
+  readonly at: Date;
+}
+
+/**
+ * Erases a session: from the commit on, no caller finds it, and nobody can import it. Its data are deleted later, by
+ * the job that prunes.
+ *
+ * It locks the session's row exclusively. An import share-locks that row until it has ended: so an import has either
+ * ended before, or finds no session. Its share tokens are not marked: without their session they are of no use, and
+ * who tries one learns that the session is gone.
+ *
+ * @returns the erasure, or the one that was made before; undefined: there is no such session of that owner.
+ * @throws ServiceError with SESSION_ON_HOLD
+ */
+export async function eraseSession(
+  db: MultiDatabase,
+  wanted: WantedErasure,
+): Promise<Erasure | undefined> {
+  const { sessionId, kind, owner, at } = wanted;
+  const schema = kindSchemas[kind];
+  return inTransaction(db, async (trx) => {
+    const session = await read(trx, lockForErasure(schema, sessionId));
+    if (!session) return undefined;
+    const { applicationId, erasedAt } = session;
+    if (owner !== undefined && applicationId !== owner) return undefined;
+    if (erasedAt) return { sessionId, applicationId, kind, erasedAt };
+    await requireNoHold(trx, wanted);
+    const erasure: Erasure = { sessionId, applicationId, kind, erasedAt: at };
+    // Whoever has imported the session would be told in this transaction: no import of it can begin or be open now.
+    await writeTogether(trx, [
+      markErased(schema, sessionId, at),
+      insertErasure(erasure, wanted),
+      endRetention(sessionId),
+      ...forgetAnswers(sessionId),
+    ]);
+    return erasure;
+  });
+}
+
+/** A hold that a backup has brought back does not count: the session was erased, so the hold had ended. */
+async function requireNoHold(
+  trx: TransactionOf<MultiDatabase>,
+  { sessionId, cause, at }: WantedErasure,
+): Promise<void> {
+  if (cause === 'replay') return;
+  const retention = (await read(trx, retentionOf(sessionId))) ?? noRetention;
+  if (!isHeld(retention, at)) return;
+  throw new ServiceError({
+    reason: 'SESSION_ON_HOLD',
+    sessionId,
+    until: retention.hold?.until ?? null,
+  });
+}
+
+function insertErasure(
+  { sessionId, applicationId, kind, erasedAt }: Erasure,
+  { cause, actor }: Pick<WantedErasure, 'cause' | 'actor'>,
+): Statement {
+  const values = [toBinary(sessionId), toBinary(applicationId), kind, erasedAt, cause];
+  return sql(
+    `INSERT INTO session_erasures (${columns}, cause, api_key_id, gateway) VALUES (?)
+     ON DUPLICATE KEY UPDATE session_id = session_erasures.session_id`,
+    [...values, ...(actor ? actorBindings(actor) : [null, null])],
+  );
+}
+
+/**
+ * Carries out an erasure of before a backup again, on the restored database. The record is made anew even if the
+ * session is not there: then it was made after the backup.
+ *
+ * @returns whether the session was there again.
+ */
+export async function replayErasure(db: MultiDatabase, erasure: Erasure): Promise<boolean> {
+  const { sessionId, kind, erasedAt: at } = erasure;
+  const again = { cause: 'replay', actor: null } as const;
+  const done = await eraseSession(db, { sessionId, kind, owner: undefined, at, ...again });
+  if (!done) await write(db, insertErasure(erasure, again));
+  return done !== undefined;
+}
+
+/**
+ * Erasures whose data wait to be deleted, the oldest first.
+ *
+ * @param after the last one of the page before; undefined: the first page.
+ */
+export function waitingErasures(after: Erasure | undefined, limit: number): Query<Erasure[]> {
+  const further = after
+    ? sql(
+        '(erased_at > ? OR (erased_at = ? AND session_id > ?))',
+        ...[after.erasedAt, after.erasedAt, toBinary(after.sessionId)],
+      )
+    : sql('TRUE');
+  return query(
+    sql(
+      `SELECT ${columns} FROM session_erasures WHERE pruned_at IS NULL AND ${further.sql}
+       ORDER BY erased_at, session_id LIMIT ?`,
+      ...[...further.bindings, limit],
+    ),
+    (rows: Row[]) => rows.map(erasureOfRow),
+  );
+}
+
+/** How many erasures wait, and since when the oldest does. */
+export function waitingErasuresCount(): Query<{
+  readonly waiting: number;
+  readonly oldest: Date | null;
+}> {
+  return query(
+    sql(
+      'SELECT COUNT(*) AS waiting, MIN(erased_at) AS oldest FROM session_erasures WHERE pruned_at IS NULL',
+    ),
+    ([row]: { readonly waiting: number; readonly oldest: Date | null }[]) =>
+      row ?? { waiting: 0, oldest: null },
+  );
+}
+
+/**
+ * Takes a waiting erasure until the transaction ends, so that no other process works on it meanwhile.
+ *
+ * @returns false if another process has it, or has ended it.
+ */
+export function takeErasure(id: SessionId): Query<boolean> {
+  return query(
+    sql(
+      `SELECT 1 FROM session_erasures FORCE INDEX (PRIMARY)
+       WHERE session_id = ? AND pruned_at IS NULL FOR UPDATE SKIP LOCKED`,
+      toBinary(id),
+    ),
+    ({ length }) => length > 0,
+  );
+}
+
+/** Says that the data of a session are deleted. */
+export function markPruned(id: SessionId, at: Date): Statement {
+  return sql('UPDATE session_erasures SET pruned_at = ? WHERE session_id = ?', at, toBinary(id));
+}

@@ -1,0 +1,148 @@
+import type { MultiDatabase } from '../db/database';
+import { query, read, sql, write, type Query, type Statement } from '../db/query';
+import { inTransaction } from '../db/transaction';
+import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import { kindSchemas } from '../model/relations';
+import type { Retention } from '../model/retention';
+import type { Actor, SessionKind } from '../model/session';
+import { actorBindings } from './actor-columns';
+import { lockForErasure } from './sessions/erase';
+
+/** The columns of {@link RetentionRow}, which no table of sessions has. */
+export const retentionColumns = [
+  'erase_after',
+  'held_since',
+  'hold_until',
+  'hold_reference',
+] as const;
+
+/** What is set for a session; all null if nothing is. */
+export interface RetentionRow {
+  readonly erase_after: Date | null;
+  readonly held_since: Date | null;
+  readonly hold_until: Date | null;
+  readonly hold_reference: string | null;
+}
+
+/** What a row says. */
+export function retentionOfRow(row: RetentionRow): Retention {
+  return {
+    eraseAfter: row.erase_after,
+    hold: row.held_since && { until: row.hold_until, reference: row.hold_reference },
+  };
+}
+
+/** Joins what is set for a session. @param session SQL for its id. */
+export const joinRetention = (session: string): string =>
+  `session_retention retained ON retained.session_id = ${session}`;
+
+/** What is set for a session; undefined: nothing ever was. */
+export function retentionOf(id: SessionId): Query<Retention | undefined> {
+  return query(
+    sql(
+      `SELECT ${retentionColumns.join(', ')} FROM session_retention WHERE session_id = ?`,
+      toBinary(id),
+    ),
+    ([row]: RetentionRow[]) => row && retentionOfRow(row),
+  );
+}
+
+/** Whose retention is set, to what, and by whom. */
+export interface NewRetention {
+  readonly sessionId: SessionId;
+  readonly kind: SessionKind;
+  /** Undefined: whoever has the session. */
+  readonly owner: ApplicationId | undefined;
+  readonly retention: Retention;
+  /** Null: an operator. */
+  readonly actor: Actor | null;
+  readonly at: Date;
+}
+
+/**
+ * Sets how long a session is kept, in place of what was set before. It locks the session's row exclusively, as an
+ * erasure does: so an erasure either has ended before, or sees a hold.
+ *
+ * @returns false if the session does not exist (any more), or has another owner.
+ */
+export async function setRetention(
+  db: MultiDatabase,
+  { sessionId, kind, owner, retention, actor, at }: NewRetention,
+): Promise<boolean> {
+  const { eraseAfter, hold } = retention;
+  return inTransaction(db, async (trx) => {
+    const session = await read(trx, lockForErasure(kindSchemas[kind], sessionId));
+    if (!session || session.erasedAt) return false;
+    if (owner !== undefined && session.applicationId !== owner) return false;
+    const [key, gateway] = actor ? actorBindings(actor) : [null, null];
+    await write(
+      trx,
+      sql(
+        // Not REPLACE: the service's database user may not delete.
+        `INSERT INTO session_retention
+           (session_id, session_kind, erase_after, held_since, hold_until, hold_reference, set_at, api_key_id, gateway)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON DUPLICATE KEY UPDATE erase_after = VALUES(erase_after), held_since = VALUES(held_since),
+           hold_until = VALUES(hold_until), hold_reference = VALUES(hold_reference), set_at = VALUES(set_at),
+           api_key_id = VALUES(api_key_id), gateway = VALUES(gateway)`,
+        toBinary(sessionId),
+        kind,
+        eraseAfter,
+        hold && at,
+        hold?.until ?? null,
+        hold?.reference ?? null,
+        at,
+        key,
+        gateway,
+      ),
+    );
+    return true;
+  });
+}
+
+/** A session whose time is over. */
+export interface Due {
+  readonly sessionId: SessionId;
+  readonly kind: SessionKind;
+  readonly eraseAfter: Date;
+}
+
+/**
+ * Sessions that are to be erased because their time is over and nobody holds them, in the order of the time.
+ *
+ * @param after the last one of the page before; undefined: the first page.
+ */
+export function dueSessions(at: Date, after: Due | undefined, limit: number): Query<Due[]> {
+  type Row = Readonly<{ session_id: Buffer; session_kind: SessionKind; erase_after: Date }>;
+  const further = after
+    ? sql(
+        '(erase_after > ? OR (erase_after = ? AND session_id > ?))',
+        ...[after.eraseAfter, after.eraseAfter, toBinary(after.sessionId)],
+      )
+    : sql('TRUE');
+  return query(
+    sql(
+      `SELECT session_id, session_kind, erase_after FROM session_retention
+       WHERE erase_after <= ? AND ${further.sql}
+         AND (held_since IS NULL OR hold_until <= ?)
+       ORDER BY erase_after, session_id LIMIT ?`,
+      ...[at, ...further.bindings, at, limit],
+    ),
+    (rows: Row[]) =>
+      rows.map((row) => ({
+        sessionId: fromBinary(row.session_id),
+        kind: row.session_kind,
+        eraseAfter: row.erase_after,
+      })),
+  );
+}
+
+/** Takes back the time after which a session is erased: it was. */
+export function endRetention(id: SessionId): Statement {
+  return sql('UPDATE session_retention SET erase_after = NULL WHERE session_id = ?', toBinary(id));
+}
+
+/** Deletes what was set for a session. */
+export function deleteRetention(id: SessionId): Statement {
+  return sql('DELETE FROM session_retention WHERE session_id = ?', toBinary(id));
+}

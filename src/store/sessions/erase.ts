@@ -1,0 +1,79 @@
+import { query, sql, type Query, type Statement } from '../../db/query';
+import {
+  fromBinary,
+  toBinary,
+  type ApplicationId,
+  type SessionId,
+  type VendorEntityId,
+} from '../../model/ids';
+import type { KindSchema } from '../../model/relations';
+import { highestSessionNumber } from '../../model/session';
+
+/** What an erasure needs to know of a session. */
+export interface ErasableSession {
+  readonly applicationId: ApplicationId;
+  readonly vendorEntityId: VendorEntityId | null;
+  /** Null: it was not erased. */
+  readonly erasedAt: Date | null;
+}
+
+/** Locks a session exclusively until the transaction ends, whether or not it was erased; undefined: there is none. */
+export function lockForErasure(
+  { sessions }: KindSchema,
+  id: SessionId,
+): Query<ErasableSession | undefined> {
+  type Row = Readonly<{
+    application_id: Buffer;
+    vendor_entity_id: Buffer | null;
+    erased_at: Date | null;
+  }>;
+  return query(
+    sql(
+      'SELECT application_id, vendor_entity_id, erased_at FROM ?? FORCE INDEX (PRIMARY) WHERE id = ? FOR UPDATE',
+      ...[sessions, toBinary(id)],
+    ),
+    ([row]: Row[]) =>
+      row && {
+        applicationId: fromBinary(row.application_id),
+        vendorEntityId: row.vendor_entity_id && fromBinary(row.vendor_entity_id),
+        erasedAt: row.erased_at,
+      },
+  );
+}
+
+/** Marks a session as erased: no statement for callers finds it any more. */
+export function markErased({ sessions }: KindSchema, id: SessionId, at: Date): Statement {
+  return sql('UPDATE ?? SET erased_at = ? WHERE id = ?', sessions, at, toBinary(id));
+}
+
+/** Deletes the row of a session. Rows of relations that are still there are deleted with it. */
+export function deleteSession({ sessions }: KindSchema, id: SessionId): Statement {
+  return sql('DELETE FROM ?? WHERE id = ?', sessions, toBinary(id));
+}
+
+/** A session of an application, by its number. */
+export interface NumberedSession {
+  readonly id: SessionId;
+  readonly number: number;
+}
+
+/**
+ * Sessions of an application and a kind in the order of their numbers, erased ones included. Numbers above
+ * {@link highestSessionNumber} are passed over: they can't be told apart, and no counter has given them out.
+ */
+export function sessionsByNumber(
+  { sessions }: KindSchema,
+  applicationId: ApplicationId,
+  after: number,
+  limit: number,
+): Query<NumberedSession[]> {
+  return query(
+    sql(
+      `SELECT id, session_number FROM ?? WHERE application_id = ? AND session_number > ? AND session_number <= ?
+       ORDER BY session_number LIMIT ?`,
+      ...[sessions, toBinary(applicationId), after, highestSessionNumber, limit],
+    ),
+    (rows: { readonly id: Buffer; readonly session_number: number }[]) =>
+      rows.map((row) => ({ id: fromBinary(row.id), number: row.session_number })),
+  );
+}
