@@ -1,8 +1,11 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import type { ConnectionTerms } from '../model/connection';
-import { maxAgreement, termsViolations, ttlBounds } from '../model/connection-terms';
+import { termsViolations } from '../model/connection-terms';
+import { maxReference } from '../model/grounds';
 import type { ApplicationId } from '../model/ids';
+import { wholeSeconds } from '../model/moments';
 import { sessionKinds, type SessionKind } from '../model/session';
+import { maxLifetime, minLifetime } from '../model/share-lifetime';
 import { codeArgument, idArgument, momentArgument, wholeNumberArgument } from './arguments';
 import { relationsArgument } from './relations';
 
@@ -36,7 +39,7 @@ export function commandWithTerms(name: string) {
     .option(
       '--longest-ttl <seconds>',
       'the longest time for which a share token may be valid (default: 24 hours)',
-      wholeNumberArgument(ttlBounds.least, ttlBounds.most),
+      wholeNumberArgument(minLifetime, maxLifetime),
     )
     .option(
       '--relations <names>',
@@ -47,7 +50,7 @@ export function commandWithTerms(name: string) {
     .option(
       '--agreement <code>',
       'where the agreement is kept: a code, which both applications see',
-      codeArgument(maxAgreement),
+      codeArgument(maxReference),
     )
     .option(
       '--certified-until <time>',
@@ -87,8 +90,4 @@ export function termsOfOptions(options: TermsOptions): ConnectionTerms {
     ({ field, description }) => `${optionOf[field] ?? field} ${description}`,
   );
   throw new Error(wrong.join('; '));
-}
-
-function wholeSeconds(at: Date): Date {
-  return new Date(Math.floor(at.getTime() / 1_000) * 1_000);
 }

@@ -4,7 +4,7 @@ import { read } from '../db/query';
 import type { SessionId } from '../model/ids';
 import { ServiceError } from '../model/problems';
 import type { Retention } from '../model/retention';
-import { maxHoldReference } from '../model/retention';
+import { maxReference } from '../model/grounds';
 import type { SessionKind } from '../model/session';
 import { erasureOf, eraseSession, type Erasure } from '../store/erasures';
 import { setRetention } from '../store/retention';
@@ -71,7 +71,7 @@ function retentionCommand() {
     .option(
       '--reference <code>',
       'where the reason of the hold is kept: a code',
-      codeArgument(maxHoldReference),
+      codeArgument(maxReference),
     )
     .option('--json', 'print JSON')
     .action(async (id, { eraseAfter = null, hold, holdUntil, reference, json }) => {

@@ -91,7 +91,7 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   if (recorded?.revoked) {
     return refused({ reason: 'SHARE_TOKEN_REVOKED', shareTokenId: recorded.id });
   }
-  const connection = connectionOf(request, facts);
+  const connection = activeConnectionOf(request, facts);
   const unconnected = judgeConnection(call, connection);
   if (unconnected) return refused(unconnected);
   if (facts.heldSources.get(sourceSessionId) === sourceApplicationId) return { type: 'locked' };
@@ -139,7 +139,7 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
 }
 
 /** The active connection that a call rests on; undefined: there is none, or it needs none. */
-function connectionOf(
+function activeConnectionOf(
   request: ImportRequest,
   { connections }: Facts,
 ): ActiveConnection | undefined {

@@ -1,15 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ConnectionTerms } from './connection';
-import { codeRule, isCode } from './grounds';
+import { codeRule, isCode, maxReference } from './grounds';
 import type { FieldViolation } from './problems';
 import { shareableNames } from './scope';
 import { sessionKinds } from './session';
-
-/** The bounds of `longestTtl`, in seconds: those of the time for which a share token is valid. */
-export const ttlBounds = { least: 60, most: 86_400 } as const;
-
-/** The most characters that the reference of an agreement may have. */
-export const maxAgreement = 128;
+import { maxLifetime, minLifetime } from './share-lifetime';
 
 /**
  * What is wrong with terms that two applications want to agree on: in the order of the fields of `ConnectionTerms`,
@@ -29,8 +24,10 @@ export function termsViolations(terms: ConnectionTerms, now: Date): FieldViolati
     refuse('linked_sessions', 'needs both kinds of sessions in session_kinds');
   }
   if (longestTtl !== null && !isTtl(longestTtl)) {
-    const { least, most } = ttlBounds;
-    refuse('longest_ttl', `must be whole seconds from ${least} to ${most} when present`);
+    refuse(
+      'longest_ttl',
+      `must be whole seconds from ${minLifetime} to ${maxLifetime} when present`,
+    );
   }
   if (relations !== null) {
     if (relations.length === 0) refuse('relations', 'must have names, or be left out');
@@ -43,8 +40,8 @@ export function termsViolations(terms: ConnectionTerms, now: Date): FieldViolati
       );
     }
   }
-  if (agreement !== null && !isCode(agreement, maxAgreement)) {
-    refuse('agreement', `must consist of ${codeRule(maxAgreement)}, when present`);
+  if (agreement !== null && !isCode(agreement, maxReference)) {
+    refuse('agreement', `must consist of ${codeRule(maxReference)}, when present`);
   }
   if (certifiedUntil !== null && certifiedUntil <= now) {
     refuse('certified_until', 'must be in the future when present');
@@ -67,5 +64,5 @@ function repeats(values: readonly string[]): boolean {
 }
 
 function isTtl(seconds: number): boolean {
-  return Number.isInteger(seconds) && seconds >= ttlBounds.least && seconds <= ttlBounds.most;
+  return Number.isInteger(seconds) && seconds >= minLifetime && seconds <= maxLifetime;
 }

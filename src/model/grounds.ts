@@ -24,7 +24,7 @@ export interface Grounds {
   readonly evidence: Buffer | null;
 }
 
-/** The most characters that a purpose and a reference may have. */
+/** The most characters that a purpose and a reference may have: also those of an agreement and of a hold. */
 export const maxPurpose = 64;
 export const maxReference = 128;
 

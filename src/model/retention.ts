@@ -21,6 +21,3 @@ export const noRetention: Retention = { eraseAfter: null, hold: null };
 export function isHeld({ hold }: Retention, at: Date): boolean {
   return hold !== null && (hold.until === null || hold.until > at);
 }
-
-/** The most characters of a hold's reference. */
-export const maxHoldReference = 128;

@@ -4,17 +4,16 @@ import {
   type Grounds as WireGrounds,
 } from '../gen/sessionimport/v1/session_share';
 import {
-  codeRule,
   evidenceRule,
   groundsKinds,
-  isCode,
   isEvidence,
   maxPurpose,
   maxReference,
   type Grounds,
   type GroundsKind,
 } from '../model/grounds';
-import { moment, wholeSeconds } from './call/request';
+import { wholeSeconds } from '../model/moments';
+import { moment, optionalCode } from './call/request';
 
 const wireKinds: Readonly<Record<GroundsKind, WireKind>> = {
   consent: WireKind.GROUNDS_KIND_CONSENT,
@@ -59,11 +58,6 @@ const kind = z.number().transform((value, context): GroundsKind => {
   return z.NEVER;
 });
 
-const code = (longest: number) =>
-  z
-    .string()
-    .refine((text) => isCode(text, longest), `must consist of ${codeRule(longest)}, when present`);
-
 const evidence = z
   .string()
   .refine(isEvidence, `must be ${evidenceRule}, when present`)
@@ -78,8 +72,8 @@ export function groundsRule(now: Date): z.ZodType<Grounds> {
   return z
     .object({
       kind,
-      purpose: code(maxPurpose).optional(),
-      reference: code(maxReference).optional(),
+      purpose: optionalCode(maxPurpose),
+      reference: optionalCode(maxReference),
       obtained_at: moment
         .min(new Date(0), 'must not be before 1970')
         .transform(wholeSeconds)

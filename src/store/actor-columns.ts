@@ -8,9 +8,9 @@ export interface ActorRow {
   readonly gateway: string | null;
 }
 
-/** What goes into the two columns, in their order. */
-export function actorBindings({ apiKeyId, gateway }: Actor): readonly [Binding, Binding] {
-  return [apiKeyId && toBinary(apiKeyId), gateway];
+/** What goes into the two columns, in their order. @param actor null: nobody who is on record. */
+export function actorBindings(actor: Actor | null): readonly [Binding, Binding] {
+  return [actor?.apiKeyId ? toBinary(actor.apiKeyId) : null, actor?.gateway ?? null];
 }
 
 /** Who acted; null if both columns are null, for example because an operator has erased them. */

@@ -134,7 +134,7 @@ function insertErasure(
   return sql(
     `INSERT INTO session_erasures (${columns}, cause, api_key_id, gateway) VALUES (?)
      ON DUPLICATE KEY UPDATE session_id = session_erasures.session_id`,
-    [...values, ...(actor ? actorBindings(actor) : [null, null])],
+    [...values, ...actorBindings(actor)],
   );
 }
 

@@ -74,7 +74,6 @@ export async function setRetention(
     const session = await read(trx, lockForErasure(kindSchemas[kind], sessionId));
     if (!session || session.erasedAt) return false;
     if (owner !== undefined && session.applicationId !== owner) return false;
-    const [key, gateway] = actor ? actorBindings(actor) : [null, null];
     await write(
       trx,
       sql(
@@ -92,8 +91,7 @@ export async function setRetention(
         hold?.until ?? null,
         hold?.reference ?? null,
         at,
-        key,
-        gateway,
+        ...actorBindings(actor),
       ),
     );
     return true;

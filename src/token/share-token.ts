@@ -51,9 +51,6 @@ export const scopeHeader = 'relations' as const;
 /** The parameters that a header may list in `crit`; true: only if they are signed. */
 export const knownHeaders = { [scopeHeader]: true };
 
-/** The longest time that a share token may be valid, in seconds. */
-export const maxLifetime = 24 * 60 * 60;
-
 /** The signature algorithms that share tokens may use (RFC 7518, section 3.1; RFC 8037). */
 export const algorithms = ['EdDSA', 'ES256', 'RS256', 'PS256', 'HS256'] as const;
 export type Algorithm = (typeof algorithms)[number];

@@ -10,6 +10,7 @@ import {
   type SessionId,
 } from '../model/ids';
 import { ServiceError } from '../model/problems';
+import { maxLifetime } from '../model/share-lifetime';
 import { scopeOfChoice } from '../model/scope';
 import { sessionKinds } from '../model/session';
 import { groundsSchema } from './grounds-claim';
@@ -20,7 +21,6 @@ import {
   algorithmNamed,
   ExpiredShareToken,
   knownHeaders,
-  maxLifetime,
   namesOf,
   scopeHeader,
   withoutNulls,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { codeRule, isCode } from '../../model/grounds';
 import { isUuid, toId, type Id } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
 import { isUtf8 } from '../server/strict-utf8';
@@ -31,11 +32,6 @@ export const moment = z
   .date('must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z')
   .min(new Date('0001-01-01T00:00:00Z'), 'must not be before the year 1')
   .max(new Date('9999-12-31T23:59:59.999Z'), 'must not be after the year 9999');
-
-/** A moment as share tokens count it: in whole seconds. (RFC 7519, section 2, allows fractions; few expect them.) */
-export function wholeSeconds(at: Date): Date {
-  return new Date(Math.floor(at.getTime() / 1_000) * 1_000);
-}
 
 /** More items than anybody needs, and so few that checking them does not hold up other calls. */
 const mostItems = 100;
@@ -86,3 +82,10 @@ function fieldPath(path: readonly PropertyKey[]): string {
     return whole === '' ? String(part) : `${whole}.${String(part)}`;
   }, '');
 }
+
+/** An optional code of so many characters at most: a purpose or a reference. */
+export const optionalCode = (longest: number) =>
+  z
+    .string()
+    .refine((text) => isCode(text, longest), `must consist of ${codeRule(longest)}, when present`)
+    .optional();

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import type { ConnectionTerms as WireTerms } from '../../gen/sessionimport/v1/session_connection';
 import type { ConnectionTerms } from '../../model/connection';
 import { termsViolations } from '../../model/connection-terms';
-import { boundedList, moment, text, wholeSeconds } from '../call/request';
+import { wholeSeconds } from '../../model/moments';
+import { boundedList, moment, text } from '../call/request';
 import { wantedKind, wireKinds } from '../wire';
 
 /** What a connection allows, as the contract writes it. */

@@ -4,15 +4,15 @@ import type {
   SetRetentionResponse,
 } from '../../gen/sessionimport/v1/session_erasure';
 import { read } from '../../db/query';
-import { codeRule, isCode } from '../../model/grounds';
+import { maxReference } from '../../model/grounds';
 import type { SessionId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
-import { maxHoldReference, type Retention } from '../../model/retention';
+import type { Retention } from '../../model/retention';
 import { setRetention as storeRetention } from '../../store/retention';
 import { sessionById } from '../../store/sessions/find';
 import { readSurely } from '../../store/surely';
 import type { Caller } from '../call/callers';
-import { checkRequest, moment, requiredId } from '../call/request';
+import { checkRequest, moment, optionalCode, requiredId } from '../call/request';
 import type { HandlerContext } from '../context';
 import { wireRetention } from './wire';
 
@@ -45,18 +45,12 @@ interface Wanted {
 
 function parse({ sessionId, retention }: SetRetentionRequest, now: Date): Wanted {
   const later = moment.refine((at) => at > now, 'must be in the future, when present').optional();
-  const reference = z
-    .string()
-    .refine(
-      (text) => isCode(text, maxHoldReference),
-      `must consist of ${codeRule(maxHoldReference)}, when present`,
-    );
   const schema = z.object({
     session_id: requiredId<SessionId>(),
     retention: z
       .object({
         erase_after: later,
-        hold: z.object({ until: later, reference: reference.optional() }).optional(),
+        hold: z.object({ until: later, reference: optionalCode(maxReference) }).optional(),
       })
       .optional(),
   });

@@ -6,24 +6,24 @@ import type {
 import type { TextDatabase } from '../../db/database';
 import { read } from '../../db/query';
 import { newId, type ApplicationId, type SessionId, type ShareTokenId } from '../../model/ids';
+import { wholeSeconds } from '../../model/moments';
 import { ServiceError } from '../../model/problems';
 import { scopeOfChoice } from '../../model/scope';
+import { maxLifetime, minLifetime } from '../../model/share-lifetime';
 import { finishedStatuses, type SessionKind } from '../../model/session';
 import { applicationExists } from '../../store/accounts';
 import { sessionById, type SessionSummary } from '../../store/sessions/find';
 import { recordShareToken, type ShareTokenRecord } from '../../store/share-tokens';
 import { readSurely } from '../../store/surely';
-import { maxLifetime } from '../../token/share-token';
 import type { Caller } from '../call/callers';
-import { checkRequest, requiredId, wholeSeconds } from '../call/request';
+import { checkRequest, requiredId } from '../call/request';
 import type { HandlerContext } from '../context';
 import { fieldsOfGrounds, groundsRule } from '../grounds';
 import { relations, scopeOfRequest } from './relations';
-import { requireConnection } from './require-connection';
+import { requireActiveConnection } from './require-active-connection';
 import { wireShare } from './wire';
 
-/** The shortest and the default lifetime of a share token, in seconds. */
-const minLifetime = 60;
+/** The default lifetime of a share token, in seconds. */
 const defaultLifetime = 3_600;
 
 const lifetime = z
@@ -83,7 +83,7 @@ export async function shareSession(
         relations: scopeOfChoice(names),
         grounds: given !== undefined,
       };
-      await requireConnection(db, pair, asked, clock());
+      await requireActiveConnection(db, pair, asked, clock());
     }
     const shareable = requireFinished(session, sessionId);
     const known = await readSurely(db, (from) => applicationExists(from, forApplicationId));

@@ -5,10 +5,10 @@ import { standingOf, type ConnectionRecord } from '../../model/connection-record
 import { toBinary, type ConnectionId } from '../../model/ids';
 import { must } from '../../model/must';
 import { ServiceError } from '../../model/problems';
+import { actorBindings } from '../actor-columns';
 import { requireWritable } from '../session-numbers';
 import {
   activeId,
-  changedBy,
   endLocked,
   lockConnections,
   unlessOvertaken,
@@ -50,7 +50,7 @@ function activate(id: ConnectionId, change: ConnectionChange): Statement {
     `UPDATE session_connections FORCE INDEX (PRIMARY)
      SET open = NULL, active = 1, accepted_by_api_key_id = ?, accepted_by_gateway = ?, accepted_at = ?
      WHERE id = ?`,
-    ...changedBy(change),
+    ...actorBindings(change.actor),
     change.at,
     toBinary(id),
   );

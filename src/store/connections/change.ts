@@ -24,11 +24,6 @@ export interface ConnectionChange {
   readonly at: Date;
 }
 
-/** What goes into the two columns of an actor. */
-export function changedBy({ actor }: ConnectionChange): ReturnType<typeof actorBindings> {
-  return actor ? actorBindings(actor) : [null, null];
-}
-
 /** The id of the active connection of a pair. */
 export function activeId(pair: ConnectedPair): Query<ConnectionId | undefined> {
   return query(
@@ -68,7 +63,7 @@ export function endLocked(
          ended_at = ?, replaced_by = ?
      WHERE id = ?`,
     change.party,
-    ...changedBy(change),
+    ...actorBindings(change.actor),
     change.at,
     replacedBy && toBinary(replacedBy),
     toBinary(id),

@@ -24,13 +24,13 @@ import { ServiceError } from '../../model/problems';
 import { requireWritable } from '../session-numbers';
 import type { ConnectedPair } from '../../model/connection';
 import {
-  changedBy,
   endLocked,
   lockConnections,
   unlessOvertaken,
   written,
   type ConnectionChange,
 } from './change';
+import { actorBindings } from '../actor-columns';
 import { connectionById } from './find';
 import { applicationColumns } from './rows';
 import { termsBindings, termsColumns } from './terms';
@@ -160,7 +160,7 @@ function insertProposal(proposal: Proposal): Statement {
       true,
       ...termsBindings(proposal.terms),
       proposal.party,
-      ...changedBy(proposal),
+      ...actorBindings(proposal.actor),
       proposal.at,
       expiryOf(proposal.terms, proposal.at),
     ],

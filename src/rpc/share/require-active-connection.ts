@@ -12,7 +12,7 @@ import { readSurely } from '../../store/surely';
  * @param asked undefined: the session to share was not found, so that only the connection itself is judged.
  * @throws ServiceError with CONNECTION_NOT_ACTIVE or CONNECTION_TERMS_EXCEEDED
  */
-export async function requireConnection(
+export async function requireActiveConnection(
   db: TextDatabase,
   pair: ConnectedPair,
   asked: AskedTerms | undefined,
