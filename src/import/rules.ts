@@ -8,9 +8,8 @@ import type {
 } from '../model/ids';
 import type { AcceptanceRules } from '../model/acceptance';
 import type { ActiveConnection } from '../model/connection';
-import { judgeActive, judgeTerms } from '../model/connection-rules';
+import { judgeConnection } from '../model/connection-rules';
 import type { Problem } from '../model/problems';
-import { must } from '../model/must';
 import { finishedStatuses, type SessionKind } from '../model/session';
 import type { Workflow } from '../store/accounts';
 import { pairKey, type PairKey } from '../store/connections/active';
@@ -22,7 +21,7 @@ import type { VendorKey } from '../store/vendor-entities';
 import { judgeSession, notMet, rulesFor, type Violations } from './acceptance';
 import { compareRequests } from './idempotency';
 import { keyOf, type PlannedImport, type Source } from './planned-import';
-import { pairOf, shareTokenIdOf, type ImportRequest, type ImportResult } from './request';
+import { pairOf, shareTokenIdOf, type ImportResult } from './request';
 import { partKey, partOf, type PartKey } from './source-parts';
 
 /** What the database says about the calls of a group. */
@@ -91,8 +90,10 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
   if (recorded?.revoked) {
     return refused({ reason: 'SHARE_TOKEN_REVOKED', shareTokenId: recorded.id });
   }
-  const connection = activeConnectionOf(request, facts);
-  const unconnected = judgeConnection(call, connection);
+  const { asked } = request;
+  const pair = pairOf(request);
+  const connection = asked ? facts.connections.get(pairKey(pair)) : undefined;
+  const unconnected = asked && judgeConnection(pair, connection, asked, call.createdAt);
   if (unconnected) return refused(unconnected);
   if (facts.heldSources.get(sourceSessionId) === sourceApplicationId) return { type: 'locked' };
   const part = partKey(partOf(request, facts.owners));
@@ -136,26 +137,6 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
     rules,
     violations,
   };
-}
-
-/** The active connection that a call rests on; undefined: there is none, or it needs none. */
-function activeConnectionOf(
-  request: ImportRequest,
-  { connections }: Facts,
-): ActiveConnection | undefined {
-  return request.asked ? connections.get(pairKey(pairOf(request))) : undefined;
-}
-
-/** The problem of a call that needs a connection: it has none, or asks for more than its terms allow. */
-function judgeConnection(
-  { request, createdAt }: PlannedImport,
-  connection: ActiveConnection | undefined,
-): Problem | undefined {
-  if (!request.asked) return undefined;
-  return (
-    judgeActive(pairOf(request), connection, createdAt) ??
-    judgeTerms(must(connection, 'an active connection'), request.asked)
-  );
 }
 
 function kindMismatch(

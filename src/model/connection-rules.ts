@@ -8,33 +8,24 @@ import type {
 import type { Problem } from './problems';
 
 /**
- * Judges whether two applications have an active connection that is certified at a moment: `certifiedUntil` is the
- * first at which it is not.
+ * Judges what a share or an import asks of the connection of two applications.
  *
  * @param found their active connection; undefined: they have none.
- * @returns the problem; undefined: they have one.
+ * @param asked undefined: it is not known, so that only the connection itself is judged.
+ * @param at the moment at which the terms must be certified: `certifiedUntil` is the first at which they are not.
+ * @returns the problem: they have no connection, or the first term that does not allow it. Undefined: it is allowed.
  */
-export function judgeActive(
+export function judgeConnection(
   pair: ConnectedPair,
   found: ActiveConnection | undefined,
+  asked: AskedTerms | undefined,
   at: Date,
 ): Problem | undefined {
   const until = found?.terms.certifiedUntil ?? null;
-  if (found && (until === null || at < until)) return undefined;
-  return { reason: 'CONNECTION_NOT_ACTIVE', ...pair };
-}
-
-/**
- * Judges whether the terms of a connection allow what a share or an import asks.
- *
- * @returns the problem, with the first term that does not allow it; undefined: all of them do.
- */
-export function judgeTerms(
-  { id: connectionId, terms }: ActiveConnection,
-  asked: AskedTerms,
-): Problem | undefined {
-  const term = exceededTerm(terms, asked);
-  return term && { reason: 'CONNECTION_TERMS_EXCEEDED', connectionId, term };
+  if (!found || (until !== null && at >= until))
+    return { reason: 'CONNECTION_NOT_ACTIVE', ...pair };
+  const term = asked && exceededTerm(found.terms, asked);
+  return term && { reason: 'CONNECTION_TERMS_EXCEEDED', connectionId: found.id, term };
 }
 
 function exceededTerm(terms: ConnectionTerms, asked: AskedTerms): ConnectionTerm | undefined {

@@ -1,8 +1,8 @@
 import type { TextDatabase } from '../../db/database';
 import { read } from '../../db/query';
 import type { AskedTerms, ConnectedPair } from '../../model/connection';
-import { judgeActive, judgeTerms } from '../../model/connection-rules';
-import { ServiceError, type Problem } from '../../model/problems';
+import { judgeConnection } from '../../model/connection-rules';
+import { ServiceError } from '../../model/problems';
 import { activeConnections, pairKey } from '../../store/connections/active';
 import { readSurely } from '../../store/surely';
 
@@ -20,11 +20,9 @@ export async function requireActiveConnection(
 ): Promise<void> {
   const problem = await readSurely(
     db,
-    async (from): Promise<Problem | undefined> => {
+    async (from) => {
       const connections = await read(from, activeConnections([pair]));
-      const connection = connections.get(pairKey(pair));
-      const inactive = judgeActive(pair, connection, now);
-      return inactive ?? (connection && asked && judgeTerms(connection, asked));
+      return judgeConnection(pair, connections.get(pairKey(pair)), asked, now);
     },
     (refused) => refused !== undefined,
   );

@@ -7,9 +7,9 @@ import { must } from '../../model/must';
 import { ServiceError } from '../../model/problems';
 import { actorBindings } from '../actor-columns';
 import { requireWritable } from '../session-numbers';
+import { activeId } from './active';
 import {
-  activeId,
-  endLocked,
+  endReplaced,
   lockConnections,
   unlessOvertaken,
   written,
@@ -30,7 +30,7 @@ export function acceptConnection(
 ): Promise<ConnectionRecord> {
   const { id } = proposal;
   return inTransaction(db, async (trx) => {
-    const active = await read(trx, activeId(proposal));
+    const active = await activeId(trx, proposal);
     const locked = await read(trx, lockConnections(active ? [id, active] : [id]));
     const found = must(locked.get(id), 'a connection, which is never deleted');
     const { state } = standingOf(found, change.at);
@@ -39,7 +39,7 @@ export function acceptConnection(
       await requireWritable(trx);
       return found;
     }
-    const replaced = active && locked.get(active)?.active ? [endLocked(active, change, id)] : [];
+    const replaced = endReplaced(active, locked, change, id);
     await unlessOvertaken(() => writeTogether(trx, [...replaced, activate(id, change)]));
     return written(trx, id);
   });

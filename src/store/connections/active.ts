@@ -1,4 +1,5 @@
-import { query, sql, type Query, type Statement } from '../../db/query';
+import type { Database } from '../../db/database';
+import { query, read, sql, type Query, type Statement } from '../../db/query';
 import type { ActiveConnection, ConnectedPair } from '../../model/connection';
 import { fromBinary, toBinary, type ApplicationId, type ConnectionId } from '../../model/ids';
 import { termsColumns, termsOf, type TermsRow } from './terms';
@@ -40,6 +41,15 @@ export function activeConnections(
         ]),
       ),
   );
+}
+
+/** The id of the active connection of a pair; undefined: there is none. */
+export async function activeId(
+  db: Database,
+  pair: ConnectedPair,
+): Promise<ConnectionId | undefined> {
+  const found = await read(db, activeConnections([pair]));
+  return found.get(pairKey(pair))?.id;
 }
 
 /**

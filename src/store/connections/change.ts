@@ -2,11 +2,10 @@ import type { Database } from '../../db/database';
 import { duplicateKey, Overtaken } from '../../db/errors';
 import { query, read, sql, type Query, type Statement } from '../../db/query';
 import type { ConnectionParty, ConnectionRecord } from '../../model/connection-record';
-import { fromBinary, toBinary, type ConnectionId } from '../../model/ids';
+import { toBinary, type ConnectionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { Actor } from '../../model/session';
 import { actorBindings } from '../actor-columns';
-import type { ConnectedPair } from '../../model/connection';
 import { connectionById } from './find';
 import { connectionColumns, connectionOf, type ConnectionRow } from './rows';
 
@@ -22,19 +21,6 @@ export interface ConnectionChange {
   /** Who acted for the party; null: an operator, who is not on record by name. */
   readonly actor: Actor | null;
   readonly at: Date;
-}
-
-/** The id of the active connection of a pair. */
-export function activeId(pair: ConnectedPair): Query<ConnectionId | undefined> {
-  return query(
-    sql(
-      `SELECT id FROM session_connections FORCE INDEX (session_connections_active_unique)
-       WHERE source_application_id = ? AND recipient_application_id = ? AND active = 1`,
-      toBinary(pair.sourceApplicationId),
-      toBinary(pair.recipientApplicationId),
-    ),
-    ([row]: { readonly id: Buffer }[]) => row && fromBinary<ConnectionId>(row.id),
-  );
 }
 
 /** Locks connections, and reads them as they are then. @param ids at least one. */
@@ -68,6 +54,21 @@ export function endLocked(
     replacedBy && toBinary(replacedBy),
     toBinary(id),
   );
+}
+
+/**
+ * Ends the active connection of a pair, which another one replaces. No statement: there is none, or it has ended since
+ * it was found.
+ *
+ * @param locked what the transaction has locked, with the active connection.
+ */
+export function endReplaced(
+  active: ConnectionId | undefined,
+  locked: ReadonlyMap<ConnectionId, ConnectionRecord>,
+  change: ConnectionChange,
+  replacedBy: ConnectionId,
+): Statement[] {
+  return active && locked.get(active)?.active ? [endLocked(active, change, replacedBy)] : [];
 }
 
 /**

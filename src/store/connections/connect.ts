@@ -6,9 +6,9 @@ import type { ConnectionRecord } from '../../model/connection-record';
 import { toBinary, type ConnectionId } from '../../model/ids';
 import { requireApplication } from '../accounts';
 import type { ConnectedPair } from '../../model/connection';
+import { activeId } from './active';
 import {
-  activeId,
-  endLocked,
+  endReplaced,
   lockConnections,
   unlessOvertaken,
   written,
@@ -42,9 +42,9 @@ export function connectApplications(
     if (earlier) return earlier;
     await requireApplication(trx, sourceApplicationId);
     await requireApplication(trx, recipientApplicationId);
-    const active = await read(trx, activeId(connection));
-    const locked = active && (await read(trx, lockConnections([active]))).get(active);
-    const replaced = locked?.active ? [endLocked(locked.id, change, id)] : [];
+    const active = await activeId(trx, connection);
+    const locked = active ? await read(trx, lockConnections([active])) : new Map();
+    const replaced = endReplaced(active, locked, change, id);
     await unlessOvertaken(() => writeTogether(trx, [...replaced, insertActive(connection)]));
     return written(trx, id);
   });
