@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Cursor, Page, WantedPage } from '../db/cursor';
+import { pagesOf, type WantedPage } from '../db/cursor';
 import type { MultiDatabase } from '../db/database';
 import type { AcceptanceRules } from '../model/acceptance';
 import type { Grounds } from '../model/grounds';
@@ -44,7 +44,7 @@ export async function* auditLines(
   const head = { application_id: applicationId, from: since, to: until };
   yield digested(lineOf({ type: 'export', ...head }));
   for (const direction of ['incoming', 'outgoing'] as const) {
-    for await (const records of pagesOf(lists[direction])) {
+    for await (const records of pagesOf(pageSize, lists[direction])) {
       for (const { refusedFor } of records) {
         if (direction === 'outgoing') counted.imports_outgoing++;
         else if (refusedFor === null) counted.imports_incoming++;
@@ -54,18 +54,6 @@ export async function* auditLines(
     }
   }
   yield lineOf({ type: 'summary', ...counted, sha256: digest.digest('hex') });
-}
-
-/** The items of a list, page by page. */
-async function* pagesOf<Item>(
-  read: (page: WantedPage) => Promise<Page<Item>>,
-): AsyncGenerator<readonly Item[]> {
-  let after: Cursor | undefined;
-  do {
-    const { items, end } = await read({ size: pageSize, after });
-    yield items;
-    after = end;
-  } while (after !== undefined);
 }
 
 function lineOf(fields: object): string {

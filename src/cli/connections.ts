@@ -1,13 +1,7 @@
 import { Argument, Command, Option } from '@commander-js/extra-typings';
-import type { Cursor } from '../db/cursor';
-import type { MultiDatabase } from '../db/database';
+import { pagesOf } from '../db/cursor';
 import { createRetry } from '../db/retry';
-import {
-  connectionStates,
-  standingOf,
-  type ConnectionRecord,
-  type ConnectionState,
-} from '../model/connection-record';
+import { connectionStates, standingOf, type ConnectionRecord } from '../model/connection-record';
 import { newId, type ApplicationId, type ConnectionId } from '../model/ids';
 import { requireApplication } from '../store/accounts';
 import { connectApplications } from '../store/connections/connect';
@@ -66,7 +60,14 @@ function listCommand() {
     .action(async ({ application, state, json }) => {
       await withMultiDatabase(async (db) => {
         if (application !== undefined) await requireApplication(db, application);
-        for await (const connections of pagesOf(db, application, state)) {
+        const filter = { state, side: undefined, otherApplicationId: undefined };
+        const at = new Date();
+        const pages = pagesOf(pageSize, (page) =>
+          application === undefined
+            ? listAllConnections(db, state, at, page)
+            : listConnections(db, application, filter, at, page),
+        );
+        for await (const connections of pages) {
           for (const each of connections) await printPart(lineOf(each, json));
         }
       });
@@ -88,25 +89,6 @@ function endCommand() {
       });
       printFields(fieldsOf(ended), { json });
     });
-}
-
-/** Connections, page by page, of an application or of all of them. */
-async function* pagesOf(
-  db: MultiDatabase,
-  applicationId: ApplicationId | undefined,
-  state: ConnectionState | undefined,
-): AsyncGenerator<readonly ConnectionRecord[]> {
-  const filter = { state, side: undefined, otherApplicationId: undefined };
-  const at = new Date();
-  let after: Cursor | undefined;
-  do {
-    const page = { size: pageSize, after };
-    const { items, end } = await (applicationId === undefined
-      ? listAllConnections(db, state, at, page)
-      : listConnections(db, applicationId, filter, at, page));
-    yield items;
-    after = end;
-  } while (after !== undefined);
 }
 
 /** A connection of a list: a line of JSON, or the words that people look for. */

@@ -85,6 +85,20 @@ export class Keyset {
     );
   }
 
+  /**
+   * Makes a page of rows that were read with the columns of {@link select}, and with a limit of the page size plus one.
+   *
+   * @param itemOf returns the item of a row.
+   */
+  pageOf<Found extends object, Item>(
+    rows: readonly Found[],
+    size: number,
+    itemOf: (row: Found) => Item,
+  ): Page<Item> {
+    const { items, end } = pageOf(rows, size, (row) => this.cursorOf(row as Row));
+    return { items: items.map(itemOf), end };
+  }
+
   /** Compares two cursors, for sorting. The text form of times and ids sorts like their values. */
   readonly compare = (a: Cursor, b: Cursor): number => {
     const [before, behind] = this.direction === 'ASC' ? [-1, 1] : [1, -1];
@@ -109,6 +123,23 @@ export function pageOf<Item>(
   const items = found.slice(0, size);
   const last = items.at(-1);
   return { items, end: found.length > size && last !== undefined ? cursorOf(last) : undefined };
+}
+
+/**
+ * Reads a whole list, page by page.
+ *
+ * @param read reads one page.
+ */
+export async function* pagesOf<Item>(
+  size: number,
+  read: (page: WantedPage) => Promise<Page<Item>>,
+): AsyncGenerator<readonly Item[]> {
+  let after: Cursor | undefined;
+  do {
+    const { items, end } = await read({ size, after });
+    yield items;
+    after = end;
+  } while (after !== undefined);
 }
 
 function aliasOf(name: string): string {

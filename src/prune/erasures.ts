@@ -4,23 +4,14 @@ import { type ApplicationId, type SessionId } from '../model/ids';
 import { mustHold } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
-import {
-  eraseSession,
-  markPruned,
-  takeErasure,
-  waitingErasures,
-  type Erasure,
-} from '../store/erasures';
+import { eraseSession, markPruned, takeErasure, type Erasure } from '../store/erasures';
 import { forgetAnswers } from '../store/ledger/entries';
 import { deleteRows, filledRelations } from '../store/relations/delete';
 import { sessionsWithKeyPeople, unlinkKeyPeople } from '../store/relations/key-people';
-import { deleteRetention, dueSessions, type Due } from '../store/retention';
+import { deleteRetention } from '../store/retention';
 import { deleteSession, lockForErasure, sessionsByNumber } from '../store/sessions/erase';
 import { deleteUnusedVendorEntity } from '../store/vendor-entities';
-import { breathe, type PruneRun } from './run';
-
-/** How many sessions are looked for at a time. */
-const page = 1_000;
+import { breathe, duePages, waitingPages, type PruneRun } from './run';
 
 /** How many business sessions are looked at together for key people that name erased sessions. */
 const companies = 100;
@@ -28,10 +19,7 @@ const companies = 100;
 /** Erases the sessions whose time is over, unless they are on hold. */
 export async function eraseDue(run: PruneRun): Promise<void> {
   const { db, retry, now, signal, tally } = run;
-  let after: Due | undefined;
-  do {
-    const due: Due[] = await retry(() => read(db, dueSessions(now, after, page)));
-    after = due.at(-1);
+  for await (const due of duePages(run)) {
     for (const { sessionId, kind } of due) {
       if (signal.aborted) return;
       const wanted = {
@@ -45,7 +33,7 @@ export async function eraseDue(run: PruneRun): Promise<void> {
       if (erased) tally.retentionOver += 1;
       await breathe(run);
     }
-  } while (after);
+  }
 }
 
 /** Somebody has put the session on hold since it was found: it stays. */
@@ -56,18 +44,15 @@ function ifHeld(error: unknown): undefined {
 
 /** Deletes the data of erased sessions. What is stopped halfway, the next run continues. */
 export async function carryOutErasures(run: PruneRun): Promise<void> {
-  const { db, retry, record, signal } = run;
-  let after: Erasure | undefined;
-  do {
-    const waiting: Erasure[] = await retry(() => read(db, waitingErasures(after, page)));
-    after = waiting.at(-1);
-    if (after) await record?.add(waiting);
+  const { record, signal } = run;
+  for await (const waiting of waitingPages(run)) {
+    if (waiting.length > 0) await record?.add(waiting);
     await unlinkPeople(run, waiting);
     for (const erasure of waiting) {
       if (signal.aborted) return;
       await carryOut(run, erasure);
     }
-  } while (after && !signal.aborted);
+  }
 }
 
 /** Deletes the data of one session, some rows at a time. */

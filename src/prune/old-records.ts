@@ -1,5 +1,5 @@
+import { pagesOf } from '../db/cursor';
 import { read, write, type Statement } from '../db/query';
-import type { ApplicationId, RequestId } from '../model/ids';
 import { applicationIds } from '../store/accounts';
 import { forgetAnswersOf, keptAnswers, type KeptAnswer } from '../store/ledger/entries';
 import { deleteOldRefusals } from '../store/refusals';
@@ -46,23 +46,19 @@ export async function eachOldAnswers(
   work: (old: readonly KeptAnswer[]) => Promise<void>,
 ): Promise<void> {
   const { db, retry, settings, signal } = run;
-  let application: ApplicationId | undefined;
-  do {
-    const applications: ApplicationId[] = await retry(() =>
-      read(db, applicationIds(application, settings.batch)),
-    );
-    application = applications.at(-1);
-    for (const each of applications) {
-      let after: RequestId | undefined;
-      do {
+  const applications = pagesOf(settings.batch, (page) =>
+    retry(() => read(db, applicationIds(page))),
+  );
+  for await (const ids of applications) {
+    for (const id of ids) {
+      const answers = pagesOf(settings.batch, (page) =>
+        retry(() => read(db, keptAnswers(id, page))),
+      );
+      for await (const kept of answers) {
         if (signal.aborted) return;
-        const kept: KeptAnswer[] = await retry(() =>
-          read(db, keptAnswers(each, after, settings.batch)),
-        );
-        after = kept.at(-1)?.requestId;
         const old = kept.filter(({ createdAt }) => createdAt < before);
         if (old.length > 0) await work(old);
-      } while (after);
+      }
     }
-  } while (application);
+  }
 }

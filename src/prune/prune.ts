@@ -1,14 +1,13 @@
 import { read } from '../db/query';
 import { kindSchemas } from '../model/relations';
-import { replayErasure, waitingErasures, type Erasure } from '../store/erasures';
+import { replayErasure, type Erasure } from '../store/erasures';
 import { countOldRefusals } from '../store/refusals';
 import { countAllRows } from '../store/relations/delete';
-import { dueSessions, type Due } from '../store/retention';
 import { countOldShareTokens } from '../store/share-tokens';
 import { carryOutErasures, eraseDue } from './erasures';
 import { deleteOldRecords, eachOldAnswers } from './old-records';
 import { readErasures } from './record';
-import { breathe, type PruneRun } from './run';
+import { breathe, duePages, waitingPages, type PruneRun } from './run';
 
 /**
  * Carries out what waits: erases the sessions whose time is over, deletes the data of all erased sessions, and deletes
@@ -48,27 +47,18 @@ export async function replay(run: PruneRun, path: string): Promise<Replayed> {
   return done;
 }
 
-/** How many sessions a page has that is counted. */
-const page = 1_000;
-
 /** Counts into the tally what {@link prune} would do now. It only reads. */
 export async function countWork(run: PruneRun): Promise<void> {
-  const { db, now, tally, settings } = run;
+  const { db, tally, settings } = run;
   const count = async ({ kind, sessionId }: Pick<Erasure, 'kind' | 'sessionId'>): Promise<void> => {
     tally.sessions += 1;
     tally.rows += await read(db, countAllRows(kindSchemas[kind], sessionId));
   };
-  let due: Due[];
-  for (let after: Due | undefined; ; after = due.at(-1)) {
-    due = await read(db, dueSessions(now, after, page));
-    if (due.length === 0) break;
+  for await (const due of duePages(run)) {
     tally.retentionOver += due.length;
     for (const each of due) await count(each);
   }
-  let waiting: Erasure[];
-  for (let after: Erasure | undefined; ; after = waiting.at(-1)) {
-    waiting = await read(db, waitingErasures(after, page));
-    if (waiting.length === 0) break;
+  for await (const waiting of waitingPages(run)) {
     for (const each of waiting) await count(each);
   }
   const { refusedImportsBefore, shareTokensBefore, answersBefore } = settings;

@@ -1,6 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pagesOf } from '../db/cursor';
 import type { MultiDatabase } from '../db/database';
+import { read } from '../db/query';
 import type { Retry } from '../db/retry';
+import { waitingErasures, type Erasure } from '../store/erasures';
+import { dueSessions, type Due } from '../store/retention';
 import type { ErasureRecord } from './record';
 
 /** What a run does, besides the erasures, which it always carries out. Undefined: nothing of that kind. */
@@ -56,4 +60,17 @@ export async function breathe({ settings, tally, told, signal }: PruneRun): Prom
   told(tally);
   // Stopping is no failure.
   await sleep(settings.pause, undefined, { signal }).catch(() => undefined);
+}
+
+/** How many sessions are looked for at a time. */
+const sessionsAtOnce = 1_000;
+
+/** The sessions that are to be erased because their time is over, page by page. */
+export function duePages({ db, retry, now }: PruneRun): AsyncGenerator<readonly Due[]> {
+  return pagesOf(sessionsAtOnce, (page) => retry(() => read(db, dueSessions(now, page))));
+}
+
+/** The erasures that wait, page by page. */
+export function waitingPages({ db, retry }: PruneRun): AsyncGenerator<readonly Erasure[]> {
+  return pagesOf(sessionsAtOnce, (page) => retry(() => read(db, waitingErasures(page))));
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { listPart, readPage, type BoundedList } from '../db/bounded-list';
 import { Keyset, type Page, type WantedPage } from '../db/cursor';
 import type { Database, MultiDatabase } from '../db/database';
-import { ifGiven, query, read, select, sql, type Query } from '../db/query';
+import { allOf, ifGiven, query, read, select, sql, type Query } from '../db/query';
 import {
   fromBinary,
   newId,
@@ -35,19 +35,19 @@ export function existingApplications(
   );
 }
 
-/** The ids of all applications, in pages. @param after the last one of the page before; undefined: the first page. */
-export function applicationIds(
-  after: ApplicationId | undefined,
-  limit: number,
-): Query<ApplicationId[]> {
-  const beyond = after === undefined ? sql('TRUE') : sql('id > ?', toBinary(after));
+const applicationKeyset = new Keyset([{ name: 'id', type: 'id' }], 'ASC');
+
+/** The ids of all applications. */
+export function applicationIds({ size, after }: WantedPage): Query<Page<ApplicationId>> {
+  const wanted = allOf(ifGiven(after, (cursor) => applicationKeyset.following(cursor)));
   return query(
     sql(
-      `SELECT id FROM applications WHERE ${beyond.sql} ORDER BY id LIMIT ?`,
-      ...beyond.bindings,
-      limit,
+      `SELECT ${applicationKeyset.select} FROM applications
+       WHERE ${wanted.sql} ORDER BY ${applicationKeyset.orderBy} LIMIT ?`,
+      ...[...wanted.bindings, size + 1],
     ),
-    (rows: { readonly id: Buffer }[]) => rows.map(({ id }) => fromBinary(id)),
+    (rows: { readonly place_id: Buffer }[]) =>
+      applicationKeyset.pageOf(rows, size, (row) => fromBinary<ApplicationId>(row.place_id)),
   );
 }
 

@@ -1,5 +1,16 @@
 import type { MultiDatabase, TransactionOf } from '../db/database';
-import { query, read, sql, write, writeTogether, type Query, type Statement } from '../db/query';
+import { Keyset, type Page, type WantedPage } from '../db/cursor';
+import {
+  allOf,
+  ifGiven,
+  query,
+  read,
+  sql,
+  write,
+  writeTogether,
+  type Query,
+  type Statement,
+} from '../db/query';
 import { inTransaction } from '../db/transaction';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../model/ids';
 import { ServiceError } from '../model/problems';
@@ -152,25 +163,28 @@ export async function replayErasure(db: MultiDatabase, erasure: Erasure): Promis
   return done !== undefined;
 }
 
-/**
- * Erasures whose data wait to be deleted, the oldest first.
- *
- * @param after the last one of the page before; undefined: the first page.
- */
-export function waitingErasures(after: Erasure | undefined, limit: number): Query<Erasure[]> {
-  const further = after
-    ? sql(
-        '(erased_at > ? OR (erased_at = ? AND session_id > ?))',
-        ...[after.erasedAt, after.erasedAt, toBinary(after.sessionId)],
-      )
-    : sql('TRUE');
+/** The order of the erasures that wait. */
+const waitingKeyset = new Keyset(
+  [
+    { name: 'erased_at', type: 'moment' },
+    { name: 'session_id', type: 'id' },
+  ],
+  'ASC',
+);
+
+/** Erasures whose data wait to be deleted, the oldest first. */
+export function waitingErasures({ size, after }: WantedPage): Query<Page<Erasure>> {
+  const wanted = allOf(
+    sql('pruned_at IS NULL'),
+    ifGiven(after, (cursor) => waitingKeyset.following(cursor)),
+  );
   return query(
     sql(
-      `SELECT ${columns} FROM session_erasures WHERE pruned_at IS NULL AND ${further.sql}
-       ORDER BY erased_at, session_id LIMIT ?`,
-      ...[...further.bindings, limit],
+      `SELECT ${columns}, ${waitingKeyset.select} FROM session_erasures WHERE ${wanted.sql}
+       ORDER BY ${waitingKeyset.orderBy} LIMIT ?`,
+      ...[...wanted.bindings, size + 1],
     ),
-    (rows: Row[]) => rows.map(erasureOfRow),
+    (rows: Row[]) => waitingKeyset.pageOf(rows, size, erasureOfRow),
   );
 }
 

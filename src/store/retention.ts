@@ -1,5 +1,6 @@
 import type { MultiDatabase } from '../db/database';
-import { query, read, sql, write, type Query, type Statement } from '../db/query';
+import { Keyset, type Page, type WantedPage } from '../db/cursor';
+import { allOf, ifGiven, query, read, sql, write, type Query, type Statement } from '../db/query';
 import { inTransaction } from '../db/transaction';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../model/ids';
 import { kindSchemas } from '../model/relations';
@@ -102,35 +103,34 @@ export async function setRetention(
 export interface Due {
   readonly sessionId: SessionId;
   readonly kind: SessionKind;
-  readonly eraseAfter: Date;
 }
 
-/**
- * Sessions that are to be erased because their time is over and nobody holds them, in the order of the time.
- *
- * @param after the last one of the page before; undefined: the first page.
- */
-export function dueSessions(at: Date, after: Due | undefined, limit: number): Query<Due[]> {
-  type Row = Readonly<{ session_id: Buffer; session_kind: SessionKind; erase_after: Date }>;
-  const further = after
-    ? sql(
-        '(erase_after > ? OR (erase_after = ? AND session_id > ?))',
-        ...[after.eraseAfter, after.eraseAfter, toBinary(after.sessionId)],
-      )
-    : sql('TRUE');
+/** The order of the sessions whose time is over. */
+const dueKeyset = new Keyset(
+  [
+    { name: 'erase_after', type: 'moment' },
+    { name: 'session_id', type: 'id' },
+  ],
+  'ASC',
+);
+
+/** Sessions that are to be erased because their time is over and nobody holds them, in the order of the time. */
+export function dueSessions(at: Date, { size, after }: WantedPage): Query<Page<Due>> {
+  type Row = Readonly<{ session_id: Buffer; session_kind: SessionKind }>;
+  const wanted = allOf(
+    sql('erase_after <= ? AND (held_since IS NULL OR hold_until <= ?)', at, at),
+    ifGiven(after, (cursor) => dueKeyset.following(cursor)),
+  );
   return query(
     sql(
-      `SELECT session_id, session_kind, erase_after FROM session_retention
-       WHERE erase_after <= ? AND ${further.sql}
-         AND (held_since IS NULL OR hold_until <= ?)
-       ORDER BY erase_after, session_id LIMIT ?`,
-      ...[at, ...further.bindings, at, limit],
+      `SELECT session_id, session_kind, ${dueKeyset.select} FROM session_retention
+       WHERE ${wanted.sql} ORDER BY ${dueKeyset.orderBy} LIMIT ?`,
+      ...[...wanted.bindings, size + 1],
     ),
     (rows: Row[]) =>
-      rows.map((row) => ({
+      dueKeyset.pageOf(rows, size, (row) => ({
         sessionId: fromBinary(row.session_id),
         kind: row.session_kind,
-        eraseAfter: row.erase_after,
       })),
   );
 }

@@ -313,15 +313,15 @@ describe('a database with many rows', () => {
     const sessionId = newId<SessionId>();
     const at = new Date();
     const long = new Date('2020-01-01T00:00:00Z');
-    const erasure = { sessionId, applicationId, kind: 'user', erasedAt: at } as const;
+    const moment = '2020-01-01T00:00:00.000000';
     const { user, business } = kindSchemas;
     const statements = [
-      waitingErasures(undefined, 10),
-      waitingErasures(erasure, 10),
+      waitingErasures({ size: 10, after: undefined }),
+      waitingErasures({ size: 10, after: [moment, sessionId] }),
       waitingErasuresCount(),
       takeErasure(sessionId),
-      dueSessions(long, undefined, 10),
-      dueSessions(long, { sessionId, kind: 'user', eraseAfter: long }, 10),
+      dueSessions(long, { size: 10, after: undefined }),
+      dueSessions(long, { size: 10, after: [moment, sessionId] }),
       lockForErasure(user, sessionId),
       filledRelations(user, sessionId),
       countAllRows(business, sessionId),
@@ -334,8 +334,8 @@ describe('a database with many rows', () => {
       sessionsByNumber(business, applicationId, 0, 10),
       sessionsWithKeyPeople([sessionId], [newId()]),
       unlinkKeyPeople(sessionId, [newId()]),
-      keptAnswers(applicationId, undefined, 10),
-      keptAnswers(applicationId, newId(), 10),
+      keptAnswers(applicationId, { size: 10, after: undefined }),
+      keptAnswers(applicationId, { size: 10, after: [newId()] }),
       forgetAnswersOf([{ applicationId, sourceSessionId: sessionId }]),
       countOldRefusals(long),
       deleteOldRefusals(long, 10),

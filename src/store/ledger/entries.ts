@@ -1,6 +1,9 @@
 import type { Database, TransactionOf } from '../../db/database';
 import { inKeyOrder } from '../../db/key-order';
+import { Keyset, type Page, type WantedPage } from '../../db/cursor';
 import {
+  allOf,
+  ifGiven,
   inList,
   insertNew,
   query,
@@ -278,39 +281,37 @@ export function forgetAnswers(copy: SessionId): readonly Statement[] {
   ];
 }
 
-/** An entry that keeps an answer, by the application's idempotency key. */
+/** An entry that keeps an answer. */
 export interface KeptAnswer extends Imported {
-  readonly requestId: RequestId;
   readonly createdAt: Date;
 }
+
+const answerKeyset = new Keyset([{ name: 'request_id', type: 'id' }], 'ASC');
 
 /**
  * Answers that the ledger keeps for an application, whatever their age, in the order of their idempotency keys. Those
  * that were forgotten have no key, and are not looked at.
- *
- * @param after the last key of the page before; undefined: the first page.
  */
 export function keptAnswers(
   applicationId: ApplicationId,
-  after: RequestId | undefined,
-  limit: number,
-): Query<KeptAnswer[]> {
-  type Row = Readonly<Record<'source_session_id' | 'request_id', Buffer>> & {
-    readonly created_at: Date;
-  };
+  { size, after }: WantedPage,
+): Query<Page<KeptAnswer>> {
+  type Row = Readonly<{ source_session_id: Buffer; created_at: Date }>;
+  const wanted = allOf(
+    sql('application_id = ? AND request_id IS NOT NULL', toBinary(applicationId)),
+    ifGiven(after, (cursor) => answerKeyset.following(cursor)),
+  );
   return query(
     sql(
-      `SELECT source_session_id, request_id, created_at
+      `SELECT source_session_id, created_at, ${answerKeyset.select}
        FROM session_imports FORCE INDEX (session_imports_application_id_request_id_unique)
-       WHERE application_id = ? AND request_id ${after === undefined ? 'IS NOT NULL' : '> ?'}
-       ORDER BY request_id LIMIT ?`,
-      ...[toBinary(applicationId), ...(after === undefined ? [] : [toBinary(after)]), limit],
+       WHERE ${wanted.sql} ORDER BY ${answerKeyset.orderBy} LIMIT ?`,
+      ...[...wanted.bindings, size + 1],
     ),
     (rows: Row[]) =>
-      rows.map((row) => ({
+      answerKeyset.pageOf(rows, size, (row) => ({
         applicationId,
-        sourceSessionId: fromBinary(row.source_session_id),
-        requestId: fromBinary(row.request_id),
+        sourceSessionId: fromBinary<SessionId>(row.source_session_id),
         createdAt: row.created_at,
       })),
   );
