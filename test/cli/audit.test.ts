@@ -45,7 +45,7 @@ describe('audit export', () => {
   beforeEach(async () => {
     source = await createTenant(harness.db);
     target = await createTenant(harness.db);
-    connectionId = await connect(harness.db, source, target);
+    connectionId = await connect(harness.client, source, target);
   });
   after(() => harness.stop());
 

@@ -22,6 +22,7 @@ import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/sessio
 import { signShareToken } from '../../src/token/signing';
 import { failureOf } from '../support/client';
 import { copiesIn, createCompany, ledgerOf } from '../support/companies';
+import { Connections } from '../support/connection-calls';
 import { connect, disconnect } from '../support/connections';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { rowLockWaits, select } from '../support/rows';
@@ -147,6 +148,7 @@ describe('connections that are required', () => {
 
   const terms: readonly {
     readonly name: string;
+    readonly when?: string;
     readonly terms: Partial<ConnectionTerms>;
     readonly allowed: Asked;
     /** Undefined: whatever is asked, a share or an import exceeds it. */
@@ -182,8 +184,9 @@ describe('connections that are required', () => {
       exceeding: { relations: ['locations', 'expected_details'] },
     },
     {
-      // Who names nothing shares everything.
       name: 'relations',
+      // Who names nothing shares everything.
+      when: 'none are named',
       terms: { relations: ['locations', 'logs'] },
       allowed: { relations: ['logs'] },
       exceeding: {},
@@ -202,26 +205,29 @@ describe('connections that are required', () => {
         share: 'CONNECTION_NOT_ACTIVE',
         imported: 'CONNECTION_NOT_ACTIVE',
       });
-      const id = await connect(harness.db, harness.source, target);
+      const id = await connect(harness.client, harness.source, target);
       expect(await usedAt(id)).to.equal(null);
       expect(await answers(kind)).to.deep.equal({ share: undefined, imported: undefined });
       expect(await usedAt(id)).to.equal(stored(now));
-      await disconnect(harness.db, id);
+      await disconnect(harness.client, harness.source, id);
       expect((await answers(kind)).imported).to.equal('CONNECTION_NOT_ACTIVE');
     });
 
     it(`allow the kinds of their terms: ${kind}`, async () => {
       const [other] = sessionKinds.filter((each) => each !== kind) as [SessionKind];
-      await connect(harness.db, harness.source, target, { kinds: [kind], linkedSessions: false });
+      await connect(harness.client, harness.source, target, {
+        kinds: [kind],
+        linkedSessions: false,
+      });
       expect(await answers(kind)).to.deep.equal({ share: undefined, imported: undefined });
       const refused = 'CONNECTION_TERMS_EXCEEDED session_kinds';
       expect(await answers(other)).to.deep.equal({ share: refused, imported: refused });
     });
 
-    for (const { name, terms: given, allowed, exceeding, kind: only, shares } of terms) {
+    for (const { name, when, terms: given, allowed, exceeding, kind: only, shares } of terms) {
       if (only && only !== kind) continue;
-      it(`allow what the term ${name} allows (${kind})`, async () => {
-        await connect(harness.db, harness.source, target, given);
+      it(`allow what the term ${name} allows ${when ? `if ${when} ` : ''}(${kind})`, async () => {
+        await connect(harness.client, harness.source, target, given);
         expect(await answers(kind, allowed)).to.deep.equal({
           share: undefined,
           imported: undefined,
@@ -236,7 +242,7 @@ describe('connections that are required', () => {
 
     it(`hold until the moment at which they are certified no more (${kind})`, async () => {
       const until = new Date('2027-02-28T12:00:00.000Z');
-      await connect(harness.db, harness.source, target, { certifiedUntil: until });
+      await connect(harness.client, harness.source, target, { certifiedUntil: until });
       now = new Date(until.getTime() - 1);
       const [first, second] = [await session(kind), await session(kind)];
       const issuedAt = new Date(until.getTime() - 60_000);
@@ -263,20 +269,17 @@ describe('connections that are required', () => {
   }
 
   it('are of one direction, and of these two applications', async () => {
-    const { db, source } = harness;
+    const { db, source, client } = harness;
     const third = await createTenant(db);
-    await connect(db, target, source);
-    await connect(db, third, target);
-    await connect(db, source, third);
+    await connect(client, target, source);
+    await connect(client, third, target);
+    await connect(client, source, third);
     expect((await answers('user')).imported).to.equal('CONNECTION_NOT_ACTIVE');
   });
 
   it('do not hold while they are only proposed', async () => {
-    const id = await connect(harness.db, harness.source, target);
-    await harness
-      .db('session_connections')
-      .where({ id: toBinary(id) })
-      .update({ active: null, open: 1, accepted_at: null });
+    const { client, source } = harness;
+    await new Connections(client).propose(source, 'source', target);
     expect((await answers('user')).imported).to.equal('CONNECTION_NOT_ACTIVE');
   });
 
@@ -294,7 +297,7 @@ describe('connections that are required', () => {
 
   it('are on record with every import that rests on them, linked ones included, for both sides', async () => {
     const { db, source, client } = harness;
-    const connectionId = await connect(db, source, target);
+    const connectionId = await connect(client, source, target);
     const person = await createSession(db, source, 'user');
     const company = await createCompany(db, source, [person]);
     await importing(await requestFor(harness, target, 'business', company, { linked: true }));
@@ -320,13 +323,13 @@ describe('connections that are required', () => {
   });
 
   it('are on record with the refusals by their terms, and with no others', async () => {
-    const { db, source, client } = harness;
+    const { source, client } = harness;
     const refuse = async (asked: Asked) =>
       importing(await requestFor(harness, target, 'user', await session('user'), asked)).catch(
         () => undefined,
       );
     await refuse({});
-    const connectionId = await connect(db, source, target, { trustReview: false });
+    const connectionId = await connect(client, source, target, { trustReview: false });
     await refuse({ trustReview: true });
     const { imports } = await client.call(
       listImports,
@@ -340,14 +343,14 @@ describe('connections that are required', () => {
   });
 
   it('that have ended do not change the answer to a repeated request', async () => {
-    const { db, source } = harness;
-    const connectionId = await connect(db, source, target);
+    const { source, client } = harness;
+    const connectionId = await connect(client, source, target);
     const request = {
       ...(await requestFor(harness, target, 'user', await session('user'))),
       requestId: newId(),
     };
     const first = await importing(request);
-    await disconnect(db, connectionId);
+    await disconnect(client, source, connectionId);
     expect(await importing(request)).to.deep.equal(first);
   });
 });
@@ -356,7 +359,10 @@ describe('connections that are not required', () => {
   it('are neither asked for nor used', async () => {
     const harness = await startHarness();
     const { db, source, target, client } = harness;
-    const id = await connect(db, source, target, { kinds: ['business'], linkedSessions: false });
+    const id = await connect(client, source, target, {
+      kinds: ['business'],
+      linkedSessions: false,
+    });
     const original = await createSession(db, source, 'user');
     await client.import(target.apiKey, await requestFor(harness, target, 'user', original));
     expect(await usedAt(id)).to.equal(null);
@@ -374,7 +380,7 @@ describe('the end of a connection', () => {
       const seen = { imported: 0, refused: 0 };
       const target = await createTenant(db);
       for (let round = 0; round < 40; round++) {
-        const connectionId = await connect(db, source, target);
+        const connectionId = await connect(client, source, target);
         const requests = await Promise.all(
           Array.from({ length: 4 }, async () =>
             requestFor(harness, target, kind, await createSession(db, source, kind)),
@@ -392,7 +398,7 @@ describe('the end of a connection', () => {
         // Some begin before the end, and some after it.
         const early = requests.slice(0, round % 4).map(importing);
         if (round % 3 === 0) await early[0];
-        const ending = disconnect(db, connectionId);
+        const ending = disconnect(client, source, connectionId);
         const late = round % 2 === 0 ? requests.slice(round % 4).map(importing) : [];
         await ending;
         const atTheEnd = await count();
@@ -414,14 +420,14 @@ describe('the end of a connection', () => {
   it('comes before an import that was allowed and has not been committed: nothing is imported', async () => {
     const harness = await startProxiedHarness({ REQUIRE_CONNECTIONS: 'true' });
     const { db, source, target, client, proxy } = harness;
-    const connectionId = await connect(db, source, target);
+    const connectionId = await connect(client, source, target);
     const original = await createSession(db, source, 'user');
     const { came, letGo } = proxy.holdBack('INSERT INTO session_imports');
     const call = refusal(
       client.import(target.apiKey, await requestFor(harness, target, 'user', original)),
     );
     await came;
-    await disconnect(db, connectionId);
+    await disconnect(client, source, connectionId);
     letGo();
     expect(await call).to.equal('CONNECTION_NOT_ACTIVE');
     expect(await copiesIn(target, original)).to.deep.equal([]);
@@ -431,7 +437,7 @@ describe('the end of a connection', () => {
   it('writes the same row as an import, and waits for one that is being committed', async () => {
     const harness = await startProxiedHarness({ REQUIRE_CONNECTIONS: 'true' });
     const { db, source, target, client, proxy } = harness;
-    const connectionId = await connect(db, source, target);
+    const connectionId = await connect(client, source, target);
     const importing = async (id: SessionId) =>
       refusal(client.import(target.apiKey, await requestFor(harness, target, 'user', id)));
     // So that the next COMMIT is that of the import, and not that of its number.
@@ -440,7 +446,7 @@ describe('the end of a connection', () => {
     const { came, letGo } = proxy.holdBack(/^COMMIT/i);
     const call = importing(original);
     await came;
-    const ended = disconnect(db, connectionId);
+    const ended = disconnect(client, source, connectionId);
     await rowLockWaits();
     letGo();
     expect(await call).to.equal(undefined);
@@ -456,7 +462,7 @@ describe('the end of a connection', () => {
       DATABASE_SILENCE: '60',
     });
     const { db, source, target, client } = harness;
-    const connectionId = await connect(db, source, target);
+    const connectionId = await connect(client, source, target);
     const person = await createSession(db, source, 'user');
     const company = await createCompany(db, source, [person]);
     const writer = await db.transaction();
@@ -470,8 +476,8 @@ describe('the end of a connection', () => {
       ),
     );
     await rowLockWaits();
-    await disconnect(db, connectionId);
-    await connect(db, source, target, { linkedSessions: false });
+    await disconnect(client, source, connectionId);
+    await connect(client, source, target, { linkedSessions: false });
     await writer.commit();
     expect(await call).to.equal('CONNECTION_TERMS_EXCEEDED linked_sessions');
     expect(await copiesIn(target, company)).to.deep.equal([]);
@@ -483,7 +489,7 @@ describe('the end of a connection', () => {
     const harness = await startProxiedHarness({ REQUIRE_CONNECTIONS: 'true', IMPORT_WORKERS: '1' });
     const { db, source, client, proxy } = harness;
     const targets = await Promise.all(Array.from({ length: 6 }, () => createTenant(db)));
-    const connections = await Promise.all(targets.map((target) => connect(db, source, target)));
+    const connections = await Promise.all(targets.map((target) => connect(client, source, target)));
     const originals = await Promise.all(targets.map(() => createSession(db, source, 'user')));
     const requests = await Promise.all(
       targets.map((target, index) =>
@@ -504,7 +510,7 @@ describe('the end of a connection', () => {
     first.letGo();
     await warm.catch(() => undefined);
     await group.came;
-    await disconnect(db, connections[2] as ConnectionId);
+    await disconnect(client, source, connections[2] as ConnectionId);
     group.letGo();
     const expected = targets.map((_, index) => (index === 2 ? 'CONNECTION_NOT_ACTIVE' : undefined));
     expect(await Promise.all(calls)).to.deep.equal(expected);

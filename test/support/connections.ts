@@ -1,11 +1,12 @@
-import { termsBindings, termsColumns } from '../../src/store/connections/terms';
-import type { Database } from '../../src/db/database';
 import type { ConnectionTerms } from '../../src/model/connection';
-import { newId, toBinary, type ConnectionId } from '../../src/model/ids';
+import { toId, type ConnectionId } from '../../src/model/ids';
+import { wireTerms } from '../../src/rpc/connection/terms';
+import type { TestClient } from './client';
+import { Connections } from './connection-calls';
 import type { Tenant } from './fixtures';
 
 /** Terms that allow everything. */
-export const everything: ConnectionTerms = {
+const everything: ConnectionTerms = {
   kinds: ['user', 'business'],
   linkedSessions: true,
   trustReview: true,
@@ -16,31 +17,25 @@ export const everything: ConnectionTerms = {
   certifiedUntil: null,
 };
 
-/** Adds an active connection. */
+/** Makes an active connection: the source proposes it, and the recipient accepts it. */
 export async function connect(
-  db: Database,
+  client: TestClient,
   source: Tenant,
   recipient: Tenant,
   terms: Partial<ConnectionTerms> = {},
 ): Promise<ConnectionId> {
-  const id = newId<ConnectionId>();
-  const values = termsBindings({ ...everything, ...terms });
-  await db('session_connections').insert({
-    id: toBinary(id),
-    source_application_id: toBinary(source.applicationId),
-    recipient_application_id: toBinary(recipient.applicationId),
-    active: 1,
-    ...Object.fromEntries(termsColumns.map((column, index) => [column, values[index]])),
-    proposed_by: 'operator',
-    created_at: new Date(),
-    accepted_at: new Date(),
-  });
-  return id;
+  const connections = new Connections(client);
+  const wanted = wireTerms({ ...everything, ...terms });
+  const { connectionId } = await connections.propose(source, 'source', recipient, wanted);
+  await connections.accept(recipient, connectionId);
+  return toId(connectionId);
 }
 
-/** Ends a connection as the service does. */
-export async function disconnect(db: Database, id: ConnectionId): Promise<void> {
-  await db('session_connections')
-    .where({ id: toBinary(id) })
-    .update({ active: null, ended_at: new Date(), ended_by: 'operator' });
+/** Ends a connection, on behalf of its source. */
+export async function disconnect(
+  client: TestClient,
+  source: Tenant,
+  id: ConnectionId,
+): Promise<void> {
+  await new Connections(client).end(source, id);
 }
