@@ -6,7 +6,7 @@ import { ServiceError } from '../model/problems';
 import type { Retention } from '../model/retention';
 import { maxReference } from '../model/grounds';
 import type { SessionKind } from '../model/session';
-import { erasureOf, eraseSession, type Erasure } from '../store/erasures';
+import { eraseSessionById, type Erasure } from '../store/erasures';
 import { setRetention } from '../store/retention';
 import { sessionById } from '../store/sessions/find';
 import { codeArgument, idArgument, momentArgument } from './arguments';
@@ -45,12 +45,10 @@ function eraseCommand() {
 }
 
 async function erase(db: MultiDatabase, sessionId: SessionId): Promise<Erasure> {
-  const before = await read(db, erasureOf(sessionId, undefined));
-  if (before) return before;
-  const kind = await kindOf(db, sessionId);
-  const wanted = { sessionId, kind, owner: undefined, cause: 'operator', actor: null } as const;
-  const erased = await eraseSession(db, { ...wanted, at: new Date() }).catch(explainHold);
-  return erased ?? missing(sessionId);
+  const by = { owner: undefined, cause: 'operator', actor: null, at: new Date() } as const;
+  return (
+    (await eraseSessionById(db, { sessionId, ...by }).catch(explainHold)) ?? missing(sessionId)
+  );
 }
 
 function explainHold(error: unknown): never {

@@ -5,6 +5,7 @@ import {
   ifGiven,
   query,
   read,
+  readTogether,
   sql,
   write,
   writeTogether,
@@ -21,6 +22,8 @@ import { actorBindings } from './actor-columns';
 import { forgetAnswers } from './ledger/entries';
 import { endRetention, retentionOf } from './retention';
 import { lockForErasure, markErased } from './sessions/erase';
+import { sessionById } from './sessions/find';
+import { readSurely } from './surely';
 
 /** Why a session was erased: a caller or an operator asked, its time was over, or a backup had brought it back. */
 export type ErasureCause = 'request' | 'operator' | 'retention' | 'replay';
@@ -120,6 +123,29 @@ export async function eraseSession(
     ]);
     return erasure;
   });
+}
+
+/**
+ * Erases a session of which only the id is known, like {@link eraseSession}.
+ *
+ * @returns the erasure, also if it was made before; undefined: there never was such a session of that owner.
+ * @throws ServiceError with SESSION_ON_HOLD
+ */
+export async function eraseSessionById(
+  db: MultiDatabase,
+  wanted: Omit<WantedErasure, 'kind'>,
+): Promise<Erasure | undefined> {
+  const { sessionId, owner } = wanted;
+  const [session, before] = await readSurely(
+    db,
+    (from) => readTogether(from, [sessionById(sessionId, owner), erasureOf(sessionId, owner)]),
+    ([found, erasure]) => !found && !erasure,
+  );
+  if (before) return before;
+  if (!session) return undefined;
+  const { kind } = session;
+  // Somebody else may have erased it meanwhile, and the job deleted it.
+  return (await eraseSession(db, { ...wanted, kind })) ?? read(db, erasureOf(sessionId, owner));
 }
 
 /** A hold that a backup has brought back does not count: the session was erased, so the hold had ended. */
