@@ -112,7 +112,8 @@ async function lockSources(
   const parts = (some: readonly PlannedImport[]): readonly SourcePart[] =>
     some.map(({ request }) => partOf(request, owners));
   const ids = [...new Set(own.map(({ request }) => request.sourceSessionId))];
-  const all = groupParts(plan, parts(own));
+  const wanted = parts(own);
+  const all = groupParts(plan, wanted);
   const chosen = own.filter(({ request }) => toMeasure.has(request.sourceSessionId));
   // Most groups have no rules about documents, and measure nothing.
   const expected = parts(
@@ -143,7 +144,7 @@ async function lockSources(
   );
   const others = unread.length > 0 ? await readTogether(trx, documentsOf(unread, today)) : [];
   return {
-    sources: sourcesOf(parts(own), locked, byPart(all, counts)),
+    sources: sourcesOf(wanted, locked, byPart(all, counts)),
     heldSources: new Map(
       held.map((id) => [id, must(owners.get(id), 'the owner of a session').applicationId]),
     ),
