@@ -59,7 +59,7 @@ export function commandWithTerms(name: string) {
     );
 }
 
-/** The option of each term that can be wrong although each option is well-formed. */
+/** The options of the terms that are checked together, and so can be wrong although each is well-formed. */
 const optionOf: Readonly<Record<string, string>> = {
   session_kinds: '--kind',
   linked_sessions: '--linked-sessions',
@@ -70,7 +70,7 @@ const optionOf: Readonly<Record<string, string>> = {
 /**
  * The terms that the options give.
  *
- * @throws Error that names every option which does not fit.
+ * @throws Error that names all options that are wrong.
  */
 export function termsOfOptions(options: TermsOptions): ConnectionTerms {
   const { longestTtl, relations, agreement, certifiedUntil } = options;

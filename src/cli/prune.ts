@@ -11,11 +11,11 @@ import { CommandFailure, printFields } from './output';
 import { showPruned } from './prune-progress';
 
 const explanation = `
-It erases the sessions whose time is over (SetRetention), unless they are on hold, and deletes the data of all sessions
-that were erased. Old records are deleted only if an option says so. Each transaction is small, and a pause follows it.
+It erases the sessions whose retention time (SetRetention) is over, unless they are on hold, and deletes the data of
+all sessions that were erased. Old records are deleted only if an option says so. Each transaction is small, and a pause follows it.
 
 Its database user needs SELECT, INSERT, UPDATE, DELETE. It can be killed, and run again; several can run at once.
-On SIGTERM or SIGINT it ends the transaction that runs, and stops.
+On SIGTERM or SIGINT it finishes the transaction that runs, and stops.
 
 Exit code: 0 if everything is done, 2 if it was stopped before or a line of --replay is malformed, 1 if it failed.`;
 
@@ -26,30 +26,41 @@ const millisecondsPerDay = 86_400_000;
 export function pruneCommand() {
   return new Command('prune')
     .description(
-      'delete the data of erased sessions and of those whose time is over, and old records',
+      'delete the data of erased sessions and of those whose retention time is over, and old records',
     )
-    .option('--refused-imports <days>', 'delete refused imports that are older', days)
-    .option('--share-tokens <days>', 'delete share tokens that expired so long ago', days)
+    .option(
+      '--refused-imports <days>',
+      'delete refused imports that are older than so many days',
+      days,
+    )
+    .option(
+      '--share-tokens <days>',
+      'delete share tokens that expired more than so many days ago',
+      days,
+    )
     .option(
       '--answers <days>',
-      'forget answers to requests with an idempotency key that are older',
+      'forget answers older than so many days to requests with an idempotency key',
       days,
     )
     .option('--batch <rows>', 'the most rows of a transaction', wholeNumberArgument(1, 10_000), 500)
     .option(
       '--pause <milliseconds>',
-      'how long to wait after each transaction',
+      'the pause after each transaction',
       wholeNumberArgument(0, 60_000),
       20,
     )
-    .option('--record <file>', 'add the erasures to this file before they are carried out')
-    .option('--replay <file>', 'first erase again what this file has recorded: after a restore')
+    .option('--record <file>', 'add the erasures to this file before the data are deleted')
+    .option(
+      '--replay <file>',
+      'first erase again the sessions that this file names: after a restore',
+    )
     .option('--dry-run', 'only count what would be done')
     .option('--json', 'print JSON')
     .addHelpText('after', explanation)
     .action(async ({ json, dryRun, record: recordFile, replay: replayFile, ...options }) => {
       if (dryRun && replayFile !== undefined) {
-        throw new Error('--replay erases sessions: it does not go with --dry-run');
+        throw new Error('--replay erases sessions, so it can not be used with --dry-run');
       }
       const record =
         recordFile === undefined || dryRun ? undefined : await ErasureRecord.open(recordFile);

@@ -3,7 +3,7 @@ import { scopeFaults, scopeOfChoice, type Scope } from '../model/scope';
 import type { SessionKind } from '../model/session';
 
 /**
- * Reads names of relations with commas between them. Which ones a session has is known only with the session.
+ * Reads names of relations with commas between them. Whether a session has them is checked later.
  *
  * @throws InvalidArgumentError if a name is empty.
  */

@@ -55,7 +55,7 @@ function explainHold(error: unknown): never {
   if (!(error instanceof ServiceError) || error.problem.reason !== 'SESSION_ON_HOLD') throw error;
   const { until } = error.problem;
   throw new Error(
-    `the session is on hold ${until ? `until ${until.toISOString()}` : 'until that is taken back'}: see session retention`,
+    `the session is on hold${until ? ` until ${until.toISOString()}` : ''}: end the hold with session retention`,
   );
 }
 

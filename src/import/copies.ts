@@ -65,9 +65,9 @@ function copyOf(call: AdmittedImport): CopiedSession {
  * @param calls whose sources are locked, and whose sessions are claimed: before, or by `claim`.
  * @param claim claims the sessions, and is run first. If it fails, nothing is copied.
  * @param last those of the calls whose transaction has nothing more to do than this: see `writeAndUse`.
- * @throws Overtaken if a connection of one of these calls has ended, or if the number of copied rows differs from the number of counted rows: somebody
- * has changed a source session without locking it. Not every such change is detected, so locking is
- * a rule for all writers.
+ * @throws Overtaken if a connection of one of these calls has ended. Also if the number of copied rows differs from the
+ * number of counted rows, because somebody has changed a source session without locking it. Not every such change is
+ * detected, so all writers have to lock.
  */
 export async function writeCopies(
   trx: Transaction,

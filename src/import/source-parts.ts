@@ -18,11 +18,12 @@ export interface SourcePart {
 /** Identifies a {@link SourcePart}: several calls may copy different parts of a session. */
 export type PartKey = string;
 
+/** The key of a part, for maps. */
 export function partKey({ id, scope }: SourcePart): PartKey {
   return scope ? `${id} ${scope.join()}` : id;
 }
 
-/** What a call copies. What its source had to do without itself, it can't pass on. */
+/** What a call copies: what is shared, without what was withheld from the source itself. */
 export function partOf(
   { kind, sourceSessionId: id, scope }: ImportRequest,
   owners: ReadonlyMap<SessionId, Ownership>,

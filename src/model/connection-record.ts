@@ -4,13 +4,16 @@ import type { ApplicationId, ConnectionId } from './ids';
 /** The sides of a connection: who shares, and who imports. */
 export const connectionSides = ['source', 'recipient'] as const;
 
+/** A side of a connection. */
 export type ConnectionSide = (typeof connectionSides)[number];
 
 /** Who does something to a connection. */
 export type ConnectionParty = ConnectionSide | 'operator';
 
+/** The states of a connection: see `ConnectionState` in the proto file. */
 export const connectionStates = ['proposed', 'active', 'ended'] as const;
 
+/** A state of a connection. */
 export type ConnectionState = (typeof connectionStates)[number];
 
 /** How a connection ended: see `ConnectionEnding` in the proto file. */
@@ -35,7 +38,7 @@ export interface ConnectionRecord {
   /** Who ended it; null also if the proposal has expired. */
   readonly endedBy: ConnectionParty | null;
   readonly replacedBy: ConnectionId | null;
-  /** When an import last rested on it. */
+  /** When an import last rested on it; null: none did. */
   readonly usedAt: Date | null;
 }
 
@@ -57,7 +60,7 @@ export function expiryOf({ certifiedUntil }: ConnectionTerms, at: Date): Date {
   return certifiedUntil !== null && certifiedUntil < expiry ? certifiedUntil : expiry;
 }
 
-/** How a connection stands at a moment. A proposal expires by itself: nobody has to write that down. */
+/** How a connection stands at a moment. A proposal expires by itself, even if its row does not say so yet. */
 export function standingOf(record: ConnectionRecord, at: Date): ConnectionStanding {
   if (record.active) return { state: 'active', ending: null, endedAt: null };
   if (!record.open) return { state: 'ended', ending: endingOf(record), endedAt: record.endedAt };
@@ -68,7 +71,7 @@ export function standingOf(record: ConnectionRecord, at: Date): ConnectionStandi
   return { state: 'proposed', ending: null, endedAt: null };
 }
 
-/** How a connection ended, that is neither open nor active. */
+/** How a connection ended. It must be neither open nor active. */
 function endingOf(record: ConnectionRecord): ConnectionEnding {
   const { acceptedAt, endedBy, proposedBy, replacedBy } = record;
   if (acceptedAt !== null) return replacedBy === null ? 'ended' : 'replaced';

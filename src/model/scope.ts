@@ -11,7 +11,7 @@ export const detailNames = ['expected_details', 'contact_details'] as const;
  */
 export type Scope = readonly string[] | null;
 
-/** What is wrong with a choice of relations. */
+/** An error in a choice of relations. */
 export interface ScopeFault {
   /** The place in the list; undefined: the list as a whole. */
   readonly index: number | undefined;
@@ -71,7 +71,7 @@ export function scopeOfChoice(names: readonly string[]): Scope {
 }
 
 /**
- * What a copy gets of a session: what is shared of it, unless the session itself had to do without.
+ * What a copy gets of a session: what is shared of it, without what was withheld from the session itself.
  *
  * @param shared by the share token.
  * @param own the scope of the session, which may be a copy.
@@ -87,7 +87,7 @@ export function shares(scope: Scope, name: string): boolean {
   return scope === null || scope.includes(name);
 }
 
-/** What a session of a kind has to do without, in the order of {@link shareableNames}. */
+/** The names that a scope withholds from a session of a kind, in the order of {@link shareableNames}. */
 export function withheldBy(scope: Scope, kind: SessionKind): readonly string[] {
   return [...shareableNames([kind])].filter((name) => !shares(scope, name));
 }

@@ -36,13 +36,13 @@ export async function eraseDue(run: PruneRun): Promise<void> {
   }
 }
 
-/** Somebody has put the session on hold since it was found: it stays. */
+/** Accepts the error that a session is on hold: somebody has put it on hold since it was found, so it stays. */
 function ifHeld(error: unknown): undefined {
   if (error instanceof ServiceError && error.problem.reason === 'SESSION_ON_HOLD') return;
   throw error;
 }
 
-/** Deletes the data of erased sessions. What is stopped halfway, the next run continues. */
+/** Deletes the data of erased sessions. If it is stopped halfway, the next run goes on from there. */
 export async function carryOutErasures(run: PruneRun): Promise<void> {
   const { record, signal } = run;
   for await (const waiting of waitingPages(run)) {
@@ -68,7 +68,7 @@ async function carryOut(run: PruneRun, erasure: Erasure): Promise<void> {
   }
 }
 
-/** What is left of a session: more rows; nothing; or another process works on it, or has ended it. */
+/** After a part was deleted: there may be more; all is deleted; or another process works on it, or has finished it. */
 type State = 'more' | 'done' | 'taken';
 
 /** Deletes a part of a session's data, children before parents, and its own row when nothing else is left. */
@@ -106,8 +106,8 @@ function deletePart(
 }
 
 /**
- * Makes key people point at no erased session any more. There is no index for that, because every import would have
- * to write it: the business sessions of the same applications are looked through, once for many erasures.
+ * Makes key people no longer point at erased sessions. There is no index for that, because every import would have to
+ * write it. So this reads all business sessions of the same applications, once for many erasures.
  */
 async function unlinkPeople(run: PruneRun, erasures: readonly Erasure[]): Promise<void> {
   const people = new Map<ApplicationId, SessionId[]>();

@@ -6,7 +6,7 @@ import { deleteOldRefusals } from '../store/refusals';
 import { deleteOldShareTokens } from '../store/share-tokens';
 import { breathe, type PruneRun, type PruneTally } from './run';
 
-/** Deletes what is older than the settings say, each kind by its own. */
+/** Deletes records that are older than the settings say. Each kind of record has a setting of its own. */
 export async function deleteOldRecords(run: PruneRun): Promise<void> {
   const { refusedImportsBefore, shareTokensBefore, answersBefore } = run.settings;
   if (refusedImportsBefore) {
@@ -39,7 +39,11 @@ async function inBatches(
   }
 }
 
-/** Finds the answers that were given before a moment, of one application after the other. */
+/**
+ * Finds the answers that were given before a moment, of one application after the other.
+ *
+ * @param work is called for each page of them.
+ */
 export async function eachOldAnswers(
   run: PruneRun,
   before: Date,

@@ -13,7 +13,7 @@ import { breathe, duePages, waitingPages, type PruneRun } from './run';
  * Carries out what waits: erases the sessions whose time is over, deletes the data of all erased sessions, and deletes
  * old records as far as the settings say so.
  *
- * It can be stopped at any moment, or killed, and run again; and it can run several times at once.
+ * It can be stopped or killed at any moment, and run again. Several can run at once.
  */
 export async function prune(run: PruneRun): Promise<void> {
   await eraseDue(run);
@@ -31,7 +31,12 @@ export interface Replayed {
   malformed: number;
 }
 
-/** Erases again what a file says was erased, whether or not a hold has come back with a backup. */
+/**
+ * Erases again the sessions that a file names, even if a backup has brought back a hold.
+ *
+ * @param path a file of {@link ErasureRecord}.
+ * @throws Error if the file can't be read.
+ */
 export async function replay(run: PruneRun, path: string): Promise<Replayed> {
   const { db, retry, signal } = run;
   const done = { erased: 0, others: 0, malformed: 0 };

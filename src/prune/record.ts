@@ -6,19 +6,19 @@ import { isUuid, toId, type ApplicationId, type Id, type SessionId } from '../mo
 import type { Erasure } from '../store/erasures';
 
 /**
- * A file of erasures, in JSON Lines: ids and times alone. It is kept apart from the database, so that erasures can be
- * carried out again after an older backup was restored.
+ * A file of erasures, in JSON Lines: ids, kinds and times only. It is kept apart from the database, so that erasures
+ * can be repeated after an older backup was restored.
  */
 export class ErasureRecord {
   private constructor(private readonly file: FileHandle) {}
 
-  /** Opens the file, or makes it, for its owner alone. */
+  /** Opens the file, or makes one that only its owner may read. @throws Error if that fails. */
   static async open(path: string): Promise<ErasureRecord> {
     const file = await open(path, 'a+', 0o600);
     const { size } = await file.stat();
     const last = Buffer.alloc(1);
     if (size > 0) await file.read(last, 0, 1, size - 1);
-    // A process that was killed may have left a part of a line. It stays a line of its own.
+    // A process that was killed may have left a part of a line. This ends that line, so that the next one is whole.
     if (size > 0 && last.toString() !== '\n') await file.appendFile('\n');
     return new ErasureRecord(file);
   }

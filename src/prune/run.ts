@@ -17,7 +17,7 @@ export interface PruneSettings {
   readonly answersBefore: Date | undefined;
   /** The most rows of a transaction. */
   readonly batch: number;
-  /** How long to leave the database alone after each transaction, in milliseconds. */
+  /** The pause after each transaction, in milliseconds. */
   readonly pause: number;
 }
 
@@ -44,18 +44,18 @@ export interface PruneRun {
   readonly db: MultiDatabase;
   readonly retry: Retry;
   readonly settings: PruneSettings;
-  /** When the run began: what is due, is due at this time. */
+  /** When the run began. What is due by this time is done. */
   readonly now: Date;
-  /** Where erasures are recorded before they are carried out; undefined: nowhere. */
+  /** Where erasures are recorded before the data are deleted; undefined: nowhere. */
   readonly record: ErasureRecord | undefined;
   readonly tally: PruneTally;
   /** Is called after each transaction that has changed the tally. */
   readonly told: (tally: Readonly<PruneTally>) => void;
-  /** Fires when the run is to stop. A transaction that has begun is ended. */
+  /** Fires when the run is to stop. A transaction that has begun is still finished. */
   readonly signal: AbortSignal;
 }
 
-/** Tells what a transaction has done, and leaves the database to others for a moment. */
+/** Tells what a transaction has done, and pauses, so that the database has room for other work. */
 export async function breathe({ settings, tally, told, signal }: PruneRun): Promise<void> {
   told(tally);
   // Stopping is no failure.

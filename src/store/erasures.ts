@@ -56,7 +56,7 @@ function erasureOfRow(row: Row): Erasure {
 /**
  * The erasure of a session; undefined: it was not erased.
  *
- * @param owner finds it only if the session was this application's. Undefined: any owner; then no caller may see it.
+ * @param owner the application that must have had the session. Undefined: any; the result is not for callers then.
  */
 export function erasureOf(
   id: SessionId,
@@ -93,12 +93,12 @@ export interface WantedErasure {
  * Erases a session: from the commit on, no caller finds it, and nobody can import it. Its data are deleted later, by
  * the job that prunes.
  *
- * It locks the session's row exclusively. An import share-locks that row until it has ended: so an import has either
- * ended before, or finds no session. Its share tokens are not marked: without their session they are of no use, and
- * who tries one learns that the session is gone.
+ * It locks the session's row exclusively. An import share-locks that row until it has ended. So an import has either
+ * ended before, or finds no session. The session's share tokens are not marked: without their session they are of no
+ * use, and whoever tries one learns that the session is gone.
  *
  * @returns the erasure, or the one that was made before; undefined: there is no such session of that owner.
- * @throws ServiceError with SESSION_ON_HOLD
+ * @throws ServiceError with SESSION_ON_HOLD, except for a replay
  */
 export async function eraseSession(
   db: MultiDatabase,
@@ -114,7 +114,7 @@ export async function eraseSession(
     if (erasedAt) return { sessionId, applicationId, kind, erasedAt };
     await requireNoHold(trx, wanted);
     const erasure: Erasure = { sessionId, applicationId, kind, erasedAt: at };
-    // Whoever has imported the session would be told in this transaction: no import of it can begin or be open now.
+    // The lock on the session's row lasts until the commit. So no import of the session can run or begin meanwhile.
     await writeTogether(trx, [
       markErased(schema, sessionId, at),
       insertErasure(erasure, wanted),
@@ -176,8 +176,8 @@ function insertErasure(
 }
 
 /**
- * Carries out an erasure of before a backup again, on the restored database. The record is made anew even if the
- * session is not there: then it was made after the backup.
+ * Repeats an erasure on a database that was restored from a backup. The erasure is recorded again even if the session
+ * is not there: then the session was made after the backup.
  *
  * @returns whether the session was there again.
  */

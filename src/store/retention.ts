@@ -135,7 +135,7 @@ export function dueSessions(at: Date, { size, after }: WantedPage): Query<Page<D
   );
 }
 
-/** Takes back the time after which a session is erased: it was. */
+/** Removes the time after which a session is to be erased, because it has been erased. */
 export function endRetention(id: SessionId): Statement {
   return sql('UPDATE session_retention SET erase_after = NULL WHERE session_id = ?', toBinary(id));
 }

@@ -255,7 +255,7 @@ describe('session-import prune', () => {
   it('says what is wrong', async () => {
     const wrong = await command('prune', '--dry-run', '--replay', path.join(folder, 'x'));
     expect(wrong.exitCode).to.equal(1);
-    expect(wrong.errors).to.include('does not go with --dry-run');
+    expect(wrong.errors).to.include('can not be used with --dry-run');
     const missing = await command('prune', '--replay', path.join(folder, 'missing'));
     expect(missing.exitCode).to.equal(1);
     expect(missing.errors).to.include('missing');
@@ -281,7 +281,7 @@ describe('session-import prune', () => {
       expect((await command('session', 'erase', newId())).exitCode).to.equal(1);
     });
 
-    it('puts a session on hold, and takes the hold back', async () => {
+    it('puts a session on hold, and ends the hold', async () => {
       const { db, source } = harness;
       const id = await createSession(db, source, 'user');
       const held = await command('session', 'retention', id, '--hold', '--reference', 'case/7');
@@ -294,7 +294,7 @@ describe('session-import prune', () => {
       });
       const refused = await command('session', 'erase', id);
       expect(refused.exitCode).to.equal(1);
-      expect(refused.errors).to.include('on hold until that is taken back');
+      expect(refused.errors).to.include('is on hold: end the hold with session retention');
       expect(await failureOf(erase(harness, source, id))).to.include({ reason: 'SESSION_ON_HOLD' });
       expect((await command('session', 'retention', id)).exitCode).to.equal(0);
       expect((await command('session', 'erase', id)).exitCode).to.equal(0);

@@ -335,7 +335,9 @@ describe('a connection', () => {
           reason: 'CONNECTION_NOT_FOUND',
           metadata: { connection_id: id },
         });
-        expect(message).to.equal(`Your application has no connection ${id}.`);
+        expect(message).to.equal(
+          `Your application has no connection ${id}. See ListConnections for those that it has.`,
+        );
         expect(resource).to.include({
           resourceType: 'session-import/connection',
           resourceName: id,

@@ -5,9 +5,9 @@ import { moment, uuid } from './columns';
 const sides = ['source', 'recipient', 'operator'];
 
 /**
- * Connections: two applications agree that one of them may share sessions with the other. The rows are kept when they
- * have ended, and a row never changes its terms. There are no foreign keys: a proposal must not show whether the
- * application that it names exists.
+ * Connections: two applications agree that one of them may share sessions with the other. The rows are kept when the
+ * connections have ended, and the terms of a row never change. There are no foreign keys: a proposal must
+ * not show whether the application that it names exists.
  *
  * `open` is 1 while a proposal can be accepted, and `active` is 1 while a connection holds; otherwise they are
  * null, so that the unique keys allow any number of ended rows (MySQL 8.4 manual, section 15.1.15).

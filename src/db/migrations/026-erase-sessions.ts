@@ -5,11 +5,11 @@ import { moment, sessionKinds, uuid } from './columns';
 const sessions = ['user_sessions', 'business_sessions'];
 
 /**
- * Sessions can be erased, and kept. A mark in a session's own row hides it at once; the job that prunes looks for
- * its work in two small tables, so that sessions need no further index, which every import would write.
+ * Sessions can be erased, and put on hold. A mark in a session's own row hides it at once. The job that prunes looks
+ * for its work in two small tables, so that sessions need no further index, which every import would write.
  *
- * `session_erasures` has ids and times alone, and is kept: it proves that a session was erased, and when. Like the
- * ledger, neither table has foreign keys: a relation of a session would be copied.
+ * `session_erasures` has only ids, times and causes, and is kept: it proves that a session was erased, and when. Like
+ * the ledger, neither table has foreign keys: a relation of a session would be copied.
  */
 export async function up(knex: Knex): Promise<void> {
   for (const table of sessions) {

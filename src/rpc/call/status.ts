@@ -219,7 +219,7 @@ const answers: Answers = {
   }),
   SESSION_ON_HOLD: ({ sessionId, until }) => ({
     code: status.FAILED_PRECONDITION,
-    message: `Session ${sessionId} is on hold ${until ? `until ${until.toISOString()}` : 'until somebody takes the hold back'}, and is not erased. Take the hold back with SetRetention if it has no reason any more.`,
+    message: `Session ${sessionId} is on hold${until ? ` until ${until.toISOString()}` : ''}, so it was not erased. If the hold is no longer needed, end it with SetRetention.`,
     metadata: { session_id: sessionId, ...(until ? { until: until.toISOString() } : {}) },
   }),
   RECIPIENT_NOT_FOUND: ({ applicationId }) => ({
@@ -241,7 +241,7 @@ const answers: Answers = {
   }),
   CONNECTION_NOT_FOUND: ({ connectionId }) => ({
     code: status.NOT_FOUND,
-    message: `Your application has no connection ${connectionId}.`,
+    message: `Your application has no connection ${connectionId}. See ListConnections for those that it has.`,
     metadata: { connection_id: connectionId },
     details: [resource('session-import/connection', connectionId, '')],
   }),

@@ -30,7 +30,7 @@ const schemaFor = (caller: ApplicationId, now: Date) =>
   });
 
 /**
- * Proposes a connection between the caller's application and another one. Nothing here looks whether the other one
+ * Proposes a connection between the caller's application and another one. Nothing here checks whether the other one
  * exists, so no answer can show it.
  */
 export async function proposeConnectionHandler(

@@ -52,7 +52,7 @@ export function wantedSide(wanted: number): ConnectionSide | undefined {
   return connectionSides.find((side) => (wireParties[side] as number) === wanted);
 }
 
-/** A connection as the contract writes it. @param at the moment at which it is shown. */
+/** A connection as the contract writes it. @param at the moment that its state is for. */
 export function wireConnection(record: ConnectionRecord, at: Date): Connection {
   const { state, ending, endedAt } = standingOf(record, at);
   return {

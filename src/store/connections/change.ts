@@ -11,8 +11,8 @@ import { connectionColumns, connectionOf, type ConnectionRow } from './rows';
 
 /*
  * How connections change. Every change locks the rows that it will write, by their primary keys and in key order. So
- * changes wait for each other, and can't deadlock. Which rows these are is read before, without locks; the unique
- * keys refuse what has become wrong since, and then the change is tried again.
+ * changes wait for each other, and can't deadlock. Each change first reads, without locks, which rows it will write. If
+ * another change comes first, the unique keys refuse the write, and the change is tried again.
  */
 
 /** Who changes a connection, and when. */
@@ -74,7 +74,7 @@ export function endReplaced(
 /**
  * Runs a part of a transaction that may find a unique key taken.
  *
- * @throws Overtaken if so: another transaction has changed the same pair since this one looked.
+ * @throws Overtaken if it is taken: another transaction has changed the same pair since this one read it.
  */
 export async function unlessOvertaken<T>(work: () => Promise<T>): Promise<T> {
   try {

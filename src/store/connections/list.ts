@@ -34,7 +34,7 @@ const list = {
 /**
  * Lists the connections and proposals of an application.
  *
- * @param at the moment whose states are meant: a proposal that has expired by then has ended.
+ * @param at the moment that the states are for: a proposal that has expired by then has ended.
  */
 export function listConnections(
   db: MultiDatabase,

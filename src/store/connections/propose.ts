@@ -38,7 +38,7 @@ import { termsBindings, termsColumns } from './terms';
 /** The most open proposals of an application, in both directions. */
 export const mostProposals = 100;
 
-/** How many expired proposals one new proposal writes down as ended, at most, of each direction. */
+/** The most expired proposals that one new proposal records as ended, in each direction. */
 const mostExpired = 100;
 
 /** A proposal that one side makes. */
@@ -55,7 +55,7 @@ export interface Proposal extends ConnectedPair, ConnectionChange {
  * Proposes a connection, or finds the same proposal if it is open. An open proposal of the same side with other terms
  * is withdrawn.
  *
- * It never looks whether the other application exists. It counts proposals without a lock, so calls that run at the
+ * It never checks whether the other application exists. It counts proposals without a lock, so calls that run at the
  * same moment may exceed the limit by as many as there are connections for them.
  *
  * @throws ServiceError with TOO_MANY_PROPOSALS if the application has too many open ones.
@@ -112,8 +112,8 @@ function openId(proposal: Proposal): Query<ConnectionId | undefined> {
 }
 
 /**
- * Proposals of the application that have expired and are not written down as ended. There are few: each new proposal
- * writes them down, and an application has at most about {@link mostProposals} in this state or open.
+ * Proposals of the application that have expired, and are not recorded as ended. There are few, because each new
+ * proposal records them, and an application has at most about {@link mostProposals} that are open or in this state.
  */
 function expiredIds(side: ConnectionSide, proposal: Proposal): Query<readonly ConnectionId[]> {
   return query(
@@ -129,7 +129,7 @@ function expiredIds(side: ConnectionSide, proposal: Proposal): Query<readonly Co
   );
 }
 
-/** Writes down that proposals have expired, which the transaction has locked: at least one. Nobody ended them. */
+/** Records that proposals have expired. @param expired at least one, and all locked by the transaction. */
 function expireLocked(expired: readonly ConnectionRecord[]): Statement {
   return sql(
     `UPDATE session_connections FORCE INDEX (PRIMARY) SET open = NULL, ended_at = expires_at

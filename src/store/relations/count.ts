@@ -39,7 +39,11 @@ function countsOf(plan: ClonePlan, row: Row): RowCounts {
   return { relations, total };
 }
 
-/** How many bytes the large values of sessions have, in all relations that are shared. At least one id must be given. */
+/**
+ * How many bytes the large values of sessions have, in all relations that are shared.
+ *
+ * @param ids at least one.
+ */
 export function largeBytes(
   { sizeSql }: ClonePlan,
   ids: readonly SessionId[],

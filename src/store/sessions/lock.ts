@@ -76,7 +76,9 @@ export interface Ownership {
   readonly scope: Scope;
 }
 
-/** The owners of sessions. Those that do not exist or were erased are missing. Takes no lock, so it waits for nobody. */
+/**
+ * The owners of sessions. Those that do not exist or were erased are missing. It takes no lock, so it waits for nobody.
+ */
 export function ownersOfSessions(
   schema: KindSchema,
   ids: readonly SessionId[],
