@@ -17,9 +17,9 @@ import { atOneMoment } from './transaction';
  */
 const maxScanned = 2_000;
 
-/** A row of a list, and where it stands there. */
+/** A row of a list, and its position there. */
 export interface Placed<Item> {
-  /** Undefined: the row is left out, and only makes its page shorter. */
+  /** Undefined: the row is left out, so its page is shorter. */
   readonly item: Item | undefined;
   readonly place: Cursor;
 }

@@ -13,7 +13,7 @@ import type { ExpiredDocuments } from '../store/relations/expired-documents';
 import type { PlannedImport, Source } from './planned-import';
 import type { ImportRequest } from './request';
 
-/** In which points a session, or several, do not meet the rules. */
+/** The violations of the rules by one session, or by several. */
 export interface Violations {
   readonly named: readonly AcceptanceViolation[];
   /** How many there are, including those that are not named. */
@@ -126,7 +126,15 @@ function relationViolations(
   return relations.flatMap((relation): AcceptanceViolation[] => {
     const wanted = 'at least one row';
     if (withheld.includes(relation)) {
-      return [{ rule: 'relations', sessionId, relation, found: 'withheld by who shares', wanted }];
+      return [
+        {
+          rule: 'relations',
+          sessionId,
+          relation,
+          found: 'withheld by the application that shares',
+          wanted,
+        },
+      ];
     }
     const count = counts.get(relation);
     if (count === undefined ? elsewhere.has(relation) : count > 0) return [];

@@ -6,8 +6,8 @@ import { markUsed } from '../store/connections/active';
 import type { AdmittedImport, Transaction } from './planned-import';
 
 /**
- * Runs the last statements before COMMIT, in one round trip, and after them marks the connections that the calls rest
- * on as used.
+ * Runs the last statements before COMMIT, and then marks the connections that the calls rest on as used. All of this
+ * is one round trip.
  *
  * @param calls all have the same `createdAt`.
  * @returns what the given statements did.

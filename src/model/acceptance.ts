@@ -28,7 +28,7 @@ export const longestAge = 3_155_760_000;
 /** A rule, by its name in the contract. */
 export type AcceptanceRule = 'max_age' | 'documents_unexpired' | 'statuses' | 'relations';
 
-/** In which point a session does not meet a rule. Its only personal data are the dates that rules are about. */
+/** A violation of a rule by a session. Its only personal data are the dates that rules are about. */
 export interface AcceptanceViolation {
   readonly rule: AcceptanceRule;
   /** The source session that it is about: the call's own, or that of a key person. */

@@ -26,7 +26,7 @@ export interface ImportRecord {
     /** What the copy got of it; of a refused attempt, what the share token shares. */
     readonly scope: Scope;
   } | null;
-  /** The connection that it rested on, or whose terms it exceeded; null if none was asked for. */
+  /** The connection that it rested on, or whose terms it exceeded; null: neither. */
   readonly connectionId: ConnectionId | null;
   /** Who did it; null if the viewer may not know. */
   readonly actor: Actor | null;

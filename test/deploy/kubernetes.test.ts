@@ -150,7 +150,7 @@ describe('the Kubernetes manifests', () => {
     expect(optional.map(({ name }) => name)).to.deep.equal(['signing']);
   });
 
-  it('give both jobs an environment that the service accepts, were they the service', () => {
+  it('give both jobs an environment that the service would accept', () => {
     const others = {
       SHARE_TOKEN_JWKS: 'x',
       SESSION_BASE_URL: 'https://x',

@@ -77,7 +77,7 @@ describe('the choice of relations', () => {
       );
       expect(received.shareTokens.map((each) => each.relations)).to.deep.equal([chosen]);
 
-      // A refusal first: that of a workflow that there is not.
+      // A refusal first: the workflow does not exist.
       await failureOf(client.import(target.apiKey, { shareToken, workflowId: newId() }));
       const request = { shareToken, workflowId: target.workflows[kind] };
       const { sessionId } = sessionOf(await client.import(target.apiKey, request));
@@ -279,7 +279,7 @@ describe('the choice of relations', () => {
         const failure = await failureOf(withRules(kind, original, ['reviews'], { relations }));
         expect(failure.reason).to.equal('ACCEPTANCE_NOT_MET');
         expect(failure.precondition?.violations.map((each) => each.description)).to.deep.equal([
-          'Found: withheld by who shares. Wanted: at least one row.',
+          'Found: withheld by the application that shares. Wanted: at least one row.',
           'Found: none. Wanted: at least one row.',
         ]);
         const answer = await withRules(kind, original, ['logs'], { relations: ['logs'] });
@@ -317,7 +317,9 @@ describe('the choice of relations', () => {
       expect(failure.reason).to.equal('ACCEPTANCE_NOT_MET');
       const less = ['key_people_checks', 'key_people'];
       const other = await failureOf(withRules('business', company, less, rules, true));
-      expect(other.precondition?.violations[0]?.description).to.include('withheld by who shares');
+      expect(other.precondition?.violations[0]?.description).to.include(
+        'withheld by the application that shares',
+      );
     });
   });
 

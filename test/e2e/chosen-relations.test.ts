@@ -151,7 +151,7 @@ describe('a copy of chosen relations', () => {
       expect(shown.session?.withheldRelations).to.deep.equal(third.answer.withheldRelations);
     });
 
-    it(`of a ${kind} session is told again with the same bytes`, async () => {
+    it(`of a ${kind} session is answered again with the same bytes`, async () => {
       const { target, client } = harness;
       const { source, original } = fullSession(kind);
       const request = {

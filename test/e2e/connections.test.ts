@@ -49,7 +49,7 @@ describe('a connection', () => {
     return connections.accept(recipient, connectionId);
   };
 
-  /** Adds proposals like one that there is, to applications that there are not. */
+  /** Adds proposals like an existing one, to applications that do not exist. */
   const addProposals = async (like: string, side: ConnectionSide, many: number): Promise<void> => {
     const table = harness.db<Record<string, unknown>>('session_connections');
     const row = await table
@@ -322,7 +322,7 @@ describe('a connection', () => {
     );
   });
 
-  it('of others is as unknown as one that there is not, to get, to accept and to end', async () => {
+  it('of others is answered like one that does not exist, by get, accept and end', async () => {
     const { one, other } = await pair();
     const { one: stranger } = await pair();
     const { connectionId: proposed } = await connections.propose(one, 'source', other);
@@ -349,7 +349,7 @@ describe('a connection', () => {
     expect((await connections.get(one, accepted)).state).to.equal(CONNECTION_STATE_ACTIVE);
   });
 
-  it('can be proposed to an application that there is not, and looks the same', async () => {
+  it('can be proposed to an application that does not exist, and looks the same', async () => {
     const { one, other } = await pair();
     const nobody = { applicationId: newId<ApplicationId>() };
     for (const side of connectionSides) {
@@ -560,7 +560,7 @@ describe('a connection', () => {
       }
     });
 
-    it('is not asked for by what there is not', async () => {
+    it('names the filter that is wrong', async () => {
       const { one } = await pair();
       for (const [field, request] of Object.entries({
         state: { state: ConnectionState.UNRECOGNIZED },

@@ -307,7 +307,7 @@ describe('a database with many rows', () => {
     expect(await scansOf(statements)).to.deep.equal([]);
   });
 
-  it('is never scanned by the job that prunes either, but for the ids of applications', async () => {
+  it('is never scanned by the job that prunes either, except for the ids of applications', async () => {
     const { db, source } = harness;
     const applicationId = source.applicationId;
     const sessionId = newId<SessionId>();

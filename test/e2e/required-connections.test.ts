@@ -240,7 +240,7 @@ describe('connections that are required', () => {
       });
     }
 
-    it(`hold until the moment at which they are certified no more (${kind})`, async () => {
+    it(`hold until the moment at which their certification ends (${kind})`, async () => {
       const until = new Date('2027-02-28T12:00:00.000Z');
       await connect(harness.client, harness.source, target, { certifiedUntil: until });
       now = new Date(until.getTime() - 1);

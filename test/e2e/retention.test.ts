@@ -49,7 +49,7 @@ describe('SetRetention', () => {
     expect(await shown(sessionId)).to.equal(undefined);
   });
 
-  it('makes a hold refuse an erasure, until it ends or is taken back', async () => {
+  it('makes a hold refuse an erasure, until it ends by itself or is removed', async () => {
     const { db, source } = harness;
     const sessionId = await createSession(db, source, 'user');
     const until = later(10);

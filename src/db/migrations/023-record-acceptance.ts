@@ -2,8 +2,8 @@ import type { Knex } from 'knex';
 import { alterTable } from './changes';
 
 /**
- * By which rules for acceptance an import was made or refused, and when its original had been verified: workflows
- * change their rules, and copies are deleted. An older service leaves it out.
+ * The rules for acceptance by which an import was made or refused, and when its original had been verified. They are
+ * kept here because workflows change their rules, and copies are deleted. An older service leaves these columns out.
  */
 export async function up(knex: Knex): Promise<void> {
   await alterTable(

@@ -13,7 +13,7 @@ import { endLocked, lockConnections, written, type ConnectionChange } from './ch
  * An import that rests on the connection writes the same row (`markUsed`). So it has been committed before this, or
  * it finds that the connection has ended.
  *
- * @param id of a connection that was found. It must be of the application that the change is for.
+ * @param id of a connection that was found, and that belongs to the application that the change is for.
  */
 export function endConnection(
   db: Database,
