@@ -1,7 +1,6 @@
 import { read, readTogether, write, writeTogether } from '../db/query';
 import { inTransaction } from '../db/transaction';
 import { type ApplicationId, type SessionId } from '../model/ids';
-import { mustHold } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
 import { eraseSession, markPruned, takeErasure, type Erasure } from '../store/erasures';
@@ -9,7 +8,12 @@ import { forgetAnswers } from '../store/ledger/entries';
 import { deleteRows, filledRelations } from '../store/relations/delete';
 import { sessionsWithKeyPeople, unlinkKeyPeople } from '../store/relations/key-people';
 import { deleteRetention } from '../store/retention';
-import { deleteSession, lockForErasure, sessionsByNumber } from '../store/sessions/erase';
+import {
+  deleteSession,
+  lockForErasure,
+  markErased,
+  sessionsByNumber,
+} from '../store/sessions/erase';
 import { deleteUnusedVendorEntity } from '../store/vendor-entities';
 import { breathe, duePages, waitingPages, type PruneRun } from './run';
 
@@ -74,7 +78,7 @@ type State = 'more' | 'done' | 'taken';
 /** Deletes a part of a session's data, children before parents, and its own row when nothing else is left. */
 function deletePart(
   { db, settings, now }: PruneRun,
-  { sessionId, kind }: Erasure,
+  { sessionId, kind, erasedAt }: Erasure,
 ): Promise<{ readonly state: State; readonly rows: number }> {
   const schema = kindSchemas[kind];
   return inTransaction(db, async (trx) => {
@@ -83,7 +87,8 @@ function deletePart(
       lockForErasure(schema, sessionId),
       filledRelations(schema, sessionId),
     ]);
-    mustHold(session?.erasedAt !== null, 'the session is erased');
+    // A restore can bring a session back whose erasure is on record. It is hidden before its rows are deleted.
+    if (session?.erasedAt === null) await write(trx, markErased(schema, sessionId, erasedAt));
     let rows = 0;
     for (const relation of filled) {
       const { affectedRows } = await write(

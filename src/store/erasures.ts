@@ -117,7 +117,7 @@ export async function eraseSession(
     // The lock on the session's row lasts until the commit. So no import of the session can run or begin meanwhile.
     await writeTogether(trx, [
       markErased(schema, sessionId, at),
-      insertErasure(erasure, wanted),
+      insertErasure(erasure, wanted, replaceRecord),
       endRetention(sessionId),
       ...forgetAnswers(sessionId),
     ]);
@@ -141,8 +141,8 @@ export async function eraseSessionById(
     (from) => readTogether(from, [sessionById(sessionId, owner), erasureOf(sessionId, owner)]),
     ([found, erasure]) => !found && !erasure,
   );
-  if (before) return before;
-  if (!session) return undefined;
+  // A session that is there is erased even if the record says that it was: a backup may have brought it back.
+  if (!session) return before;
   const { kind } = session;
   // Somebody else may have erased it meanwhile, and the job deleted it.
   return (await eraseSession(db, { ...wanted, kind })) ?? read(db, erasureOf(sessionId, owner));
@@ -163,14 +163,24 @@ async function requireNoHold(
   });
 }
 
+/** Leaves the record of an erasure as it is. */
+const keepRecord = 'session_id = session_erasures.session_id';
+
+/** Replaces the record of an earlier erasure: the session was there again, and its data have to be deleted again. */
+const replaceRecord = `application_id = VALUES(application_id), session_kind = VALUES(session_kind),
+  erased_at = VALUES(erased_at), cause = VALUES(cause), api_key_id = VALUES(api_key_id), gateway = VALUES(gateway),
+  pruned_at = NULL`;
+
+/** @param ifRecorded SQL for what becomes of the record, if there is one. */
 function insertErasure(
   { sessionId, applicationId, kind, erasedAt }: Erasure,
   { cause, actor }: Pick<WantedErasure, 'cause' | 'actor'>,
+  ifRecorded: string,
 ): Statement {
   const values = [toBinary(sessionId), toBinary(applicationId), kind, erasedAt, cause];
   return sql(
     `INSERT INTO session_erasures (${columns}, cause, api_key_id, gateway) VALUES (?)
-     ON DUPLICATE KEY UPDATE session_id = session_erasures.session_id`,
+     ON DUPLICATE KEY UPDATE ${ifRecorded}`,
     [...values, ...actorBindings(actor)],
   );
 }
@@ -185,7 +195,7 @@ export async function replayErasure(db: MultiDatabase, erasure: Erasure): Promis
   const { sessionId, kind, erasedAt: at } = erasure;
   const again = { cause: 'replay', actor: null } as const;
   const done = await eraseSession(db, { sessionId, kind, owner: undefined, at, ...again });
-  if (!done) await write(db, insertErasure(erasure, again));
+  if (!done) await write(db, insertErasure(erasure, again, keepRecord));
   return done !== undefined;
 }
 
