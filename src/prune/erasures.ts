@@ -33,16 +33,21 @@ export async function eraseDue(run: PruneRun): Promise<void> {
         cause: 'retention',
         actor: null,
       } as const;
-      const erased = await retry(() => eraseSession(db, { ...wanted, at: now })).catch(ifHeld);
-      if (erased) tally.retentionOver += 1;
+      const end = await retry(() => eraseSession(db, { ...wanted, at: now })).catch(ifHeld);
+      if (end === undefined) {
+        // The platform has deleted the session, and nothing else knows of its retention.
+        await retry(() => write(db, deleteRetention(sessionId)));
+      } else if (end !== 'held') {
+        tally.retentionOver += 1;
+      }
       await breathe(run);
     }
   }
 }
 
 /** Accepts the error that a session is on hold: somebody has put it on hold since it was found, so it stays. */
-function ifHeld(error: unknown): undefined {
-  if (error instanceof ServiceError && error.problem.reason === 'SESSION_ON_HOLD') return;
+function ifHeld(error: unknown): 'held' {
+  if (error instanceof ServiceError && error.problem.reason === 'SESSION_ON_HOLD') return 'held';
   throw error;
 }
 

@@ -252,4 +252,17 @@ describe('pruning', () => {
       0,
     );
   });
+
+  it('forgets the retention of a session that the platform has deleted, once its time is over', async () => {
+    const { db, source } = harness;
+    const id = await createSession(db, source, 'user');
+    const eraseAfter = new Date(Date.now() + 500_000);
+    await retain(harness, source, id, { eraseAfter, hold: undefined });
+    await db('user_sessions')
+      .where({ id: toBinary(id) })
+      .delete();
+    const { retentionOver } = await harness.prune({}, { now: eraseAfter });
+    expect(retentionOver).to.equal(0);
+    expect(await count('session_retention', { session_id: toBinary(id) })).to.equal(0);
+  });
 });
