@@ -30,7 +30,7 @@ import { CertificateFiles } from './rpc/server/certificates';
 import { createGrpcServer, listen } from './rpc/server/grpc-server';
 import { HealthMonitor } from './rpc/server/health';
 import { Peers } from './rpc/server/peers';
-import { reflectionService } from './rpc/server/reflection';
+import { addReflection } from './rpc/server/reflection';
 import { addServices, serviceNames } from './rpc/services';
 import { SessionReader } from './store/relations/read';
 import { boundsTransactions } from './store/tables';
@@ -202,7 +202,7 @@ export class SessionImportServer {
         log,
       });
       health.addToServer(grpc);
-      reflectionService().addToServer(grpc);
+      addReflection(grpc);
       const silence = config.database.readTimeoutSeconds * 1_000;
       await unlessAborted(() => health.start(() => imports.isStuck(silence)), signal);
       const port = await listen(grpc, config.grpc.address, certificates?.credentials());

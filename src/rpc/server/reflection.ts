@@ -2,22 +2,38 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import type { Server } from '@grpc/grpc-js';
 import type { PackageDefinition } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 
 /** The files that buf has compiled: the contract, the health service and the standard error details. */
 const descriptors = path.join(__dirname, '..', '..', 'gen', 'descriptors');
 
+/** A service with what answers its calls, as a server takes them. */
+type Registration = Parameters<Server['addService']>;
+
+/** The same for all servers of a process: they take long to make, and hold nothing of a server. */
+let registrations: readonly Registration[] | undefined;
+
 /**
- * Server reflection: lets grpcurl and its like call the service without the proto file, and show
+ * Adds server reflection to a server: lets grpcurl and its like call the service without the proto file, and show
  * error details unpacked.
  *
  * The descriptors are those that a compiler has made: the ones that proto-loader would make of the
  * proto files name no imports (grpc/grpc-node#2595), and strict clients refuse them.
  */
-export function reflectionService(): ReflectionService {
+export function addReflection(server: Server): void {
+  registrations ??= makeRegistrations();
+  for (const registration of registrations) server.addService(...registration);
+}
+
+function makeRegistrations(): readonly Registration[] {
   const compiled = readdirSync(descriptors).map((file) => [file, readCompiled(file)] as const);
-  return new ReflectionService(Object.fromEntries(compiled));
+  const made: Registration[] = [];
+  new ReflectionService(Object.fromEntries(compiled)).addToServer({
+    addService: (...registration) => made.push(registration),
+  });
+  return made;
 }
 
 /** A compiled file and its imports, in the shape of which the reflection service reads one member. */
