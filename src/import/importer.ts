@@ -7,7 +7,12 @@ import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
 import type { SessionKind } from '../model/session';
-import { planClone, SchemaMismatch, type ClonePlan } from '../store/relations/clone-plan';
+import {
+  planClone,
+  readCatalogue,
+  SchemaMismatch,
+  type ClonePlan,
+} from '../store/relations/clone-plan';
 import type { Locking } from '../store/sessions/lock';
 import { isNumberRefused } from '../store/sessions/numbers';
 import { checkTables } from '../store/tables';
@@ -70,9 +75,10 @@ export class Importer {
       );
     }
     await checkTables(db);
+    const catalogue = await readCatalogue(db);
     const plans = {
-      user: await planClone(db, kindSchemas.user),
-      business: await planClone(db, kindSchemas.business),
+      user: await planClone(db, kindSchemas.user, catalogue),
+      business: await planClone(db, kindSchemas.business, catalogue),
     };
     return new Importer(db, plans, new NumberLeases(db, retry), retry, clock);
   }

@@ -56,16 +56,17 @@ export class SchemaMismatch extends Error {
   override readonly name = 'SchemaMismatch';
 }
 
-/**
- * Reads the database's catalogue and makes the statements that clone a session of one kind. Run
- * once, when the service starts.
- *
- * @throws SchemaMismatch if a table references sessions by foreign keys, and is neither listed as a
- * relation nor left out on purpose. Also if a listed relation does not exist, does not reference
- * sessions, stands before its parent, or has another key than the list says. Also if a column of
- * sessions is in none of the column lists of `sessions/copies.ts`.
- */
-export async function planClone(db: Database, schema: KindSchema): Promise<ClonePlan> {
+/** What a plan needs to know of the database: one reading serves both kinds. */
+export interface Catalogue {
+  readonly references: readonly Reference[];
+  readonly keys: ColumnsByTable;
+  readonly columns: ColumnsByTable;
+  readonly json: ColumnsByTable;
+  readonly texts: ColumnsByTable;
+}
+
+/** Reads from the database's catalogue what plans are made of. */
+export async function readCatalogue(db: Database): Promise<Catalogue> {
   const [references, keys, columns, json, texts] = await Promise.all([
     readForeignKeys(db),
     readPrimaryKeys(db),
@@ -73,6 +74,24 @@ export async function planClone(db: Database, schema: KindSchema): Promise<Clone
     readColumns(db, isJson),
     readColumns(db, isText),
   ]);
+  return { references, keys, columns, json, texts };
+}
+
+/**
+ * Makes the statements that clone a session of one kind. Run once, when the service starts.
+ *
+ * @param catalogue what was read before; otherwise it is read now.
+ * @throws SchemaMismatch if a table references sessions by foreign keys, and is neither listed as a
+ * relation nor left out on purpose. Also if a listed relation does not exist, does not reference
+ * sessions, stands before its parent, or has another key than the list says. Also if a column of
+ * sessions is in none of the column lists of `sessions/copies.ts`.
+ */
+export async function planClone(
+  db: Database,
+  schema: KindSchema,
+  catalogue?: Catalogue,
+): Promise<ClonePlan> {
+  const { references, keys, columns, json, texts } = catalogue ?? (await readCatalogue(db));
   const problems = [
     ...relationProblems(schema, references),
     ...keyProblems(schema, keys),
@@ -208,9 +227,10 @@ function cloneSql(
 ): string {
   const quote = (name: string): string => db.ref(name).toQuery();
   const own = columns.filter((column) => column !== 'session_id');
-  const values = own.map((column) => relation.overrides[column] ?? `r.${quote(column)}`);
+  const quoted = own.map(quote);
+  const values = own.map((column, index) => relation.overrides[column] ?? `r.${quoted[index]}`);
   return `
-    INSERT ${unchecked ? uncheckedKeys : ''} INTO ${quote(relation.table)} (session_id, ${own.map(quote).join(', ')})
+    INSERT ${unchecked ? uncheckedKeys : ''} INTO ${quote(relation.table)} (session_id, ${quoted.join(', ')})
     SELECT s.id, ${values.join(', ')}
     FROM ${quote(schema.sessions)} s FORCE INDEX (PRIMARY)
     STRAIGHT_JOIN ${quote(relation.table)} r FORCE INDEX (PRIMARY)
