@@ -88,14 +88,16 @@ describe('the Kubernetes manifests', () => {
         .filter((name) => name.endsWith('.yaml')),
     );
     // Kinds that are not Kubernetes' own.
-    const others = files.filter((name) => /(kustomization|pod-monitor)\.yaml$/.test(name));
-    expect(others).to.have.length(4);
-    const all = files.filter((name) => !others.includes(name)).flatMap((name) => manifests(name));
-    expect(mistakesIn(all)).to.deep.equal([]);
-
+    const foreign = files.filter((name) => /(kustomization|pod-monitor)\.yaml$/.test(name));
+    expect(foreign).to.have.length(4);
+    const all = files.filter((name) => !foreign.includes(name)).flatMap((name) => manifests(name));
     const misspelt = structuredClone(deployment) as { spec: { template: { spec: object } } };
     Object.assign(misspelt.spec.template.spec, { terminationGracePeriod: 45 });
-    expect(mistakesIn([misspelt]).join()).to.include('"terminationGracePeriod"');
+
+    // At once: to read Kubernetes' types takes seconds.
+    const [mistake, ...others] = mistakesIn([misspelt, ...all]);
+    expect(mistake).to.include('"terminationGracePeriod"');
+    expect(others).to.deep.equal([]);
   });
 
   for (const [below, expected] of [
