@@ -47,8 +47,8 @@ describe('the migrations', () => {
     db.on('query', ({ sql }: { sql: string }) => changes.push(sql));
     /** How many tables were changed as a running service needs it. */
     let inPlace = 0;
+    let before = '';
     for (;;) {
-      const before = await schemaOf(db);
       changes = [];
       const [, [name]] = (await db.migrate.up()) as [number, string[]];
       if (name === undefined) break;
@@ -62,8 +62,9 @@ describe('the migrations', () => {
       // It leaves out what was just made.
       await db.migrate.up();
       expect(await schemaOf(db), `up of ${name}`).to.equal(after);
+      before = after;
     }
-    expect(await schemaOf(db)).to.equal(whole);
+    expect(before).to.equal(whole);
     expect(inPlace).to.be.at.least(16);
   });
 
@@ -117,7 +118,7 @@ describe('the migrations', () => {
   });
 
   it('touch no table that has rows, though nothing says where it comes from', async () => {
-    await db.migrate.latest();
+    await db.migrate.up();
     await createApplication(db, 'somebody');
     await db('knex_migrations').delete();
     const error: unknown = await migrateUp(db).catch((reason: unknown) => reason);
