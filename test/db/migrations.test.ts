@@ -7,7 +7,7 @@ import { pendingMigrations } from '../../src/db/migrations';
 import { migrateDown, migrateUp } from '../../src/db/migrate';
 import { read, select } from '../../src/db/query';
 import { createApplication } from '../../src/store/accounts';
-import { createEmptyDatabase, databaseUrl, open } from '../support/mysql';
+import { createEmptyDatabase, createMigratedDatabase, databaseUrl, open } from '../support/mysql';
 import { MysqlProxy } from '../support/mysql-proxy';
 import {
   harmlessSettings,
@@ -157,7 +157,8 @@ describe('the migrations', () => {
   });
 
   it('leave an older program a ledger that it can live with, of sessions that came along too', async () => {
-    await db.migrate.latest();
+    await db.destroy();
+    db = open(await createMigratedDatabase());
     const id = (byte: number) => Buffer.alloc(16, byte);
     const entry = (byte: number) => ({
       application_id: id(1),

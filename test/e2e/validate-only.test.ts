@@ -6,7 +6,7 @@ import { sessionKinds } from '../../src/model/session';
 import { failureOf, rowsOf, sessionOf } from '../support/client';
 import { addLogs, createSession } from '../support/fixtures';
 import { scrape, sumOf } from '../support/metrics';
-import { createEmptyDatabase, open } from '../support/mysql';
+import { createMigratedDatabase, open } from '../support/mysql';
 import { refusedCalls } from '../support/refused';
 import { select } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
@@ -48,9 +48,8 @@ describe('a call that only validates', () => {
   }
 
   it('writes nothing at all: every table of the database is what it was', async () => {
-    const url = await createEmptyDatabase();
+    const url = await createMigratedDatabase();
     const db = open(url);
-    await db.migrate.latest();
     const seeded = await seedDemo(db);
     const there = await startHarness({ environment: { DATABASE_URL: url } });
     const { client, signer } = there;

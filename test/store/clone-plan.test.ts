@@ -4,16 +4,15 @@ import { planClone, SchemaMismatch } from '../../src/store/relations/clone-plan'
 import { kindSchemas } from '../../src/model/relations';
 import { sessionKinds } from '../../src/model/session';
 import { createSigner } from '../support/fixtures';
-import { createEmptyDatabase, open } from '../support/mysql';
+import { createMigratedDatabase, open } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 
 describe('the check of the relations at the start', () => {
   let url: string;
   let db: Database;
   before(async () => {
-    url = await createEmptyDatabase();
+    url = await createMigratedDatabase();
     db = open(url);
-    await db.migrate.latest();
   });
   after(() => db.destroy());
 

@@ -2,16 +2,15 @@ import { expect } from 'chai';
 import type { Database } from '../../src/db/database';
 import { readTables } from '../../src/db/catalogue';
 import { boundsTransactions, checkTables, ownTables } from '../../src/store/tables';
-import { createEmptyDatabase, open } from '../support/mysql';
+import { createMigratedDatabase, open } from '../support/mysql';
 import { whileSet } from '../support/server-settings';
 
 describe('the check of the tables at the start', () => {
   let db: Database;
   let url: string;
   before(async () => {
-    url = await createEmptyDatabase();
+    url = await createMigratedDatabase();
     db = open(url);
-    await db.migrate.latest();
   });
   after(() => db.destroy());
 
