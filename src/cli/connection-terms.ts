@@ -86,8 +86,11 @@ export function termsOfOptions(options: TermsOptions): ConnectionTerms {
   };
   const violations = termsViolations(terms, new Date());
   if (violations.length === 0) return terms;
+  const named = Object.fromEntries(
+    relations?.map((name, index) => [`relations[${index}]`, `--relations: ${name}`]) ?? [],
+  );
   const wrong = violations.map(
-    ({ field, description }) => `${optionOf[field] ?? field} ${description}`,
+    ({ field, description }) => `${optionOf[field] ?? named[field] ?? field} ${description}`,
   );
   throw new Error(wrong.join('; '));
 }

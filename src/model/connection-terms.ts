@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ConnectionTerms } from './connection';
 import { codeRule, isCode, maxReference } from './grounds';
 import type { FieldViolation } from './problems';
-import { shareableNames } from './scope';
-import { sessionKinds } from './session';
+import { faultyField, namesFaults, shareableNames } from './scope';
+import { sessionKinds, type SessionKind } from './session';
 import { maxLifetime, minLifetime } from './share-lifetime';
 
 /**
@@ -32,12 +32,11 @@ export function termsViolations(terms: ConnectionTerms, now: Date): FieldViolati
   if (relations !== null) {
     if (relations.length === 0) refuse('relations', 'must have names, or be left out');
     if (repeats(relations)) refuse('relations', 'must name each relation once');
-    const known = shareableNames(kinds);
-    if (relations.some((name) => !known.has(name))) {
-      refuse(
-        'relations',
-        `must be names that ShareSession takes for session_kinds: ${[...known].sort().join(', ')}`,
-      );
+    // Without kinds, no name would be known.
+    const faults = kinds.length > 0 ? namesFaults(relations, kinds, linkedSessions) : [];
+    for (const fault of faults) refuse(faultyField(fault, 'relations'), fault.description);
+    for (const kind of faults.length > 0 ? [] : unnamedKinds(kinds, linkedSessions, relations)) {
+      refuse('relations', `must have a relation of ${kind} sessions, or session_kinds not ${kind}`);
     }
   }
   if (agreement !== null && !isCode(agreement, maxReference)) {
@@ -57,6 +56,19 @@ export function sameTerms(a: ConnectionTerms, b: ConnectionTerms): boolean {
 function sorted(terms: ConnectionTerms): ConnectionTerms {
   const { kinds, relations } = terms;
   return { ...terms, kinds: kinds.toSorted(), relations: relations?.toSorted() ?? null };
+}
+
+/** The kinds of which no session could be shared, neither by itself nor as a linked session. */
+function unnamedKinds(
+  kinds: readonly SessionKind[],
+  linkedSessions: boolean,
+  names: readonly string[],
+): SessionKind[] {
+  return kinds.filter((kind) => {
+    const known = shareableNames([kind]);
+    const linked = linkedSessions && kind === 'user';
+    return !linked && !names.some((name) => known.has(name));
+  });
 }
 
 function repeats(values: readonly string[]): boolean {

@@ -40,6 +40,19 @@ export function scopeFaults(
   linkedSessions: boolean,
 ): readonly ScopeFault[] {
   const kinds = kindsShared(kind, linkedSessions);
+  return namesFaults(names, kinds, kinds.length > 1);
+}
+
+/**
+ * What is wrong with names of relations of which sessions of some kinds are to be shared.
+ *
+ * @param linked whether key people must be there, since they name the linked sessions that are shared.
+ */
+export function namesFaults(
+  names: readonly string[],
+  kinds: readonly SessionKind[],
+  linked: boolean,
+): readonly ScopeFault[] {
   const known = shareableNames(kinds);
   const faults = names.flatMap((name, index): ScopeFault[] => {
     if (!known.has(name)) {
@@ -51,9 +64,14 @@ export function scopeFaults(
     const description = `must not be there without ${missing}, to whose rows its rows belong`;
     return [{ index, description }];
   });
-  const withoutPeople = kinds.length > 1 && !names.includes('key_people');
+  const withoutPeople = linked && !names.includes('key_people');
   const description = 'must have key_people if linked sessions are shared: key people name them';
   return withoutPeople ? [...faults, { index: undefined, description }] : faults;
+}
+
+/** The field that an error in a choice is about. @param list the name of the field with the choice. */
+export function faultyField({ index }: ScopeFault, list: string): string {
+  return index === undefined ? list : `${list}[${index}]`;
 }
 
 /** The names of the relations to whose rows those of a relation belong. */

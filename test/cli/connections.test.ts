@@ -54,13 +54,14 @@ describe('the commands about connections', () => {
     const terms = ['--kind', 'business', 'user', '--linked-sessions', '--trust-review'];
     const second = await create(
       ...([source, recipient, ...terms, '--longest-ttl', '600', '--grounds-required'] as const),
-      ...['--relations', 'faces,key_people', '--agreement', 'contracts/7'],
+      ...['--relations', 'faces,key_people_checks,key_people', '--agreement', 'contracts/7'],
       ...['--certified-until', '2999-01-01T00:00:00.900Z'],
     );
     expect(second).to.deep.include({
       session_kinds: ['user', 'business'],
       ...{ linked_sessions: true, trust_review: true, longest_ttl_seconds: 600 },
-      ...{ relations: ['faces', 'key_people'], grounds_required: true, agreement: 'contracts/7' },
+      ...{ grounds_required: true, agreement: 'contracts/7' },
+      relations: ['faces', 'key_people_checks', 'key_people'],
       certified_until: '2999-01-01T00:00:00.000Z',
     });
 
@@ -92,11 +93,14 @@ describe('the commands about connections', () => {
 
   const wrong: Readonly<Record<string, readonly string[]>> = {
     '--linked-sessions needs both kinds': ['--kind', 'user', '--linked-sessions'],
-    '--relations must be names that ShareSession takes': [
-      '--kind',
-      'user',
-      '--relations',
-      'key_people',
+    '--relations: key_people must be a relation of user sessions': [
+      ...['--kind', 'user', '--relations', 'key_people'],
+    ],
+    '--relations: aml_hits must not be there without aml_screenings': [
+      ...['--kind', 'user', '--relations', 'faces,aml_hits'],
+    ],
+    '--relations must have key_people if linked sessions are shared': [
+      ...['--kind', 'user', 'business', '--linked-sessions', '--relations', 'reviews'],
     ],
     '--relations must name each relation once': ['--kind', 'user', '--relations', 'faces,faces'],
     '--kind must name each kind once': ['--kind', 'user', 'user'],

@@ -68,7 +68,7 @@ describe('a connection', () => {
     linkedSessions: true,
     trustReview: true,
     longestTtl: { seconds: 600, nanos: 0 },
-    relations: ['reviews', 'faces', 'key_people'],
+    relations: ['reviews', 'faces', 'key_people_checks', 'key_people'],
     groundsRequired: true,
     agreement: 'contracts/2031:7',
     certifiedUntil: new Date('2999-01-01T00:00:00.000Z'),
@@ -415,6 +415,7 @@ describe('a connection', () => {
   });
 
   describe('and its terms', () => {
+    const both = { sessionKinds: [SESSION_KIND_USER, SESSION_KIND_BUSINESS] };
     const wrong: Readonly<Record<string, Readonly<Record<string, Partial<ConnectionTerms>>>>> = {
       'terms.session_kinds': {
         'no kind': { sessionKinds: [] },
@@ -434,6 +435,13 @@ describe('a connection', () => {
         'one that there is not': { relations: ['faces', 'nothing'] },
         'one of the other kind': { relations: ['key_people'] },
         'one twice': { relations: ['faces', 'faces'] },
+        'one without the one that its rows belong to': { relations: ['faces', 'aml_hits'] },
+        'no key people, with linked sessions': {
+          ...both,
+          linkedSessions: true,
+          relations: ['reviews'],
+        },
+        'none of a kind of sessions': { ...both, relations: ['faces'] },
         'too many': { relations: Array.from({ length: 101 }, () => 'faces') },
       },
       'terms.agreement': {
@@ -481,11 +489,28 @@ describe('a connection', () => {
       ]);
     });
 
+    it('say what their relations lack', async () => {
+      const { one, other } = await pair();
+      const terms = termsWith({ ...both, linkedSessions: true, relations: ['aml_hits', 'faces'] });
+      const failure = await failureOf(connections.propose(one, 'source', other, terms));
+      const violations = failure.badRequest?.fieldViolations ?? [];
+      expect(violations.map(({ field, description }) => `${field} ${description}`)).to.deep.equal([
+        'terms.relations[0] must not be there without aml_screenings, to whose rows its rows belong',
+        'terms.relations must have key_people if linked sessions are shared: key people name them',
+      ]);
+    });
+
     it('may be the least and the most that there can be', async () => {
       for (const terms of [
         termsWith({ longestTtl: { seconds: 60, nanos: 0 }, relations: [] }),
         termsWith({ longestTtl: { seconds: 86_400, nanos: 0 }, agreement: 'a'.repeat(128) }),
         termsWith({ certifiedUntil: new Date('9999-12-31T23:59:59.000Z') }),
+        // Nothing of a person's session, except that it is linked.
+        termsWith({
+          ...both,
+          linkedSessions: true,
+          relations: ['key_people_checks', 'key_people'],
+        }),
       ]) {
         const { one, other } = await pair();
         const { terms: kept } = await active(one, other, terms);

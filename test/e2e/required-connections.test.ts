@@ -179,7 +179,7 @@ describe('connections that are required', () => {
     },
     {
       name: 'relations',
-      terms: { relations: ['locations', 'logs', 'contact_details'] },
+      terms: { linkedSessions: false, relations: ['locations', 'logs', 'contact_details'] },
       allowed: { relations: ['locations', 'contact_details'] },
       exceeding: { relations: ['locations', 'expected_details'] },
     },
@@ -187,7 +187,7 @@ describe('connections that are required', () => {
       name: 'relations',
       // Who names nothing shares everything.
       when: 'none are named',
-      terms: { relations: ['locations', 'logs'] },
+      terms: { linkedSessions: false, relations: ['locations', 'logs'] },
       allowed: { relations: ['logs'] },
       exceeding: {},
     },

@@ -1,6 +1,12 @@
 import { z } from 'zod';
 import { ServiceError } from '../../model/problems';
-import { scopeFaults, scopeOfChoice, shareableNames, type Scope } from '../../model/scope';
+import {
+  faultyField,
+  scopeFaults,
+  scopeOfChoice,
+  shareableNames,
+  type Scope,
+} from '../../model/scope';
 import { sessionKinds, type SessionKind } from '../../model/session';
 import { boundedList } from '../call/request';
 
@@ -29,9 +35,9 @@ export function scopeOfRequest(
 ): Scope {
   const faults = chosen.length > 0 ? scopeFaults(chosen, kind, linkedSessions) : [];
   if (faults.length === 0) return scopeOfChoice(chosen);
-  const violations = faults.map(({ index, description }) => ({
-    field: index === undefined ? 'relations' : `relations[${index}]`,
-    description,
+  const violations = faults.map((fault) => ({
+    field: faultyField(fault, 'relations'),
+    description: fault.description,
   }));
   throw new ServiceError({ reason: 'INVALID_REQUEST', violations });
 }
