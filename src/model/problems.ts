@@ -121,8 +121,10 @@ export type Problem =
   | { readonly reason: 'CONNECTION_ENDED'; readonly connectionId: ConnectionId }
   | {
       readonly reason: 'TOO_MANY_PROPOSALS';
-      /** The most that may be open. */
+      /** The most that may be open, or that may be made to one application lately. */
       readonly limit: number;
+      /** To which application too many were made lately; absent: too many are open. */
+      readonly otherApplicationId?: ApplicationId;
     }
   | { readonly reason: 'OVERLOADED' }
   | { readonly reason: 'CONFLICT' }

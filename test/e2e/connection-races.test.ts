@@ -5,7 +5,7 @@ import {
   type Connection,
 } from '../../src/gen/sessionimport/v1/session_connection';
 import { toBinary } from '../../src/model/ids';
-import { endings } from '../support/client';
+import { endings, failureOf } from '../support/client';
 import { Connections, termsWith } from '../support/connection-calls';
 import { createTenant, type Tenant } from '../support/fixtures';
 import type { Passing } from '../support/mysql-proxy';
@@ -111,7 +111,7 @@ describe('changes of a connection', () => {
   it('leave one proposal open, if one side makes several at once', () =>
     race(async ({ source, recipient }) => {
       const made = await Promise.all(
-        [slow, quick, slow, quick].map((process) =>
+        [slow, quick, slow].map((process) =>
           process.propose(source, 'source', recipient, newTerms()),
         ),
       );
@@ -124,7 +124,7 @@ describe('changes of a connection', () => {
       expect(states.filter(([state]) => state === CONNECTION_STATE_PROPOSED)).to.have.lengthOf(1);
       expect(
         states.filter(([, ending]) => ending === CONNECTION_ENDING_WITHDRAWN),
-      ).to.have.lengthOf(3);
+      ).to.have.lengthOf(2);
     }));
 
   it('make one proposal, if one side makes the same one several times at once', () =>
@@ -258,6 +258,19 @@ describe('changes of a connection', () => {
     expect((await proposing).state).to.equal(CONNECTION_STATE_PROPOSED);
     expect((await quick.get(source, other)).ending).to.equal(CONNECTION_ENDING_WITHDRAWN);
     await expectSoundRows(pair);
+  });
+
+  it('that propose, and are overtaken by the last proposal of the day, are refused', async () => {
+    const pair = await newPair();
+    const { source, recipient } = pair;
+    for (let made = 1; made <= 19; made++) await quick.end(source, await proposed(pair));
+    const { came, letGo } = held.proxy.holdBack('INSERT INTO session_connections');
+    const proposing = slow.propose(source, 'source', recipient, newTerms());
+    await came;
+    await quick.end(source, await proposed(pair));
+    letGo();
+    expect((await failureOf(proposing)).reason).to.equal('TOO_MANY_PROPOSALS');
+    expect(await rowsOf(pair)).to.have.lengthOf(20);
   });
 
   describe('whose COMMIT is lost', () => {

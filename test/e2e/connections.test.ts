@@ -9,13 +9,16 @@ import {
   type Connection,
 } from '../../src/gen/sessionimport/v1/session_connection';
 import { SessionKind } from '../../src/gen/sessionimport/v1/session_import';
+import { openMultiDatabase } from '../../src/db/connection';
 import { connectionSides, otherSide, type ConnectionSide } from '../../src/model/connection-record';
 import { newId, toBinary, type ApplicationId, type ConnectionId } from '../../src/model/ids';
 import { must } from '../../src/model/must';
+import { connectApplications, type OperatorConnection } from '../../src/store/connections/connect';
 import { failureOf } from '../support/client';
 import { Connections, termsWith, wireSides } from '../support/connection-calls';
 import { createTenant, type Tenant } from '../support/fixtures';
 import { without } from '../support/helpers';
+import { serviceUrl } from '../support/mysql';
 import { select } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
@@ -47,6 +50,13 @@ describe('a connection', () => {
   const active = async (source: Tenant, recipient: Tenant, terms = termsWith()) => {
     const { connectionId } = await connections.propose(source, 'source', recipient, terms);
     return connections.accept(recipient, connectionId);
+  };
+
+  /** The terms that an operator gives. */
+  const anyUser: OperatorConnection['terms'] = {
+    kinds: ['user'],
+    ...{ linkedSessions: false, trustReview: false, longestTtl: null },
+    ...{ relations: null, groundsRequired: false, agreement: null, certifiedUntil: null },
   };
 
   /** Adds proposals like an existing one, to applications that do not exist. */
@@ -413,6 +423,49 @@ describe('a connection', () => {
     // Its own new one, and the one that the other application has proposed.
     expect(counted).to.deep.equal({ open: '2' });
   });
+
+  for (const side of connectionSides) {
+    it(`is not proposed to the same application a twenty-first time in a day by the ${side}`, async () => {
+      const { one, other } = await pair();
+      const propose = (agreement: string) =>
+        connections.propose(one, side, other, termsWith({ agreement }));
+      for (let round = 1; round <= 6; round++) {
+        await propose(`withdrawn/${round}`);
+        await connections.end(other, (await propose(`declined/${round}`)).connectionId);
+        await connections.accept(other, (await propose(`accepted/${round}`)).connectionId);
+      }
+      await propose('a/19');
+      const last = await propose('a/20');
+      const full = {
+        code: 'FAILED_PRECONDITION',
+        reason: 'TOO_MANY_PROPOSALS',
+        metadata: { limit: '20', other_application_id: other.applicationId },
+      };
+      expect(await failureOf(propose('a/21'))).to.deep.include(full);
+      expect(await connections.get(one, last.connectionId)).to.deep.equal(last);
+      expect(await propose('a/20')).to.deep.equal(last);
+      await connections.accept(other, last.connectionId);
+      expect(await failureOf(propose('a/21'))).to.deep.include(full);
+
+      // The other direction, the other side, and other applications have limits of their own. Operators have none.
+      await connections.propose(one, otherSide(side), other);
+      await connections.propose(other, otherSide(side), one);
+      await connections.propose(one, side, await createTenant(harness.db));
+      const [source, recipient] = side === 'source' ? [one, other] : [other, one];
+      const operator = openMultiDatabase({ url: serviceUrl(), poolSize: 1, lockWaitSeconds: 1 });
+      await connectApplications(operator, {
+        ...{ id: newId<ConnectionId>(), at: new Date(), terms: anyUser },
+        ...{ sourceApplicationId: source.applicationId },
+        ...{ recipientApplicationId: recipient.applicationId },
+      });
+      await operator.destroy();
+
+      ahead = day - 60_000;
+      expect(await failureOf(propose('a/21'))).to.deep.include(full);
+      ahead = day;
+      await propose('a/21');
+    });
+  }
 
   describe('and its terms', () => {
     const both = { sessionKinds: [SESSION_KIND_USER, SESSION_KIND_BUSINESS] };

@@ -33,6 +33,7 @@ import {
   waitingErasuresCount,
 } from '../../src/store/erasures';
 import { forgetAnswers, forgetAnswersOf, keptAnswers } from '../../src/store/ledger/entries';
+import { withinLimits } from '../../src/store/connections/proposal-limits';
 import { countOldRefusals, deleteOldRefusals } from '../../src/store/refusals';
 import { countAllRows, deleteRows, filledRelations } from '../../src/store/relations/delete';
 import { sessionsWithKeyPeople, unlinkKeyPeople } from '../../src/store/relations/key-people';
@@ -305,6 +306,26 @@ describe('a database with many rows', () => {
     harness.proxy.intercept = undefined;
     expect(statements.size).to.be.greaterThan(100);
     expect(await scansOf(statements)).to.deep.equal([]);
+  });
+
+  it('is read only as far as the limit, to count the recent proposals to an application', async () => {
+    const { db, source, target } = harness;
+    const [sourceId, targetId] = [source, target].map((each) => toBinary(each.applicationId));
+    const withPair = (_: unknown, index: number) => ({
+      ...connectionWith(_, index),
+      ...{ source_application_id: sourceId, recipient_application_id: targetId },
+    });
+    await db('session_connections').insert(Array.from({ length: filled }, withPair));
+    const { sql, bindings } = withinLimits({
+      ...{ sourceApplicationId: source.applicationId, party: 'source', at: new Date() },
+      recipientApplicationId: target.applicationId,
+    });
+    const counting = db.raw(`SELECT ${sql}`, bindings as never).toQuery();
+    const steps = await select(`EXPLAIN FORMAT=TRADITIONAL ${counting}`, []);
+    const [step] = steps.filter(({ key }) => key === 'session_connections_open_unique');
+    expect(step?.['Extra']).to.include('Backward index scan').and.include('Using index');
+    const extras = steps.map(({ Extra }) => String(Extra)).join();
+    expect(extras).not.to.include('filesort').and.not.to.include('temporary');
   });
 
   it('is never scanned by the job that prunes either, except for the ids of applications', async () => {

@@ -256,10 +256,13 @@ const answers: Answers = {
       'The proposal can not be accepted any more: it was declined, withdrawn or replaced, or has expired, or the connection has ended. Propose a new one.',
     metadata: { connection_id: connectionId },
   }),
-  TOO_MANY_PROPOSALS: ({ limit }) => ({
+  TOO_MANY_PROPOSALS: ({ limit, otherApplicationId: other }) => ({
     code: status.FAILED_PRECONDITION,
-    message: `Your application has ${limit} open proposals, which is the most there may be. Withdraw some with EndConnection, or wait until some are accepted or expire.`,
-    metadata: { limit: String(limit) },
+    message:
+      other === undefined
+        ? `Your application has ${limit} open proposals, which is the most there may be. Withdraw some with EndConnection, or wait until some are accepted or expire.`
+        : `Within 24 hours, your application has made ${limit} proposals to application ${other} in this direction, which is the most there may be. Wait until the first of them is 24 hours old.`,
+    metadata: { limit: String(limit), ...(other && { other_application_id: other }) },
   }),
   OVERLOADED: () => ({
     code: status.RESOURCE_EXHAUSTED,

@@ -18,7 +18,7 @@ import {
   type ConnectionSide,
 } from '../../model/connection-record';
 import { sameTerms } from '../../model/connection-terms';
-import { fromBinary, toBinary, type ApplicationId, type ConnectionId } from '../../model/ids';
+import { fromBinary, toBinary, type ConnectionId } from '../../model/ids';
 import { must } from '../../model/must';
 import { ServiceError } from '../../model/problems';
 import { requireWritable } from '../session-numbers';
@@ -32,11 +32,9 @@ import {
 } from './change';
 import { actorBindings } from '../actor-columns';
 import { connectionById } from './find';
+import { exceededLimit, openIndex, proposerOf, withinLimits } from './proposal-limits';
 import { applicationColumns } from './rows';
 import { termsBindings, termsColumns } from './terms';
-
-/** The most open proposals of an application, in both directions. */
-export const mostProposals = 100;
 
 /** The most expired proposals that one new proposal records as ended, in each direction. */
 const mostExpired = 100;
@@ -56,9 +54,10 @@ export interface Proposal extends ConnectedPair, ConnectionChange {
  * is withdrawn.
  *
  * It never checks whether the other application exists. It counts proposals without a lock, so calls that run at the
- * same moment may exceed the limit by as many as there are connections for them.
+ * same moment may exceed the limits by as many as there are connections for them.
  *
- * @throws ServiceError with TOO_MANY_PROPOSALS if the application has too many open ones.
+ * @throws ServiceError with TOO_MANY_PROPOSALS if the application has too many open ones, or has made too many to the
+ * same application lately. Nothing is changed then: an open proposal of other terms stays open.
  */
 export function proposeConnection(
   db: MultiDatabase,
@@ -91,7 +90,7 @@ export function proposeConnection(
       ]),
     );
     if (must(done.at(-1), 'what was inserted').affectedRows === 0) {
-      throw new ServiceError({ reason: 'TOO_MANY_PROPOSALS', limit: mostProposals });
+      throw new ServiceError(await exceededLimit(trx, proposal));
     }
     return written(trx, proposal.id);
   });
@@ -113,7 +112,7 @@ function openId(proposal: Proposal): Query<ConnectionId | undefined> {
 
 /**
  * Proposals of the application that have expired, and are not recorded as ended. There are few, because each new
- * proposal records them, and an application has at most about {@link mostProposals} that are open or in this state.
+ * proposal records them, and {@link withinLimits} bounds how many are open or in this state.
  */
 function expiredIds(side: ConnectionSide, proposal: Proposal): Query<readonly ConnectionId[]> {
   return query(
@@ -138,21 +137,14 @@ function expireLocked(expired: readonly ConnectionRecord[]): Statement {
   );
 }
 
-/** Inserts a proposal, unless the application has too many. */
+/** Inserts a proposal, unless there are too many. */
 function insertProposal(proposal: Proposal): Statement {
-  const application = toBinary(proposerOf(proposal));
-  const counts = connectionSides.map(
-    (side) =>
-      `(SELECT COUNT(*) FROM
-         (SELECT 1 FROM session_connections FORCE INDEX (${openIndex(side)})
-          WHERE ${applicationColumns[side]} = ? AND proposed_by = '${side}' AND open = 1
-          LIMIT ${mostProposals}) ${side}s)`,
-  );
+  const allowed = withinLimits(proposal);
   return sql(
     `INSERT INTO session_connections
        (id, source_application_id, recipient_application_id, open, ${termsColumns.join(', ')},
         proposed_by, proposed_by_api_key_id, proposed_by_gateway, created_at, expires_at)
-     SELECT ? FROM DUAL WHERE ${counts.join(' + ')} < ${mostProposals}`,
+     SELECT ? FROM DUAL WHERE ${allowed.sql}`,
     [
       toBinary(proposal.id),
       toBinary(proposal.sourceApplicationId),
@@ -164,16 +156,6 @@ function insertProposal(proposal: Proposal): Statement {
       proposal.at,
       expiryOf(proposal.terms, proposal.at),
     ],
-    ...connectionSides.map(() => application),
+    ...allowed.bindings,
   );
-}
-
-function proposerOf(proposal: Proposal): ApplicationId {
-  const { party, sourceApplicationId, recipientApplicationId } = proposal;
-  return party === 'source' ? sourceApplicationId : recipientApplicationId;
-}
-
-/** The index that finds the open proposals which an application has made as one side. */
-function openIndex(side: ConnectionSide): string {
-  return `session_connections_${side}_open_index`;
 }
