@@ -260,6 +260,7 @@ function groupsOf(importer: Importer, log: Logger): RunGroup {
         imported: count('imported'),
         postponed: count('postponed'),
         locked: count('locked'),
+        overtaken: count('overtaken'),
       };
       const ms = Math.round(performance.now() - startedAt);
       log.debug({ kind, calls: requests.length, ...counts, ms }, 'group');

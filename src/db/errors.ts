@@ -192,6 +192,11 @@ export function duplicateKey(error: unknown): string | undefined {
   return named(error, 'ER_DUP_ENTRY', / for key '(?:[^'.]+\.)?([^'.]+)'$/);
 }
 
+/** Whether a row was refused because a row that it refers to is missing. The transaction goes on. */
+export function isMissingReference(error: unknown): boolean {
+  return error instanceof Error && errorCode(error) === 'ER_NO_REFERENCED_ROW_2';
+}
+
 /** The column that was given no value and must have one; undefined: the error is another one. */
 export function nullColumn(error: unknown): string | undefined {
   return named(error, 'ER_BAD_NULL_ERROR', /^Column '([^']+)' cannot be null$/);

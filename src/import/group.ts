@@ -12,6 +12,7 @@ import { sessionOf, writeCopies } from './copies';
 import { gatherFacts } from './facts';
 import { claimLinkedSessions, copyLinkedSessions, findLinkedSessions } from './linked-sessions';
 import type { NumberLeases } from './number-leases';
+import { findOvertaken } from './overtaken';
 import { keyOf, type AdmittedImport, type PlannedImport, type Transaction } from './planned-import';
 import type { ImportResult } from './request';
 import type { SessionSizes } from './sizes';
@@ -46,6 +47,8 @@ export type Outcome =
   | { readonly type: 'postponed'; readonly rows: number }
   /** Nothing was done: somebody else holds a session to be copied, or a copy to be pointed at. */
   | { readonly type: 'locked' }
+  /** Nothing was done: others have changed what the call rests on. It must not hold up other calls again. */
+  | { readonly type: 'overtaken' }
   | { readonly type: 'failed'; readonly error: ServiceError };
 
 /** The result of each call of a group, by the id that its copy has or would have had. */
@@ -75,6 +78,7 @@ export interface Tools {
  * @param locking `skip`: waits for no session; calls whose sessions somebody else holds are `locked`. A
  * call whose earlier try may have been committed is `locked` only if the ledger shows that it was not (see
  * {@link gatherFacts}).
+ * @throws CallsOvertaken if others have changed what some of the calls rest on.
  */
 export async function importGroup(
   trx: Transaction,
@@ -125,7 +129,13 @@ export async function importGroup(
   for (const { call, rows } of postponed) {
     outcomes.set(call.sessionId, { type: 'postponed', rows });
   }
-  if (fitting.length > 0) await makeCopies(trx, tools, kind, fitting, facts, outcomes);
+  if (fitting.length > 0) {
+    try {
+      await makeCopies(trx, tools, kind, fitting, facts, outcomes);
+    } catch (error) {
+      throw calls.length > 1 ? await findOvertaken(trx, plan, fitting, facts, error) : error;
+    }
+  }
   // If nothing was copied, the server has not proved yet that it takes writes. A replica that lags behind must
   // not refuse a call because it lacks data.
   else if ([...outcomes.values()].some(({ type }) => type === 'failed')) await requireWritable(trx);

@@ -3,6 +3,7 @@ import { databaseFailure, isOutOfReach, Overtaken, toServiceError } from '../db/
 import { pendingMigrations } from '../db/migrations';
 import { defaultRetryPolicy, groupRetryPolicy, type Retry } from '../db/retry';
 import { inTransaction } from '../db/transaction';
+import type { SessionId } from '../model/ids';
 import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
@@ -18,6 +19,7 @@ import { isNumberRefused } from '../store/sessions/numbers';
 import { checkTables } from '../store/tables';
 import { importGroup, type Outcome, type Outcomes, type RowLimits } from './group';
 import { NumberLeases } from './number-leases';
+import { CallsOvertaken } from './overtaken';
 import { noNumber, planImport, type PlannedImport } from './planned-import';
 import type { ImportRequest } from './request';
 import { SessionSizes } from './sizes';
@@ -160,19 +162,33 @@ export class Importer {
   }
 
   /**
-   * Runs the group once.
+   * Runs the group once. Calls that were overtaken are left out, and the others go on without a pause.
    *
-   * @throws Overtaken if a session number was refused: then all calls have new ones. Which call it was is not
+   * @throws Overtaken if all calls were overtaken, or if a session number was refused: then all calls have new ones. Which call it was is not
    * asked, since gaps are allowed.
    */
   private async tryGroup(work: Work, calls: readonly PlannedImport[]): Promise<Outcomes> {
     try {
       return await this.runGroup(work, calls);
     } catch (error) {
+      if (error instanceof CallsOvertaken && error.calls.size < calls.length) {
+        return this.settleOthers(work, calls, error.calls);
+      }
       if (!isNumberRefused(error)) throw error;
       await this.renumber(calls);
       throw new Overtaken('a session number was refused', { cause: error });
     }
+  }
+
+  private async settleOthers(
+    work: Work,
+    calls: readonly PlannedImport[],
+    overtaken: ReadonlySet<SessionId>,
+  ): Promise<Outcomes> {
+    const others = calls.filter(({ sessionId }) => !overtaken.has(sessionId));
+    const outcomes = await this.settle(work, others);
+    for (const id of overtaken) outcomes.set(id, { type: 'overtaken' });
+    return outcomes;
   }
 
   /** Gives new numbers to all sessions that are to be made, linked ones included. */

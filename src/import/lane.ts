@@ -23,7 +23,7 @@ export interface QueuedImport {
   waitedMs: number;
   /** The rows of its session; undefined until a group has counted them. */
   rows: number | undefined;
-  /** When a group first found its session locked, by `performance.now()`; undefined: none has. */
+  /** When a group first found its session locked, or it was overtaken, by `performance.now()`; undefined: neither. */
   lockedSince: number | undefined;
   readonly resolve: (result: ImportResult) => void;
   readonly reject: (error: Error) => void;

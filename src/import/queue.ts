@@ -67,7 +67,8 @@ export type RunGroup = (
  *              │  ↑                            │
  *              │  └─────────── postponed ←─────┤ its group has no room for so many rows
  *              │                    ↑          ↓
- *              │                    └─────── locked: somebody holds its session, and it waits for the lock
+ *              │                    └─────── locked: somebody holds its session, and it waits for the lock;
+ *              │                             or overtaken: what it rests on has changed
  *              ├─ given up by its caller: removed, nothing is written
  *              └─ refused: too many wait, and its application has most of them
  * ```
@@ -116,7 +117,8 @@ const smoothing = 1 / 64;
 /**
  * The calls of one kind, in three lanes. The large lane has the large sessions, and the calls that
  * include linked sessions. The locked lane has the calls whose sessions were locked when a group came to
- * them: it alone waits for locks of sessions. The usual lane has all other calls.
+ * them: it alone waits for locks of sessions. It also has the calls that were overtaken, so that they do not hold
+ * up others again. The usual lane has all other calls.
  */
 class KindQueue {
   private readonly usual: Lane;
@@ -227,17 +229,17 @@ class KindQueue {
   /** Puts calls that their group has not settled into the lane where they belong. */
   private putOff(calls: readonly QueuedImport[], outcomes: readonly Outcome[]): void {
     const again: QueuedImport[] = [];
-    const locked: QueuedImport[] = [];
+    const apart: QueuedImport[] = [];
     for (const [index, call] of calls.entries()) {
       const outcome = outcomes[index];
-      if (outcome?.type !== 'postponed' && outcome?.type !== 'locked') continue;
+      if (!outcome || !isPutOff(outcome)) continue;
       const now = performance.now();
       call.waiting = { ...call.waiting, since: now };
       if (call.waiter.signal.aborted) {
         call.reject(new CallAbandoned());
-      } else if (outcome.type === 'locked') {
+      } else if (outcome.type !== 'postponed') {
         if (this.isLate(call)) call.reject(new ServiceError({ reason: 'CONFLICT' }));
-        else locked.push(call);
+        else apart.push(call);
         call.lockedSince ??= now;
       } else {
         call.rows = outcome.rows;
@@ -246,7 +248,7 @@ class KindQueue {
       }
     }
     this.usual.putBack(again);
-    this.locked.add(locked);
+    this.locked.add(apart);
   }
 
   /** Runs a group, and answers the calls that it has settled. */
@@ -307,8 +309,17 @@ function settle(call: QueuedImport, outcome: Outcome): void {
       return;
     case 'postponed':
     case 'locked':
+    case 'overtaken':
       return;
   }
+}
+
+/** Whether a group has not settled a call, so that it waits for another one. */
+function isPutOff(
+  outcome: Outcome,
+): outcome is Extract<Outcome, { type: 'postponed' | 'locked' | 'overtaken' }> {
+  const { type } = outcome;
+  return type === 'postponed' || type === 'locked' || type === 'overtaken';
 }
 
 function rowsOf(outcome: Outcome): number | undefined {
@@ -319,6 +330,7 @@ function rowsOf(outcome: Outcome): number | undefined {
     case 'postponed':
       return outcome.rows;
     case 'locked':
+    case 'overtaken':
     case 'replayed':
     case 'failed':
       return undefined;

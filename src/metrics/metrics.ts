@@ -214,7 +214,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
     const waiting = this.gauge(
       'queue_calls',
-      'Imports that wait now. kind: user, business; lane: locked for sessions that somebody holds; large for sessions with very many rows or very large values, and for imports with linked sessions; usual for all others.',
+      'Imports that wait now. kind: user, business; lane: locked for sessions that somebody holds, and for imports whose connection, workflow, vendor entity or source changed meanwhile; large for sessions with very many rows or very large values, and for imports with linked sessions; usual for all others.',
       ['kind', 'lane'],
       () => {
         for (const { kind, lane, calls } of queue()) waiting.set({ kind, lane }, calls);
