@@ -4,7 +4,7 @@ import {
   ConnectionState,
   type Connection,
 } from '../../src/gen/sessionimport/v1/session_connection';
-import { toBinary } from '../../src/model/ids';
+import { toBinary, type ConnectionId } from '../../src/model/ids';
 import { endings, failureOf } from '../support/client';
 import { Connections, termsWith } from '../support/connection-calls';
 import { createTenant, type Tenant } from '../support/fixtures';
@@ -258,6 +258,17 @@ describe('changes of a connection', () => {
     expect((await proposing).state).to.equal(CONNECTION_STATE_PROPOSED);
     expect((await quick.get(source, other)).ending).to.equal(CONNECTION_ENDING_WITHDRAWN);
     await expectSoundRows(pair);
+  });
+
+  it('that accept what is active already do not lock it, so imports need not wait', async () => {
+    const pair = await newPair();
+    const id = await active(pair);
+    const holder = await free.db.transaction();
+    await holder('session_connections')
+      .where({ id: toBinary(id as ConnectionId) })
+      .forUpdate();
+    expect((await quick.accept(pair.recipient, id)).state).to.equal(CONNECTION_STATE_ACTIVE);
+    await holder.rollback();
   });
 
   it('that propose, and are overtaken by the last proposal of the day, are refused', async () => {

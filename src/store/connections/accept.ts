@@ -18,17 +18,22 @@ import {
 
 /**
  * Accepts a proposal, which replaces the active connection of the pair. If it is active already, nothing is changed.
+ * If it was found so, nothing is locked either: imports that rest on it need not wait.
  *
  * @param proposal as it was found: of the application, and made by the other side or an operator.
  * @returns the active connection.
  * @throws ServiceError with CONNECTION_ENDED if it has ended or expired.
  */
-export function acceptConnection(
+export async function acceptConnection(
   db: MultiDatabase,
   proposal: ConnectionRecord,
   change: ConnectionChange,
 ): Promise<ConnectionRecord> {
   const { id } = proposal;
+  if (proposal.active) {
+    await requireWritable(db);
+    return proposal;
+  }
   return inTransaction(db, async (trx) => {
     const active = await activeId(trx, proposal);
     const locked = await read(trx, lockConnections(active ? [id, active] : [id]));
