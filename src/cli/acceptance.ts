@@ -14,7 +14,8 @@ Rules are separated by blanks; a session must meet all of them:
   max_age=<number>s|h|d     how old the verification may be, in seconds, hours or days
   documents_unexpired       no document has expired
   statuses=<status>,…       ${[...finishedStatuses].map(wordOf).join(', ')}
-  relations=<relation>,…    relations that must have rows, such as id_verifications
+  relations=<relation>,…    relations that must have rows, such as id_verifications, and expected_details or
+                            contact_details, which must not be empty
   ${none}                      no rules
 
 Example: --acceptance "max_age=365d documents_unexpired statuses=approved"`;

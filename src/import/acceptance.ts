@@ -6,12 +6,13 @@ import {
 } from '../model/acceptance';
 import type { SessionId } from '../model/ids';
 import type { Problem } from '../model/problems';
-import { withheldBy } from '../model/scope';
+import { isDetail, withheldBy } from '../model/scope';
 import { sessionKinds, type SessionKind } from '../model/session';
 import type { Workflow } from '../store/accounts';
 import type { ExpiredDocuments } from '../store/relations/expired-documents';
 import type { PlannedImport, Source } from './planned-import';
 import type { ImportRequest } from './request';
+import type { FilledDetails } from './required-details';
 
 /** The violations of the rules by one session, or by several. */
 export interface Violations {
@@ -36,18 +37,20 @@ export function dayOf({ createdAt }: Pick<PlannedImport, 'createdAt'>): string {
  * @param source locked, so that what is found here is what is copied.
  * @param expired the source's expired documents on the day of {@link dayOf}; undefined: there are none, or they were
  * not read because no rule is about them.
+ * @param details the sessions that have details which the rules require.
  */
 export function judgeSession(
   { request, createdAt }: Pick<PlannedImport, 'request' | 'createdAt'>,
   source: Source,
   rules: AcceptanceRules,
   expired: ExpiredDocuments | undefined,
+  details: FilledDetails,
 ): Violations {
   const sessionId = request.sourceSessionId;
   const named = [
     ...ageViolations(sessionId, source, rules, createdAt),
     ...statusViolations(sessionId, source, rules),
-    ...relationViolations(request, source, rules),
+    ...relationViolations(request, source, rules, details),
   ];
   const documents = rules.documentsUnexpired ? expired : undefined;
   if (!documents) return { named, count: named.length };
@@ -116,6 +119,7 @@ function relationViolations(
   { kind, sourceSessionId: sessionId, linkedWorkflowId, permit }: ImportRequest,
   { rows, scope }: Source,
   { relations }: AcceptanceRules,
+  details: FilledDetails,
 ): AcceptanceViolation[] {
   if (relations.length === 0) return [];
   // With linked sessions, a relation that only the other kind has must be in the sessions of that kind.
@@ -124,7 +128,7 @@ function relationViolations(
   const withheld = withheldBy(scope, kind);
   const counts = new Map(rows.relations.map((counted) => [counted.relation, counted.rows]));
   return relations.flatMap((relation): AcceptanceViolation[] => {
-    const wanted = 'at least one row';
+    const wanted = isDetail(relation) ? 'details that are not empty' : 'at least one row';
     if (withheld.includes(relation)) {
       return [
         {
@@ -135,6 +139,10 @@ function relationViolations(
           wanted,
         },
       ];
+    }
+    if (isDetail(relation)) {
+      if (details.get(relation)?.has(sessionId)) return [];
+      return [{ rule: 'relations', sessionId, relation, found: 'none', wanted }];
     }
     const count = counts.get(relation);
     if (count === undefined ? elsewhere.has(relation) : count > 0) return [];

@@ -1,7 +1,7 @@
 import { readTogether } from '../db/query';
 import type { SessionId, WorkflowId } from '../model/ids';
 import { must } from '../model/must';
-import { workflowsById } from '../store/accounts';
+import { workflowsById, type Workflow } from '../store/accounts';
 import { activeConnections } from '../store/connections/active';
 import { ledgerEntries, shareLockLedgerEntries } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
@@ -16,6 +16,7 @@ import { vendorEntitiesByName } from '../store/vendor-entities';
 import { dayOf } from './acceptance';
 import { keyOf, type PlannedImport, type Transaction } from './planned-import';
 import { pairOf, shareTokenIdOf } from './request';
+import { detailsOf, filledDetails, requiredDetails, type RuledPart } from './required-details';
 import { judge, type Facts } from './rules';
 import {
   byPart,
@@ -104,6 +105,7 @@ async function lockSources(
       shareTokens: new Map(),
       connections: new Map(),
       expired: new Map(),
+      details: new Map(),
       measured: new Map(),
     };
   }
@@ -142,7 +144,11 @@ async function lockSources(
     plan,
     unexpected.filter((part) => locked.has(part.id) && !known.has(partKey(part))),
   );
-  const others = unread.length > 0 ? await readTogether(trx, documentsOf(unread, today)) : [];
+  const required = requiredDetails(ruledParts(own, owners, workflows, locked));
+  const [others, details] =
+    unread.length + required.length > 0
+      ? await readTogether(trx, [documentsOf(unread, today), detailsOf(plan.schema, required)])
+      : [[], []];
   return {
     sources: sourcesOf(wanted, locked, byPart(all, counts)),
     heldSources: new Map(
@@ -150,7 +156,23 @@ async function lockSources(
     ),
     ...{ workflows, shareTokens, connections, measured: largest(bytes) },
     expired: new Map([...byPart(documents, expired), ...byPart(unread, others)]),
+    details: filledDetails(required, details),
   };
+}
+
+/** What calls copy of sessions that are locked, with the names that the request or its workflow requires. */
+function ruledParts(
+  calls: readonly PlannedImport[],
+  owners: ReadonlyMap<SessionId, Ownership>,
+  workflows: ReadonlyMap<WorkflowId, Workflow>,
+  locked: ReadonlyMap<SessionId, unknown>,
+): readonly RuledPart[] {
+  return calls.flatMap(({ request }) => {
+    const workflow = workflows.get(request.workflowId);
+    if (!workflow || !locked.has(request.sourceSessionId)) return [];
+    const relations = [...request.acceptance.relations, ...workflow.acceptance.relations];
+    return [{ part: partOf(request, owners), rules: { relations } }];
+  });
 }
 
 /** How large sessions are: if different parts of one were measured, the largest of them counts. */

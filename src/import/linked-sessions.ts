@@ -40,6 +40,7 @@ import {
   type Transaction,
 } from './planned-import';
 import type { ImportRequest } from './request';
+import { detailsOf, filledDetails, requiredDetails } from './required-details';
 import { judgeImported, type Settled } from './rules';
 import {
   byPart,
@@ -114,18 +115,21 @@ export async function findLinkedSessions(
   const all = groupParts(plan, [...parts.values()]);
   const rules = rulesFor(call.request, workflow);
   const documents = withDocuments(plan, rules.documentsUnexpired ? [...parts.values()] : []);
-  const [locked, counts, ledger, workflows, found] = await readTogether(trx, [
+  const required = requiredDetails([...parts.values()].map((part) => ({ part, rules })));
+  const [locked, counts, ledger, workflows, found, filled] = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
     countsOf(all),
     ledgerEntries(requests),
     workflowsById([workflowId, linkedWorkflowId]),
     documentsOf(documents, dayOf(call)),
+    detailsOf(plan.schema, required),
   ]);
   if (heldOf(ids, locked, locking).size > 0) return 'locked';
   requireSameRules(call, own.rules, workflows.get(workflowId));
   requireSameRules(call, rules, workflows.get(linkedWorkflowId));
   const sources = sourcesOf([...parts.values()], locked, byPart(all, counts));
   const expired = byPart(documents, found);
+  const details = filledDetails(required, filled);
   const keyOfPart = ({ sourceSessionId: id }: ImportRequest): PartKey =>
     partKey(must(parts.get(id), 'the part of a linked session'));
 
@@ -140,7 +144,8 @@ export async function findLinkedSessions(
     own.violations,
     ...missing.map(({ request, source }) => {
       const { createdAt } = call;
-      return judgeSession({ request, createdAt }, source, rules, expired.get(keyOfPart(request)));
+      const documentsOfPart = expired.get(keyOfPart(request));
+      return judgeSession({ request, createdAt }, source, rules, documentsOfPart, details);
     }),
   ]);
   if (violations.count > 0) return refuse(trx, call, notMet(call, own.rules, violations));

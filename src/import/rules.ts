@@ -22,6 +22,7 @@ import { judgeSession, notMet, rulesFor, type Violations } from './acceptance';
 import { compareRequests } from './idempotency';
 import { keyOf, type PlannedImport, type Source } from './planned-import';
 import { pairOf, shareTokenIdOf, type ImportResult } from './request';
+import type { FilledDetails } from './required-details';
 import { partKey, partOf, type PartKey } from './source-parts';
 
 /** What the database says about the calls of a group. */
@@ -41,6 +42,8 @@ export interface Facts {
   readonly measured: ReadonlyMap<SessionId, number>;
   /** The expired documents in what is copied; read only for calls with rules about documents. */
   readonly expired: ReadonlyMap<PartKey, ExpiredDocuments>;
+  /** The sessions that have details; read only for calls with rules that require them. */
+  readonly details: FilledDetails;
   /** The share tokens of the calls, as far as they are recorded. */
   readonly shareTokens: ReadonlyMap<ShareTokenKey, RecordedToken>;
   /** The active connections of the applications; read only for calls that need one. */
@@ -124,7 +127,7 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
     return refused(kindMismatch(linkedWorkflowId, linkedWorkflow, 'user'));
   }
   const rules = rulesFor(request, workflow);
-  const violations = judgeSession(call, source, rules, facts.expired.get(part));
+  const violations = judgeSession(call, source, rules, facts.expired.get(part), facts.details);
   if (linkedWorkflow === null && violations.count > 0)
     return refused(notMet(call, rules, violations));
   return {

@@ -1,6 +1,6 @@
 import type { SessionId } from './ids';
 import { kindSchemas } from './relations';
-import { sessionKinds, type SessionKind, type SessionStatus } from './session';
+import type { SessionKind, SessionStatus } from './session';
 
 /** Which sessions an application, or one of its workflows, takes. */
 export interface AcceptanceRules {
@@ -10,7 +10,7 @@ export interface AcceptanceRules {
   readonly documentsUnexpired: boolean;
   /** The statuses of the source session that are taken; null: any. */
   readonly statuses: readonly SessionStatus[] | null;
-  /** The names of the relations that must have rows. */
+  /** The names of the relations that must have rows, and of the details that must be there (`detailNames`). */
   readonly relations: readonly string[];
 }
 
@@ -58,6 +58,6 @@ export function bothRules(a: AcceptanceRules, b: AcceptanceRules): AcceptanceRul
 }
 
 /** The names of the relations that sessions of the given kinds have. */
-export function relationNames(kinds: readonly SessionKind[] = sessionKinds): ReadonlySet<string> {
+export function relationNames(kinds: readonly SessionKind[]): ReadonlySet<string> {
   return new Set(kinds.flatMap((kind) => kindSchemas[kind].relations.map(({ name }) => name)));
 }

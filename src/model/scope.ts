@@ -5,6 +5,14 @@ import type { SessionKind } from './session';
 /** The session's own columns about the person or company, which can be shared or withheld like relations. */
 export const detailNames = ['expected_details', 'contact_details'] as const;
 
+/** One of {@link detailNames}. */
+export type DetailName = (typeof detailNames)[number];
+
+/** Whether a name is one of {@link detailNames}. */
+export function isDetail(name: string): name is DetailName {
+  return (detailNames as readonly string[]).includes(name);
+}
+
 /**
  * What is shared of a session: the names of relations and of {@link detailNames}, each once, sorted. Empty: none of
  * them. Null: all of them, also those that later versions know.
@@ -19,7 +27,7 @@ export interface ScopeFault {
   readonly description: string;
 }
 
-/** The names that sessions of some kinds can share or withhold: relations, parents before children, then details. */
+/** The names that sessions of some kinds can share, withhold, or be required to have: relations, parents before children, then details. */
 export function shareableNames(kinds: readonly SessionKind[]): ReadonlySet<string> {
   return new Set([...relationNames(kinds), ...detailNames]);
 }

@@ -1,12 +1,13 @@
 import { z } from 'zod';
-import { longestAge, noRules, relationNames, type AcceptanceRules } from '../model/acceptance';
-import { finishedStatuses, type SessionStatus } from '../model/session';
+import { longestAge, noRules, type AcceptanceRules } from '../model/acceptance';
+import { shareableNames } from '../model/scope';
+import { finishedStatuses, sessionKinds, type SessionStatus } from '../model/session';
 
 const rules = {
   max_age: z.int().min(1).max(longestAge),
   documents_unexpired: z.literal(true),
   statuses: z.array(z.enum([...finishedStatuses] as [SessionStatus, ...SessionStatus[]])),
-  relations: z.array(z.enum([...relationNames()] as [string, ...string[]])).min(1),
+  relations: z.array(z.enum([...shareableNames(sessionKinds)] as [string, ...string[]])).min(1),
 };
 
 /** The form in which rules are stored: JSON, in which a rule that is not set is missing. */

@@ -12,8 +12,9 @@ import {
   type ApplicationId,
   type WorkflowId,
 } from '../model/ids';
-import { noRules, relationNames, type AcceptanceRules } from '../model/acceptance';
+import { noRules, type AcceptanceRules } from '../model/acceptance';
 import type { Privilege } from '../model/privileges';
+import { shareableNames } from '../model/scope';
 import type { SessionKind } from '../model/session';
 import { rulesOf, storedRules } from './acceptance';
 
@@ -124,7 +125,7 @@ export async function updateWorkflow(
 
 /** @throws Error if a rule names a relation that sessions of the kind don't have: no session could meet it. */
 function requireRelations(kind: SessionKind, { relations }: AcceptanceRules): void {
-  const known = relationNames([kind]);
+  const known = shareableNames([kind]);
   const unknown = relations.filter((name) => !known.has(name));
   if (unknown.length === 0) return;
   throw new Error(

@@ -115,6 +115,33 @@ describe('acceptance with linked sessions', () => {
     expect((await failureOf(importing(request))).reason).to.equal('ACCEPTANCE_NOT_MET');
   });
 
+  it('asks the company and its people for details', async () => {
+    const { db } = harness;
+    const details = { contact_details: '{"a": 1}', expected_details: '{}' };
+    const none = { contact_details: null, expected_details: null };
+    const [one, other] = [await person(details), await person(none)];
+    const id = await company([one, other]);
+    await db('business_sessions')
+      .where({ id: toBinary(id) })
+      .update(none);
+    const contact = await requestFor(id, { relations: ['contact_details'] });
+    expect(await violations(contact)).to.deep.equal([
+      `relations sessions/${id}/contact_details`,
+      `relations sessions/${other}/contact_details`,
+    ]);
+    const expected = await requestFor(id, { relations: ['expected_details'] });
+    expect(await violations(expected)).to.deep.equal(
+      [id, one, other].map((each) => `relations sessions/${each}/expected_details`),
+    );
+    await db('user_sessions')
+      .where({ id: toBinary(other) })
+      .update(details);
+    await db('business_sessions')
+      .where({ id: toBinary(id) })
+      .update(details);
+    await importing(contact);
+  });
+
   it('refuses the company by its own rules, whether or not it has people', async () => {
     for (const people of [[], [await person()]]) {
       const id = await company(people);

@@ -142,6 +142,44 @@ describe('rules for acceptance', () => {
     });
   }
 
+  for (const kind of sessionKinds) {
+    for (const name of ['expected_details', 'contact_details'] as const) {
+      it(`want the ${name} of a ${kind} session, if they name them, and not the others`, async () => {
+        const other = name === 'expected_details' ? 'contact_details' : 'expected_details';
+        for (const [value, result] of [
+          ['{"email": "a@example.com"}', 'OK'],
+          ['{"first_name": null}', 'OK'],
+          ['[1]', 'OK'],
+          ['{}', 'relations'],
+          ['[]', 'relations'],
+          ['null', 'relations'],
+          [null, 'relations'],
+        ] as const) {
+          const id = await newSession(kind, { [name]: value, [other]: null });
+          expect(await judged(kind, id, { relations: [name] }), String(value)).to.equal(result);
+        }
+        const id = await newSession(kind, { [name]: null, [other]: '{"a": 1}' });
+        const request = await requestFor(kind, id, { relations: [name, other] });
+        const { precondition } = await failureOf(importing(request));
+        expect(precondition?.violations).to.deep.equal([
+          {
+            type: 'relations',
+            subject: `sessions/${id}/${name}`,
+            description: 'Found: none. Wanted: details that are not empty.',
+          },
+        ]);
+      });
+    }
+
+    it(`want the details that the workflow of a ${kind} session names`, async () => {
+      const rules = { ...noRules, relations: ['contact_details'] };
+      await updateWorkflow(harness.db, toId(target.workflows[kind]), rules);
+      const [filled, empty] = [{ contact_details: '{"a": 1}' }, { contact_details: '{}' }];
+      expect(await judged(kind, await newSession(kind, filled), {})).to.equal('OK');
+      expect(await judged(kind, await newSession(kind, empty), {})).to.equal('relations');
+    });
+  }
+
   it('are not met if they name a relation that no session of the kind can have', async () => {
     const id = await newSession('user');
     expect(await judged('user', id, { relations: ['registry_checks'] })).to.equal('relations');

@@ -287,6 +287,21 @@ describe('the choice of relations', () => {
       }
     });
 
+    it('require no details that are withheld, and say so', async () => {
+      const { db, source } = harness;
+      for (const kind of sessionKinds) {
+        const original = await createSession(db, source, kind);
+        const relations = ['contact_details', 'expected_details'];
+        const failure = await failureOf(
+          withRules(kind, original, ['expected_details'], { relations }),
+        );
+        expect(failure.precondition?.violations.map((each) => each.description)).to.deep.equal([
+          'Found: withheld by the application that shares. Wanted: details that are not empty.',
+        ]);
+        await withRules(kind, original, ['logs', ...relations], { relations });
+      }
+    });
+
     it('judge only documents that the copy would have', async () => {
       const { db, source } = harness;
       for (const [kind, relation] of [

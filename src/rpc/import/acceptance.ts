@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { AcceptanceRules as WireRules } from '../../gen/sessionimport/v1/session_import';
-import { longestAge, noRules, relationNames, type AcceptanceRules } from '../../model/acceptance';
+import { longestAge, noRules, type AcceptanceRules } from '../../model/acceptance';
 import { must } from '../../model/must';
-import { finishedStatuses, type SessionStatus } from '../../model/session';
+import { shareableNames } from '../../model/scope';
+import { finishedStatuses, sessionKinds, type SessionStatus } from '../../model/session';
 import { boundedList } from '../call/request';
 import { wireStatuses } from '../wire';
 
@@ -26,11 +27,14 @@ const status = z
     'must be Approved, Declined, In Review or Kyc Expired: sessions with another status can not be imported',
   );
 
-const names = relationNames();
+const names = shareableNames(sessionKinds);
 
 const relation = z
   .string()
-  .refine((name) => names.has(name), 'must be the name of a relation, as in cloned_relations');
+  .refine(
+    (name) => names.has(name),
+    'must be the name of a relation, as in cloned_relations, or expected_details or contact_details',
+  );
 
 /** The schema of `acceptance`. */
 export const acceptance = z.object({
