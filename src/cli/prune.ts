@@ -1,8 +1,10 @@
 import { Command } from '@commander-js/extra-typings';
+import { databaseTime } from '../db/clock';
 import { read } from '../db/query';
 import { createRetry } from '../db/retry';
-import { countWork, prune, replay, type Replayed } from '../prune/prune';
+import { countWork, prune } from '../prune/prune';
 import { ErasureRecord } from '../prune/record';
+import { replay, type Replayed } from '../prune/replay';
 import { emptyTally, type PruneRun, type PruneTally } from '../prune/run';
 import { waitingErasuresCount } from '../store/erasures';
 import { wholeNumberArgument } from './arguments';
@@ -17,7 +19,10 @@ all sessions that were erased. Old records are deleted only if an option says so
 Its database user needs SELECT, INSERT, UPDATE, DELETE. It can be killed, and run again; several can run at once.
 On SIGTERM or SIGINT it finishes the transaction that runs, and stops.
 
-Exit code: 0 if everything is done, 2 if it was stopped before or a line of --replay is malformed, 1 if it failed.`;
+The database's clock decides what is over. Before a replay, all lines of the file are checked: if one can't be used,
+nothing is done.
+
+Exit code: 0 if everything is done, 2 if it was stopped before, 1 if it failed.`;
 
 const days = wholeNumberArgument(1, 36_500);
 const millisecondsPerDay = 86_400_000;
@@ -64,9 +69,6 @@ export function pruneCommand() {
       }
       const record =
         recordFile === undefined || dryRun ? undefined : await ErasureRecord.open(recordFile);
-      const now = new Date();
-      const ago = (given: number | undefined): Date | undefined =>
-        given === undefined ? undefined : new Date(now.getTime() - given * millisecondsPerDay);
       const progress = showPruned();
       const tally = emptyTally();
       const stopping = new AbortController();
@@ -76,6 +78,9 @@ export function pruneCommand() {
       process.on('SIGTERM', stop).on('SIGINT', stop);
       try {
         const { replayed, waiting } = await withMultiDatabase(async (db) => {
+          const now = await read(db, databaseTime());
+          const ago = (given: number | undefined): Date | undefined =>
+            given === undefined ? undefined : new Date(now.getTime() - given * millisecondsPerDay);
           const run: PruneRun = {
             db,
             retry: createRetry(() => undefined),
@@ -109,12 +114,6 @@ export function pruneCommand() {
           { json },
         );
         if (stopped) throw new CommandFailure('it was stopped: run it again to go on', 2);
-        if (replayed && replayed.malformed > 0) {
-          throw new CommandFailure(
-            `malformed lines of ${replayFile ?? ''}: ${replayed.malformed}`,
-            2,
-          );
-        }
       } finally {
         progress.stop();
         process.off('SIGTERM', stop).off('SIGINT', stop);
@@ -129,7 +128,7 @@ function fieldsOf(tally: Readonly<PruneTally>, replayed: Replayed | undefined) {
       ? {
           replayed: replayed.erased,
           replayed_others: replayed.others,
-          malformed: replayed.malformed,
+          cut_off: replayed.cutOff,
         }
       : {}),
     retention_over: tally.retentionOver,

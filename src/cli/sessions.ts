@@ -1,5 +1,6 @@
 import { Argument, Command } from '@commander-js/extra-typings';
 import type { MultiDatabase } from '../db/database';
+import { databaseTime } from '../db/clock';
 import { read } from '../db/query';
 import type { SessionId } from '../model/ids';
 import { ServiceError } from '../model/problems';
@@ -45,7 +46,8 @@ function eraseCommand() {
 }
 
 async function erase(db: MultiDatabase, sessionId: SessionId): Promise<Erasure> {
-  const by = { owner: undefined, cause: 'operator', actor: null, at: new Date() } as const;
+  const at = await read(db, databaseTime());
+  const by = { owner: undefined, cause: 'operator', actor: null, at } as const;
   return (
     (await eraseSessionById(db, { sessionId, ...by }).catch(explainHold)) ?? missing(sessionId)
   );
@@ -76,15 +78,15 @@ function retentionCommand() {
       if (!hold && (holdUntil ?? reference) !== undefined) {
         throw new Error('--hold-until and --reference are for --hold');
       }
-      const at = new Date();
-      if ([eraseAfter, holdUntil].some((time) => time && time <= at)) {
-        throw new Error('--erase-after and --hold-until must be in the future');
-      }
       const retention: Retention = {
         eraseAfter,
         hold: hold ? { until: holdUntil ?? null, reference: reference ?? null } : null,
       };
       await withMultiDatabase(async (db) => {
+        const at = await read(db, databaseTime());
+        if ([eraseAfter, holdUntil].some((time) => time && time <= at)) {
+          throw new Error('--erase-after and --hold-until must be in the future');
+        }
         const kind = await kindOf(db, id);
         const set = { sessionId: id, kind, owner: undefined, retention, actor: null, at };
         if (!(await setRetention(db, set))) missing(id);

@@ -77,13 +77,16 @@ async function carryOut(run: PruneRun, erasure: Erasure): Promise<void> {
   }
 }
 
-/** After a part was deleted: there may be more; all is deleted; or another process works on it, or has finished it. */
-type State = 'more' | 'done' | 'taken';
+/**
+ * After a part was deleted: there may be more; all is deleted; another process works on it, or has finished it; or the
+ * session is not of the application that the erasure names.
+ */
+type State = 'more' | 'done' | 'taken' | "another's";
 
 /** Deletes a part of a session's data, children before parents, and its own row when nothing else is left. */
 function deletePart(
   { db, settings, now }: PruneRun,
-  { sessionId, kind, erasedAt }: Erasure,
+  { sessionId, applicationId, kind, erasedAt }: Erasure,
 ): Promise<{ readonly state: State; readonly rows: number }> {
   const schema = kindSchemas[kind];
   return inTransaction(db, async (trx) => {
@@ -92,6 +95,8 @@ function deletePart(
       lockForErasure(schema, sessionId),
       filledRelations(schema, sessionId),
     ]);
+    // A replay can record the erasure of a session that comes back later. If its record was wrong, it goes on waiting.
+    if (session && session.applicationId !== applicationId) return { state: "another's", rows: 0 };
     // A restore can bring a session back whose erasure is on record. It is hidden before its rows are deleted.
     if (session?.erasedAt === null) await write(trx, markErased(schema, sessionId, erasedAt));
     let rows = 0;

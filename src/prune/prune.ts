@@ -1,13 +1,12 @@
 import { read } from '../db/query';
 import { kindSchemas } from '../model/relations';
-import { replayErasure, type Erasure } from '../store/erasures';
+import type { Erasure } from '../store/erasures';
 import { countOldRefusals } from '../store/refusals';
 import { countAllRows } from '../store/relations/delete';
 import { countOldShareTokens } from '../store/share-tokens';
 import { carryOutErasures, eraseDue } from './erasures';
 import { deleteOldRecords, eachOldAnswers } from './old-records';
-import { readErasures } from './record';
-import { breathe, duePages, waitingPages, type PruneRun } from './run';
+import { duePages, waitingPages, type PruneRun } from './run';
 
 /**
  * Carries out what waits: erases the sessions whose time is over, deletes the data of all erased sessions, and deletes
@@ -19,37 +18,6 @@ export async function prune(run: PruneRun): Promise<void> {
   await eraseDue(run);
   await carryOutErasures(run);
   await deleteOldRecords(run);
-}
-
-/** What came of a file of erasures. */
-export interface Replayed {
-  /** Sessions that were there again, and are erased now. */
-  erased: number;
-  /** Erasures of sessions that are not there, or are erased already. */
-  others: number;
-  /** Lines that can't be read. */
-  malformed: number;
-}
-
-/**
- * Erases again the sessions that a file names, even if a backup has brought back a hold.
- *
- * @param path a file of {@link ErasureRecord}.
- * @throws Error if the file can't be read.
- */
-export async function replay(run: PruneRun, path: string): Promise<Replayed> {
-  const { db, retry, signal } = run;
-  const done = { erased: 0, others: 0, malformed: 0 };
-  for await (const erasure of readErasures(path)) {
-    if (signal.aborted) return done;
-    if (!erasure) {
-      done.malformed += 1;
-      continue;
-    }
-    done[(await retry(() => replayErasure(db, erasure))) ? 'erased' : 'others'] += 1;
-    await breathe(run);
-  }
-  return done;
 }
 
 /** Counts into the tally what {@link prune} would do now. It only reads. */

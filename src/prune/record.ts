@@ -1,9 +1,6 @@
-import { createReadStream } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
-import { z } from 'zod';
-import { isUuid, toId, type ApplicationId, type Id, type SessionId } from '../model/ids';
 import type { Erasure } from '../store/erasures';
+import { textOfLine } from './record-lines';
 
 /**
  * A file of erasures, in JSON Lines: ids, kinds and times only. It is kept apart from the database, so that erasures
@@ -25,61 +22,12 @@ export class ErasureRecord {
 
   /** Adds erasures. When the promise resolves, they are on the disk. One can be added more than once. */
   async add(erasures: readonly Erasure[]): Promise<void> {
-    const lines = erasures.map((erasure) => `${JSON.stringify(lineOf(erasure))}\n`);
+    const lines = erasures.map((erasure) => `${textOfLine(erasure)}\n`);
     await this.file.appendFile(lines.join(''));
     await this.file.sync();
   }
 
   async close(): Promise<void> {
     await this.file.close();
-  }
-}
-
-function lineOf({ sessionId, applicationId, kind, erasedAt }: Erasure): object {
-  return {
-    session_id: sessionId,
-    application_id: applicationId,
-    session_kind: kind,
-    erased_at: erasedAt.toISOString(),
-  };
-}
-
-const id = <T extends Id<string>>() =>
-  z
-    .string()
-    .refine(isUuid)
-    .transform((text) => toId<T>(text));
-
-const line = z
-  .object({
-    session_id: id<SessionId>(),
-    application_id: id<ApplicationId>(),
-    session_kind: z.enum(['user', 'business']),
-    erased_at: z.iso.datetime().transform((text) => new Date(text)),
-  })
-  .transform((fields): Erasure => ({
-    sessionId: fields.session_id,
-    applicationId: fields.application_id,
-    kind: fields.session_kind,
-    erasedAt: fields.erased_at,
-  }));
-
-/**
- * Reads a file of erasures, line by line.
- *
- * @returns the erasure of each line; undefined: the line is malformed, for example because it was cut off.
- * @throws Error if the file can't be read.
- */
-export async function* readErasures(path: string): AsyncGenerator<Erasure | undefined> {
-  for await (const text of createInterface({ input: createReadStream(path) })) {
-    if (text !== '') yield erasureOfLine(text);
-  }
-}
-
-function erasureOfLine(text: string): Erasure | undefined {
-  try {
-    return line.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
   }
 }

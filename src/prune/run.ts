@@ -44,7 +44,7 @@ export interface PruneRun {
   readonly db: MultiDatabase;
   readonly retry: Retry;
   readonly settings: PruneSettings;
-  /** When the run began. What is due by this time is done. */
+  /** When the run began, by the database's clock. What is due by this time is done. */
   readonly now: Date;
   /** Where erasures are recorded before the data are deleted; undefined: nowhere. */
   readonly record: ErasureRecord | undefined;

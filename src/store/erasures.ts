@@ -21,7 +21,7 @@ import type { Actor, SessionKind } from '../model/session';
 import { actorBindings } from './actor-columns';
 import { forgetAnswers } from './ledger/entries';
 import { endRetention, retentionOf } from './retention';
-import { lockForErasure, markErased } from './sessions/erase';
+import { lockForErasure, markErased, sessionsOfAnyone } from './sessions/erase';
 import { sessionById } from './sessions/find';
 import { readSurely } from './surely';
 
@@ -70,6 +70,14 @@ export function erasureOf(
       ...owned.bindings,
     ),
     ([row]: Row[]) => row && erasureOfRow(row),
+  );
+}
+
+/** The erasures of those of these sessions that were erased. @param ids at least one. */
+export function erasuresOf(ids: readonly SessionId[]): Query<ReadonlyMap<SessionId, Erasure>> {
+  return query(
+    sql(`SELECT ${columns} FROM session_erasures WHERE session_id IN (?)`, ids.map(toBinary)),
+    (rows: Row[]) => new Map(rows.map(erasureOfRow).map((each) => [each.sessionId, each])),
   );
 }
 
@@ -190,13 +198,16 @@ function insertErasure(
  * is not there: then the session was made after the backup.
  *
  * @returns whether the session was there again.
+ * @throws Error if the session is there, and of another application or kind.
  */
 export async function replayErasure(db: MultiDatabase, erasure: Erasure): Promise<boolean> {
-  const { sessionId, kind, erasedAt: at } = erasure;
+  const { sessionId, kind, applicationId: owner, erasedAt: at } = erasure;
   const again = { cause: 'replay', actor: null } as const;
-  const done = await eraseSession(db, { sessionId, kind, owner: undefined, at, ...again });
-  if (!done) await write(db, insertErasure(erasure, again, keepRecord));
-  return done !== undefined;
+  if (await eraseSession(db, { sessionId, kind, owner, at, ...again })) return true;
+  const there = await read(db, sessionsOfAnyone([sessionId]));
+  if (there.size > 0) throw new Error(`the session ${sessionId} is not the one that was erased`);
+  await write(db, insertErasure(erasure, again, keepRecord));
+  return false;
 }
 
 /** The order of the erasures that wait. */

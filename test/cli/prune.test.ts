@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
@@ -16,7 +16,8 @@ import {
 } from '../../src/gen/sessionimport/v1/session_trace';
 import { failureOf, sessionOf } from '../support/client';
 import { run } from '../support/command';
-import { erase } from '../support/erasure';
+import { withClockAhead } from '../support/clock';
+import { erase, retain } from '../support/erasure';
 import { addLogs, createSession, createSessions } from '../support/fixtures';
 import { eventually } from '../support/helpers';
 import { open, serviceUrl } from '../support/mysql';
@@ -195,18 +196,15 @@ describe('session-import prune', () => {
       set_at: new Date(),
     });
     // A run was killed while it wrote, and the next one went on.
-    await appendFile(file, '{"session_id": "01');
+    await appendFile(file, '{"session_id":"01');
 
-    const { exitCode, printed, errors } = await command('prune', '--replay', file);
-    expect(JSON.parse(printed)).to.include({
+    expect(await prune('--replay', file)).to.include({
       replayed: 1,
       replayed_others: 1,
-      malformed: 1,
+      cut_off: 1,
       sessions: 2,
       rows: 3,
     });
-    expect(exitCode).to.equal(2);
-    expect(errors).to.include('malformed');
     const get = client.call(
       SessionReadService.getSession,
       source.apiKey,
@@ -217,8 +215,45 @@ describe('session-import prune', () => {
 
     await erase(harness, source, await createSession(db, source, 'user'));
     await prune('--record', file);
-    const again = await command('prune', '--replay', file);
-    expect(JSON.parse(again.printed)).to.include({ replayed: 0, replayed_others: 3, malformed: 1 });
+    const again = await prune('--replay', file);
+    expect(again).to.include({ replayed: 0, replayed_others: 3, cut_off: 1 });
+  });
+
+  it('does nothing if a line of the file can not be used, and names the line', async () => {
+    const { db, source } = harness;
+    const file = path.join(folder, 'damaged.jsonl');
+    await erase(harness, source, await createSession(db, source, 'user'));
+    await writeFile(file, '{}\n');
+    const { exitCode, printed, errors } = await command('prune', '--replay', file);
+    expect([exitCode, printed]).to.deep.equal([1, '']);
+    expect(errors).to.include('so nothing was erased:\n  line 1: session_id must be a text');
+    expect(await prune()).to.include({ sessions: 1 });
+  });
+
+  it('goes by the clock of the database, and not by that of its own machine', async () => {
+    const { db, source } = harness;
+    const [over, held, later] = await createSessions(db, source, 'user', 3);
+    const [soon, tomorrow] = [1_000, day].map((ahead) => new Date(Date.now() + ahead));
+    for (const [id, eraseAfter] of [
+      [over, soon],
+      [later, tomorrow],
+    ] as const) {
+      await retain(harness, source, id ?? '', { eraseAfter, hold: undefined });
+    }
+    const hold = { until: tomorrow, reference: undefined };
+    await retain(harness, source, held ?? '', { eraseAfter: undefined, hold });
+    await db('session_retention')
+      .where({ session_id: toBinary(over ?? newId()) })
+      .update({ erase_after: new Date(0) });
+
+    const pruned = await withClockAhead(2 * day, () => prune());
+    expect(pruned).to.include({ retention_over: 1 });
+    const erased = await withClockAhead(2 * day, () => command('session', 'erase', held ?? ''));
+    expect(erased.errors).to.include('is on hold');
+    // One whose clock is behind erases what is over all the same.
+    await db('session_retention').update({ erase_after: new Date(Date.now() - day) });
+    const behind = await withClockAhead(-2 * day, () => prune());
+    expect(behind).to.include({ retention_over: 1 });
   });
 
   it('stops at SIGTERM after the transaction that runs, and goes on when it is run again', async () => {

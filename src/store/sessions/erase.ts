@@ -6,8 +6,8 @@ import {
   type SessionId,
   type VendorEntityId,
 } from '../../model/ids';
-import type { KindSchema } from '../../model/relations';
-import { highestSessionNumber } from '../../model/session';
+import { kindSchemas, type KindSchema } from '../../model/relations';
+import { highestSessionNumber, sessionKinds, type SessionKind } from '../../model/session';
 
 /** What an erasure needs to know of a session. */
 export interface ErasableSession {
@@ -38,6 +38,34 @@ export function lockForErasure(
         vendorEntityId: row.vendor_entity_id && fromBinary(row.vendor_entity_id),
         erasedAt: row.erased_at,
       },
+  );
+}
+
+/** Whose a session is, whether or not it was erased. */
+export interface AnyonesSession {
+  readonly applicationId: ApplicationId;
+  readonly kind: SessionKind;
+  readonly createdAt: Date;
+}
+
+/** The sessions that have one of these ids, of any application and both kinds. @param ids at least one. */
+export function sessionsOfAnyone(
+  ids: readonly SessionId[],
+): Query<ReadonlyMap<SessionId, AnyonesSession>> {
+  type Row = Readonly<{ id: Buffer; kind: SessionKind; application_id: Buffer; created_at: Date }>;
+  const ofKind = 'SELECT id, ? AS kind, application_id, created_at FROM ?? WHERE id IN (?)';
+  return query(
+    sql(
+      sessionKinds.map(() => ofKind).join(' UNION ALL '),
+      ...sessionKinds.flatMap((kind) => [kind, kindSchemas[kind].sessions, ids.map(toBinary)]),
+    ),
+    (rows: Row[]) =>
+      new Map(
+        rows.map(({ id, kind, application_id: owner, created_at: createdAt }) => [
+          fromBinary(id),
+          { applicationId: fromBinary(owner), kind, createdAt },
+        ]),
+      ),
   );
 }
 
