@@ -17,6 +17,7 @@ interface Service {
   readonly build?: string;
   readonly user?: string;
   readonly entrypoint?: readonly string[];
+  readonly command?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly secrets?: readonly string[];
   readonly volumes?: readonly string[];
@@ -123,6 +124,18 @@ describe('compose.yaml', () => {
       `fs.chownSync('/keys', ${image?.join(', ') ?? ''})`,
     );
     expect(serviceOf('cli').depends_on).to.have.property('keys');
+  });
+
+  it('keeps the file of erasures on a volume of its own, which the user of the image can write to', () => {
+    const { command, volumes, depends_on: others } = serviceOf('prune');
+    expect(command?.slice(2)).to.deep.equal(['--record', '/erasures/erasures.jsonl']);
+    expect(volumes).to.deep.equal(['erasures:/erasures']);
+    expect(others).to.have.property('erasures');
+    const [keys = '', erasures] = ['keys', 'erasures'].map((name) =>
+      serviceOf(name).entrypoint?.at(-1),
+    );
+    expect(erasures).to.equal(keys.replace('/keys', '/erasures'));
+    expect(textOf('docs/operations.md')).to.include(`--replay ${command?.at(-1) ?? ''}`);
   });
 
   it('starts the service on a migrated database, and lets it finish what runs', () => {

@@ -7,7 +7,13 @@ import type { IHorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2'
 import type { ICronJob, IJob } from 'kubernetes-models/batch/v1';
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
 import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1';
-import type { IContainer, ISecret, IService, IServiceAccount } from 'kubernetes-models/v1';
+import type {
+  IContainer,
+  IPersistentVolumeClaim,
+  ISecret,
+  IService,
+  IServiceAccount,
+} from 'kubernetes-models/v1';
 import ts from 'typescript';
 import { createProgram } from '../../src/cli/program';
 import { variables } from '../../src/config';
@@ -172,6 +178,22 @@ describe('the Kubernetes manifests', () => {
     }
   });
 
+  it('keep the file of erasures on a volume that outlives the job and that it can write to', () => {
+    const [, , flag, file = ''] = containerOf(pruning).args ?? [];
+    expect(flag).to.equal('--record');
+    const mount = containerOf(pruning).volumeMounts?.find(
+      ({ mountPath }) => mountPath === path.dirname(file),
+    );
+    expect(mount).not.to.include({ readOnly: true });
+    const pod = pruning.spec?.template.spec;
+    const volume = pod?.volumes?.find(({ name }) => name === mount?.name);
+    const claim = manifest<IPersistentVolumeClaim>('prune/volume-claim.yaml');
+    expect(volume?.persistentVolumeClaim?.claimName).to.equal(claim.metadata?.name);
+    expect(pod?.securityContext?.fsGroup).to.equal(pod?.securityContext?.runAsGroup);
+    // How to replay it is said for the same file.
+    expect(textOf('docs/operations.md')).to.include(`"--replay","${file}"`);
+  });
+
   it('keep a pod for longer than it takes to withdraw it and to finish what runs', () => {
     const pod = deployment.spec?.template.spec;
     const withdrawal = containerOf(deployment).lifecycle?.preStop?.sleep?.seconds ?? NaN;
@@ -190,7 +212,10 @@ describe('the Kubernetes manifests', () => {
       });
       expect(pod).to.include({ automountServiceAccountToken: false });
       expect(pod).not.to.have.any.keys('hostNetwork', 'hostPID', 'hostIPC', 'initContainers');
-      expect(pod?.volumes?.every((volume) => volume.secret !== undefined)).to.equal(true);
+      const others = pod?.volumes?.filter(
+        (volume) => !volume.secret && !volume.persistentVolumeClaim,
+      );
+      expect(others).to.deep.equal([]);
       const { securityContext, resources } = containerOf(workload);
       expect(securityContext).to.deep.equal({
         allowPrivilegeEscalation: false,
