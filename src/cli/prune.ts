@@ -88,6 +88,8 @@ export function pruneCommand() {
               refusedImportsBefore: ago(options.refusedImports),
               shareTokensBefore: ago(options.shareTokens),
               answersBefore: ago(options.answers),
+              // More may be restored later.
+              complete: replayFile === undefined,
               batch: options.batch,
               pause: options.pause,
             },

@@ -1,3 +1,4 @@
+import { pagesOf } from '../db/cursor';
 import { read, readTogether, write, writeTogether } from '../db/query';
 import { inTransaction } from '../db/transaction';
 import { type ApplicationId, type SessionId } from '../model/ids';
@@ -7,15 +8,16 @@ import { eraseSession, markPruned, takeErasure, type Erasure } from '../store/er
 import { forgetAnswers } from '../store/ledger/entries';
 import { deleteRows, filledRelations } from '../store/relations/delete';
 import { sessionsWithKeyPeople, unlinkKeyPeople } from '../store/relations/key-people';
-import { deleteRetention } from '../store/retention';
+import { deleteRetention, retainedSessions } from '../store/retention';
 import {
   deleteSession,
   lockForErasure,
   markErased,
   sessionsByNumber,
+  sessionsOfAnyone,
 } from '../store/sessions/erase';
 import { deleteUnusedVendorEntity } from '../store/vendor-entities';
-import { breathe, duePages, waitingPages, type PruneRun } from './run';
+import { breathe, duePages, sessionsAtOnce, waitingPages, type PruneRun } from './run';
 
 /** How many business sessions are looked at together for key people that name erased sessions. */
 const companies = 100;
@@ -34,14 +36,28 @@ export async function eraseDue(run: PruneRun): Promise<void> {
         actor: null,
       } as const;
       const end = await retry(() => eraseSession(db, { ...wanted, at: now })).catch(ifHeld);
-      if (end === undefined) {
-        // The platform has deleted the session, and nothing else knows of its retention.
-        await retry(() => write(db, deleteRetention(sessionId)));
-      } else if (end !== 'held') {
-        tally.retentionOver += 1;
-      }
+      // Undefined: the platform has deleted the session.
+      if (end !== undefined && end !== 'held') tally.retentionOver += 1;
       await breathe(run);
     }
+  }
+}
+
+/**
+ * Forgets the retention of sessions that the platform has deleted. Of those that are held, or have no time, nothing
+ * else tells. So this looks through all that is set. No lock is needed: nothing is set for a session that is not there.
+ */
+export async function forgetRetentionOfDeleted(run: PruneRun): Promise<void> {
+  const { db, retry, settings, signal } = run;
+  const size = Math.min(settings.batch, sessionsAtOnce);
+  const pages = pagesOf(size, (page) => retry(() => read(db, retainedSessions(page))));
+  for await (const ids of pages) {
+    if (signal.aborted || ids.length === 0) return;
+    const there = await retry(() => read(db, sessionsOfAnyone(ids)));
+    const gone = ids.filter((id) => !there.has(id));
+    if (gone.length === 0) continue;
+    await retry(() => write(db, deleteRetention(...gone)));
+    await breathe(run);
   }
 }
 

@@ -4,7 +4,7 @@ import type { Erasure } from '../store/erasures';
 import { countOldRefusals } from '../store/refusals';
 import { countAllRows } from '../store/relations/delete';
 import { countOldShareTokens } from '../store/share-tokens';
-import { carryOutErasures, eraseDue } from './erasures';
+import { carryOutErasures, eraseDue, forgetRetentionOfDeleted } from './erasures';
 import { deleteOldRecords, eachOldAnswers } from './old-records';
 import { duePages, waitingPages, type PruneRun } from './run';
 
@@ -15,6 +15,7 @@ import { duePages, waitingPages, type PruneRun } from './run';
  * It can be stopped or killed at any moment, and run again. Several can run at once.
  */
 export async function prune(run: PruneRun): Promise<void> {
+  if (run.settings.complete) await forgetRetentionOfDeleted(run);
   await eraseDue(run);
   await carryOutErasures(run);
   await deleteOldRecords(run);

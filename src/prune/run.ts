@@ -15,6 +15,11 @@ export interface PruneSettings {
   readonly shareTokensBefore: Date | undefined;
   /** Answers that were given before this time to requests with an idempotency key are forgotten. */
   readonly answersBefore: Date | undefined;
+  /**
+   * Whether everything is there that the database is to have. If not, a session that is not there may come back, so
+   * what was said about its retention is kept.
+   */
+  readonly complete: boolean;
   /** The most rows of a transaction. */
   readonly batch: number;
   /** The pause after each transaction, in milliseconds. */
@@ -63,7 +68,7 @@ export async function breathe({ settings, tally, told, signal }: PruneRun): Prom
 }
 
 /** How many sessions are looked for at a time. */
-const sessionsAtOnce = 1_000;
+export const sessionsAtOnce = 1_000;
 
 /** The sessions that are to be erased because their time is over, page by page. */
 export function duePages({ db, retry, now }: PruneRun): AsyncGenerator<readonly Due[]> {

@@ -135,12 +135,29 @@ export function dueSessions(at: Date, { size, after }: WantedPage): Query<Page<D
   );
 }
 
+/** The order in which all that is set is looked through. */
+const retainedKeyset = new Keyset([{ name: 'session_id', type: 'id' }], 'ASC');
+
+/** All sessions for which something is set, or was. */
+export function retainedSessions({ size, after }: WantedPage): Query<Page<SessionId>> {
+  const wanted = after ? retainedKeyset.following(after) : sql('TRUE');
+  return query(
+    sql(
+      `SELECT session_id, ${retainedKeyset.select} FROM session_retention
+       WHERE ${wanted.sql} ORDER BY ${retainedKeyset.orderBy} LIMIT ?`,
+      ...[...wanted.bindings, size + 1],
+    ),
+    (rows: { readonly session_id: Buffer }[]) =>
+      retainedKeyset.pageOf(rows, size, (row) => fromBinary(row.session_id)),
+  );
+}
+
 /** Removes the time after which a session is to be erased, because it has been erased. */
 export function endRetention(id: SessionId): Statement {
   return sql('UPDATE session_retention SET erase_after = NULL WHERE session_id = ?', toBinary(id));
 }
 
-/** Deletes what was set for a session. */
-export function deleteRetention(id: SessionId): Statement {
-  return sql('DELETE FROM session_retention WHERE session_id = ?', toBinary(id));
+/** Deletes what was set for sessions. @param ids at least one. */
+export function deleteRetention(...ids: readonly SessionId[]): Statement {
+  return sql('DELETE FROM session_retention WHERE session_id IN (?)', ids.map(toBinary));
 }

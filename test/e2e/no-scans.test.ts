@@ -27,6 +27,7 @@ import {
 } from '../../src/gen/sessionimport/v1/session_trace';
 import { kindSchemas } from '../../src/model/relations';
 import {
+  erasuresOf,
   markPruned,
   takeErasure,
   waitingErasures,
@@ -37,8 +38,13 @@ import { withinLimits } from '../../src/store/connections/proposal-limits';
 import { countOldRefusals, deleteOldRefusals } from '../../src/store/refusals';
 import { countAllRows, deleteRows, filledRelations } from '../../src/store/relations/delete';
 import { sessionsWithKeyPeople, unlinkKeyPeople } from '../../src/store/relations/key-people';
-import { deleteRetention, dueSessions } from '../../src/store/retention';
-import { deleteSession, lockForErasure, sessionsByNumber } from '../../src/store/sessions/erase';
+import { deleteRetention, dueSessions, retainedSessions } from '../../src/store/retention';
+import {
+  deleteSession,
+  lockForErasure,
+  sessionsByNumber,
+  sessionsOfAnyone,
+} from '../../src/store/sessions/erase';
 import { countOldShareTokens, deleteOldShareTokens } from '../../src/store/share-tokens';
 import { deleteUnusedVendorEntity } from '../../src/store/vendor-entities';
 import { failureOf, sessionOf } from '../support/client';
@@ -343,6 +349,10 @@ describe('a database with many rows', () => {
       takeErasure(sessionId),
       dueSessions(long, { size: 10, after: undefined }),
       dueSessions(long, { size: 10, after: [moment, sessionId] }),
+      retainedSessions({ size: 10, after: undefined }),
+      retainedSessions({ size: 10, after: [sessionId] }),
+      sessionsOfAnyone([sessionId, newId()]),
+      erasuresOf([sessionId, newId()]),
       lockForErasure(user, sessionId),
       filledRelations(user, sessionId),
       countAllRows(business, sessionId),

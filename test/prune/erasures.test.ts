@@ -253,16 +253,35 @@ describe('pruning', () => {
     );
   });
 
-  it('forgets the retention of a session that the platform has deleted, once its time is over', async () => {
+  it('forgets the retention of a session that the platform has deleted, whatever was set', async () => {
     const { db, source } = harness;
-    const id = await createSession(db, source, 'user');
-    const eraseAfter = new Date(Date.now() + 500_000);
-    await retain(harness, source, id, { eraseAfter, hold: undefined });
-    await db('user_sessions')
-      .where({ id: toBinary(id) })
-      .delete();
-    const { retentionOver } = await harness.prune({}, { now: eraseAfter });
-    expect(retentionOver).to.equal(0);
-    expect(await count('session_retention', { session_id: toBinary(id) })).to.equal(0);
+    const later = new Date(Date.now() + 500_000);
+    const hold = { until: undefined, reference: undefined };
+    const all = [
+      { eraseAfter: later, hold: undefined },
+      { eraseAfter: undefined, hold },
+      { eraseAfter: undefined, hold: { ...hold, until: later } },
+      { eraseAfter: later, hold },
+      { eraseAfter: undefined, hold: undefined },
+    ];
+    const retained = async (ids: readonly SessionId[]): Promise<number> =>
+      (await db('session_retention').whereIn('session_id', ids.map(toBinary)).select('session_id'))
+        .length;
+    for (const kind of sessionKinds) {
+      const deleted = await createSessions(db, source, kind, all.length);
+      const kept = await createSessions(db, source, kind, all.length);
+      for (const [index, retention] of all.entries()) {
+        for (const ids of [deleted, kept]) {
+          await retain(harness, source, ids[index] ?? '', retention);
+        }
+      }
+      await db(kindSchemas[kind].sessions).whereIn('id', deleted.map(toBinary)).delete();
+      // After a restore, they may still come back.
+      await harness.prune({ complete: false });
+      expect(await retained(deleted)).to.equal(all.length);
+      const { retentionOver } = await harness.prune({ batch: 2 });
+      expect(retentionOver).to.equal(0);
+      expect([await retained(deleted), await retained(kept)]).to.deep.equal([0, all.length]);
+    }
   });
 });

@@ -77,6 +77,7 @@ export function runOf(
       refusedImportsBefore: undefined,
       shareTokensBefore: undefined,
       answersBefore: undefined,
+      complete: true,
       batch: 500,
       pause: 0,
       ...settings,
