@@ -13,7 +13,7 @@ const mayImport = {
   import: ['model', 'turns', 'telemetry', 'db', 'store'],
   config: ['model', 'telemetry', 'files', 'db', 'import'],
   rpc: ['model', 'turns', 'telemetry', 'files', 'db', 'store', 'token', 'import', 'config', 'gen'],
-  metrics: ['model', 'telemetry', 'db', 'import', 'rpc'],
+  metrics: ['model', 'telemetry', 'db', 'store', 'import', 'rpc'],
   demo: ['model', 'db', 'store'],
   prune: ['model', 'db', 'store'],
   cli: [

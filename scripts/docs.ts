@@ -114,6 +114,7 @@ async function metrics(): Promise<string> {
     queueLimit: 0,
     keySet: () => ({ keys: 0, ageSeconds: 0 }),
     certificateExpiry: () => new Date(),
+    backlog: () => undefined,
   });
   const described = await all.described();
   return tableOf(

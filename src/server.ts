@@ -19,6 +19,7 @@ import { connectionsPerGroup, Importer } from './import/importer';
 import { unobserved } from './import/observer';
 import { groupsAtOnce, ImportQueue, type RunGroup } from './import/queue';
 import { RefusalRecorder } from './import/refusal-recorder';
+import { BacklogWatch } from './metrics/backlog';
 import { MetricsServer } from './metrics/http';
 import { Metrics, type WatchedPool } from './metrics/metrics';
 import { sessionKinds } from './model/session';
@@ -45,8 +46,8 @@ import { version } from './version';
 /** How long clients, and then the database, get to close their connections, in milliseconds. */
 const closeTimeout = 500;
 
-/** Connections for authenticating callers, and one for stored answers. */
-const lookUpPool = lookUpConnections + 1;
+/** Connections for authenticating callers, one for stored answers, and one to look what waits for `prune`. */
+const lookUpPool = lookUpConnections + 2;
 
 /**
  * How long the health check uses a connection, in seconds. It makes new ones often, to see whether that is
@@ -165,6 +166,7 @@ export class SessionImportServer {
       const imports = new ImportQueue(groupsOf(importer, log), config.queue, observer);
       const certificates =
         config.grpc.tls && opened(await CertificateFiles.open(config.grpc.tls, log));
+      const backlog = metrics && opened(await BacklogWatch.start(lookUps, clock, log));
       metrics?.watch({
         pools: [
           watched('import', db, importPool),
@@ -179,6 +181,7 @@ export class SessionImportServer {
         queueLimit: config.queue.limit,
         keySet: () => keys.state(),
         certificateExpiry: () => certificates?.expiry,
+        backlog: () => backlog?.backlog,
       });
 
       const running = new RunningCalls();

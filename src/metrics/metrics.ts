@@ -12,6 +12,7 @@ import {
   type RpcLabels,
   type RpcObserver,
 } from '../rpc/server/observer';
+import type { Backlog, WaitingSessions } from './backlog';
 
 /** Seconds, from the quickest refusal to the longest deadline that callers are likely to have. */
 const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -39,6 +40,8 @@ export interface Watched {
   readonly keySet: () => { readonly keys: number; readonly ageSeconds: number };
   /** When the server's certificate expires; undefined: it has none. */
   readonly certificateExpiry: () => Date | undefined;
+  /** What there is for the job that prunes; undefined: not known yet. */
+  readonly backlog: () => Backlog | undefined;
 }
 
 /**
@@ -177,7 +180,8 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
   }
 
   /** Adds gauges for the parts of the running service. */
-  watch({ pools, lines, queue, queueLimit, keySet, certificateExpiry }: Watched): void {
+  watch(watched: Watched): void {
+    const { pools, lines, queue, queueLimit, keySet, certificateExpiry } = watched;
     const connections = this.gauge(
       'database_connections',
       'Connections to the database now. pool: import, look_up, reads, shares, refusals, health; state: used, idle.',
@@ -232,6 +236,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     const keys = this.gauge('key_set_keys', 'Keys for share tokens that are in use.', [], () => {
       keys.set(keySet().keys);
     });
+    this.watchBacklog(watched.backlog);
     if (certificateExpiry()) {
       const expiry = this.gauge(
         'certificate_expiry_timestamp_seconds',
@@ -242,6 +247,47 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
         },
       );
     }
+  }
+
+  private watchBacklog(backlog: Watched['backlog']): void {
+    const waiting = this.gauge(
+      'erasures_waiting',
+      'Sessions that wait for the job that prunes, counted up to 10000 once a minute. step: erase, if their retention time is over; delete, if they are erased and their data are not deleted yet.',
+      ['step'],
+      () => {
+        for (const [step, found] of entriesOf(backlog()?.erasures)) {
+          waiting.set({ step }, found.waiting);
+        }
+      },
+    );
+    const waitingSince = this.gauge(
+      'oldest_erasure_waiting_seconds',
+      'For how long the first of these sessions has waited, in seconds; 0 if none waits.',
+      ['step'],
+      () => {
+        for (const [step, { oldest }] of entriesOf(backlog()?.erasures)) {
+          waitingSince.set({ step }, secondsSince(oldest));
+        }
+      },
+    );
+    const rows = this.gauge(
+      'stored_rows',
+      "About how many rows a table has from which prune can delete old ones: the database's own estimate, up to a day old. table: import_refusals, share_tokens.",
+      ['table'],
+      () => {
+        for (const [table, found] of backlog()?.tables ?? []) rows.set({ table }, found.rows);
+      },
+    );
+    const age = this.gauge(
+      'oldest_row_age_seconds',
+      'How old the oldest row of such a table is, in seconds; 0 if it is empty.',
+      ['table'],
+      () => {
+        for (const [table, { oldest }] of backlog()?.tables ?? []) {
+          age.set({ table }, secondsSince(oldest));
+        }
+      },
+    );
   }
 
   rpcBegun(labels: RpcLabels): void {
@@ -312,6 +358,17 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
       ...(collect ? { collect } : {}),
     });
   }
+}
+
+function entriesOf(
+  erasures: Backlog['erasures'] | undefined,
+): readonly (readonly [string, WaitingSessions])[] {
+  return Object.entries(erasures ?? {});
+}
+
+/** Clocks may differ, and nothing waits for less than no time. */
+function secondsSince(moment: Date | null): number {
+  return moment ? Math.max(0, Date.now() - moment.getTime()) / 1_000 : 0;
 }
 
 /** A code as the metrics of servers in Go spell it, which dashboards expect: `PermissionDenied`. */

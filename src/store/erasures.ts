@@ -14,6 +14,7 @@ import {
 } from '../db/query';
 import { inTransaction } from '../db/transaction';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
 import { isHeld, noRetention } from '../model/retention';
@@ -235,17 +236,20 @@ export function waitingErasures({ size, after }: WantedPage): Query<Page<Erasure
   );
 }
 
-/** How many erasures wait, and since when the oldest does. */
-export function waitingErasuresCount(): Query<{
+/** How many erasures wait, and since when the oldest does. @param most where counting stops; by default nowhere. */
+export function waitingErasuresCount(most: number = Number.MAX_SAFE_INTEGER): Query<{
   readonly waiting: number;
   readonly oldest: Date | null;
 }> {
   return query(
     sql(
-      'SELECT COUNT(*) AS waiting, MIN(erased_at) AS oldest FROM session_erasures WHERE pruned_at IS NULL',
+      `SELECT COUNT(*) AS waiting, MIN(w.erased_at) AS oldest FROM (
+         SELECT erased_at FROM session_erasures WHERE pruned_at IS NULL ORDER BY erased_at LIMIT ?
+       ) w`,
+      most,
     ),
     ([row]: { readonly waiting: number; readonly oldest: Date | null }[]) =>
-      row ?? { waiting: 0, oldest: null },
+      must(row, 'a count of erasures'),
   );
 }
 

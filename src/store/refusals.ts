@@ -169,6 +169,14 @@ function refusalRecord(row: RefusalRow): ImportRecord {
   };
 }
 
+/** When the oldest attempt on record was refused; null: there is none. */
+export function oldestRefusal(): Query<Date | null> {
+  return query(
+    sql('SELECT created_at FROM import_refusals ORDER BY created_at LIMIT 1'),
+    ([row]: { readonly created_at: Date }[]) => row?.created_at ?? null,
+  );
+}
+
 /** How many attempts were refused before a moment. */
 export function countOldRefusals(before: Date): Query<number> {
   return query(

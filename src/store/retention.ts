@@ -3,6 +3,7 @@ import { Keyset, type Page, type WantedPage } from '../db/cursor';
 import { allOf, ifGiven, query, read, sql, write, type Query, type Statement } from '../db/query';
 import { inTransaction } from '../db/transaction';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import { must } from '../model/must';
 import { kindSchemas } from '../model/relations';
 import type { Retention } from '../model/retention';
 import type { Actor, SessionKind } from '../model/session';
@@ -132,6 +133,28 @@ export function dueSessions(at: Date, { size, after }: WantedPage): Query<Page<D
         sessionId: fromBinary(row.session_id),
         kind: row.session_kind,
       })),
+  );
+}
+
+/**
+ * How many sessions wait to be erased because their time is over, and since when the first of them does.
+ *
+ * @param most of how many, at most, whose time is over it looks whether somebody holds them.
+ */
+export function dueSessionsCount(
+  at: Date,
+  most: number,
+): Query<{ readonly waiting: number; readonly oldest: Date | null }> {
+  return query(
+    sql(
+      `SELECT COUNT(*) AS waiting, MIN(d.erase_after) AS oldest FROM (
+         SELECT erase_after, held_since, hold_until FROM session_retention
+         WHERE erase_after <= ? ORDER BY erase_after LIMIT ?
+       ) d WHERE d.held_since IS NULL OR d.hold_until <= ?`,
+      ...[at, most, at],
+    ),
+    ([row]: { readonly waiting: number; readonly oldest: Date | null }[]) =>
+      must(row, 'a count of sessions'),
   );
 }
 

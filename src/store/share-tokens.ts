@@ -358,6 +358,14 @@ function expiredBefore(before: Date): Statement {
   return sql('id < ? AND expires_at < ?', toBinary(firstIdOf(before)), before);
 }
 
+/** When the oldest share token on record was made; null: there is none. */
+export function oldestShareToken(): Query<Date | null> {
+  return query(
+    sql('SELECT created_at FROM share_tokens ORDER BY id LIMIT 1'),
+    ([row]: { readonly created_at: Date }[]) => row?.created_at ?? null,
+  );
+}
+
 /** How many share tokens had expired before a moment. */
 export function countOldShareTokens(before: Date): Query<number> {
   const old = expiredBefore(before);

@@ -35,17 +35,26 @@ import {
 } from '../../src/store/erasures';
 import { forgetAnswers, forgetAnswersOf, keptAnswers } from '../../src/store/ledger/entries';
 import { withinLimits } from '../../src/store/connections/proposal-limits';
-import { countOldRefusals, deleteOldRefusals } from '../../src/store/refusals';
+import { countOldRefusals, deleteOldRefusals, oldestRefusal } from '../../src/store/refusals';
 import { countAllRows, deleteRows, filledRelations } from '../../src/store/relations/delete';
 import { sessionsWithKeyPeople, unlinkKeyPeople } from '../../src/store/relations/key-people';
-import { deleteRetention, dueSessions, retainedSessions } from '../../src/store/retention';
+import {
+  deleteRetention,
+  dueSessions,
+  dueSessionsCount,
+  retainedSessions,
+} from '../../src/store/retention';
 import {
   deleteSession,
   lockForErasure,
   sessionsByNumber,
   sessionsOfAnyone,
 } from '../../src/store/sessions/erase';
-import { countOldShareTokens, deleteOldShareTokens } from '../../src/store/share-tokens';
+import {
+  countOldShareTokens,
+  deleteOldShareTokens,
+  oldestShareToken,
+} from '../../src/store/share-tokens';
 import { deleteUnusedVendorEntity } from '../../src/store/vendor-entities';
 import { failureOf, sessionOf } from '../support/client';
 import { Connections, termsWith, wireSides } from '../support/connection-calls';
@@ -346,6 +355,10 @@ describe('a database with many rows', () => {
       waitingErasures({ size: 10, after: undefined }),
       waitingErasures({ size: 10, after: [moment, sessionId] }),
       waitingErasuresCount(),
+      waitingErasuresCount(10),
+      dueSessionsCount(at, 10),
+      oldestRefusal(),
+      oldestShareToken(),
       takeErasure(sessionId),
       dueSessions(long, { size: 10, after: undefined }),
       dueSessions(long, { size: 10, after: [moment, sessionId] }),

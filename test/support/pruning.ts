@@ -20,6 +20,8 @@ import { startHarness, type Harness } from './service';
 
 /** A service on a database of its own, and the job that prunes beside it. */
 export interface PruneHarness extends Harness {
+  /** The database's address for the service. */
+  readonly serviceUrl: string;
   /** The database's address for the job's user. */
   readonly jobUrl: string;
   /** For the job: with its rights. */
@@ -44,6 +46,7 @@ export async function startPruneHarness(): Promise<PruneHarness> {
     db,
     source: await createTenant(db),
     target: await createTenant(db),
+    serviceUrl: url,
     jobUrl,
     jobDb,
     async prune(settings = {}, more = {}) {

@@ -143,7 +143,7 @@ describe('the metrics', () => {
     expect(value('database_connections_limit', { pool: 'import' })).to.equal(24);
     const others = ['look_up', 'reads', 'shares', 'refusals', 'health'];
     const limits = others.map((pool) => value('database_connections_limit', { pool }));
-    expect(limits).to.deep.equal([3, 4, 4, 1, 1]);
+    expect(limits).to.deep.equal([4, 4, 4, 1, 1]);
     expect(value('database_connections', { pool: 'health' })).to.equal(1);
     expect(value('line_calls', { line: 'reads' })).to.equal(0);
     expect(value('line_calls', { line: 'shares' })).to.equal(0);

@@ -1,0 +1,99 @@
+import type { Database } from '../db/database';
+import { read } from '../db/query';
+import { whyUnreachable } from '../db/reachable';
+import { waitingErasuresCount } from '../store/erasures';
+import { oldestRefusal } from '../store/refusals';
+import { dueSessionsCount } from '../store/retention';
+import { oldestShareToken } from '../store/share-tokens';
+import { estimatedRows, growingTables, type GrowingTable } from '../store/stored-rows';
+import type { Logger } from '../telemetry/log';
+
+/** How often it is looked what waits, in milliseconds. */
+const interval = 60_000;
+
+/** Where counting stops: what is read must not depend on how much there is. */
+const mostCounted = 10_000;
+
+/** What waits for the job that prunes: erasing a session whose time is over, or deleting an erased one's data. */
+export type ErasureStep = 'erase' | 'delete';
+
+/** How many sessions wait, and since when the first of them does; null: none waits. */
+export interface WaitingSessions {
+  /** Counted up to 10,000. */
+  readonly waiting: number;
+  readonly oldest: Date | null;
+}
+
+/** What there is for the job that prunes. */
+export interface Backlog {
+  readonly erasures: Readonly<Record<ErasureStep, WaitingSessions>>;
+  /** About how many rows a table has, and when its oldest one was made; null: it is empty. */
+  readonly tables: ReadonlyMap<
+    GrowingTable,
+    { readonly rows: number; readonly oldest: Date | null }
+  >;
+}
+
+/**
+ * Looks once a minute what there is for the job that prunes. The service shows it and does nothing about it: the job
+ * runs for minutes, so nobody could read its own metrics. Reading the metrics does not wait for the database.
+ */
+export class BacklogWatch {
+  private timer: NodeJS.Timeout | undefined;
+  private closed = false;
+  private found: Backlog | undefined;
+
+  private constructor(
+    private readonly db: Database,
+    private readonly clock: () => Date,
+    private readonly log: Logger,
+  ) {}
+
+  /** Looks now, and from then on at intervals. If that fails, it is logged, and the next look comes all the same. */
+  static async start(db: Database, clock: () => Date, log: Logger): Promise<BacklogWatch> {
+    const watch = new BacklogWatch(db, clock, log);
+    await watch.look();
+    return watch;
+  }
+
+  /** What was found last; undefined: nothing yet. */
+  get backlog(): Backlog | undefined {
+    return this.found;
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+  }
+
+  private async look(): Promise<void> {
+    try {
+      this.found = await this.read();
+    } catch (error) {
+      const { why } = whyUnreachable(error as Error);
+      if (!this.closed) this.log.warn({ why }, 'could not look what waits for prune');
+    }
+    if (!this.closed) this.timer = setTimeout(() => void this.look(), interval).unref();
+  }
+
+  private async read(): Promise<Backlog> {
+    const { db } = this;
+    const rows = await read(db, estimatedRows());
+    const oldest = {
+      import_refusals: await read(db, oldestRefusal()),
+      share_tokens: await read(db, oldestShareToken()),
+    };
+    return {
+      erasures: {
+        erase: await read(db, dueSessionsCount(this.clock(), mostCounted)),
+        delete: await read(db, waitingErasuresCount(mostCounted)),
+      },
+      tables: new Map(
+        growingTables.map((table) => [
+          table,
+          { rows: rows.get(table) ?? 0, oldest: oldest[table] },
+        ]),
+      ),
+    };
+  }
+}
