@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { z } from 'zod';
 import { isUuid, toId, type ApplicationId, type Id, type SessionId } from '../model/ids';
+import { jsonOf } from '../model/json';
 import type { Erasure } from '../store/erasures';
 
 /** The most characters of a line. A line of a record has at most 189. */
@@ -86,7 +87,7 @@ const beginningOf = (line: string): string => line.slice(0, maxLine + 1);
 
 function contentOf(text: string): LineContent {
   if (text.length > maxLine) return unusable(`has more than ${maxLine} characters`);
-  const parsed = parseJson(text);
+  const parsed = jsonOf(text);
   if (parsed === undefined) {
     return isCutOff(text) ? { type: 'cut off' } : unusable('is not JSON');
   }
@@ -119,13 +120,4 @@ function problemsOf(error: z.ZodError): string {
       return path.length === 0 ? 'is no JSON object' : `${path.join('.')} ${message}`;
     })
     .join('; ');
-}
-
-/** @returns undefined if the text is not JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

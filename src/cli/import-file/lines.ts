@@ -6,6 +6,7 @@ import { CsvError, parse as csv } from 'csv-parse';
 import { v5 } from 'uuid';
 import { z } from 'zod';
 import { isUuid, toId, type RequestId } from '../../model/ids';
+import { jsonOf } from '../../model/json';
 
 /** One import that a file asks for. */
 export interface WantedImport {
@@ -165,7 +166,7 @@ async function* jsonLines(file: Input): AsyncIterable<Line> {
     number++;
     const text = number === 1 ? line.replace(/^\uFEFF/, '') : line;
     if (text.trim() === '') continue;
-    yield { number, content: contentOf(parseJson(text)) };
+    yield { number, content: contentOf(jsonOf(text)) };
   }
 }
 
@@ -188,14 +189,6 @@ export async function* textLines(file: Input): AsyncIterable<string> {
       throw new Error(`the file has a line of more than ${maxLine} characters`);
   }
   if (rest !== '') yield rest;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function contentOf(record: unknown): Line['content'] {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Cursor, Keyset, WantedPage } from '../../db/cursor';
 import { isUuid } from '../../model/ids';
+import { jsonOf } from '../../model/json';
 import { invalidField } from './request';
 
 /** The default and the largest number of items of a page (AIP-158). */
@@ -80,19 +81,11 @@ export class PageTokens {
     );
     const parsed = z
       .tuple([z.literal(this.digest), z.tuple(columns as [z.ZodType<string | number>])])
-      .safeParse(parseJson(Buffer.from(token, 'base64url').toString()));
+      .safeParse(jsonOf(Buffer.from(token, 'base64url').toString()));
     if (parsed.success) return parsed.data[1];
     throw invalidField(
       'page_token',
       'must be the next_page_token of an answer to the same request, and otherwise the request must stay as it was',
     );
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
