@@ -1,6 +1,7 @@
 import type { Database } from '../db/database';
 import { read } from '../db/query';
 import { whyUnreachable } from '../db/reachable';
+import type { WaitingSessions } from '../model/retention';
 import { waitingErasuresCount } from '../store/erasures';
 import { oldestRefusal } from '../store/refusals';
 import { dueSessionsCount } from '../store/retention';
@@ -17,15 +18,9 @@ const mostCounted = 10_000;
 /** What waits for the job that prunes: erasing a session whose time is over, or deleting an erased one's data. */
 export type ErasureStep = 'erase' | 'delete';
 
-/** How many sessions wait, and since when the first of them does; null: none waits. */
-export interface WaitingSessions {
-  /** Counted up to 10,000. */
-  readonly waiting: number;
-  readonly oldest: Date | null;
-}
-
 /** What there is for the job that prunes. */
 export interface Backlog {
+  /** Counted up to {@link mostCounted}. */
   readonly erasures: Readonly<Record<ErasureStep, WaitingSessions>>;
   /** About how many rows a table has, and when its oldest one was made; null: it is empty. */
   readonly tables: ReadonlyMap<
@@ -49,10 +44,13 @@ export class BacklogWatch {
     private readonly log: Logger,
   ) {}
 
-  /** Looks now, and from then on at intervals. If that fails, it is logged, and the next look comes all the same. */
-  static async start(db: Database, clock: () => Date, log: Logger): Promise<BacklogWatch> {
+  /**
+   * Looks now, and from then on at intervals. The service begins meanwhile. If a look fails, it is logged, and the next
+   * one comes all the same.
+   */
+  static start(db: Database, clock: () => Date, log: Logger): BacklogWatch {
     const watch = new BacklogWatch(db, clock, log);
-    await watch.look();
+    void watch.look();
     return watch;
   }
 

@@ -4,6 +4,7 @@ import type { PoolUse } from '../db/connection';
 import type { DatabaseFailure } from '../db/errors';
 import type { QueueLength } from '../import/queue';
 import type { ImportEnding, ImportObserver } from '../import/observer';
+import type { WaitingSessions } from '../model/retention';
 import type { ClonedRows, SessionKind } from '../model/session';
 import {
   cutOffs,
@@ -12,7 +13,7 @@ import {
   type RpcLabels,
   type RpcObserver,
 } from '../rpc/server/observer';
-import type { Backlog, WaitingSessions } from './backlog';
+import type { Backlog } from './backlog';
 
 /** Seconds, from the quickest refusal to the longest deadline that callers are likely to have. */
 const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];

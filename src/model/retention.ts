@@ -14,6 +14,12 @@ export interface Retention {
   readonly hold: Hold | null;
 }
 
+/** How many sessions wait for the job that prunes, and since when the first of them does; null: none waits. */
+export interface WaitingSessions {
+  readonly waiting: number;
+  readonly oldest: Date | null;
+}
+
 /** Of a session for which nothing was set. */
 export const noRetention: Retention = { eraseAfter: null, hold: null };
 

@@ -17,7 +17,7 @@ import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../mod
 import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
-import { isHeld, noRetention } from '../model/retention';
+import { isHeld, noRetention, type WaitingSessions } from '../model/retention';
 import type { Actor, SessionKind } from '../model/session';
 import { actorBindings } from './actor-columns';
 import { forgetAnswers } from './ledger/entries';
@@ -237,10 +237,9 @@ export function waitingErasures({ size, after }: WantedPage): Query<Page<Erasure
 }
 
 /** How many erasures wait, and since when the oldest does. @param most where counting stops; by default nowhere. */
-export function waitingErasuresCount(most: number = Number.MAX_SAFE_INTEGER): Query<{
-  readonly waiting: number;
-  readonly oldest: Date | null;
-}> {
+export function waitingErasuresCount(
+  most: number = Number.MAX_SAFE_INTEGER,
+): Query<WaitingSessions> {
   return query(
     sql(
       `SELECT COUNT(*) AS waiting, MIN(w.erased_at) AS oldest FROM (
@@ -248,8 +247,7 @@ export function waitingErasuresCount(most: number = Number.MAX_SAFE_INTEGER): Qu
        ) w`,
       most,
     ),
-    ([row]: { readonly waiting: number; readonly oldest: Date | null }[]) =>
-      must(row, 'a count of erasures'),
+    ([row]: WaitingSessions[]) => must(row, 'a count of erasures'),
   );
 }
 

@@ -5,7 +5,7 @@ import { inTransaction } from '../db/transaction';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../model/ids';
 import { must } from '../model/must';
 import { kindSchemas } from '../model/relations';
-import type { Retention } from '../model/retention';
+import type { Retention, WaitingSessions } from '../model/retention';
 import type { Actor, SessionKind } from '../model/session';
 import { actorBindings } from './actor-columns';
 import { lockForErasure } from './sessions/erase';
@@ -141,10 +141,7 @@ export function dueSessions(at: Date, { size, after }: WantedPage): Query<Page<D
  *
  * @param most of how many, at most, whose time is over it looks whether somebody holds them.
  */
-export function dueSessionsCount(
-  at: Date,
-  most: number,
-): Query<{ readonly waiting: number; readonly oldest: Date | null }> {
+export function dueSessionsCount(at: Date, most: number): Query<WaitingSessions> {
   return query(
     sql(
       `SELECT COUNT(*) AS waiting, MIN(d.erase_after) AS oldest FROM (
@@ -153,8 +150,7 @@ export function dueSessionsCount(
        ) d WHERE d.held_since IS NULL OR d.hold_until <= ?`,
       ...[at, most, at],
     ),
-    ([row]: { readonly waiting: number; readonly oldest: Date | null }[]) =>
-      must(row, 'a count of sessions'),
+    ([row]: WaitingSessions[]) => must(row, 'a count of sessions'),
   );
 }
 

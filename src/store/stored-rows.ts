@@ -1,10 +1,9 @@
 import { query, sql, type Query } from '../db/query';
 
-/** A table that grows with the calls, and from which `prune` deletes old rows if it is told so. */
-export type GrowingTable = 'import_refusals' | 'share_tokens';
+/** The tables that grow with the calls, and from which `prune` deletes old rows if it is told so. */
+export const growingTables = ['import_refusals', 'share_tokens'] as const;
 
-/** The tables of {@link GrowingTable}. */
-export const growingTables: readonly GrowingTable[] = ['import_refusals', 'share_tokens'];
+export type GrowingTable = (typeof growingTables)[number];
 
 /**
  * About how many rows these tables have, as the database estimates it for its own plans: often wrong by some percent,

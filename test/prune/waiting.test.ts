@@ -6,6 +6,7 @@ import { toBinary } from '../../src/model/ids';
 import { failureOf } from '../support/client';
 import { erase, retain } from '../support/erasure';
 import { createSessions } from '../support/fixtures';
+import { eventually } from '../support/helpers';
 import { scrape, sumOf } from '../support/metrics';
 import { startPruneHarness, type PruneHarness } from '../support/pruning';
 import { startHarness } from '../support/service';
@@ -23,7 +24,12 @@ describe('what waits for the job that prunes', () => {
   /** What a service tells that has just started. */
   async function told(): Promise<(name: string, labels: Record<string, string>) => number> {
     const service = await startHarness({ environment: { DATABASE_URL: harness.serviceUrl } });
-    const series = await scrape(service.server.metricsPort);
+    let series: Awaited<ReturnType<typeof scrape>> = [];
+    // Its first look does not hold up its start.
+    await eventually(async () => {
+      series = await scrape(service.server.metricsPort);
+      return series.some(({ name }) => name === 'session_import_erasures_waiting');
+    });
     await service.stop();
     return (name, labels) => sumOf(series, `session_import_${name}`, labels);
   }
