@@ -79,8 +79,8 @@ export class Importer {
     await checkTables(db);
     const catalogue = await readCatalogue(db);
     const plans = {
-      user: await planClone(db, kindSchemas.user, catalogue),
-      business: await planClone(db, kindSchemas.business, catalogue),
+      user: planClone(db, kindSchemas.user, catalogue),
+      business: planClone(db, kindSchemas.business, catalogue),
     };
     return new Importer(db, plans, new NumberLeases(db, retry), retry, clock);
   }
@@ -164,8 +164,8 @@ export class Importer {
   /**
    * Runs the group once. Calls that were overtaken are left out, and the others go on without a pause.
    *
-   * @throws Overtaken if all calls were overtaken, or if a session number was refused: then all calls have new ones. Which call it was is not
-   * asked, since gaps are allowed.
+   * @throws Overtaken if all calls were overtaken, or if a session number was refused: then all calls have new ones.
+   * Which call it was is not asked, since gaps are allowed.
    */
   private async tryGroup(work: Work, calls: readonly PlannedImport[]): Promise<Outcomes> {
     try {

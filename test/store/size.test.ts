@@ -6,7 +6,7 @@ import { toBinary } from '../../src/model/ids';
 import { must } from '../../src/model/must';
 import { kindSchemas } from '../../src/model/relations';
 import { sessionKinds } from '../../src/model/session';
-import { planClone } from '../../src/store/relations/clone-plan';
+import { planClone, readCatalogue } from '../../src/store/relations/clone-plan';
 import { largeBytes } from '../../src/store/relations/count';
 import * as fc from 'fast-check';
 import { createSession, createTenant } from '../support/fixtures';
@@ -23,7 +23,7 @@ describe('the size of a session', () => {
   for (const kind of sessionKinds) {
     it(`grows with every value of a ${kind} session that can be large`, async () => {
       const schema = kindSchemas[kind];
-      const plan = await planClone(db, schema);
+      const plan = planClone(db, schema, await readCatalogue(db));
       const id = await createSession(db, await createTenant(db), kind);
       const [rows] = fc.sample(await anyRelations(kind), 1);
       await insertRelations(db, kind, id, must(rows, 'rows'));

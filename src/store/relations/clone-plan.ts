@@ -80,18 +80,16 @@ export async function readCatalogue(db: Database): Promise<Catalogue> {
 /**
  * Makes the statements that clone a session of one kind. Run once, when the service starts.
  *
- * @param catalogue what was read before; otherwise it is read now.
  * @throws SchemaMismatch if a table references sessions by foreign keys, and is neither listed as a
  * relation nor left out on purpose. Also if a listed relation does not exist, does not reference
  * sessions, stands before its parent, or has another key than the list says. Also if a column of
  * sessions is in none of the column lists of `sessions/copies.ts`.
  */
-export async function planClone(
+export function planClone(
   db: Database,
   schema: KindSchema,
-  catalogue?: Catalogue,
-): Promise<ClonePlan> {
-  const { references, keys, columns, json, texts } = catalogue ?? (await readCatalogue(db));
+  { references, keys, columns, json, texts }: Catalogue,
+): ClonePlan {
   const problems = [
     ...relationProblems(schema, references),
     ...keyProblems(schema, keys),
