@@ -14,7 +14,8 @@ import { showPruned } from './prune-progress';
 
 const explanation = `
 It erases the sessions whose retention time (SetRetention) is over, unless they are on hold, and deletes the data of
-all sessions that were erased. Old records are deleted only if an option says so. Each transaction is small, and a pause follows it.
+all sessions that were erased. Old records are deleted only if an option says so. Each transaction is small, and a pause
+follows it.
 
 Its database user needs SELECT, INSERT, UPDATE, DELETE. It can be killed, and run again; several can run at once.
 On SIGTERM or SIGINT it finishes the transaction that runs, and stops.

@@ -13,7 +13,7 @@ import {
 } from '../store/sessions/lock';
 import { recordedTokens } from '../store/share-tokens';
 import { vendorEntitiesByName } from '../store/vendor-entities';
-import { dayOf } from './acceptance';
+import { dayOf, rulesFor } from './acceptance';
 import { keyOf, type PlannedImport, type Transaction } from './planned-import';
 import { pairOf, shareTokenIdOf } from './request';
 import { detailsOf, filledDetails, requiredDetails, type RuledPart } from './required-details';
@@ -160,7 +160,7 @@ async function lockSources(
   };
 }
 
-/** What calls copy of sessions that are locked, with the names that the request or its workflow requires. */
+/** What calls copy of sessions that are locked, with the rules of each. */
 function ruledParts(
   calls: readonly PlannedImport[],
   owners: ReadonlyMap<SessionId, Ownership>,
@@ -170,8 +170,7 @@ function ruledParts(
   return calls.flatMap(({ request }) => {
     const workflow = workflows.get(request.workflowId);
     if (!workflow || !locked.has(request.sourceSessionId)) return [];
-    const relations = [...request.acceptance.relations, ...workflow.acceptance.relations];
-    return [{ part: partOf(request, owners), rules: { relations } }];
+    return [{ part: partOf(request, owners), rules: rulesFor(request, workflow) }];
   });
 }
 

@@ -69,8 +69,8 @@ export interface Tools {
  *
  * It takes four round trips, however many rows there are: BEGIN with the first facts, the locks with the other facts,
  * the claims with the copies, COMMIT. There are more with linked sessions, if a claim is taken, if there are more than
- * {@link mostClaimedWithCopies} calls, if a workflow is first seen to want unexpired documents, if rules require details, if an earlier attempt
- * may have been committed, or if calls are refused and nothing is copied.
+ * {@link mostClaimedWithCopies} calls, if a workflow is first seen to want unexpired documents, if rules require
+ * details, if an earlier attempt may have been committed, or if calls are refused and nothing is copied.
  *
  * @param trx a transaction at READ COMMITTED. The outcomes hold once it is committed.
  * @param calls if one of them includes linked sessions, it must be the only call.

@@ -10,7 +10,7 @@ import type { SourcePart } from './source-parts';
 /** What a call copies, with the rules that it must meet. */
 export interface RuledPart {
   readonly part: SourcePart;
-  readonly rules: Pick<AcceptanceRules, 'relations'>;
+  readonly rules: AcceptanceRules;
 }
 
 /** The sessions that have details, by the name of the details. Read only where a rule requires them. */

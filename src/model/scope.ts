@@ -27,7 +27,10 @@ export interface ScopeFault {
   readonly description: string;
 }
 
-/** The names that sessions of some kinds can share, withhold, or be required to have: relations, parents before children, then details. */
+/**
+ * The names that sessions of some kinds can share, withhold, or be required to have: relations, parents before
+ * children, then details.
+ */
 export function shareableNames(kinds: readonly SessionKind[]): ReadonlySet<string> {
   return new Set([...relationNames(kinds), ...detailNames]);
 }
