@@ -89,7 +89,7 @@ export function pruneCommand() {
               refusedImportsBefore: ago(options.refusedImports),
               shareTokensBefore: ago(options.shareTokens),
               answersBefore: ago(options.answers),
-              // More may be restored later.
+              // After a replay, more may still be restored.
               complete: replayFile === undefined,
               batch: options.batch,
               pause: options.pause,

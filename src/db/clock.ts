@@ -2,8 +2,8 @@ import { must } from '../model/must';
 import { query, sql, type Query } from './query';
 
 /**
- * What the database's clock says. Whatever can't be undone is decided by it, so that a command does the same on every
- * machine, whatever that machine's own clock says.
+ * The time by the database's clock. It decides what commands erase, so that they do the same on every machine, even if
+ * that machine's clock is wrong.
  */
 export function databaseTime(): Query<Date> {
   return query(

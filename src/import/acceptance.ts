@@ -37,7 +37,7 @@ export function dayOf({ createdAt }: Pick<PlannedImport, 'createdAt'>): string {
  * @param source locked, so that what is found here is what is copied.
  * @param expired the source's expired documents on the day of {@link dayOf}; undefined: there are none, or they were
  * not read because no rule is about them.
- * @param details the sessions that have details which the rules require.
+ * @param details the sessions that have the details which the rules require.
  */
 export function judgeSession(
   { request, createdAt }: Pick<PlannedImport, 'request' | 'createdAt'>,

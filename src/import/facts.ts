@@ -160,7 +160,7 @@ async function lockSources(
   };
 }
 
-/** What calls copy of sessions that are locked, with the rules of each. */
+/** What the calls copy of locked sessions, with the rules for it. */
 function ruledParts(
   calls: readonly PlannedImport[],
   owners: ReadonlyMap<SessionId, Ownership>,

@@ -47,7 +47,7 @@ export type Outcome =
   | { readonly type: 'postponed'; readonly rows: number }
   /** Nothing was done: somebody else holds a session to be copied, or a copy to be pointed at. */
   | { readonly type: 'locked' }
-  /** Nothing was done: others have changed what the call rests on. It must not hold up other calls again. */
+  /** Nothing was done: others have changed what the call rests on. Its next try must not hold up other calls. */
   | { readonly type: 'overtaken' }
   | { readonly type: 'failed'; readonly error: ServiceError };
 

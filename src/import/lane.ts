@@ -23,7 +23,7 @@ export interface QueuedImport {
   waitedMs: number;
   /** The rows of its session; undefined until a group has counted them. */
   rows: number | undefined;
-  /** When a group first found its session locked, or it was overtaken, by `performance.now()`; undefined: neither. */
+  /** When it was first `locked` or `overtaken` in a group, by `performance.now()`; undefined: never. */
   lockedSince: number | undefined;
   readonly resolve: (result: ImportResult) => void;
   readonly reject: (error: Error) => void;

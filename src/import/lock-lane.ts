@@ -12,8 +12,8 @@ export interface LockLaneOptions {
 
 /**
  * The calls whose sessions somebody else holds. They wait here for the locks, so that the other lanes need
- * not wait. Calls that were overtaken come here as well. Each worker waits for one session, on behalf of all calls
- * that want it. An application does not get all workers, however many locked sessions it asks for.
+ * not wait. Each worker waits for one session, on behalf of all calls that want it. An application does not
+ * get all workers, however many locked sessions it asks for. Calls that were overtaken come here as well.
  */
 export class LockLane {
   /** The calls that wait for their turn. */

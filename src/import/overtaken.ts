@@ -12,7 +12,7 @@ import type { Facts } from './rules';
 import { byPart, countsOf, groupParts, partKey, type SourcePart } from './source-parts';
 import { planVendorEntities, vendorNamesOf } from './vendor-entities';
 
-/** What some calls of a group rest on was changed by others since it was read. The other calls could go on. */
+/** Others have changed what some calls of a group rest on since it was read. The other calls of the group can go on. */
 export class CallsOvertaken extends Overtaken {
   /** @param calls which calls were overtaken, by the ids that their copies would have had. */
   constructor(
@@ -24,8 +24,8 @@ export class CallsOvertaken extends Overtaken {
 }
 
 /**
- * Finds out which calls of a group were overtaken, if that is why their copies could not be made. So one application
- * whose connections, workflows, vendor entities or sessions keep changing makes the calls of others wait only once.
+ * Finds out whether the copies of a group could not be made because calls were overtaken, and which calls. A call whose
+ * connection, workflow, vendor entity or source keeps changing then makes the other calls wait only once.
  *
  * @param trx must be rolled back afterwards.
  * @param calls those that were to be copied.
@@ -50,6 +50,7 @@ export async function findOvertaken(
   ]);
   const counted = byPart(parts, counts);
   const planned = planVendorEntities(plan.schema, calls, facts.vendorEntities);
+  // Vendor entities that this transaction itself has made are no change by others.
   const own = new Set(calls.map(({ vendorEntityId }) => vendorEntityId));
   const others = new Map([...vendorEntities].filter(([, id]) => !own.has(id)));
   const found = planVendorEntities(plan.schema, calls, others);

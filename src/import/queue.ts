@@ -117,7 +117,7 @@ const smoothing = 1 / 64;
 /**
  * The calls of one kind, in three lanes. The large lane has the large sessions, and the calls that
  * include linked sessions. The locked lane has the calls whose sessions were locked when a group came to
- * them: it alone waits for locks of sessions. It also has the calls that were overtaken, so that they do not hold
+ * them: it alone waits for locks of sessions. It also has the calls that were overtaken: there they do not hold
  * up others again. The usual lane has all other calls.
  */
 class KindQueue {
@@ -314,7 +314,7 @@ function settle(call: QueuedImport, outcome: Outcome): void {
   }
 }
 
-/** Whether a group has not settled a call, so that it waits for another one. */
+/** Whether a group has not settled a call, so that the call waits for another group. */
 function isPutOff(
   outcome: Outcome,
 ): outcome is Extract<Outcome, { type: 'postponed' | 'locked' | 'overtaken' }> {

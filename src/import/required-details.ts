@@ -16,13 +16,13 @@ export interface RuledPart {
 /** The sessions that have details, by the name of the details. Read only where a rule requires them. */
 export type FilledDetails = ReadonlyMap<DetailName, ReadonlySet<SessionId>>;
 
-/** Details of a name that rules require, and the sessions of which they are shared. */
+/** Details that rules require, and the sessions that must have them. */
 interface RequiredDetails {
   readonly name: DetailName;
   readonly ids: readonly SessionId[];
 }
 
-/** The details that rules require of what is shared. Nearly always there are none. */
+/** The details that rules require, as far as they are shared. Nearly always there are none. */
 export function requiredDetails(parts: readonly RuledPart[]): readonly RequiredDetails[] {
   return detailNames.flatMap((name) => {
     const requiring = parts.filter(
@@ -41,7 +41,7 @@ export function detailsOf(
   return required.map(({ name, ids }) => sessionsWithDetails(schema, name, ids));
 }
 
-/** What was found of the required details. */
+/** Puts together what {@link detailsOf} has found. */
 export function filledDetails(
   required: readonly RequiredDetails[],
   found: readonly ReadonlySet<SessionId>[],

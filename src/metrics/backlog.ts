@@ -9,13 +9,13 @@ import { oldestShareToken } from '../store/share-tokens';
 import { estimatedRows, growingTables, type GrowingTable } from '../store/stored-rows';
 import type { Logger } from '../telemetry/log';
 
-/** How often it is looked what waits, in milliseconds. */
+/** The pause between two looks, in milliseconds. */
 const interval = 60_000;
 
-/** Where counting stops: what is read must not depend on how much there is. */
+/** Where counting stops, so that its cost is bounded. */
 const mostCounted = 10_000;
 
-/** What waits for the job that prunes: erasing a session whose time is over, or deleting an erased one's data. */
+/** What is to be done: `erase` a session whose time is over, or `delete` the data of an erased one. */
 export type ErasureStep = 'erase' | 'delete';
 
 /** What there is for the job that prunes. */
@@ -30,8 +30,8 @@ export interface Backlog {
 }
 
 /**
- * Looks once a minute what there is for the job that prunes. The service shows it and does nothing about it: the job
- * runs for minutes, so nobody could read its own metrics. Reading the metrics does not wait for the database.
+ * Looks once a minute what there is for the job that prunes. The service only shows it, because the job ends too soon
+ * to be scraped itself. Reading the metrics does not wait for the database.
  */
 export class BacklogWatch {
   private timer: NodeJS.Timeout | undefined;
@@ -45,8 +45,8 @@ export class BacklogWatch {
   ) {}
 
   /**
-   * Looks now, and from then on at intervals. The service begins meanwhile. If a look fails, it is logged, and the next
-   * one comes all the same.
+   * Looks now, and from then on at intervals. It does not wait for the first look. If a look fails, this is logged, and
+   * the next one follows as usual.
    */
   static start(db: Database, clock: () => Date, log: Logger): BacklogWatch {
     const watch = new BacklogWatch(db, clock, log);

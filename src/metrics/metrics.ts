@@ -219,7 +219,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
     const waiting = this.gauge(
       'queue_calls',
-      'Imports that wait now. kind: user, business; lane: locked for sessions that somebody holds, and for imports whose connection, workflow, vendor entity or source changed meanwhile; large for sessions with very many rows or very large values, and for imports with linked sessions; usual for all others.',
+      'Imports that wait now. kind: user, business; lane: locked for sessions that somebody holds, and for imports whose connection, workflow, vendor entity or source has changed meanwhile; large for sessions with very many rows or very large values, and for imports with linked sessions; usual for all others.',
       ['kind', 'lane'],
       () => {
         for (const { kind, lane, calls } of queue()) waiting.set({ kind, lane }, calls);
@@ -263,7 +263,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
     const waitingSince = this.gauge(
       'oldest_erasure_waiting_seconds',
-      'For how long the first of these sessions has waited, in seconds; 0 if none waits.',
+      'How long the first of these sessions has waited, in seconds; 0 if none waits.',
       ['step'],
       () => {
         for (const [step, { oldest }] of entriesOf(backlog()?.erasures)) {
@@ -273,7 +273,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
     const rows = this.gauge(
       'stored_rows',
-      "About how many rows a table has from which prune can delete old ones: the database's own estimate, up to a day old. table: import_refusals, share_tokens.",
+      "About how many rows a table has, of those from which prune can delete old rows. The database's own estimate, up to a day old. table: import_refusals, share_tokens.",
       ['table'],
       () => {
         for (const [table, found] of backlog()?.tables ?? []) rows.set({ table }, found.rows);
@@ -367,7 +367,7 @@ function entriesOf(
   return Object.entries(erasures ?? {});
 }
 
-/** Clocks may differ, and nothing waits for less than no time. */
+/** At least 0, even if the clocks differ. */
 function secondsSince(moment: Date | null): number {
   return moment ? Math.max(0, Date.now() - moment.getTime()) / 1_000 : 0;
 }

@@ -10,7 +10,7 @@ export interface AcceptanceRules {
   readonly documentsUnexpired: boolean;
   /** The statuses of the source session that are taken; null: any. */
   readonly statuses: readonly SessionStatus[] | null;
-  /** The names of the relations that must have rows, and of the details that must be there (`detailNames`). */
+  /** The names of the relations that must have rows, and of the details (`detailNames`) that must not be empty. */
   readonly relations: readonly string[];
 }
 

@@ -36,7 +36,10 @@ export function termsViolations(terms: ConnectionTerms, now: Date): FieldViolati
     const faults = kinds.length > 0 ? namesFaults(relations, kinds, linkedSessions) : [];
     for (const fault of faults) refuse(faultyField(fault, 'relations'), fault.description);
     for (const kind of faults.length > 0 ? [] : unnamedKinds(kinds, linkedSessions, relations)) {
-      refuse('relations', `must have a relation of ${kind} sessions, or session_kinds not ${kind}`);
+      refuse(
+        'relations',
+        `must have a relation of ${kind} sessions, unless session_kinds is without ${kind}`,
+      );
     }
   }
   if (agreement !== null && !isCode(agreement, maxReference)) {

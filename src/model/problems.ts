@@ -123,7 +123,7 @@ export type Problem =
       readonly reason: 'TOO_MANY_PROPOSALS';
       /** The most that may be open, or that may be made to one application lately. */
       readonly limit: number;
-      /** To which application too many were made lately; absent: too many are open. */
+      /** The application to which too many were made lately; absent: too many are open. */
       readonly otherApplicationId?: ApplicationId;
     }
   | { readonly reason: 'OVERLOADED' }

@@ -14,7 +14,7 @@ export interface Retention {
   readonly hold: Hold | null;
 }
 
-/** How many sessions wait for the job that prunes, and since when the first of them does; null: none waits. */
+/** How many sessions wait for the job that prunes, and since when the first one has waited; null: none waits. */
 export interface WaitingSessions {
   readonly waiting: number;
   readonly oldest: Date | null;

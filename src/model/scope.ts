@@ -55,9 +55,9 @@ export function scopeFaults(
 }
 
 /**
- * What is wrong with names of relations of which sessions of some kinds are to be shared.
+ * What is wrong with the names of what is to be shared of sessions of some kinds.
  *
- * @param linked whether key people must be there, since they name the linked sessions that are shared.
+ * @param linked whether linked sessions are shared. Then `key_people` must be there, since key people name them.
  */
 export function namesFaults(
   names: readonly string[],
@@ -80,7 +80,7 @@ export function namesFaults(
   return withoutPeople ? [...faults, { index: undefined, description }] : faults;
 }
 
-/** The field that an error in a choice is about. @param list the name of the field with the choice. */
+/** The field that a fault is about. @param list the name of the field with the names. */
 export function faultyField({ index }: ScopeFault, list: string): string {
   return index === undefined ? list : `${list}[${index}]`;
 }

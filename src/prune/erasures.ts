@@ -44,8 +44,8 @@ export async function eraseDue(run: PruneRun): Promise<void> {
 }
 
 /**
- * Forgets the retention of sessions that the platform has deleted. Of those that are held, or have no time, nothing
- * else tells. So this looks through all that is set. No lock is needed: nothing is set for a session that is not there.
+ * Forgets the retention of sessions that the platform has deleted. Nothing else finds those that are held or have no
+ * time, so this looks through all of them. It needs no lock: nothing can be set for a session that is not there.
  */
 export async function forgetRetentionOfDeleted(run: PruneRun): Promise<void> {
   const { db, retry, settings, signal } = run;
@@ -94,8 +94,8 @@ async function carryOut(run: PruneRun, erasure: Erasure): Promise<void> {
 }
 
 /**
- * After a part was deleted: there may be more; all is deleted; another process works on it, or has finished it; or the
- * session is not of the application that the erasure names.
+ * After a part was deleted: there may be more; all is deleted; another process works on it, or has finished it; or
+ * nothing was deleted, because the session is not of the application that the erasure names.
  */
 type State = 'more' | 'done' | 'taken' | "another's";
 
@@ -111,7 +111,7 @@ function deletePart(
       lockForErasure(schema, sessionId),
       filledRelations(schema, sessionId),
     ]);
-    // A replay can record the erasure of a session that comes back later. If its record was wrong, it goes on waiting.
+    // A replay can record a wrong application for a session that is restored only later. Such an erasure keeps waiting.
     if (session && session.applicationId !== applicationId) return { state: "another's", rows: 0 };
     // A restore can bring a session back whose erasure is on record. It is hidden before its rows are deleted.
     if (session?.erasedAt === null) await write(trx, markErased(schema, sessionId, erasedAt));

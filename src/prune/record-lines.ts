@@ -4,11 +4,11 @@ import { isUuid, toId, type ApplicationId, type Id, type SessionId } from '../mo
 import { jsonOf } from '../model/json';
 import type { Erasure } from '../store/erasures';
 
-/** The most characters of a line. A line of a record has at most 189. */
+/** The most characters of a line. {@link textOfLine} makes at most 174. */
 const maxLine = 1_000;
 
 /**
- * The first moment that a line may name. There were no erasures before, and years below 1000 can't be stored
+ * The first moment that a line may name. There were no erasures before it, and MySQL can't store years below 1000
  * (MySQL 8.4 manual, section 13.2.2).
  */
 const earliest = new Date('2000-01-01T00:00:00Z');
@@ -19,7 +19,7 @@ const beginning = '{"session_id":"';
 /** What a line says. */
 export type LineContent =
   | { readonly type: 'erasure'; readonly erasure: Erasure }
-  /** A process was killed while it wrote the line. It had not yet deleted what the line was about. */
+  /** A process was killed while it wrote the line, before it deleted what the line was about. */
   | { readonly type: 'cut off' }
   | { readonly type: 'unusable'; readonly problem: string };
 

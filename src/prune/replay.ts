@@ -10,19 +10,19 @@ export interface Replayed {
   erased: number;
   /** Erasures of sessions that are not there, or are erased already. */
   others: number;
-  /** Lines that were cut off when they were written. Their sessions had not been deleted by then. */
+  /** Lines that were cut off when they were written, before their sessions were deleted. */
   cutOff: number;
 }
 
-/** How many lines are held against the database together. */
+/** How many lines are compared with the database together. */
 const linesAtOnce = 1_000;
 
 /** The most lines that an error names. */
 const mostNamed = 20;
 
 /**
- * How much earlier than its session's creation, or later than now, an erasure may seem to be, in milliseconds: the
- * clocks of those who wrote these times may differ.
+ * How long before its session's creation, or after now, an erasure may seem to be, in milliseconds. The clocks that
+ * these times come from may differ.
  */
 const leeway = 600_000;
 
@@ -31,7 +31,7 @@ const leeway = 600_000;
  * session is erased before all lines have been checked.
  *
  * @param path a file that an ErasureRecord has written.
- * @throws Error if the file can't be read, or has lines that can't be used. It names them, and nothing was erased.
+ * @throws Error if the file can't be read, or has lines that can't be used: it names them, and nothing was erased.
  */
 export async function replay(run: PruneRun, path: string): Promise<Replayed> {
   const { db, retry, signal } = run;

@@ -16,8 +16,8 @@ export interface PruneSettings {
   /** Answers that were given before this time to requests with an idempotency key are forgotten. */
   readonly answersBefore: Date | undefined;
   /**
-   * Whether everything is there that the database is to have. If not, a session that is not there may come back, so
-   * what was said about its retention is kept.
+   * Whether the database has all of its sessions. If not, a missing session may still be restored, so what was set
+   * for its retention is kept.
    */
   readonly complete: boolean;
   /** The most rows of a transaction. */

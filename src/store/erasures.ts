@@ -199,7 +199,7 @@ function insertErasure(
  * is not there: then the session was made after the backup.
  *
  * @returns whether the session was there again.
- * @throws Error if the session is there, and of another application or kind.
+ * @throws Error if the session is there, but is of another application or kind.
  */
 export async function replayErasure(db: MultiDatabase, erasure: Erasure): Promise<boolean> {
   const { sessionId, kind, applicationId: owner, erasedAt: at } = erasure;
@@ -236,7 +236,7 @@ export function waitingErasures({ size, after }: WantedPage): Query<Page<Erasure
   );
 }
 
-/** How many erasures wait, and since when the oldest does. @param most where counting stops; by default nowhere. */
+/** How many erasures wait, and since when the oldest does. @param most where counting stops; by default, never. */
 export function waitingErasuresCount(
   most: number = Number.MAX_SAFE_INTEGER,
 ): Query<WaitingSessions> {

@@ -137,9 +137,10 @@ export function dueSessions(at: Date, { size, after }: WantedPage): Query<Page<D
 }
 
 /**
- * How many sessions wait to be erased because their time is over, and since when the first of them does.
+ * How many sessions wait to be erased because their time is over, and when the first of these times was. A session
+ * whose hold has just ended counts from the end of its time, not of its hold.
  *
- * @param most of how many, at most, whose time is over it looks whether somebody holds them.
+ * @param most looks at this many sessions whose time is over, those on hold included.
  */
 export function dueSessionsCount(at: Date, most: number): Query<WaitingSessions> {
   return query(
@@ -154,7 +155,7 @@ export function dueSessionsCount(at: Date, most: number): Query<WaitingSessions>
   );
 }
 
-/** The order in which all that is set is looked through. */
+/** The order of all sessions for which something is set. */
 const retainedKeyset = new Keyset([{ name: 'session_id', type: 'id' }], 'ASC');
 
 /** All sessions for which something is set, or was. */

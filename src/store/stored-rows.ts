@@ -7,7 +7,7 @@ export type GrowingTable = (typeof growingTables)[number];
 
 /**
  * About how many rows these tables have, as the database estimates it for its own plans: often wrong by some percent,
- * and on MySQL up to a day old. Counting would read all of them.
+ * and on MySQL up to a day old. Counting would read all rows.
  */
 export function estimatedRows(): Query<ReadonlyMap<GrowingTable, number>> {
   type Row = Readonly<{ name: GrowingTable; estimate: number | null }>;

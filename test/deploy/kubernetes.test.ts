@@ -100,7 +100,7 @@ describe('the Kubernetes manifests', () => {
     const misspelt = structuredClone(deployment) as { spec: { template: { spec: object } } };
     Object.assign(misspelt.spec.template.spec, { terminationGracePeriod: 45 });
 
-    // At once: to read Kubernetes' types takes seconds.
+    // All at once, because reading the types of Kubernetes takes seconds.
     const [mistake, ...others] = mistakesIn([misspelt, ...all]);
     expect(mistake).to.include('"terminationGracePeriod"');
     expect(others).to.deep.equal([]);
@@ -190,7 +190,7 @@ describe('the Kubernetes manifests', () => {
     const claim = manifest<IPersistentVolumeClaim>('prune/volume-claim.yaml');
     expect(volume?.persistentVolumeClaim?.claimName).to.equal(claim.metadata?.name);
     expect(pod?.securityContext?.fsGroup).to.equal(pod?.securityContext?.runAsGroup);
-    // How to replay it is said for the same file.
+    // The documented replay uses the same file.
     expect(textOf('docs/operations.md')).to.include(`"--replay","${file}"`);
   });
 

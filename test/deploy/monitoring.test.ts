@@ -371,7 +371,7 @@ async function exposedBy(harness: Harness): Promise<Exposed> {
   return metrics;
 }
 
-/** Has garbage collected: there is no metric about that before. A process with much room may not have done it yet. */
+/** Collects garbage: its metrics appear after the first time, which may be late in a process with much memory. */
 async function collectGarbage({ server }: Harness): Promise<void> {
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();

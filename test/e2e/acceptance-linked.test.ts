@@ -115,7 +115,7 @@ describe('acceptance with linked sessions', () => {
     expect((await failureOf(importing(request))).reason).to.equal('ACCEPTANCE_NOT_MET');
   });
 
-  it('asks the company and its people for details', async () => {
+  it('requires details of the company and of its people', async () => {
     const { db } = harness;
     const details = { contact_details: '{"a": 1}', expected_details: '{}' };
     const none = { contact_details: null, expected_details: null };

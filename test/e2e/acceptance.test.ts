@@ -144,7 +144,7 @@ describe('rules for acceptance', () => {
 
   for (const kind of sessionKinds) {
     for (const name of ['expected_details', 'contact_details'] as const) {
-      it(`want the ${name} of a ${kind} session, if they name them, and not the others`, async () => {
+      it(`want the ${name} of a ${kind} session only if they name them`, async () => {
         const other = name === 'expected_details' ? 'contact_details' : 'expected_details';
         for (const [value, result] of [
           ['{"email": "a@example.com"}', 'OK'],

@@ -270,7 +270,7 @@ describe('the choice of relations', () => {
       return client.import(target.apiKey, { ...request, acceptance });
     };
 
-    it('require no relation that is withheld, and say so', async () => {
+    it('are not met by a relation that is withheld, and say so', async () => {
       const { db, source } = harness;
       for (const kind of sessionKinds) {
         const original = await createSession(db, source, kind);
@@ -287,7 +287,7 @@ describe('the choice of relations', () => {
       }
     });
 
-    it('require no details that are withheld, and say so', async () => {
+    it('are not met by details that are withheld, and say so', async () => {
       const { db, source } = harness;
       for (const kind of sessionKinds) {
         const original = await createSession(db, source, kind);

@@ -109,7 +109,7 @@ describe('a gateway, where connections are required', () => {
     expect(row).to.deep.equal({ proposed, accepted, ended });
   });
 
-  it('does not get on with the list of one application as another one', async () => {
+  it('can not continue the list of one application as another one', async () => {
     const { db } = harness;
     const [one, other] = [await createTenant(db), await createTenant(db)];
     await propose(one, other, 'a');

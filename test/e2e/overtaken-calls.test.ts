@@ -8,7 +8,7 @@ import { addLogs, createSession, createTenant, type Tenant } from '../support/fi
 import { select } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
-/** Where an application is in the group: neither first nor last. */
+/** The place in the group of the application whose facts change: neither first nor last. */
 const place = 2;
 
 /** An application that imports, with its session and what it rests on. */
@@ -47,7 +47,7 @@ describe('a call whose group finds that others have changed what it rests on', (
       }),
     );
 
-  /** Lets applications import in one group. @param atClaims is told who claims, before the claims pass. */
+  /** Lets applications import in one group. @param atClaims runs before each claim, and gets those who claim. */
   async function inOneGroup(
     all: readonly Importing[],
     atClaims: (claiming: readonly Importing[]) => Promise<void>,

@@ -30,7 +30,7 @@ describe('a file of erasures', () => {
     return replay(runOf(harness.jobDb), file);
   };
 
-  /** What is wrong with lines. */
+  /** The lines of the error that a replay of these lines ends with. */
   const complaint = async (lines: readonly string[]): Promise<string[]> => {
     const error: unknown = await replayLines(lines).catch((thrown: unknown) => thrown);
     return (error as Error).message.split('\n  ');
@@ -124,7 +124,7 @@ describe('a file of erasures', () => {
     expect(await replayLines([...parts, lineFor(id)])).to.deep.equal(expected);
   });
 
-  it('is held against the record of what was erased before, too', async () => {
+  it('is also compared with the record of earlier erasures', async () => {
     const id = await createUser();
     await replayLines([lineFor(id)]);
     await prune(runOf(harness.jobDb));
@@ -134,7 +134,7 @@ describe('a file of erasures', () => {
     expect(await replayLines([lineFor(id)])).to.include({ erased: 0, others: 1 });
   });
 
-  it('deletes no session that comes later and is of another application', async () => {
+  it('deletes no session of another application that is restored later', async () => {
     const { db, jobDb, source, target } = harness;
     const sessionId = newId<SessionId>();
     const erasure = { sessionId, kind: 'user', erasedAt: new Date() } as const;
@@ -150,7 +150,7 @@ describe('a file of erasures', () => {
     );
     expect(String(again)).to.include('is not the one that was erased');
 
-    // Once it is erased by whom it belongs to, its data are deleted.
+    // Once its own application has erased it, its data are deleted.
     await replayErasure(jobDb, { ...erasure, applicationId: source.applicationId });
     expect(await harness.prune()).to.include({ sessions: 1 });
   });

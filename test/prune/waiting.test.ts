@@ -21,11 +21,11 @@ describe('what waits for the job that prunes', () => {
   });
   after(() => harness.stop());
 
-  /** What a service tells that has just started. */
+  /** The metrics of a service that has just started. */
   async function told(): Promise<(name: string, labels: Record<string, string>) => number> {
     const service = await startHarness({ environment: { DATABASE_URL: harness.serviceUrl } });
     let series: Awaited<ReturnType<typeof scrape>> = [];
-    // Its first look does not hold up its start.
+    // It starts before its first look has ended.
     await eventually(async () => {
       series = await scrape(service.server.metricsPort);
       return series.some(({ name }) => name === 'session_import_erasures_waiting');
@@ -85,7 +85,7 @@ describe('what waits for the job that prunes', () => {
     const soon = new Date(Date.now() + 2 * hour);
     expect((await read(db, waitingErasuresCount(2))).waiting).to.equal(2);
     expect((await read(db, waitingErasuresCount())).waiting).to.equal(3);
-    // The one that is held comes first.
+    // The session of the test before, which is on hold, is one of the three.
     expect((await read(db, dueSessionsCount(soon, 3))).waiting).to.equal(2);
   });
 });

@@ -9,10 +9,10 @@ import { ReflectionService } from '@grpc/reflection';
 /** The files that buf has compiled: the contract, the health service and the standard error details. */
 const descriptors = path.join(__dirname, '..', '..', 'gen', 'descriptors');
 
-/** A service with what answers its calls, as a server takes them. */
+/** A service and what answers its calls: the arguments of `addService`. */
 type Registration = Parameters<Server['addService']>;
 
-/** The same for all servers of a process: they take long to make, and hold nothing of a server. */
+/** The same for all servers of a process: making them takes long, and they do not depend on a server. */
 let registrations: readonly Registration[] | undefined;
 
 /**

@@ -18,7 +18,7 @@ import {
 
 /**
  * Accepts a proposal, which replaces the active connection of the pair. If it is active already, nothing is changed.
- * If it was found so, nothing is locked either: imports that rest on it need not wait.
+ * If it was found active, nothing is locked either, so that imports which rest on it need not wait.
  *
  * @param proposal as it was found: of the application, and made by the other side or an operator.
  * @returns the active connection.

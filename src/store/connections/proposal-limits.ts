@@ -10,22 +10,22 @@ import { applicationColumns } from './rows';
 const mostProposals = 100;
 
 /**
- * The most proposals that an application makes to another one, in one direction, within {@link lately}, whatever
- * became of them. All of them stay in the lists of the other one.
+ * The most proposals that an application makes to another one in one direction within {@link lately}, whatever becomes
+ * of them: they all stay in the other one's lists.
  */
 const mostProposalsLately = 20;
 
-/** For how long a proposal counts as recent, in milliseconds: 24 hours. */
+/** How long a proposal counts as recent, in milliseconds: 24 hours. */
 const lately = 86_400_000;
 
-/** What counts for the limits of a proposal. */
+/** What the limits of a proposal depend on. */
 interface Counted extends ConnectedPair {
   /** The side that proposes. */
   readonly party: ConnectionSide;
   readonly at: Date;
 }
 
-/** The condition that there may be one proposal more. It takes no locks, and looks at few rows. */
+/** The condition that one more proposal is allowed. It takes no locks, and looks at few rows. */
 export function withinLimits(proposal: Counted): Statement {
   const open = openOnes(proposal);
   const recent = recentOnes(proposal);
@@ -35,7 +35,7 @@ export function withinLimits(proposal: Counted): Statement {
   );
 }
 
-/** The problem with a proposal that was found to exceed one of the limits. */
+/** Which of the limits a refused proposal has exceeded. */
 export async function exceededLimit(db: Database, proposal: Counted): Promise<Problem> {
   const { sql: counted, bindings } = recentOnes(proposal);
   const counts = query(
@@ -62,8 +62,8 @@ function openOnes(proposal: Counted): Statement {
 }
 
 /**
- * The number of recent proposals to the same application, up to the limit. Those that are not open any more are next
- * to each other in this index, in the order of their ids. Before an INSERT, no other one is open.
+ * The number of recent proposals to the same application, up to the limit. Only those that are not open any more are
+ * counted: an open one is withdrawn before a new one is inserted. In this index, they are in the order of their ids.
  */
 function recentOnes(proposal: Counted): Statement {
   return sql(

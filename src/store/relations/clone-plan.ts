@@ -56,7 +56,7 @@ export class SchemaMismatch extends Error {
   override readonly name = 'SchemaMismatch';
 }
 
-/** What a plan needs to know of the database: one reading serves both kinds. */
+/** What plans need to know of the database, for both kinds. */
 export interface Catalogue {
   readonly references: readonly Reference[];
   readonly keys: ColumnsByTable;
@@ -65,7 +65,7 @@ export interface Catalogue {
   readonly texts: ColumnsByTable;
 }
 
-/** Reads from the database's catalogue what plans are made of. */
+/** Reads from the database's catalogue what plans need to know. */
 export async function readCatalogue(db: Database): Promise<Catalogue> {
   const [references, keys, columns, json, texts] = await Promise.all([
     readForeignKeys(db),
@@ -78,7 +78,7 @@ export async function readCatalogue(db: Database): Promise<Catalogue> {
 }
 
 /**
- * Makes the statements that clone a session of one kind. Run once, when the service starts.
+ * Makes the statements that clone a session of one kind, once, when the service starts.
  *
  * @throws SchemaMismatch if a table references sessions by foreign keys, and is neither listed as a
  * relation nor left out on purpose. Also if a listed relation does not exist, does not reference

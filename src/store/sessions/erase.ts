@@ -41,14 +41,14 @@ export function lockForErasure(
   );
 }
 
-/** Whose a session is, whether or not it was erased. */
+/** A session of any application, whether or not it was erased. */
 export interface AnyonesSession {
   readonly applicationId: ApplicationId;
   readonly kind: SessionKind;
   readonly createdAt: Date;
 }
 
-/** The sessions that have one of these ids, of any application and both kinds. @param ids at least one. */
+/** The sessions that have these ids, of any application and both kinds. @param ids at least one. */
 export function sessionsOfAnyone(
   ids: readonly SessionId[],
 ): Query<ReadonlyMap<SessionId, AnyonesSession>> {

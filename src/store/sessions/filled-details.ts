@@ -4,8 +4,8 @@ import type { KindSchema } from '../../model/relations';
 import type { DetailName } from '../../model/scope';
 
 /**
- * Those of some sessions whose own details of a name are there: JSON that is neither `null` nor empty. Sessions should
- * be locked, so that nobody changes the details.
+ * Which of the sessions have filled details of this name: JSON that is neither `null` nor empty. The sessions should be
+ * locked, so that nobody changes the details.
  *
  * @param ids at least one.
  */
