@@ -137,15 +137,17 @@ export function dueSessions(at: Date, { size, after }: WantedPage): Query<Page<D
 }
 
 /**
- * How many sessions wait to be erased because their time is over, and when the first of these times was. A session
- * whose hold has just ended counts from the end of its time, not of its hold.
+ * How many sessions wait to be erased because their time is over, and since when the first of them does. A session
+ * that was on hold when its time was over waits since the end of the hold.
  *
  * @param most looks at this many sessions whose time is over, those on hold included.
  */
 export function dueSessionsCount(at: Date, most: number): Query<WaitingSessions> {
   return query(
     sql(
-      `SELECT COUNT(*) AS waiting, MIN(d.erase_after) AS oldest FROM (
+      `SELECT COUNT(*) AS waiting,
+         MIN(GREATEST(d.erase_after, COALESCE(d.hold_until, d.erase_after))) AS oldest
+       FROM (
          SELECT erase_after, held_since, hold_until FROM session_retention
          WHERE erase_after <= ? ORDER BY erase_after LIMIT ?
        ) d WHERE d.held_since IS NULL OR d.hold_until <= ?`,

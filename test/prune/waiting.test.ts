@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { waitingErasuresCount } from '../../src/store/erasures';
 import { dueSessionsCount } from '../../src/store/retention';
 import { read } from '../../src/db/query';
-import { toBinary } from '../../src/model/ids';
+import { toBinary, toId } from '../../src/model/ids';
 import { failureOf } from '../support/client';
 import { erase, retain } from '../support/erasure';
 import { createSessions } from '../support/fixtures';
@@ -72,6 +72,23 @@ describe('what waits for the job that prunes', () => {
       expect(end('erasures_waiting', { step })).to.equal(0);
       expect(end('oldest_erasure_waiting_seconds', { step })).to.equal(0);
     }
+  });
+
+  it('waits since the end of its hold, if that came later', async () => {
+    const { db, source } = harness;
+    const [id = ''] = await createSessions(db, source, 'user', 1);
+    const later = new Date(Date.now() + hour);
+    await retain(harness, source, id, { eraseAfter: later, hold: { until: later } });
+    const holdUntil = new Date('2026-01-31T12:00:00Z');
+    await db('session_retention')
+      .where({ session_id: toBinary(toId(id)) })
+      .update({ erase_after: new Date('2026-01-01T12:00:00Z'), hold_until: holdUntil });
+    const at = new Date('2026-02-01T12:00:00Z');
+    expect(await read(db, dueSessionsCount(at, 3))).to.deep.equal({
+      waiting: 1,
+      oldest: holdUntil,
+    });
+    await harness.prune();
   });
 
   it('is counted no further than it has to be', async () => {
