@@ -104,9 +104,9 @@ function contentOf(text: string): LineContent {
   };
 }
 
-/** Whether a text can be the first part of a line. */
+/** Whether a text can be the first part of a line. A line has one brace that closes, and that is its end. */
 function isCutOff(text: string): boolean {
-  return !text.endsWith('}') && (text.startsWith(beginning) || beginning.startsWith(text));
+  return !text.includes('}') && (text.startsWith(beginning) || beginning.startsWith(text));
 }
 
 function unusable(problem: string): LineContent {

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { readTogether } from '../db/query';
 import { erasuresOf, replayErasure, type Erasure } from '../store/erasures';
 import { sessionsOfAnyone } from '../store/sessions/erase';
@@ -31,15 +32,18 @@ const leeway = 600_000;
  * session is erased before all lines have been checked.
  *
  * @param path a file that an ErasureRecord has written.
- * @throws Error if the file can't be read, or has lines that can't be used: it names them, and nothing was erased.
+ * @throws Error if the file can't be read, or has lines that can't be used. It names them, and nothing was erased. Also
+ * if the file has changed while it was read; then the sessions of some lines may be erased.
  */
 export async function replay(run: PruneRun, path: string): Promise<Replayed> {
   const { db, retry, signal } = run;
   const done = { erased: 0, others: 0, cutOff: 0 };
-  await checkRecord(run, path);
+  const checked = await checkRecord(run, path);
+  let last = 0;
   for await (const line of readRecord(path)) {
     if (signal.aborted) return done;
-    if (line.type === 'unusable') throw new Error(`${path} has changed since it was checked`);
+    if (line.type === 'unusable' || line.number > checked) throw changed(path);
+    last = line.number;
     if (line.type === 'cut off') {
       done.cutOff += 1;
       continue;
@@ -48,11 +52,21 @@ export async function replay(run: PruneRun, path: string): Promise<Replayed> {
     done[(await retry(() => replayErasure(db, erasure))) ? 'erased' : 'others'] += 1;
     await breathe(run);
   }
+  if (last < checked && !signal.aborted) throw changed(path);
   return done;
 }
 
-/** Checks all lines of a file. @throws Error if one can't be used. */
-async function checkRecord(run: PruneRun, path: string): Promise<void> {
+function changed(path: string): Error {
+  return new Error(`${path} has changed since it was checked: run it again`);
+}
+
+/** Checks all lines of a file. @returns the number of the last one. @throws Error if one can't be used. */
+async function checkRecord(run: PruneRun, path: string): Promise<number> {
+  // From a pipe, nothing would be left for the second time.
+  if (!(await stat(path)).isFile()) {
+    throw new Error(`${path} is not a regular file: it is read twice, so store the lines in one`);
+  }
+  let last = 0;
   let wrong = 0;
   const named: string[] = [];
   const check = async (lines: readonly RecordLine[]): Promise<void> => {
@@ -63,14 +77,15 @@ async function checkRecord(run: PruneRun, path: string): Promise<void> {
   };
   let lines: RecordLine[] = [];
   for await (const line of readRecord(path)) {
-    if (run.signal.aborted) return;
+    if (run.signal.aborted) return last;
+    last = line.number;
     lines.push(line);
     if (lines.length < linesAtOnce) continue;
     await check(lines);
     lines = [];
   }
   await check(lines);
-  if (wrong === 0) return;
+  if (wrong === 0) return last;
   const more = wrong > named.length ? [`and ${wrong - named.length} more`] : [];
   throw new Error(
     [`${path} has lines that can not be used, so nothing was erased:`, ...named, ...more].join(

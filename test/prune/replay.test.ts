@@ -1,8 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { newId, toBinary, type SessionId } from '../../src/model/ids';
+import type { Retry } from '../../src/db/retry';
 import { prune } from '../../src/prune/prune';
 import { replay } from '../../src/prune/replay';
 import { replayErasure } from '../../src/store/erasures';
@@ -123,6 +124,45 @@ describe('a file of erasures', () => {
     const expected = { erased: 1, others: 0, cutOff: parts.length };
     expect(await replayLines([...parts, lineFor(id)])).to.deep.equal(expected);
   });
+
+  it('has no line that was cut off where a whole line is followed by something', async () => {
+    const id = await createUser();
+    for (const end of [',', '\0', ' # a note', `,${lineFor(id)},`]) {
+      const found = await complaint([`${lineFor(id)}${end}`]);
+      expect(found.slice(1)).to.deep.equal(['line 1: is not JSON']);
+    }
+    expect(await isErased(id)).to.equal(false);
+  });
+
+  it('is refused if it can not be read twice', async () => {
+    const error: unknown = await replay(runOf(harness.jobDb), '/dev/null').catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(String(error)).to.include('/dev/null is not a regular file');
+  });
+
+  const changes: Readonly<Record<string, (file: string) => Promise<void>>> = {
+    shorter: (file) => truncate(file),
+    longer: (file) =>
+      appendFile(file, `\n${lineFor(newId(), { erased_at: '2999-01-01T00:00:00Z' })}`),
+  };
+  for (const [what, change] of Object.entries(changes)) {
+    it(`must not become ${what} after it was checked`, async () => {
+      const file = path.join(folder, `${what}.jsonl`);
+      await writeFile(file, lineFor(await createUser()));
+      const run = runOf(harness.jobDb);
+      let asked = 0;
+      const changing: Retry = async (work) => {
+        const done = await run.retry(work);
+        if (asked++ === 0) await change(file);
+        return done;
+      };
+      const error: unknown = await replay({ ...run, retry: changing }, file).catch(
+        (thrown: unknown) => thrown,
+      );
+      expect(String(error)).to.include('has changed since it was checked');
+    });
+  }
 
   it('is also compared with the record of earlier erasures', async () => {
     const id = await createUser();
