@@ -120,7 +120,12 @@ export async function eraseSession(
     if (!session) return undefined;
     const { applicationId, erasedAt } = session;
     if (owner !== undefined && applicationId !== owner) return undefined;
-    if (erasedAt) return { sessionId, applicationId, kind, erasedAt };
+    if (erasedAt) {
+      const before: Erasure = { sessionId, applicationId, kind, erasedAt };
+      // A backup of some tables may have brought back a session whose data the job had deleted.
+      if (wanted.cause === 'replay') await write(trx, insertErasure(before, wanted, deleteAgain));
+      return before;
+    }
     await requireNoHold(trx, wanted);
     const erasure: Erasure = { sessionId, applicationId, kind, erasedAt: at };
     // The lock on the session's row lasts until the commit. So no import of the session can run or begin meanwhile.
@@ -174,6 +179,9 @@ async function requireNoHold(
 
 /** Leaves the record of an erasure as it is. */
 const keepRecord = 'session_id = session_erasures.session_id';
+
+/** Leaves the record of an erasure as it is, except that the session's data have to be deleted again. */
+const deleteAgain = 'pruned_at = NULL';
 
 /** Replaces the record of an earlier erasure: the session was there again, and its data have to be deleted again. */
 const replaceRecord = `application_id = VALUES(application_id), session_kind = VALUES(session_kind),

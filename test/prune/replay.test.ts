@@ -174,6 +174,22 @@ describe('a file of erasures', () => {
     expect(await replayLines([lineFor(id)])).to.include({ erased: 0, others: 1 });
   });
 
+  it('has the data deleted of a session that has come back as an erased one, without its record', async () => {
+    const { db, jobDb } = harness;
+    const id = await createUser();
+    const line = lineFor(id);
+    await replayLines([line]);
+    // A backup of the sessions alone was made now.
+    await prune(runOf(jobDb));
+    const restored = await createUser();
+    await db('user_sessions')
+      .where({ id: toBinary(restored) })
+      .update({ id: toBinary(id), erased_at: new Date() });
+    await replayLines([line]);
+    expect(await harness.prune()).to.include({ sessions: 1 });
+    expect(await db('user_sessions').where({ id: toBinary(id) })).to.deep.equal([]);
+  });
+
   it('deletes no session of another application that is restored later', async () => {
     const { db, jobDb, source, target } = harness;
     const sessionId = newId<SessionId>();
