@@ -54,7 +54,7 @@ export class BacklogWatch {
     return watch;
   }
 
-  /** What was found last; undefined: nothing yet. */
+  /** What the last look has found; undefined: it has failed, or there was none yet. */
   get backlog(): Backlog | undefined {
     return this.found;
   }
@@ -68,6 +68,8 @@ export class BacklogWatch {
     try {
       this.found = await this.read();
     } catch (error) {
+      // What was found before is not true for ever: no figure is better than an old one.
+      this.found = undefined;
       const { why } = whyUnreachable(error as Error);
       if (!this.closed) this.log.warn({ why }, 'could not look what waits for prune');
     }

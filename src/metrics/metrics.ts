@@ -41,7 +41,7 @@ export interface Watched {
   readonly keySet: () => { readonly keys: number; readonly ageSeconds: number };
   /** When the server's certificate expires; undefined: it has none. */
   readonly certificateExpiry: () => Date | undefined;
-  /** What there is for the job that prunes; undefined: not known yet. */
+  /** What there is for the job that prunes; undefined: not known now. Then nothing is told of it. */
   readonly backlog: () => Backlog | undefined;
 }
 
@@ -256,6 +256,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
       'Sessions that wait for the job that prunes, counted up to 10000 once a minute. step: erase, if their retention time is over; delete, if they are erased and their data are not deleted yet.',
       ['step'],
       () => {
+        waiting.reset();
         for (const [step, found] of entriesOf(backlog()?.erasures)) {
           waiting.set({ step }, found.waiting);
         }
@@ -266,6 +267,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
       'How long the first of these sessions has waited, in seconds; 0 if none waits.',
       ['step'],
       () => {
+        waitingSince.reset();
         for (const [step, { oldest }] of entriesOf(backlog()?.erasures)) {
           waitingSince.set({ step }, secondsSince(oldest));
         }
@@ -276,6 +278,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
       "About how many rows a table has, of those from which prune can delete old rows. The database's own estimate, up to a day old. table: import_refusals, share_tokens.",
       ['table'],
       () => {
+        rows.reset();
         for (const [table, found] of backlog()?.tables ?? []) rows.set({ table }, found.rows);
       },
     );
@@ -284,6 +287,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
       'How old the oldest row of such a table is, in seconds; 0 if it is empty.',
       ['table'],
       () => {
+        age.reset();
         for (const [table, { oldest }] of backlog()?.tables ?? []) {
           age.set({ table }, secondsSince(oldest));
         }

@@ -1,5 +1,7 @@
 import { rename } from 'node:fs/promises';
 import { expect } from 'chai';
+import type { Backlog } from '../../src/metrics/backlog';
+import { Metrics } from '../../src/metrics/metrics';
 import { endings, failureOf, rowsOf } from '../support/client';
 import { CertificateAuthority } from '../support/certificates';
 import { addLogs, createSession } from '../support/fixtures';
@@ -157,6 +159,25 @@ describe('the metrics', () => {
     expect(series.map(({ name }) => name)).not.to.include(
       'session_import_certificate_expiry_timestamp_seconds',
     );
+  });
+
+  it('tell nothing of what waits for prune while it is not known', async () => {
+    const metrics = new Metrics('', () => true);
+    const since = { waiting: 1, oldest: new Date(0) };
+    let backlog: Backlog | undefined = {
+      erasures: { erase: since, delete: since },
+      tables: new Map([['share_tokens', { rows: 1, oldest: new Date(0) }]]),
+    };
+    metrics.watch({
+      ...{ pools: [], queueLimit: 1, lines: () => ({}), queue: () => [] },
+      keySet: () => ({ keys: 0, ageSeconds: 0 }),
+      certificateExpiry: () => undefined,
+      backlog: () => backlog,
+    });
+    const told = async () => (await metrics.expose()).text.match(/^\S+\{(step|table)=.*$/gm);
+    expect(await told()).to.have.length(6);
+    backlog = undefined;
+    expect(await told()).to.equal(null);
   });
 
   it('tell that the keys grow old while they can not be read', async () => {
