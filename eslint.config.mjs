@@ -13,6 +13,9 @@ const owners = {
   'session-numbers.ts': ['session_counters'],
   'retention.ts': ['session_retention'],
   'erasures.ts': ['session_erasures'],
+  'events/outbox.ts': ['event_outbox'],
+  'events/feed.ts': ['session_events'],
+  'events/rounds.ts': ['event_rounds'],
   'relations/key-people.ts': ['business_key_people'],
 };
 const tables = Object.values(owners).flat();

@@ -115,6 +115,7 @@ async function metrics(): Promise<string> {
     keySet: () => ({ keys: 0, ageSeconds: 0 }),
     certificateExpiry: () => new Date(),
     backlog: () => undefined,
+    eventStreams: () => 0,
   });
   const described = await all.described();
   return tableOf(

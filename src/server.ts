@@ -12,6 +12,8 @@ import {
 import type { Database } from './db/database';
 import { whenReachable } from './db/reachable';
 import { createRetry } from './db/retry';
+import { EventHub } from './events/hub';
+import { EventSealer } from './events/sealer';
 import { unlessAborted } from './files/first-good';
 import type { Outcome } from './import/group';
 import { StoredAnswers } from './import/idempotency';
@@ -27,6 +29,7 @@ import { Callers, lookUpConnections } from './rpc/call/callers';
 import { lineOfReads, lineOfShares, lineWidth, readSeconds } from './rpc/call/lines';
 import { RateLimiter } from './rpc/call/rate-limiter';
 import { RunningCalls } from './rpc/call/running-calls';
+import { Watches } from './rpc/events/watches';
 import { CertificateFiles } from './rpc/server/certificates';
 import { createGrpcServer, listen } from './rpc/server/grpc-server';
 import { HealthMonitor } from './rpc/server/health';
@@ -49,6 +52,9 @@ const closeTimeout = 500;
 /** Connections for authenticating callers, one for stored answers, and one to look what waits for `prune`. */
 const lookUpPool = lookUpConnections + 2;
 
+/** Connections for events: one to give them their numbers, and one to look for new ones. */
+const feedsPool = 2;
+
 /**
  * How long the health check uses a connection, in seconds. It makes new ones often, to see whether that is
  * possible, and the checks after it learn of rights that MySQL looks at only for new ones.
@@ -58,6 +64,7 @@ const checkingAge = 5;
 /** The parts of the service that have to be closed, in the order of closing. */
 interface Parts {
   readonly health: HealthMonitor;
+  readonly events: EventHub;
   readonly running: RunningCalls;
   readonly grpc: Server;
   readonly closeables: readonly { close(): void }[];
@@ -112,14 +119,17 @@ export class SessionImportServer {
     const lookUps = openDatabase({ ...reading, poolSize: lookUpPool });
     const reads = openTextDatabase({ ...reading, poolSize: lineWidth });
     const shares = openTextDatabase({ ...all, poolSize: lineWidth });
-    const recording = openDatabase({ ...all, poolSize: 1 });
+    const recording = openMultiDatabase({ ...all, poolSize: 1 });
+    const feeds = openMultiDatabase({ ...all, poolSize: feedsPool });
     const checking = openDatabase({
       ...reading,
       poolSize: 1,
       maxAgeSeconds: Math.min(checkingAge, config.database.maxAgeSeconds),
       lockWaitSeconds: 1,
     });
-    const databases: readonly Database[] = [db, lookUps, reads, shares, recording, checking];
+    const databases: readonly Database[] = [
+      ...[db, lookUps, reads, shares, recording, feeds, checking],
+    ];
     const health = new HealthMonitor(checking, serviceNames, renew, log);
     const closeables: { close(): void }[] = [target];
     const opened = <T extends { close(): void }>(part: T): T => {
@@ -163,6 +173,7 @@ export class SessionImportServer {
           ? undefined
           : opened(await SigningKeyFile.open(config.shareTokenSigningKey, shareTokens, clock, log));
       const lines = { reads: lineOfReads(reads, retry), shares: lineOfShares(shares, retry) };
+      const watches = new Watches();
       const imports = new ImportQueue(groupsOf(importer, log), config.queue, observer);
       const certificates =
         config.grpc.tls && opened(await CertificateFiles.open(config.grpc.tls, log));
@@ -174,6 +185,7 @@ export class SessionImportServer {
           watched('reads', reads, lineWidth),
           watched('shares', shares, lineWidth),
           watched('refusals', recording, 1),
+          watched('events', feeds, feedsPool),
           watched('health', checking, 1),
         ],
         lines: () => ({ reads: lines.reads.waiting, shares: lines.shares.waiting }),
@@ -182,8 +194,12 @@ export class SessionImportServer {
         keySet: () => keys.state(),
         certificateExpiry: () => certificates?.expiry,
         backlog: () => backlog?.backlog,
+        eventStreams: () => watches.count,
       });
 
+      const { eventInterval } = config;
+      const events = opened(new EventHub(feeds, eventInterval, log));
+      opened(new EventSealer(feeds, eventInterval, clock, log));
       const running = new RunningCalls();
       const grpc = createGrpcServer(config.grpc, running, metrics);
       addServices(grpc, {
@@ -200,6 +216,8 @@ export class SessionImportServer {
         sessions,
         sessionBaseUrl: config.sessionBaseUrl,
         requireConnections: config.requireConnections,
+        events,
+        watches,
         running,
         observer,
         log,
@@ -213,7 +231,7 @@ export class SessionImportServer {
       opened(new Peers(grpc, config.grpc.maxConnections, metrics, log));
       const ports = { port, ...(http ? { metrics_port: http.port } : {}) };
       log.info({ address: config.grpc.address, ...ports, tls: Boolean(certificates) }, 'serving');
-      const parts = { health, running, grpc, closeables, databases };
+      const parts = { health, events, running, grpc, closeables, databases };
       return new SessionImportServer(port, http?.port, config.shutdownGrace, log, parts);
     } catch (error) {
       health.stop();
@@ -233,9 +251,11 @@ export class SessionImportServer {
   }
 
   private async drain(): Promise<void> {
-    const { health, running, grpc, closeables, databases } = this.parts;
+    const { health, events, running, grpc, closeables, databases } = this.parts;
     this.log.info('stopping: finishing what runs');
     health.stop();
+    // Its streams would not end by themselves.
+    events.close();
     const shutDown = new Promise<void>((resolve) => {
       grpc.tryShutdown(() => {
         resolve();

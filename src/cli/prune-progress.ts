@@ -28,7 +28,7 @@ export function showPruned(): {
         return;
       }
       clear();
-      const records = tally.refusedImports + tally.shareTokens + tally.answers;
+      const records = tally.refusedImports + tally.shareTokens + tally.answers + tally.events;
       stderr.write(`${tally.sessions} sessions, ${tally.rows} rows, ${records} old records`);
       shown = true;
     },

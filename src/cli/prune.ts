@@ -49,6 +49,11 @@ export function pruneCommand() {
       'forget answers older than so many days to requests with an idempotency key',
       days,
     )
+    .option(
+      '--events <days>',
+      'delete events older than so many days, except the newest ones of each application',
+      days,
+    )
     .option('--batch <rows>', 'the most rows of a transaction', wholeNumberArgument(1, 10_000), 500)
     .option(
       '--pause <milliseconds>',
@@ -89,6 +94,7 @@ export function pruneCommand() {
               refusedImportsBefore: ago(options.refusedImports),
               shareTokensBefore: ago(options.shareTokens),
               answersBefore: ago(options.answers),
+              eventsBefore: ago(options.events),
               // After a replay, more may still be restored.
               complete: replayFile === undefined,
               batch: options.batch,
@@ -140,5 +146,6 @@ function fieldsOf(tally: Readonly<PruneTally>, replayed: Replayed | undefined) {
     refused_imports: tally.refusedImports,
     share_tokens: tally.shareTokens,
     answers: tally.answers,
+    events: tally.events,
   };
 }

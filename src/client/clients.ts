@@ -4,6 +4,7 @@ import {
   type ChannelCredentials,
   type Client,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
   type Metadata,
   type ServiceDefinition,
@@ -22,6 +23,11 @@ import {
   SessionErasureService,
   SetRetentionRequest,
 } from '../gen/sessionimport/v1/session_erasure';
+import {
+  ListEventsRequest,
+  SessionEventsService,
+  WatchEventsRequest,
+} from '../gen/sessionimport/v1/session_events';
 import {
   ImportSessionRequest,
   ListWorkflowsRequest,
@@ -75,10 +81,18 @@ export interface ClientMethod<Request, Response> {
   ): ClientUnaryCall;
 }
 
+/** A method of a client that answers with a stream. */
+export type ClientStream<Request, Response> = (
+  request: Partly<Request>,
+  metadata?: Metadata,
+  options?: Partial<CallOptions>,
+) => ClientReadableStream<Response>;
+
 /** What a generated service says of a method, as far as types are told from it. */
 interface Definition {
   readonly requestSerialize: (request: never) => Buffer;
   readonly responseDeserialize: (bytes: Buffer) => unknown;
+  readonly responseStream: boolean;
 }
 
 type RequestOf<Method extends Definition> = Parameters<Method['requestSerialize']>[0];
@@ -88,10 +102,9 @@ type Service = Readonly<Record<string, Definition>>;
 
 /** A client of a service: gRPC's own, with the methods of the service. */
 export type ClientOf<Methods extends Service> = Client & {
-  readonly [Name in keyof Methods]: ClientMethod<
-    RequestOf<Methods[Name]>,
-    ResponseOf<Methods[Name]>
-  >;
+  readonly [Name in keyof Methods]: Methods[Name]['responseStream'] extends true
+    ? ClientStream<RequestOf<Methods[Name]>, ResponseOf<Methods[Name]>>
+    : ClientMethod<RequestOf<Methods[Name]>, ResponseOf<Methods[Name]>>;
 };
 
 /** Makes clients of a service. The arguments are those of gRPC's own clients. */
@@ -163,3 +176,9 @@ export const SessionErasureClient = clientsOf(SessionErasureService, {
   setRetention: SetRetentionRequest,
 });
 export type SessionErasureClient = ClientOf<typeof SessionErasureService>;
+
+export const SessionEventsClient = clientsOf(SessionEventsService, {
+  listEvents: ListEventsRequest,
+  watchEvents: WatchEventsRequest,
+});
+export type SessionEventsClient = ClientOf<typeof SessionEventsService>;

@@ -2,12 +2,14 @@
 export {
   SessionConnectionClient,
   SessionErasureClient,
+  SessionEventsClient,
   SessionImportClient,
   SessionReadClient,
   SessionShareClient,
   SessionTraceClient,
   type ClientMethod,
   type ClientOf,
+  type ClientStream,
   type Partly,
 } from './clients';
 export {
@@ -49,6 +51,14 @@ export {
   SetRetentionRequest,
   SetRetentionResponse,
 } from '../gen/sessionimport/v1/session_erasure';
+export {
+  ListEventsRequest,
+  ListEventsResponse,
+  SessionEvent,
+  SessionEventType,
+  WatchEventsRequest,
+  WatchEventsResponse,
+} from '../gen/sessionimport/v1/session_events';
 export {
   GetSessionRequest,
   GetSessionResponse,

@@ -25,6 +25,8 @@ export interface Config {
   /** Names in client certificates that may act for any application, as `URI:…` or `DNS:…`. */
   readonly trustedGateways: ReadonlySet<string>;
   readonly queue: QueueOptions;
+  /** The pause between two looks for new events, in milliseconds. */
+  readonly eventInterval: number;
   /** The rate limit of each application; undefined: there is none. */
   readonly rateLimit: RateLimit | undefined;
   /** How long calls that run may take to finish once the service was told to stop, in seconds. */
@@ -127,6 +129,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
       groupRows: values.IMPORT_GROUP_ROWS,
       limit: values.IMPORT_QUEUE_LIMIT,
     },
+    eventInterval: values.EVENT_INTERVAL,
     rateLimit:
       values.RATE_LIMIT === 0
         ? undefined

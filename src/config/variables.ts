@@ -237,6 +237,12 @@ export const variables = {
     default: '1000',
     schema: wholeNumber(1, 1_000_000),
   },
+  EVENT_INTERVAL: {
+    description:
+      'The pause between two looks for new events, in milliseconds: how long an event takes to appear in the feeds',
+    default: '500',
+    schema: wholeNumber(10, 60_000),
+  },
   RATE_LIMIT: {
     description:
       'How many calls per second each application may make to each process, on average; 0 is no limit',

@@ -1,5 +1,7 @@
 import { Overtaken } from '../db/errors';
 import type { Statement } from '../db/query';
+import { newEvent, type RecordedEvent } from '../model/events';
+import { newId } from '../model/ids';
 import { must } from '../model/must';
 import { byScope, withheldBy, type SameScope } from '../model/scope';
 import type {
@@ -8,12 +10,14 @@ import type {
   LinkedSession,
   SessionStatus,
 } from '../model/session';
+import { recordEvents } from '../store/events/outbox';
 import { cloneRows, planWithin, type ClonePlan } from '../store/relations/clone-plan';
 import { appendImportLogs, type ImportLogEntry } from '../store/relations/logs';
 import { markRedeemed } from '../store/share-tokens';
 import { insertCopies, type NewCopy } from '../store/sessions/copies';
 import { writeAndUse } from './connections';
 import type { AdmittedImport, LinkedImport, Transaction } from './planned-import';
+import { shareTokenIdOf } from './request';
 import type { VendorEntities } from './vendor-entities';
 
 /**
@@ -58,8 +62,8 @@ function copyOf(call: AdmittedImport): CopiedSession {
 
 /**
  * Makes the copies, in one round trip (more if the calls have very many choices of relations): the vendor entities
- * that do not exist, the new sessions, the rows of every relation that is shared, the log entries, and the marks of the
- * share tokens and of the connections.
+ * that do not exist, the new sessions, the rows of every relation that is shared, the log entries, the marks of the
+ * share tokens and of the connections, and the events.
  *
  * @param plan the plan for whole sessions. Calls that copy less have statements of their own.
  * @param calls whose sources are locked, and whose sessions are claimed: before, or by `claim`.
@@ -83,6 +87,7 @@ export async function writeCopies(
   const after = [
     appendImportLogs(schema, calls.map(logEntryOf)),
     ...(redeemed.length > 0 ? [markRedeemed(redeemed)] : []),
+    recordEvents(newId(), calls.map(eventOf)),
   ];
   const parts = byScope(calls, ({ source }) => source.scope);
   for (let done = 0; done < parts.length; done += mostPartsTogether) {
@@ -150,6 +155,18 @@ function logEntryOf(call: AdmittedImport): ImportLogEntry {
     linkedTo: request.permit.linkedTo,
     createdAt: call.createdAt,
   };
+}
+
+function eventOf(call: AdmittedImport): RecordedEvent {
+  const { request, sessionId, createdAt, connectionId } = call;
+  const token = shareTokenIdOf(request);
+  return newEvent('session_imported', createdAt, {
+    kind: request.kind,
+    source: { application: request.sourceApplicationId, session: request.sourceSessionId },
+    recipient: { application: request.applicationId, session: sessionId },
+    ...(token && { token }),
+    ...(connectionId && { connection: connectionId }),
+  });
 }
 
 /** A statement that clones the rows of a relation, and how many there are. */

@@ -1,4 +1,4 @@
-import type { Database } from '../db/database';
+import type { MultiDatabase } from '../db/database';
 import { databaseFailure, isOutOfReach } from '../db/errors';
 import { defaultRetryPolicy, type Retry, type RetryPolicy } from '../db/retry';
 import type { ApplicationId } from '../model/ids';
@@ -66,7 +66,7 @@ export class RefusalRecorder {
   private policy = patient;
 
   constructor(
-    private readonly db: Database,
+    private readonly db: MultiDatabase,
     private readonly retry: Retry,
     private readonly observer: Pick<ImportObserver, 'refusalsLost'>,
     private readonly log: Logger,

@@ -3,6 +3,7 @@ import { read } from '../db/query';
 import { whyUnreachable } from '../db/reachable';
 import type { WaitingSessions } from '../model/retention';
 import { waitingErasuresCount } from '../store/erasures';
+import { countWaitingEvents, oldestWaitingEvents } from '../store/events/outbox';
 import { oldestRefusal } from '../store/refusals';
 import { dueSessionsCount } from '../store/retention';
 import { oldestShareToken } from '../store/share-tokens';
@@ -22,10 +23,12 @@ export type ErasureStep = 'erase' | 'delete';
 export interface Backlog {
   /** Counted up to {@link mostCounted}. */
   readonly erasures: Readonly<Record<ErasureStep, WaitingSessions>>;
-  /** About how many rows a table has, and when its oldest one was made; null: it is empty. */
+  /** Events that have no number yet, counted up to {@link mostCounted} by transaction, and since when. */
+  readonly events: { readonly waiting: number; readonly oldest: Date | null };
+  /** About how many rows a table has, and when its oldest one was made; null: it is empty; undefined: not known. */
   readonly tables: ReadonlyMap<
     GrowingTable,
-    { readonly rows: number; readonly oldest: Date | null }
+    { readonly rows: number; readonly oldest: Date | null | undefined }
   >;
 }
 
@@ -82,11 +85,17 @@ export class BacklogWatch {
     const oldest = {
       import_refusals: await read(db, oldestRefusal()),
       share_tokens: await read(db, oldestShareToken()),
+      // No index has the time. It would cost each event more than the figure is worth.
+      session_events: undefined,
     };
     return {
       erasures: {
         erase: await read(db, dueSessionsCount(this.clock(), mostCounted)),
         delete: await read(db, waitingErasuresCount(mostCounted)),
+      },
+      events: {
+        waiting: await read(db, countWaitingEvents(mostCounted)),
+        oldest: await read(db, oldestWaitingEvents()),
       },
       tables: new Map(
         growingTables.map((table) => [

@@ -43,6 +43,8 @@ export interface Watched {
   readonly certificateExpiry: () => Date | undefined;
   /** What there is for the job that prunes; undefined: not known now. Then nothing is told of it. */
   readonly backlog: () => Backlog | undefined;
+  /** How many streams of events are open. */
+  readonly eventStreams: () => number;
 }
 
 /**
@@ -185,7 +187,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     const { pools, lines, queue, queueLimit, keySet, certificateExpiry } = watched;
     const connections = this.gauge(
       'database_connections',
-      'Connections to the database now. pool: import, look_up, reads, shares, refusals, health; state: used, idle.',
+      'Connections to the database now. pool: import, look_up, reads, shares, refusals, events, health; state: used, idle.',
       ['pool', 'state'],
       () => {
         for (const { name: pool, use } of pools) {
@@ -237,6 +239,9 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     const keys = this.gauge('key_set_keys', 'Keys for share tokens that are in use.', [], () => {
       keys.set(keySet().keys);
     });
+    const streams = this.gauge('event_streams', 'Open streams of events (WatchEvents).', [], () => {
+      streams.set(watched.eventStreams());
+    });
     this.watchBacklog(watched.backlog);
     if (certificateExpiry()) {
       const expiry = this.gauge(
@@ -275,7 +280,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
     const rows = this.gauge(
       'stored_rows',
-      "About how many rows a table has, of those from which prune can delete old rows. The database's own estimate, up to a day old. table: import_refusals, share_tokens.",
+      "About how many rows a table has, of those from which prune can delete old rows. The database's own estimate, up to a day old. table: import_refusals, share_tokens, session_events.",
       ['table'],
       () => {
         rows.reset();
@@ -284,13 +289,33 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
     const age = this.gauge(
       'oldest_row_age_seconds',
-      'How old the oldest row of such a table is, in seconds; 0 if it is empty.',
+      'How old the oldest row of such a table is, in seconds; 0 if it is empty. Not known for session_events.',
       ['table'],
       () => {
         age.reset();
         for (const [table, { oldest }] of backlog()?.tables ?? []) {
-          age.set({ table }, secondsSince(oldest));
+          if (oldest !== undefined) age.set({ table }, secondsSince(oldest));
         }
+      },
+    );
+    const events = this.gauge(
+      'events_waiting',
+      'Transactions whose events have no numbers yet, counted up to 10000 once a minute.',
+      [],
+      () => {
+        events.remove();
+        const found = backlog()?.events;
+        if (found) events.set(found.waiting);
+      },
+    );
+    const eventsSince = this.gauge(
+      'oldest_event_waiting_seconds',
+      'How long the oldest event has waited for its number, in seconds; 0 if none waits.',
+      [],
+      () => {
+        eventsSince.remove();
+        const found = backlog()?.events;
+        if (found) eventsSince.set(secondsSince(found.oldest));
       },
     );
   }

@@ -18,6 +18,7 @@ export type SessionId = Id<'session'>;
 export type RequestId = Id<'request'>;
 export type ShareTokenId = Id<'share token'>;
 export type ConnectionId = Id<'connection'>;
+export type EventId = Id<'event'>;
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 

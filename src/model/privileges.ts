@@ -8,6 +8,7 @@ export const privileges = [
   'write:session-connections',
   'read:session-connections',
   'erase:sessions',
+  'read:session-events',
 ] as const;
 
 export type Privilege = (typeof privileges)[number];

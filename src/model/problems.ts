@@ -126,6 +126,17 @@ export type Problem =
       /** The application to which too many were made lately; absent: too many are open. */
       readonly otherApplicationId?: ApplicationId;
     }
+  | {
+      readonly reason: 'EVENT_CURSOR_EXPIRED';
+      /** The first cursor after which no event is missing. */
+      readonly oldestAfter: number;
+    }
+  | { readonly reason: 'EVENT_CURSOR_AHEAD'; readonly lastSequence: number }
+  | {
+      readonly reason: 'TOO_MANY_WATCHES';
+      /** The most that the application may have open now. */
+      readonly limit: number;
+    }
   | { readonly reason: 'OVERLOADED' }
   | { readonly reason: 'CONFLICT' }
   | { readonly reason: 'DATABASE_TOO_SLOW' }

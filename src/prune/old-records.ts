@@ -4,11 +4,12 @@ import { applicationIds } from '../store/accounts';
 import { forgetAnswersOf, keptAnswers, type KeptAnswer } from '../store/ledger/entries';
 import { deleteOldRefusals } from '../store/refusals';
 import { deleteOldShareTokens } from '../store/share-tokens';
+import { deleteOldEvents, emptyOutbox } from './old-events';
 import { breathe, type PruneRun, type PruneTally } from './run';
 
 /** Deletes records that are older than the settings say. Each kind of record has a setting of its own. */
 export async function deleteOldRecords(run: PruneRun): Promise<void> {
-  const { refusedImportsBefore, shareTokensBefore, answersBefore } = run.settings;
+  const { refusedImportsBefore, shareTokensBefore, answersBefore, eventsBefore } = run.settings;
   if (refusedImportsBefore) {
     await inBatches(run, 'refusedImports', (most) => deleteOldRefusals(refusedImportsBefore, most));
   }
@@ -22,6 +23,8 @@ export async function deleteOldRecords(run: PruneRun): Promise<void> {
       await breathe(run);
     });
   }
+  if (eventsBefore) await deleteOldEvents(run, eventsBefore);
+  await emptyOutbox(run);
 }
 
 /** Runs a statement until it finds nothing more to delete. */

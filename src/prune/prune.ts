@@ -5,6 +5,7 @@ import { countOldRefusals } from '../store/refusals';
 import { countAllRows } from '../store/relations/delete';
 import { countOldShareTokens } from '../store/share-tokens';
 import { carryOutErasures, eraseDue, forgetRetentionOfDeleted } from './erasures';
+import { oldEventPages } from './old-events';
 import { deleteOldRecords, eachOldAnswers } from './old-records';
 import { duePages, waitingPages, type PruneRun } from './run';
 
@@ -35,7 +36,7 @@ export async function countWork(run: PruneRun): Promise<void> {
   for await (const waiting of waitingPages(run)) {
     for (const each of waiting) await count(each);
   }
-  const { refusedImportsBefore, shareTokensBefore, answersBefore } = settings;
+  const { refusedImportsBefore, shareTokensBefore, answersBefore, eventsBefore } = settings;
   if (refusedImportsBefore) {
     tally.refusedImports = await read(db, countOldRefusals(refusedImportsBefore));
   }
@@ -47,5 +48,8 @@ export async function countWork(run: PruneRun): Promise<void> {
       tally.answers += old.length;
       return Promise.resolve();
     });
+  }
+  if (eventsBefore) {
+    for await (const { rows } of oldEventPages(run, eventsBefore)) tally.events += rows;
   }
 }

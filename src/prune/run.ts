@@ -15,6 +15,8 @@ export interface PruneSettings {
   readonly shareTokensBefore: Date | undefined;
   /** Answers that were given before this time to requests with an idempotency key are forgotten. */
   readonly answersBefore: Date | undefined;
+  /** Events that were numbered before this time are deleted, except the newest ones of each feed. */
+  readonly eventsBefore: Date | undefined;
   /**
    * Whether the database has all of its sessions. If not, a missing session may still be restored, so what was set
    * for its retention is kept.
@@ -37,11 +39,16 @@ export interface PruneTally {
   refusedImports: number;
   shareTokens: number;
   answers: number;
+  /** Rows of feeds: one has the events that were numbered together. */
+  events: number;
 }
 
 /** The tally of a run that has done nothing yet. */
 export function emptyTally(): PruneTally {
-  return { retentionOver: 0, sessions: 0, rows: 0, refusedImports: 0, shareTokens: 0, answers: 0 };
+  return {
+    ...{ retentionOver: 0, sessions: 0, rows: 0 },
+    ...{ refusedImports: 0, shareTokens: 0, answers: 0, events: 0 },
+  };
 }
 
 /** What every part of a run needs. */

@@ -1,3 +1,4 @@
+import type { EventHub } from '../events/hub';
 import type { StoredAnswers } from '../import/idempotency';
 import type { ImportObserver } from '../import/observer';
 import type { ImportQueue } from '../import/queue';
@@ -11,6 +12,7 @@ import type { Callers } from './call/callers';
 import type { CallLines, OnDatabase } from './call/lines';
 import type { RateLimiter } from './call/rate-limiter';
 import type { RunningCalls } from './call/running-calls';
+import type { Watches } from './events/watches';
 
 /** What every RPC needs; shared by all calls. */
 export interface Context {
@@ -31,6 +33,8 @@ export interface Context {
   readonly sessionBaseUrl: string;
   /** Whether sharing and importing need an active connection. */
   readonly requireConnections: boolean;
+  readonly events: EventHub;
+  readonly watches: Watches;
   readonly running: RunningCalls;
   readonly observer: ImportObserver;
   readonly log: Logger;

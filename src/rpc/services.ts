@@ -1,12 +1,15 @@
 import type { Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { SessionConnectionService } from '../gen/sessionimport/v1/session_connection';
+import { SessionEventsService } from '../gen/sessionimport/v1/session_events';
 import { SessionErasureService } from '../gen/sessionimport/v1/session_erasure';
 import { SessionImportService } from '../gen/sessionimport/v1/session_import';
 import { SessionReadService } from '../gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../gen/sessionimport/v1/session_share';
 import { SessionTraceService } from '../gen/sessionimport/v1/session_trace';
 import { must } from '../model/must';
-import { unary, type Method } from './call/unary';
+import type { Privilege } from '../model/privileges';
+import { stream, type StreamMethod } from './call/stream';
+import { unary, type UnaryMethod } from './call/unary';
 import { acceptConnectionHandler } from './connection/accept-connection';
 import { endConnectionHandler } from './connection/end-connection';
 import { getConnection } from './connection/get-connection';
@@ -15,6 +18,8 @@ import { proposeConnectionHandler } from './connection/propose-connection';
 import type { Context } from './context';
 import { eraseSession } from './erasure/erase-session';
 import { setRetention } from './erasure/set-retention';
+import { listEvents } from './events/list-events';
+import { watchEvents } from './events/watch-events';
 import { importSession } from './import/import-session';
 import { listWorkflows } from './import/list-workflows';
 import { getSession } from './read/get-session';
@@ -27,6 +32,12 @@ import { revokeShareToken } from './share/revoke-share-token';
 import { shareSession } from './share/share-session';
 import { getProvenance } from './trace/get-provenance';
 import { listImports } from './trace/list-imports';
+
+/** How a method of the contract is carried out. */
+type Method<Request, Response> = { readonly privilege: Privilege } & (
+  | UnaryMethod<Request, Response>
+  | StreamMethod<Request, Response>
+);
 
 /** A service of the contract with all its methods. If one is missing, the code does not compile. */
 interface Service {
@@ -114,6 +125,10 @@ const services: readonly Service[] = [
     eraseSession: { privilege: 'erase:sessions', line: 'shares', handler: eraseSession },
     setRetention: { privilege: 'erase:sessions', line: 'shares', handler: setRetention },
   }),
+  service(SessionEventsService, {
+    listEvents: { privilege: 'read:session-events', line: 'reads', handler: listEvents },
+    watchEvents: { privilege: 'read:session-events', line: 'reads', stream: watchEvents },
+  }),
 ];
 
 /** The full names of the services, such as `sessionimport.v1.SessionImport`. */
@@ -126,10 +141,13 @@ export const serviceNames: readonly string[] = services.map(({ definition }) => 
 export function addServices(server: Server, context: Context): void {
   for (const { definition, methods } of services) {
     const implementation: UntypedServiceImplementation = Object.fromEntries(
-      Object.entries(definition).map(([name, { path }]) => [
-        name,
-        unary(path, must(methods[name], path), context),
-      ]),
+      Object.entries(definition).map(([name, { path }]) => {
+        const method = must(methods[name], path);
+        return [
+          name,
+          'stream' in method ? stream(path, method, context) : unary(path, method, context),
+        ];
+      }),
     );
     server.addService(strictUtf8(definition), implementation);
   }

@@ -13,13 +13,15 @@ import {
   type Statement,
 } from '../db/query';
 import { inTransaction } from '../db/transaction';
-import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import { newEvent } from '../model/events';
+import { fromBinary, newId, toBinary, type ApplicationId, type SessionId } from '../model/ids';
 import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
 import { isHeld, noRetention, type WaitingSessions } from '../model/retention';
 import type { Actor, SessionKind } from '../model/session';
 import { actorBindings } from './actor-columns';
+import { recordEvents } from './events/outbox';
 import { forgetAnswers } from './ledger/entries';
 import { endRetention, retentionOf } from './retention';
 import { lockForErasure, markErased, sessionsOfAnyone } from './sessions/erase';
@@ -134,9 +136,16 @@ export async function eraseSession(
       insertErasure(erasure, wanted, replaceRecord),
       endRetention(sessionId),
       ...forgetAnswers(sessionId),
+      ...(wanted.cause === 'replay' ? [] : [recordErased(erasure)]),
     ]);
     return erasure;
   });
+}
+
+/** Tells the session's application. A replay tells nobody: the erasure was told when it was first made. */
+function recordErased({ sessionId, applicationId, kind, erasedAt }: Erasure): Statement {
+  const owner = { application: applicationId, session: sessionId };
+  return recordEvents(newId(), [newEvent('session_erased', erasedAt, { kind, owner })]);
 }
 
 /**

@@ -1,22 +1,26 @@
-import type { Database } from '../db/database';
+import type { MultiDatabase } from '../db/database';
 import { listPart, type ListPart } from '../db/bounded-list';
 import { Keyset, type WantedPage } from '../db/cursor';
 import {
   fromBinary,
+  isUuid,
   newId,
   toBinary,
   type ApplicationId,
   type ConnectionId,
   type SessionId,
 } from '../model/ids';
-import { allOf, query, sql, write, type Query, type Statement } from '../db/query';
+import { allOf, query, sql, writeTogether, type Query, type Statement } from '../db/query';
+import { inTransaction } from '../db/transaction';
 import type { AcceptanceRules } from '../model/acceptance';
+import { newEvent, type RecordedEvent } from '../model/events';
 import { must } from '../model/must';
 import type { Reason } from '../model/problems';
 import type { Scope } from '../model/scope';
 import type { Actor, SessionKind, TokenFingerprint } from '../model/session';
 import { recordedRules, storedRules } from './acceptance';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
+import { recordEvents } from './events/outbox';
 import { groundsBindings, groundsColumns, groundsColumnsOf, groundsOf } from './grounds-columns';
 import {
   chosenBy,
@@ -63,8 +67,44 @@ export function newRefusal(refusal: Refusal): NewRefusal {
   return { ...refusal, id: toBinary(newId()), createdAt: new Date() };
 }
 
-/** Records refusals, in one statement; those that an earlier try has recorded stay as they are. */
-export async function insertRefusals(db: Database, refusals: readonly NewRefusal[]): Promise<void> {
+/**
+ * Records refusals, with their events. Those that an earlier try has recorded stay as they are.
+ *
+ * @param refusals at least one. A later try has to begin with the same one.
+ */
+export async function insertRefusals(
+  db: MultiDatabase,
+  refusals: readonly NewRefusal[],
+): Promise<void> {
+  const [first] = refusals;
+  const events = refusals.filter(({ preview }) => !preview).map(eventOf);
+  const statements = [insertAll(refusals)];
+  if (first && events.length > 0) statements.push(recordEvents(fromBinary(first.id), events));
+  await inTransaction(db, (trx) => writeTogether(trx, statements));
+}
+
+/** What the application that tried is told. */
+function eventOf({
+  reason,
+  createdAt,
+  applicationId,
+  connectionId,
+  token,
+}: NewRefusal): RecordedEvent {
+  const jti = token?.fingerprint.jti;
+  return newEvent('import_refused', createdAt, {
+    reason,
+    recipient: { application: applicationId },
+    ...(token && {
+      kind: token.kind,
+      source: { application: token.fromApplicationId, session: token.sessionId },
+    }),
+    ...(jti && isUuid(jti) && { token: jti }),
+    ...(connectionId && { connection: connectionId }),
+  });
+}
+
+function insertAll(refusals: readonly NewRefusal[]): Statement {
   const values = refusals.map(
     ({ applicationId, createdAt, id, reason, preview, acceptance, connectionId, token, actor }) => [
       toBinary(applicationId),
@@ -85,17 +125,14 @@ export async function insertRefusals(db: Database, refusals: readonly NewRefusal
       ...actorBindings(actor),
     ],
   );
-  await write(
-    db,
-    sql(
-      `INSERT INTO import_refusals
-         (application_id, created_at, id, reason, preview, acceptance, connection_id, session_kind,
-          source_session_id, source_application_id, token_digest, token_key_id, token_id,
-          ${groundsColumns.join(', ')}, ${scopeColumn}, api_key_id, gateway)
-       VALUES ?
-       ON DUPLICATE KEY UPDATE id = id`,
-      values,
-    ),
+  return sql(
+    `INSERT INTO import_refusals
+       (application_id, created_at, id, reason, preview, acceptance, connection_id, session_kind,
+        source_session_id, source_application_id, token_digest, token_key_id, token_id,
+        ${groundsColumns.join(', ')}, ${scopeColumn}, api_key_id, gateway)
+     VALUES ?
+     ON DUPLICATE KEY UPDATE id = id`,
+    values,
   );
 }
 

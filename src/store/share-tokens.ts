@@ -6,9 +6,9 @@ import {
   inList,
   query,
   read,
+  readTogether,
   select,
   sql,
-  write,
   writeTogether,
   type Query,
   type Statement,
@@ -17,11 +17,13 @@ import { inTransaction } from '../db/transaction';
 import {
   firstIdOf,
   fromBinary,
+  newId,
   toBinary,
   type ApplicationId,
   type SessionId,
   type ShareTokenId,
 } from '../model/ids';
+import { newEvent, type EventFacts, type RecordedEvent } from '../model/events';
 import type { Grounds } from '../model/grounds';
 import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
@@ -36,7 +38,8 @@ import {
   groundsOf,
   type GroundsRow,
 } from './grounds-columns';
-import { joinRedemption } from './ledger/entries';
+import { recordEventIf, recordEvents } from './events/outbox';
+import { joinRedemption, sessionWasImported } from './ledger/entries';
 import { scopeColumn, scopeOf, storedScope, type ScopeRow } from './scope-column';
 import { lockSession } from './sessions/lock';
 import { readSurely } from './surely';
@@ -91,7 +94,36 @@ const liveIndex = 'share_tokens_session_id_revoked_at_expires_at_index';
  *
  * @throws ServiceError with TOO_MANY_SHARE_TOKENS if there are too many.
  */
-export async function recordShareToken(db: Database, share: ShareTokenRecord): Promise<void> {
+export async function recordShareToken(db: MultiDatabase, share: ShareTokenRecord): Promise<void> {
+  const inserted = await inTransaction(db, async (trx) => {
+    const [token] = await writeTogether(trx, [
+      insertShareToken(share),
+      recordEventIf(
+        sql('SELECT 1 FROM share_tokens WHERE id = ?', toBinary(share.id)),
+        share.id,
+        newEvent('share_token_created', share.createdAt, factsOf(share)),
+      ),
+    ]);
+    return must(token, 'what was inserted').affectedRows > 0;
+  });
+  if (inserted) return;
+  const { sessionId } = share;
+  throw new ServiceError({ reason: 'TOO_MANY_SHARE_TOKENS', sessionId, limit: mostLiveTokens });
+}
+
+/** What events tell of a share token. */
+function factsOf(
+  share: Pick<ShareTokenRecord, 'id' | 'applicationId' | 'sessionId' | 'kind' | 'forApplicationId'>,
+): EventFacts {
+  return {
+    kind: share.kind,
+    source: { application: share.applicationId, session: share.sessionId },
+    recipient: { application: share.forApplicationId },
+    token: share.id,
+  };
+}
+
+function insertShareToken(share: ShareTokenRecord): Statement {
   const values = [
     toBinary(share.id),
     toBinary(share.applicationId),
@@ -104,30 +136,25 @@ export async function recordShareToken(db: Database, share: ShareTokenRecord): P
     ...actorBindings(share.actor),
     share.createdAt,
     share.expiresAt,
+    false,
   ];
-  const { affectedRows } = await write(
-    db,
-    sql(
-      // If an earlier try has recorded the token, one row is affected as well: mysql2 lets the server count
-      // the rows that it has found (MySQL 8.4 manual, section 15.2.7.2).
-      `INSERT INTO share_tokens
-         (id, application_id, session_id, session_kind, for_application_id, linked_sessions, ${scopeColumn},
-          ${groundsColumns.join(', ')}, api_key_id, gateway, created_at, expires_at)
-       SELECT ? FROM DUAL
-       WHERE (SELECT COUNT(*) FROM
-               (SELECT 1 FROM share_tokens FORCE INDEX (${liveIndex})
-                WHERE session_id = ? AND revoked_at IS NULL AND expires_at > ? AND id <> ?
-                LIMIT ${mostLiveTokens}) live) < ${mostLiveTokens}
-       ON DUPLICATE KEY UPDATE share_tokens.id = share_tokens.id`,
-      values,
-      toBinary(share.sessionId),
-      share.createdAt,
-      toBinary(share.id),
-    ),
+  return sql(
+    // If an earlier try has recorded the token, one row is affected as well: mysql2 lets the server count
+    // the rows that it has found (MySQL 8.4 manual, section 15.2.7.2).
+    `INSERT INTO share_tokens
+       (id, application_id, session_id, session_kind, for_application_id, linked_sessions, ${scopeColumn},
+        ${groundsColumns.join(', ')}, api_key_id, gateway, created_at, expires_at, expiry_told)
+     SELECT ? FROM DUAL
+     WHERE (SELECT COUNT(*) FROM
+             (SELECT 1 FROM share_tokens FORCE INDEX (${liveIndex})
+              WHERE session_id = ? AND revoked_at IS NULL AND expires_at > ? AND id <> ?
+              LIMIT ${mostLiveTokens}) live) < ${mostLiveTokens}
+     ON DUPLICATE KEY UPDATE share_tokens.id = share_tokens.id`,
+    values,
+    toBinary(share.sessionId),
+    share.createdAt,
+    toBinary(share.id),
   );
-  if (affectedRows > 0) return;
-  const { sessionId } = share;
-  throw new ServiceError({ reason: 'TOO_MANY_SHARE_TOKENS', sessionId, limit: mostLiveTokens });
 }
 
 type ListedRow = ActorRow &
@@ -333,10 +360,29 @@ export async function revokeShareTokens(
       bindings: [by.at, ...actorBindings(by.actor), ids, ...toRevoke.bindings, by.at],
     });
     revoked += await inTransaction(db, async (trx) => {
-      await read(trx, lockSession(kindSchemas[shared.kind], shared.sessionId));
+      const [, live] = await readTogether(trx, [
+        lockSession(kindSchemas[shared.kind], shared.sessionId),
+        liveTokens(ids, by.at),
+      ]);
+      const events = live.map(({ id, for_application_id: recipient }) =>
+        newEvent(
+          'share_token_revoked',
+          by.at,
+          factsOf({
+            ...shared,
+            id: fromBinary(id),
+            applicationId,
+            forApplicationId: fromBinary(recipient),
+          }),
+        ),
+      );
       // Expired tokens are revoked too, but not counted: an import that verified one in time may not
       // have its locks yet.
-      const [taken] = await writeTogether(trx, [revoke('>'), revoke('<=')]);
+      const [taken] = await writeTogether(trx, [
+        revoke('>'),
+        revoke('<='),
+        ...(events.length > 0 ? [recordEvents(newId(), events)] : []),
+      ]);
       return must(taken, 'what was revoked').affectedRows;
     });
   }
@@ -348,6 +394,64 @@ export async function revokeShareTokens(
     ),
   );
   return { revoked, redeemed: must(counted, 'how many were redeemed').redeemed };
+}
+
+/** Those of some share tokens that have neither expired nor been revoked. An earlier try has told of the others. */
+function liveTokens(
+  ids: readonly Buffer[],
+  at: Date,
+): Query<Readonly<Record<'id' | 'for_application_id', Buffer>>[]> {
+  return select(
+    `SELECT id, for_application_id FROM share_tokens
+     WHERE id IN (?) AND revoked_at IS NULL AND expires_at > ?`,
+    [ids, at],
+  );
+}
+
+/** A share token that has expired, and of which the applications have not been told. */
+export interface UntoldExpiry {
+  readonly id: ShareTokenId;
+  /** Undefined: there is nothing to tell, because the token was revoked, or the session was imported. */
+  readonly event: RecordedEvent | undefined;
+}
+
+/** Share tokens that have expired without anybody being told, the oldest first. */
+export function untoldExpiries(now: Date, limit: number): Query<UntoldExpiry[]> {
+  type Row = Readonly<
+    Record<'id' | 'application_id' | 'session_id' | 'for_application_id', Buffer>
+  > & {
+    readonly session_kind: SessionKind;
+    readonly expires_at: Date;
+    readonly ended: number;
+  };
+  return query(
+    sql(
+      `SELECT s.id, s.application_id, s.session_id, s.session_kind, s.for_application_id, s.expires_at,
+         s.revoked_at IS NOT NULL OR ${sessionWasImported} AS ended
+       FROM share_tokens s FORCE INDEX (share_tokens_expiry_told_expires_at_index)
+       WHERE s.expiry_told = 0 AND s.expires_at <= ? ORDER BY s.expires_at LIMIT ?`,
+      now,
+      limit,
+    ),
+    (rows: Row[]) =>
+      rows.map((row) => {
+        const id = fromBinary<ShareTokenId>(row.id);
+        const facts = factsOf({
+          id,
+          applicationId: fromBinary(row.application_id),
+          sessionId: fromBinary(row.session_id),
+          kind: row.session_kind,
+          forApplicationId: fromBinary(row.for_application_id),
+        });
+        const event = newEvent('share_token_expired', row.expires_at, facts);
+        return { id, event: row.ended === 1 ? undefined : event };
+      }),
+  );
+}
+
+/** Says that the applications have been told of expired share tokens. @param ids at least one. */
+export function markExpiryTold(ids: readonly ShareTokenId[]): Statement {
+  return sql('UPDATE share_tokens SET expiry_told = 1 WHERE id IN (?)', ids.map(toBinary));
 }
 
 /**

@@ -1,7 +1,7 @@
 import { query, sql, type Query } from '../db/query';
 
 /** The tables that grow with the calls, and from which `prune` deletes old rows if it is told so. */
-export const growingTables = ['import_refusals', 'share_tokens'] as const;
+export const growingTables = ['import_refusals', 'share_tokens', 'session_events'] as const;
 
 export type GrowingTable = (typeof growingTables)[number];
 

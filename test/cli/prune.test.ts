@@ -103,6 +103,7 @@ describe('session-import prune', () => {
       refused_imports: 3,
       share_tokens: 1,
       answers: 1,
+      events: 0,
       stopped: false,
     });
     expect(await prune(...options)).to.deep.equal({

@@ -10,6 +10,7 @@ import {
   SessionImportService,
 } from '../../src/gen/sessionimport/v1/session_import';
 import { SessionErasureService } from '../../src/gen/sessionimport/v1/session_erasure';
+import { SessionEventsService } from '../../src/gen/sessionimport/v1/session_events';
 import { SessionReadService } from '../../src/gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
 import { SessionTraceService } from '../../src/gen/sessionimport/v1/session_trace';
@@ -43,6 +44,7 @@ const methods = [
   SessionTraceService,
   SessionConnectionService,
   SessionErasureService,
+  SessionEventsService,
 ]
   .flatMap((service) => Object.values<{ readonly path: string }>({ ...service }))
   .map(({ path: name }) => name.replace('/sessionimport.v1.', ''));

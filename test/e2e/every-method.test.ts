@@ -20,6 +20,7 @@ import { signShareToken } from '../../src/token/signing';
 import { failureOf, sessionOf } from '../support/client';
 import { createCompany, requestWithLinked } from '../support/companies';
 import { Connections, termsWith } from '../support/connection-calls';
+import { numberAll } from '../support/events';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { eventually } from '../support/helpers';
 import { isId, methodOf, methods, privilegeOf, titleOf, withField } from '../support/methods';
@@ -109,6 +110,8 @@ const requests: Readonly<Record<string, (world: World) => Promise<JsonObject> | 
     session_id: await anotherSession(world),
     retention: { hold: { reference: 'case/17' } },
   }),
+  'SessionEvents/ListEvents': () => ({}),
+  'SessionEvents/WatchEvents': () => ({}),
 };
 
 /** A session of the caller that nobody needs afterwards. */
@@ -247,6 +250,7 @@ describe('every method', () => {
         markOfTheirs,
       ),
     };
+    await numberAll();
   });
   after(() => harness.stop());
 
@@ -462,8 +466,8 @@ function whatIsLacking(method: DescMethod): string[] {
   const title = titleOf(method);
   const privilege = privilegeOf(method);
   const lacking: string[] = [];
-  if (method.methodKind !== 'unary') {
-    lacking.push(`- It is no unary method: teach ${here} to call it.`);
+  if (!['unary', 'server_streaming'].includes(method.methodKind)) {
+    lacking.push(`- It takes a stream of requests: teach ${here} to call it.`);
   }
   if (!requests[title]) {
     lacking.push(`- Add a request for '${title}' to \`requests\` in ${here}.`);

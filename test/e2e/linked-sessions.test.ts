@@ -31,7 +31,7 @@ import {
 import { scrape, sumOf } from '../support/metrics';
 import { anyRelations, insertRelations } from '../support/random-session';
 import { checksums, relationRows, sessionRow } from '../support/rows';
-import { startHarness, type Harness } from '../support/service';
+import { startHarness, writingNothing, type Harness } from '../support/service';
 
 const logs = 2;
 
@@ -40,7 +40,7 @@ describe('an import with linked sessions', () => {
   /** A fresh one for each test. */
   let target: Tenant;
   before(async () => {
-    harness = await startHarness();
+    harness = await startHarness({ environment: writingNothing });
   });
   after(() => harness.stop());
   beforeEach(async () => {
@@ -519,6 +519,7 @@ describe('an import with linked sessions', () => {
       ({ Checksum: checksum }, index) => checksum !== state[index]?.['Checksum'],
     );
     expect(changed.map(({ Table: table }) => String(table).split('.')[1])).to.deep.equal([
+      'event_outbox',
       'import_refusals',
       'session_counters',
     ]);

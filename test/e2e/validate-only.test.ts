@@ -9,7 +9,7 @@ import { scrape, sumOf } from '../support/metrics';
 import { createMigratedDatabase, open } from '../support/mysql';
 import { refusedCalls } from '../support/refused';
 import { select } from '../support/rows';
-import { startHarness, type Harness } from '../support/service';
+import { startHarness, writingNothing, type Harness } from '../support/service';
 
 describe('a call that only validates', () => {
   let harness: Harness;
@@ -51,7 +51,7 @@ describe('a call that only validates', () => {
     const url = await createMigratedDatabase();
     const db = open(url);
     const seeded = await seedDemo(db);
-    const there = await startHarness({ environment: { DATABASE_URL: url } });
+    const there = await startHarness({ environment: { ...writingNothing, DATABASE_URL: url } });
     const { client, signer } = there;
     const { source, importing } = seeded;
     const ids = { user: source.userSessionId, business: source.businessSessionId };

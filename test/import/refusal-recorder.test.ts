@@ -1,14 +1,15 @@
 import { expect } from 'chai';
-import type { Database } from '../../src/db/database';
+import { openMultiDatabase } from '../../src/db/connection';
+import type { MultiDatabase } from '../../src/db/database';
 import { newId, toBinary, type ApplicationId } from '../../src/model/ids';
 import { createRetry } from '../../src/db/retry';
 import { RefusalRecorder } from '../../src/import/refusal-recorder';
 import type { Refusal } from '../../src/store/refusals';
 import { createLogger } from '../../src/telemetry/log';
-import { databaseUrl, open } from '../support/mysql';
+import { databaseUrl } from '../support/mysql';
 
 describe('refusals', () => {
-  let db: Database;
+  let db: MultiDatabase;
   let refusals: RefusalRecorder;
   let applicationId: ApplicationId;
   /** The rows that each statement has inserted. */
@@ -19,17 +20,22 @@ describe('refusals', () => {
   const logLines: string[] = [];
 
   beforeEach(() => {
-    db = open(databaseUrl());
+    db = openMultiDatabase({ url: databaseUrl(), poolSize: 5, lockWaitSeconds: 10 });
     applicationId = newId();
     inserted = [];
     running = mostRunning = lost = 0;
-    db.on('query', () => {
-      mostRunning = Math.max(mostRunning, ++running);
+    db.on('query', ({ sql }: { readonly sql: string }) => {
+      if (sql.includes('import_refusals')) mostRunning = Math.max(mostRunning, ++running);
     });
-    db.on('query-response', ([{ affectedRows }]: [{ affectedRows: number }]) => {
-      running--;
-      inserted.push(affectedRows);
-    });
+    db.on(
+      'query-response',
+      ([results]: [{ affectedRows: number } | [{ affectedRows: number }]]) => {
+        // The refusals come first, and then their events. BEGIN and COMMIT have one result, without rows.
+        if (!Array.isArray(results)) return;
+        running--;
+        inserted.push(results[0].affectedRows);
+      },
+    );
     const log = createLogger(
       { level: 'debug', format: 'json' },
       { write: (line) => logLines.push(line) },

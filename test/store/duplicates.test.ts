@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { noRules } from '../../src/model/acceptance';
-import type { Database } from '../../src/db/database';
+import { openMultiDatabase } from '../../src/db/connection';
+import type { MultiDatabase } from '../../src/db/database';
 import { write } from '../../src/db/query';
 import { inTransaction } from '../../src/db/transaction';
 import {
@@ -19,16 +20,16 @@ import { isNumberRefused } from '../../src/store/sessions/numbers';
 import { recordShareToken, type ShareTokenRecord } from '../../src/store/share-tokens';
 import { insertVendorEntities, type VendorEntity } from '../../src/store/vendor-entities';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
-import { databaseUrl, open } from '../support/mysql';
+import { databaseUrl } from '../support/mysql';
 
 /** One character more than the columns for names have room for. */
 const tooLong = 'x'.repeat(256);
 
 describe('what is inserted only if it is not there', () => {
-  let db: Database;
+  let db: MultiDatabase;
   let tenant: Tenant;
   before(() => {
-    db = open(databaseUrl());
+    db = openMultiDatabase({ url: databaseUrl(), poolSize: 5, lockWaitSeconds: 10 });
   });
   beforeEach(async () => {
     tenant = await createTenant(db);

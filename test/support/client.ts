@@ -28,6 +28,8 @@ interface Method<Request, Response> {
   readonly path: string;
   readonly requestSerialize: (request: Request) => Buffer;
   readonly responseDeserialize: (bytes: Buffer) => Response;
+  /** Whether it answers with a stream. */
+  readonly responseStream?: boolean;
 }
 
 /** A client of a running service, with promises. */
@@ -83,30 +85,39 @@ export class TestClient {
   }
 
   /**
-   * Calls any method of any service.
+   * Calls any method of any service. Of a stream, the answer is its first message.
    *
    * @param caller an API key, or metadata of any kind.
    */
   call<Request, Response>(
-    { path, requestSerialize, responseDeserialize }: Method<Request, Response>,
+    method: Method<Request, Response>,
     caller: string | Metadata | null,
     request: Request,
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<Response> {
     const metadata = caller instanceof Metadata ? caller : new Metadata();
     if (typeof caller === 'string') metadata.set('x-api-key', caller);
+    const { path, requestSerialize: serialize, responseDeserialize: deserialize } = method;
     return new Promise((resolve, reject) => {
-      const call = this.stub.makeUnaryRequest(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        request,
-        metadata,
-        (error, response) => {
-          if (response) resolve(response);
-          else reject(error ?? new Error('there is no answer'));
-        },
-      );
+      const none = new Error('there is no answer');
+      const call = method.responseStream
+        ? this.stub
+            .makeServerStreamRequest(path, serialize, deserialize, request, metadata)
+            .once('data', (response: Response) => {
+              resolve(response);
+              call.cancel();
+            })
+            .on('error', reject)
+            .on('end', () => {
+              reject(none);
+            })
+        : this.stub.makeUnaryRequest(
+            ...([path, serialize, deserialize, request, metadata] as const),
+            (error, response) => {
+              if (response) resolve(response);
+              else reject(error ?? none);
+            },
+          );
       signal?.addEventListener('abort', () => {
         call.cancel();
       });

@@ -6,7 +6,7 @@ import { Connections } from './connection-calls';
 import type { Tenant } from './fixtures';
 
 /** Terms that allow everything. */
-const everything: ConnectionTerms = {
+export const everything: ConnectionTerms = {
   kinds: ['user', 'business'],
   linkedSessions: true,
   trustReview: true,

@@ -1,8 +1,10 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { jsonOf } from '../../src/model/json';
+import { must } from '../../src/model/must';
 
 const run = promisify(execFile);
 const buf = path.join(__dirname, '..', '..', 'node_modules', '.bin', 'buf');
@@ -19,7 +21,7 @@ exec "${buf}" curl --protocol grpc --http2-prior-knowledge -H "$3" -d @- "http:/
 
 /** A shell with a grpcurl: the machine's own, or what stands in for it. */
 export interface Shell {
-  /** Runs a script, and returns what it prints. */
+  /** Runs a script, and returns what it prints: of a stream, which has no end, the first message. */
   run(script: string, variables: Readonly<Record<string, string>>): Promise<string>;
   remove(): Promise<void>;
 }
@@ -31,11 +33,31 @@ export async function shellWithGrpcurl(): Promise<Shell> {
   const PATH = `${process.env['PATH'] ?? ''}:${folder}`;
   return {
     async run(script, variables) {
-      const { stdout } = await run('bash', ['-euc', script], {
-        env: { ...process.env, PATH, ...variables },
-      });
+      const env = { ...process.env, PATH, ...variables };
+      if (script.includes('/Watch')) return firstMessage(script, env);
+      const { stdout } = await run('bash', ['-euc', script], { env });
       return stdout;
     },
     remove: () => rm(folder, { recursive: true }),
   };
+}
+
+/** Runs a script until it has printed a whole message. */
+async function firstMessage(script: string, env: NodeJS.ProcessEnv): Promise<string> {
+  // A group of its own, so that what the shell has started is stopped with it.
+  const shell = spawn('bash', ['-euc', script], { env, detached: true });
+  let text = '';
+  try {
+    for await (const chunk of shell.stdout.setEncoding('utf8') as AsyncIterable<string>) {
+      text += chunk;
+      const lines = text.split('\n');
+      for (let count = 1; count <= lines.length; count++) {
+        const message = lines.slice(0, count).join('\n');
+        if (jsonOf(message) !== undefined) return message;
+      }
+    }
+  } finally {
+    process.kill(-must(shell.pid, 'the id of a process'), 'SIGKILL');
+  }
+  throw new Error(`there is no message: ${text}`);
 }

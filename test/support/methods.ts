@@ -28,9 +28,10 @@ export function titleOf({ parent, name }: DescMethod): string {
 }
 
 /** A method as a client needs it; requests and answers are JSON, by the names in the proto file. */
-export function methodOf({ parent, name, input, output }: DescMethod) {
+export function methodOf({ parent, name, input, output, methodKind }: DescMethod) {
   return {
     path: `/${parent.typeName}/${name}`,
+    responseStream: methodKind === 'server_streaming',
     requestSerialize: (request: JsonObject): Buffer =>
       Buffer.from(toBinary(input, fromJson(input, request))),
     responseDeserialize: (bytes: Buffer): JsonValue =>

@@ -80,6 +80,7 @@ export function runOf(
       refusedImportsBefore: undefined,
       shareTokensBefore: undefined,
       answersBefore: undefined,
+      eventsBefore: undefined,
       complete: true,
       batch: 500,
       pause: 0,

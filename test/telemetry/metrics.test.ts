@@ -166,6 +166,7 @@ describe('the metrics', () => {
     const since = { waiting: 1, oldest: new Date(0) };
     let backlog: Backlog | undefined = {
       erasures: { erase: since, delete: since },
+      events: since,
       tables: new Map([['share_tokens', { rows: 1, oldest: new Date(0) }]]),
     };
     metrics.watch({
@@ -173,9 +174,11 @@ describe('the metrics', () => {
       keySet: () => ({ keys: 0, ageSeconds: 0 }),
       certificateExpiry: () => undefined,
       backlog: () => backlog,
+      eventStreams: () => 0,
     });
-    const told = async () => (await metrics.expose()).text.match(/^\S+\{(step|table)=.*$/gm);
-    expect(await told()).to.have.length(6);
+    const told = async () =>
+      (await metrics.expose()).text.match(/^(\S+\{(step|table)=|\S+event\w*_waiting).*$/gm);
+    expect(await told()).to.have.length(8);
     backlog = undefined;
     expect(await told()).to.equal(null);
   });

@@ -26,6 +26,7 @@ import * as recordAcceptance from './023-record-acceptance';
 import * as connectApplications from './024-connect-applications';
 import * as shareChosenRelations from './025-share-chosen-relations';
 import * as eraseSessions from './026-erase-sessions';
+import * as recordEvents from './027-record-events';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -61,6 +62,7 @@ const all: readonly NamedMigration[] = [
   { file: '024-connect-applications', migration: connectApplications },
   { file: '025-share-chosen-relations', migration: shareChosenRelations },
   { file: '026-erase-sessions', migration: eraseSessions },
+  { file: '027-record-events', migration: recordEvents },
 ];
 
 /**

@@ -1,3 +1,5 @@
+import { databaseFailure, isOutOfReach } from '../../db/errors';
+import { mustHold } from '../../model/must';
 import type { Privilege } from '../../model/privileges';
 import { CallAbandoned } from '../../model/problems';
 import { inSpan } from '../../telemetry/spans';
@@ -28,6 +30,22 @@ export class Gate {
       ...(actor.apiKeyId === null ? { gateway: actor.gateway } : { api_key_id: actor.apiKeyId }),
     });
     return caller;
+  }
+
+  /**
+   * Requires that the credentials of a call that lasts still stand for its caller, with the privilege. While the
+   * database is out of reach, that can't be found out, and the call goes on: it gets nothing from there either.
+   *
+   * @throws ServiceError with what `Callers.authenticate` throws, or PRIVILEGE_MISSING.
+   */
+  async checkAgain(caller: Caller): Promise<void> {
+    try {
+      const now = await this.context.callers.authenticate(this.credentials);
+      mustHold(now.applicationId === caller.applicationId, 'a key stays with its application');
+      requirePrivilege(now, this.privilege);
+    } catch (error) {
+      if (!isOutOfReach(databaseFailure(error))) throw error;
+    }
   }
 
   /**

@@ -264,6 +264,21 @@ const answers: Answers = {
         : `Within 24 hours, your application has made ${limit} proposals to application ${other} in this direction, which is the most there may be. Wait until the first of them is 24 hours old.`,
     metadata: { limit: String(limit), ...(other && { other_application_id: other }) },
   }),
+  EVENT_CURSOR_EXPIRED: ({ oldestAfter }) => ({
+    code: status.OUT_OF_RANGE,
+    message: `Events after this cursor have been deleted. To go on with the oldest that are left, send after = ${oldestAfter}; compare what you have by the list calls.`,
+    metadata: { oldest_after: String(oldestAfter) },
+  }),
+  EVENT_CURSOR_AHEAD: ({ lastSequence }) => ({
+    code: status.OUT_OF_RANGE,
+    message: `The newest event has the number ${lastSequence}, so the cursor does not belong to this feed. If the database was restored from a backup, compare what you have by the list calls, and go on with after = ${lastSequence}.`,
+    metadata: { last_sequence: String(lastSequence) },
+  }),
+  TOO_MANY_WATCHES: ({ limit }) => ({
+    code: status.RESOURCE_EXHAUSTED,
+    message: `Your application has ${limit} open streams of events in this process, which is the most it may have now. End some, or try again later.`,
+    retryAfter: 1_000,
+  }),
   OVERLOADED: () => ({
     code: status.RESOURCE_EXHAUSTED,
     message: 'Too much work is queued. Try again later, with a growing pause.',

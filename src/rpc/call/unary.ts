@@ -1,22 +1,11 @@
-import {
-  Metadata,
-  status,
-  type handleUnaryCall,
-  type ServerUnaryCall,
-  type StatusObject,
-} from '@grpc/grpc-js';
-import type { Span } from '@opentelemetry/api';
-import { toServiceError } from '../../db/errors';
-import { newId } from '../../model/ids';
+import { Metadata, status, type handleUnaryCall } from '@grpc/grpc-js';
+import { runInSpan } from '../../telemetry/spans';
 import type { Privilege } from '../../model/privileges';
-import { CallAbandoned } from '../../model/problems';
-import { markFailed, runInSpan, startCallSpan, traceIdOf } from '../../telemetry/spans';
-import type { CallContext, Context, HandlerContext, LogFields } from '../context';
-import type { Caller, Credentials } from './callers';
+import type { CallContext, Context, HandlerContext } from '../context';
+import type { Caller } from './callers';
 import { Gate } from './gate';
 import type { LineName } from './lines';
-import { peerNames } from './peer-names';
-import { problemStatus } from './status';
+import { credentialsOf, RunningCall } from './running-call';
 
 /** Does the work of a call whose caller is known, has the privilege, and is within its rate limit. */
 type Handler<Request, Response> = (
@@ -32,19 +21,15 @@ type Attempt<Request, Response> = (
   context: CallContext,
 ) => Promise<Response>;
 
-/** How a method of the contract is carried out: a row of the table in `services.ts`. */
-export type Method<Request, Response> = { readonly privilege: Privilege } & (
+/** How a method that answers once is carried out. */
+export type UnaryMethod<Request, Response> =
   | {
       /** The line in which its work on the database waits. */
       readonly line: LineName;
       readonly handler: Handler<Request, Response>;
     }
   /** For a method that must also know about calls that the gate refuses. */
-  | { readonly attempt: Attempt<Request, Response> }
-);
-
-/** The metadata key of the request's id. The id finds the call's log line. */
-const requestIdKey = 'x-request-id';
+  | { readonly attempt: Attempt<Request, Response> };
 
 /**
  * Makes a gRPC handler of a method: gives each call an id and a span, lets its caller through the gate,
@@ -54,7 +39,7 @@ const requestIdKey = 'x-request-id';
  */
 export function unary<Request, Response>(
   path: string,
-  method: Method<Request, Response>,
+  method: UnaryMethod<Request, Response> & { readonly privilege: Privilege },
   context: Context,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
@@ -75,7 +60,7 @@ export function unary<Request, Response>(
 }
 
 async function perform<Request, Response>(
-  method: Method<Request, Response>,
+  method: UnaryMethod<Request, Response>,
   request: Request,
   gate: Gate,
   { context }: RunningCall,
@@ -88,129 +73,4 @@ async function perform<Request, Response>(
     ...context,
     onDatabase: (work) => lines[method.line].run(caller.applicationId, signal, work),
   });
-}
-
-/** One call, from its arrival to its log line. */
-class RunningCall {
-  readonly span: Span;
-  readonly context: CallContext;
-  private readonly requestId = newId();
-  private readonly startedAt = performance.now();
-  private readonly controller = new AbortController();
-  private fields: LogFields;
-  private ended = false;
-
-  constructor(
-    path: string,
-    private readonly call: ServerUnaryCall<unknown, unknown>,
-    context: Context,
-  ) {
-    const [, service = '', method = ''] = path.split('/');
-    this.span = startCallSpan(service, method, call.metadata);
-    const traceId = traceIdOf(this.span);
-    this.fields = {
-      method,
-      request_id: this.requestId,
-      ...(traceId === undefined ? {} : { trace_id: traceId }),
-    };
-    // grpc-js emits this event at the end of every call, also of a call that was answered.
-    call.on('cancelled', () => {
-      if (!this.ended) this.controller.abort();
-    });
-    this.context = {
-      ...context,
-      signal: this.controller.signal,
-      annotate: (fields) => {
-        this.fields = { ...this.fields, ...fields };
-      },
-      resultOf: (error) => this.resultOf(error),
-    };
-  }
-
-  /**
-   * Ends the call: with its log line, and its span.
-   *
-   * @param reason of the error table; undefined: there is none.
-   * @param cause what was wrong inside the service, if anything was.
-   */
-  end(code: status, reason?: string, cause?: unknown): void {
-    this.ended = true;
-    const line = {
-      ...this.fields,
-      code: status[code],
-      ...(reason === undefined ? {} : { reason }),
-      ...(cause === undefined ? {} : { err: cause }),
-      ms: tenths(performance.now() - this.startedAt),
-    };
-    if (code === status.INTERNAL) this.context.log.error(line, 'call failed');
-    else this.context.log.info(line, 'call');
-    this.span.setAttribute('rpc.grpc.status_code', code);
-    if (code === status.INTERNAL || code === status.UNAVAILABLE) {
-      markFailed(this.span, reason ?? status[code]);
-    }
-    this.span.end();
-  }
-
-  /** Ends the call with what its work has thrown. @returns what the caller is told. */
-  fail(error: unknown): Pick<StatusObject, 'code' | 'details' | 'metadata'> {
-    if (error instanceof CallAbandoned) {
-      const code = this.abandonedCode();
-      this.end(code);
-      const details = 'The call ended before its work began. Nothing was written.';
-      return { code, details, metadata: this.identified(new Metadata()) };
-    }
-    const { problem, cause } = toServiceError(error);
-    const answer = problemStatus(problem, this.requestId);
-    this.end(answer.code, problem.reason, cause);
-    return { ...answer, metadata: this.identified(answer.metadata) };
-  }
-
-  /**
-   * Adds the request's id to the metadata of the answer: to the header on success, to the trailer
-   * on failure. A header that is sent earlier would commit the call, and the client's retry policy
-   * would no longer apply (gRFC A6).
-   */
-  identified(metadata: Metadata): Metadata {
-    metadata.set(requestIdKey, this.requestId);
-    return metadata;
-  }
-
-  private resultOf(error: unknown): string {
-    if (error instanceof CallAbandoned) return status[this.abandonedCode()];
-    return toServiceError(error).problem.reason;
-  }
-
-  private abandonedCode(): status {
-    const late = Number(this.call.getDeadline()) <= Date.now();
-    return late ? status.DEADLINE_EXCEEDED : status.CANCELLED;
-  }
-}
-
-/** Rounds milliseconds to one decimal. */
-export function tenths(milliseconds: number): number {
-  return Math.round(milliseconds * 10) / 10;
-}
-
-/** The metadata keys that hold the credentials of a call. */
-const credentialKeys = ['x-api-key', 'x-application-id'] as const;
-type CredentialKey = (typeof credentialKeys)[number];
-
-function credentialsOf(call: ServerUnaryCall<unknown, unknown>): Credentials {
-  return {
-    apiKey: valueOf(call.metadata, 'x-api-key'),
-    applicationId: valueOf(call.metadata, 'x-application-id'),
-    repeated: credentialKeys.some((key) => isRepeated(call.metadata, key)),
-    peerNames: () => peerNames(call.getAuthContext().sslPeerCertificate),
-    peer: call.getPeer(),
-  };
-}
-
-/** The value of a metadata key. If there are several, they are all in one text, with commas between. */
-function valueOf(metadata: Metadata, key: CredentialKey): string | undefined {
-  return metadata.get(key)[0]?.toString();
-}
-
-/** HTTP joins several values of a key with commas (RFC 9110, section 5.3), and no credential has a comma. */
-function isRepeated(metadata: Metadata, key: CredentialKey): boolean {
-  return valueOf(metadata, key)?.includes(',') ?? false;
 }

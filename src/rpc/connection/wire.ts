@@ -22,7 +22,8 @@ const wireStates: Readonly<Record<ConnectionState, WireState>> = {
   ended: WireState.CONNECTION_STATE_ENDED,
 };
 
-const wireParties: Readonly<Record<ConnectionParty, WireParty>> = {
+/** The parties of a connection, as the contract writes them. */
+export const wireParties: Readonly<Record<ConnectionParty, WireParty>> = {
   source: WireParty.CONNECTION_PARTY_SOURCE,
   recipient: WireParty.CONNECTION_PARTY_RECIPIENT,
   operator: WireParty.CONNECTION_PARTY_OPERATOR,

@@ -15,7 +15,7 @@ import {
 } from '../../token/share-token';
 import type { Caller } from '../call/callers';
 import type { Gate } from '../call/gate';
-import { tenths } from '../call/unary';
+import { tenths } from '../call/running-call';
 import type { CallContext } from '../context';
 import { parseImportSessionRequest, type ParsedImportSessionRequest } from './request';
 import { importSessionResponse, validatedResponse } from './response';

@@ -15,6 +15,7 @@ import {
   written,
   type ConnectionChange,
 } from './change';
+import { recordConnectionEvents } from './events';
 
 /**
  * Accepts a proposal, which replaces the active connection of the pair. If it is active already, nothing is changed.
@@ -45,7 +46,13 @@ export async function acceptConnection(
       return found;
     }
     const replaced = endReplaced(active, locked, change, id);
-    await unlessOvertaken(() => writeTogether(trx, [...replaced, activate(id, change)]));
+    await unlessOvertaken(() =>
+      writeTogether(trx, [
+        ...replaced.statements,
+        activate(id, change),
+        recordConnectionEvents(change.at, ...replaced.events, ['connection_accepted', found]),
+      ]),
+    );
     return written(trx, id);
   });
 }

@@ -56,9 +56,15 @@ export function endLocked(
   );
 }
 
+/** How a connection is replaced, and what is told of that: nothing, if there is none. */
+export interface Replacement {
+  readonly statements: readonly Statement[];
+  readonly events: readonly (readonly ['connection_ended', ConnectionRecord])[];
+}
+
 /**
- * Ends the active connection of a pair, which another one replaces. No statement: there is none, or it has ended since
- * it was found.
+ * Ends the active connection of a pair, which another one replaces. Nothing: there is none, or it has ended since it
+ * was found.
  *
  * @param locked what the transaction has locked, with the active connection.
  */
@@ -67,8 +73,13 @@ export function endReplaced(
   locked: ReadonlyMap<ConnectionId, ConnectionRecord>,
   change: ConnectionChange,
   replacedBy: ConnectionId,
-): Statement[] {
-  return active && locked.get(active)?.active ? [endLocked(active, change, replacedBy)] : [];
+): Replacement {
+  const found = active && locked.get(active);
+  if (!found?.active) return { statements: [], events: [] };
+  return {
+    statements: [endLocked(found.id, change, replacedBy)],
+    events: [['connection_ended', found]],
+  };
 }
 
 /**

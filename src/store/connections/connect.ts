@@ -14,6 +14,7 @@ import {
   written,
   type ConnectionChange,
 } from './change';
+import { recordConnectionEvents } from './events';
 import { connectionById } from './find';
 import { termsBindings, termsColumns } from './terms';
 
@@ -45,7 +46,13 @@ export function connectApplications(
     const active = await activeId(trx, connection);
     const locked = active ? await read(trx, lockConnections([active])) : new Map();
     const replaced = endReplaced(active, locked, change, id);
-    await unlessOvertaken(() => writeTogether(trx, [...replaced, insertActive(connection)]));
+    await unlessOvertaken(() =>
+      writeTogether(trx, [
+        ...replaced.statements,
+        insertActive(connection),
+        recordConnectionEvents(at, ...replaced.events, ['connection_accepted', connection]),
+      ]),
+    );
     return written(trx, id);
   });
 }

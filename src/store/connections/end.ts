@@ -1,11 +1,12 @@
-import type { Database } from '../../db/database';
-import { read, write } from '../../db/query';
+import type { MultiDatabase } from '../../db/database';
+import { read, writeTogether } from '../../db/query';
 import { inTransaction } from '../../db/transaction';
 import { standingOf, type ConnectionRecord } from '../../model/connection-record';
 import type { ConnectionId } from '../../model/ids';
 import { must } from '../../model/must';
 import { requireWritable } from '../session-numbers';
 import { endLocked, lockConnections, written, type ConnectionChange } from './change';
+import { recordConnectionEvents } from './events';
 
 /**
  * Ends a connection, or declines or withdraws a proposal. If it has ended or expired, nothing is changed.
@@ -16,7 +17,7 @@ import { endLocked, lockConnections, written, type ConnectionChange } from './ch
  * @param id of a connection that was found, and that belongs to the application that the change is for.
  */
 export function endConnection(
-  db: Database,
+  db: MultiDatabase,
   id: ConnectionId,
   change: ConnectionChange,
 ): Promise<ConnectionRecord> {
@@ -27,7 +28,10 @@ export function endConnection(
       await requireWritable(trx);
       return found;
     }
-    await write(trx, endLocked(id, change));
+    await writeTogether(trx, [
+      endLocked(id, change),
+      recordConnectionEvents(change.at, ['connection_ended', found]),
+    ]);
     return written(trx, id);
   });
 }

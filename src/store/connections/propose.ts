@@ -31,6 +31,7 @@ import {
   type ConnectionChange,
 } from './change';
 import { actorBindings } from '../actor-columns';
+import { recordConnectionEvents } from './events';
 import { connectionById } from './find';
 import { exceededLimit, openIndex, proposerOf, withinLimits } from './proposal-limits';
 import { applicationColumns } from './rows';
@@ -86,6 +87,11 @@ export function proposeConnection(
       writeTogether(trx, [
         ...(over.length > 0 ? [expireLocked(over)] : []),
         ...(standing ? [endLocked(standing.id, proposal)] : []),
+        recordConnectionEvents(
+          proposal.at,
+          ...(standing ? [['connection_ended', standing] as const] : []),
+          ['connection_proposed', proposal],
+        ),
         insertProposal(proposal),
       ]),
     );

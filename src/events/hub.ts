@@ -1,0 +1,143 @@
+import type { MultiDatabase } from '../db/database';
+import { read } from '../db/query';
+import { whyUnreachable } from '../db/reachable';
+import type { SequencedEvent } from '../model/events';
+import type { ApplicationId } from '../model/ids';
+import { feedParts, type FeedPart, type FeedPlace } from '../store/events/feed';
+import type { Logger } from '../telemetry/log';
+import { LogThrottle } from '../telemetry/log-throttle';
+
+/** The most feeds that one statement looks at, and the most rows that it returns of each. */
+const feedsAtOnce = 100;
+const rowsOfFeed = 4;
+
+/** How long one waits for news, at most, in milliseconds. */
+const longestWait = 5_000;
+
+/** What there is for somebody who waits. */
+export interface News {
+  /** What follows the cursor, without gaps; empty: nothing yet. */
+  readonly events: readonly SequencedEvent[];
+  /** Whether there may be more than `events`. */
+  readonly more: boolean;
+}
+
+interface Waiting extends FeedPlace {
+  /** When it ends without news, by `performance.now()`. */
+  readonly until: number;
+  readonly tell: (news: News) => void;
+}
+
+/**
+ * Looks for new events on behalf of all streams of a process: once per interval, however many streams there are. It
+ * keeps no events: a stream that is busy sending does not wait here, and reads by itself what it has missed.
+ */
+export class EventHub {
+  private readonly waiting = new Set<Waiting>();
+  private readonly throttle = new LogThrottle();
+  private readonly stopping = new AbortController();
+  private timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param db has a connection that nobody else uses.
+   * @param interval the pause between two looks, in milliseconds.
+   */
+  constructor(
+    private readonly db: MultiDatabase,
+    private readonly interval: number,
+    private readonly log: Logger,
+  ) {
+    this.wait();
+  }
+
+  /** Fires when the service stops: then all streams have to end. */
+  get closed(): AbortSignal {
+    return this.stopping.signal;
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+    this.stopping.abort();
+    this.endWaiting(() => true);
+  }
+
+  /**
+   * Waits until something follows a place of a feed, but not for longer than five seconds.
+   *
+   * @param signal ends the waiting.
+   */
+  news(place: FeedPlace, signal: AbortSignal): Promise<News> {
+    return new Promise((resolve) => {
+      const giveUp = (): void => {
+        waiting.tell(nothingNew);
+      };
+      const waiting: Waiting = {
+        ...place,
+        until: performance.now() + longestWait,
+        tell: (news) => {
+          this.waiting.delete(waiting);
+          signal.removeEventListener('abort', giveUp);
+          resolve(news);
+        },
+      };
+      if (signal.aborted || this.closed.aborted) {
+        resolve(nothingNew);
+        return;
+      }
+      signal.addEventListener('abort', giveUp, { once: true });
+      this.waiting.add(waiting);
+    });
+  }
+
+  private wait(): void {
+    if (!this.closed.aborted)
+      this.timer = setTimeout(() => void this.look(), this.interval).unref();
+  }
+
+  private async look(): Promise<void> {
+    try {
+      const places = [...this.firstPlaces()];
+      for (let done = 0; done < places.length; done += feedsAtOnce) {
+        this.tell(
+          await read(this.db, feedParts(places.slice(done, done + feedsAtOnce), rowsOfFeed)),
+        );
+      }
+      this.throttle.reset();
+    } catch (error) {
+      const { why } = whyUnreachable(error as Error);
+      if (!this.closed.aborted && this.throttle.allows())
+        this.log.warn({ why }, 'could not look for events: streams wait');
+    }
+    const now = performance.now();
+    this.endWaiting(({ until }) => until <= now);
+    this.wait();
+  }
+
+  /** For each feed for which somebody waits, the first of their places. */
+  private firstPlaces(): Iterable<FeedPlace> {
+    const first = new Map<ApplicationId, FeedPlace>();
+    for (const { applicationId, after } of this.waiting) {
+      const known = first.get(applicationId);
+      if (!known || after < known.after) first.set(applicationId, { applicationId, after });
+    }
+    return first.values();
+  }
+
+  private tell(parts: ReadonlyMap<ApplicationId, FeedPart>): void {
+    for (const { applicationId, after, tell } of [...this.waiting]) {
+      const part = parts.get(applicationId);
+      if (!part) continue;
+      const events = part.events.filter(({ sequence }) => sequence > after);
+      // If events were deleted meanwhile, the stream finds that out when it reads by itself.
+      const whole = events[0]?.sequence === after + 1;
+      if (whole) tell({ events, more: part.full });
+      else if (part.full || events.length > 0) tell({ events: [], more: true });
+    }
+  }
+
+  private endWaiting(over: (waiting: Waiting) => boolean): void {
+    for (const waiting of [...this.waiting]) if (over(waiting)) waiting.tell(nothingNew);
+  }
+}
+
+const nothingNew: News = { events: [], more: false };

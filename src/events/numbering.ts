@@ -1,0 +1,88 @@
+import type { MultiDatabase, TransactionOf } from '../db/database';
+import { read, readTogether, writeTogether, write } from '../db/query';
+import { inTransaction } from '../db/transaction';
+import { tellings, type RecordedEvent, type ToldEvent } from '../model/events';
+import type { ApplicationId } from '../model/ids';
+import { addToFeeds, lastSequences, mostEventsOfRow, type NewFeedRow } from '../store/events/feed';
+import { eventsWait, markNumbered, waitingEvents } from '../store/events/outbox';
+import { planRound, takeRound } from '../store/events/rounds';
+import { markExpiryTold, untoldExpiries } from '../store/share-tokens';
+
+/** The most rows of the outbox, and the most expired share tokens, that a round takes. */
+const mostOfRound = 100;
+
+/** The most feeds that one statement looks up, and the most rows of feeds that it writes: at most 2 MB. */
+const feedsAtOnce = 50;
+
+/** The result of a round: nothing was to be done, or another process does it; or whether more is to be done at once. */
+export type Round = 'nothing' | 'done' | 'more';
+
+/**
+ * Gives numbers to events that wait: moves them from the outbox into the feeds of the applications. It also records
+ * which share tokens have expired.
+ *
+ * A number is given when the event is committed, and by one process at a time, which commits before the next one
+ * begins. So a reader never sees a number before a lower one.
+ *
+ * @param pause until the next round, in milliseconds, unless there is more to be done.
+ */
+export async function numberEvents(
+  db: MultiDatabase,
+  { pause, now }: { readonly pause: number; readonly now: Date },
+): Promise<Round> {
+  const [waits, expired] = await readTogether(db, [eventsWait(), untoldExpiries(now, 1)]);
+  if (!waits && expired.length === 0) return 'nothing';
+  return inTransaction(db, async (trx) => {
+    if (!(await read(trx, takeRound()))) return 'nothing';
+    const [rows, ended] = await readTogether(trx, [
+      waitingEvents(mostOfRound),
+      untoldExpiries(now, mostOfRound),
+    ]);
+    const expiries = ended.flatMap(({ event }) => event ?? []);
+    await addAll(trx, [...rows.flatMap(({ events }) => events), ...expiries], now);
+    const more = rows.length === mostOfRound || ended.length === mostOfRound;
+    await writeTogether(trx, [
+      ...(rows.length > 0 ? [markNumbered(rows.map(({ id }) => id))] : []),
+      ...(ended.length > 0 ? [markExpiryTold(ended.map(({ id }) => id))] : []),
+      planRound(more ? 0 : pause),
+    ]);
+    return more ? 'more' : 'done';
+  });
+}
+
+/** Adds events to the feeds of the applications that are told, in their order. */
+async function addAll(
+  trx: TransactionOf<MultiDatabase>,
+  events: readonly RecordedEvent[],
+  now: Date,
+): Promise<void> {
+  const told = new Map<ApplicationId, ToldEvent[]>();
+  for (const { application, event } of events.flatMap(tellings)) {
+    const ofApplication = told.get(application);
+    if (ofApplication) ofApplication.push(event);
+    else told.set(application, [event]);
+  }
+  const feeds = [...told];
+  for (let done = 0; done < feeds.length; done += feedsAtOnce) {
+    const some = feeds.slice(done, done + feedsAtOnce);
+    const last = await read(trx, lastSequences(some.map(([id]) => id)));
+    const rows = some.flatMap(([id, ofFeed]) => feedRows(id, ofFeed, last.get(id) ?? 0));
+    for (let at = 0; at < rows.length; at += feedsAtOnce) {
+      await write(trx, addToFeeds(rows.slice(at, at + feedsAtOnce), now));
+    }
+  }
+}
+
+/** @param last the number of the newest event of the feed. */
+function feedRows(
+  applicationId: ApplicationId,
+  events: readonly ToldEvent[],
+  last: number,
+): NewFeedRow[] {
+  const rows: NewFeedRow[] = [];
+  for (let done = 0; done < events.length; done += mostEventsOfRow) {
+    const some = events.slice(done, done + mostEventsOfRow);
+    rows.push({ applicationId, events: some, lastSequence: last + done + some.length });
+  }
+  return rows;
+}

@@ -1,0 +1,98 @@
+import type { ConnectionSide } from './connection-record';
+import { newId, type ApplicationId, type ConnectionId, type EventId, type SessionId } from './ids';
+import type { SessionKind } from './session';
+
+/** Whom each type of event is told to. */
+const listeners = {
+  session_imported: ['source', 'recipient'],
+  import_refused: ['recipient'],
+  share_token_created: ['source', 'recipient'],
+  share_token_revoked: ['source', 'recipient'],
+  share_token_expired: ['source', 'recipient'],
+  connection_proposed: ['source', 'recipient'],
+  connection_accepted: ['source', 'recipient'],
+  connection_ended: ['source', 'recipient'],
+  // By its own application, which is on neither side.
+  session_erased: ['owner'],
+} as const satisfies Readonly<Record<string, readonly EventRole[]>>;
+
+/** What happened. */
+export type EventType = keyof typeof listeners;
+
+/** All types of events. */
+export const eventTypes = Object.keys(listeners) as EventType[];
+
+/** The part that an application has in an event. */
+export type EventRole = ConnectionSide | 'owner';
+
+/** An application that takes part in an event. */
+interface Participant {
+  readonly application: ApplicationId;
+  /** Its session, if there is one. */
+  readonly session?: SessionId;
+}
+
+/** What every application that is told gets to know. */
+interface CommonFacts {
+  readonly id: EventId;
+  readonly type: EventType;
+  /** When it happened, in UTC (RFC 3339). */
+  readonly at: string;
+  readonly kind?: SessionKind;
+  /** The id of a share token. */
+  readonly token?: string;
+  /** Why an import was refused. */
+  readonly reason?: string;
+  readonly connection?: ConnectionId;
+}
+
+/** An event as it is recorded: once, whoever is told. It has ids and reasons, and nothing about people. */
+export type RecordedEvent = CommonFacts & Readonly<Partial<Record<EventRole, Participant>>>;
+
+/** An event as one application is told. */
+export interface ToldEvent extends CommonFacts {
+  /** Absent: the event has no sides. */
+  readonly side?: ConnectionSide;
+  readonly session?: SessionId;
+  readonly other?: ApplicationId;
+  /** For a recipient: the session of the other application. */
+  readonly from?: SessionId;
+}
+
+/** An event with its number in the feed of an application. */
+export interface SequencedEvent extends ToldEvent {
+  /** From 1, without gaps. */
+  readonly sequence: number;
+}
+
+/** What an event tells, besides what happened and when. */
+export type EventFacts = Omit<RecordedEvent, 'id' | 'type' | 'at'>;
+
+/** Makes an event with an id of its own. */
+export function newEvent(type: EventType, at: Date, facts: EventFacts): RecordedEvent {
+  return { id: newId<EventId>(), type, at: at.toISOString(), ...facts };
+}
+
+/** Which applications are told of an event, and what. */
+export function tellings({
+  source,
+  recipient,
+  owner,
+  ...facts
+}: RecordedEvent): { readonly application: ApplicationId; readonly event: ToldEvent }[] {
+  const roles: readonly EventRole[] = listeners[facts.type];
+  return roles.flatMap((role) => {
+    const participants = { source, recipient, owner };
+    const own = participants[role];
+    if (!own) return [];
+    const other = role === 'source' ? recipient : role === 'recipient' ? source : undefined;
+    const event: ToldEvent = {
+      ...facts,
+      ...(role !== 'owner' && { side: role }),
+      ...(own.session && { session: own.session }),
+      ...(other && { other: other.application }),
+      ...(role === 'recipient' && other?.session && { from: other.session }),
+    };
+    return [{ application: own.application, event }];
+  });
+}

@@ -1,0 +1,61 @@
+import type {
+  WatchEventsRequest,
+  WatchEventsResponse,
+} from '../../gen/sessionimport/v1/session_events';
+import type { SequencedEvent } from '../../model/events';
+import { CallAbandoned } from '../../model/problems';
+import type { Caller } from '../call/callers';
+import { checkRequest } from '../call/request';
+import type { StreamContext } from '../call/stream';
+import { cursorSchema } from './list-events';
+import { readEvents } from './read-events';
+import { wireEvent } from './wire';
+
+/** How many events are read at a time, by a stream that is behind. */
+const pageSize = 100;
+
+/**
+ * Sends the events of the caller's application, and then every new one, until the call or the service ends.
+ *
+ * A stream that is behind reads pages by itself. One that has sent everything waits for the hub, which looks for all.
+ */
+export async function watchEvents(
+  request: WatchEventsRequest,
+  { applicationId }: Caller,
+  context: StreamContext<WatchEventsResponse>,
+): Promise<void> {
+  const { after } = checkRequest(cursorSchema, { after: request.after });
+  const { watches, events: hub, annotate, onDatabase, checkAgain, send } = context;
+  const leave = watches.enter(applicationId);
+  const signal = AbortSignal.any([context.signal, hub.closed]);
+  let sent = after;
+  const sendAll = async (events: readonly SequencedEvent[]): Promise<void> => {
+    for (const event of events) {
+      await send({ event: wireEvent(event) }, signal);
+      sent = event.sequence;
+    }
+  };
+  try {
+    let behind = true;
+    while (!signal.aborted) {
+      const place = { applicationId, after: sent };
+      if (behind) {
+        const page = await onDatabase((db) => readEvents(db, place, pageSize));
+        await sendAll(page.events);
+        behind = sent < page.lastSequence;
+      } else {
+        const { events, more } = await hub.news(place, signal);
+        await checkAgain();
+        await sendAll(events);
+        behind = more;
+      }
+    }
+    context.signal.throwIfAborted();
+  } catch (error) {
+    // A service that stops ends its streams well, so that their callers go on elsewhere.
+    if (!hub.closed.aborted) throw context.signal.aborted ? new CallAbandoned() : error;
+  } finally {
+    leave();
+    annotate({ after, sent });
+  }
+}
