@@ -16,6 +16,12 @@ const listeners = {
   session_erased: ['owner'],
 } as const satisfies Readonly<Record<string, readonly EventRole[]>>;
 
+/**
+ * The events in which a recipient learns the id of the other application's session. Before it has a share token, it
+ * must not learn which tokens are for the same session.
+ */
+const namingOriginals: ReadonlySet<EventType> = new Set(['session_imported', 'import_refused']);
+
 /** What happened. */
 export type EventType = keyof typeof listeners;
 
@@ -91,7 +97,9 @@ export function tellings({
       ...(role !== 'owner' && { side: role }),
       ...(own.session && { session: own.session }),
       ...(other && { other: other.application }),
-      ...(role === 'recipient' && other?.session && { from: other.session }),
+      ...(role === 'recipient' &&
+        other?.session &&
+        namingOriginals.has(facts.type) && { from: other.session }),
     };
     return [{ application: own.application, event }];
   });
