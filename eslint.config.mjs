@@ -16,6 +16,7 @@ const owners = {
   'events/outbox.ts': ['event_outbox'],
   'events/feed.ts': ['session_events'],
   'events/rounds.ts': ['event_rounds'],
+  'withdrawals/**': ['session_withdrawals'],
   'relations/key-people.ts': ['business_key_people'],
 };
 const tables = Object.values(owners).flat();

@@ -45,6 +45,13 @@ import { Keys } from './token/keys';
 import { SigningKeyFile } from './token/signer';
 import { ShareTokenVerifier, type Clock } from './token/verifier';
 import { version } from './version';
+import { WithdrawalWalker } from './withdrawals/walker';
+
+/**
+ * How long MySQL keeps a connection on which nothing comes, in seconds. If this process freezes, or its machine is lost,
+ * what its transactions have locked is free for others after that. The pools close idle connections after half of it.
+ */
+const idleSeconds = 60;
 
 /** How long clients, and then the database, get to close their connections, in milliseconds. */
 const closeTimeout = 500;
@@ -52,8 +59,8 @@ const closeTimeout = 500;
 /** Connections for authenticating callers, one for stored answers, and one to look what waits for `prune`. */
 const lookUpPool = lookUpConnections + 2;
 
-/** Connections for events: one to give them their numbers, and one to look for new ones. */
-const feedsPool = 2;
+/** Connections for events: to give them their numbers, to look for new ones, and to tell of withdrawals. */
+const feedsPool = 3;
 
 /**
  * How long the health check uses a connection, in seconds. It makes new ones often, to see whether that is
@@ -113,7 +120,7 @@ export class SessionImportServer {
       for (const each of databases) retireConnections(each);
     };
     const target = followTarget(() => currentAddress(config.database), renew, log);
-    const all = { ...config.database, target };
+    const all = { ...config.database, target, idleSeconds };
     const db = openMultiDatabase({ ...all, poolSize: importPool });
     const reading = { ...all, statementSeconds: readSeconds };
     const lookUps = openDatabase({ ...reading, poolSize: lookUpPool });
@@ -199,7 +206,8 @@ export class SessionImportServer {
 
       const { eventInterval } = config;
       const events = opened(new EventHub(feeds, eventInterval, log));
-      opened(new EventSealer(feeds, eventInterval, clock, log));
+      opened(new EventSealer(feeds, eventInterval, log));
+      opened(new WithdrawalWalker(feeds, eventInterval, clock, log));
       const running = new RunningCalls();
       const grpc = createGrpcServer(config.grpc, running, metrics);
       addServices(grpc, {

@@ -40,11 +40,14 @@ import {
   SessionReadService,
 } from '../gen/sessionimport/v1/session_read';
 import {
+  AcknowledgeWithdrawalRequest,
   ListReceivedShareTokensRequest,
   ListShareTokensRequest,
+  ListWithdrawalsRequest,
   RevokeShareTokenRequest,
   SessionShareService,
   ShareSessionRequest,
+  WithdrawSessionRequest,
 } from '../gen/sessionimport/v1/session_share';
 import {
   GetProvenanceRequest,
@@ -146,6 +149,9 @@ export const SessionShareClient = clientsOf(SessionShareService, {
   revokeShareToken: RevokeShareTokenRequest,
   listShareTokens: ListShareTokensRequest,
   listReceivedShareTokens: ListReceivedShareTokensRequest,
+  withdrawSession: WithdrawSessionRequest,
+  acknowledgeWithdrawal: AcknowledgeWithdrawalRequest,
+  listWithdrawals: ListWithdrawalsRequest,
 });
 export type SessionShareClient = ClientOf<typeof SessionShareService>;
 

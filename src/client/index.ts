@@ -71,18 +71,27 @@ export {
 } from '../gen/sessionimport/v1/session_read';
 export * from '../gen/sessionimport/v1/session_relations';
 export {
+  AcknowledgeWithdrawalRequest,
+  AcknowledgeWithdrawalResponse,
   Grounds,
   GroundsKind,
   ListReceivedShareTokensRequest,
   ListReceivedShareTokensResponse,
   ListShareTokensRequest,
   ListShareTokensResponse,
+  ListWithdrawalsRequest,
+  ListWithdrawalsResponse,
   ReceivedShareToken,
   RevokeShareTokenRequest,
   RevokeShareTokenResponse,
   ShareSessionRequest,
   ShareSessionResponse,
   ShareToken,
+  Withdrawal,
+  WithdrawalOutcome,
+  WithdrawalReason,
+  WithdrawSessionRequest,
+  WithdrawSessionResponse,
 } from '../gen/sessionimport/v1/session_share';
 export {
   GetProvenanceRequest,

@@ -11,6 +11,11 @@ export interface SessionLimits {
    * if nobody waits for it any more. Undefined: for ever.
    */
   readonly statementSeconds?: number;
+  /**
+   * How long the server keeps a connection on which nothing comes, in seconds, whatever its transaction has locked.
+   * Undefined: for hours.
+   */
+  readonly idleSeconds?: number;
 }
 
 /** Names of session variables, and the SQL of their values. */
@@ -31,7 +36,11 @@ const unlimited = '18446744073709551615';
  * settings and its `init_connect`. docs/decisions.md says how the other variables were reviewed. All of these can
  * be set without privileges (MySQL 8.4 manual, section 7.1.9.1).
  */
-function settingsFor({ lockWaitSeconds, statementSeconds = 0 }: SessionLimits): SettingsByServer {
+function settingsFor({
+  lockWaitSeconds,
+  statementSeconds = 0,
+  idleSeconds = 28_800,
+}: SessionLimits): SettingsByServer {
   return {
     both: {
       // What is written outside of a transaction is kept, and COMMIT does nothing but commit.
@@ -64,8 +73,8 @@ function settingsFor({ lockWaitSeconds, statementSeconds = 0 }: SessionLimits): 
       // Row locks and metadata locks: the second waits for a year by default.
       innodb_lock_wait_timeout: lockWaitSeconds,
       lock_wait_timeout: lockWaitSeconds,
-      // The pool closes idle connections long before.
-      wait_timeout: 28_800,
+      // The pool closes idle connections before. This is for those whose client has frozen, or whose machine is lost.
+      wait_timeout: idleSeconds,
 
       // `duplicateKey` and `nullColumn` read names in errors.
       lc_messages: "'en_US'",

@@ -1,18 +1,19 @@
+import { databaseTime } from '../db/clock';
 import type { MultiDatabase, TransactionOf } from '../db/database';
-import { read, readTogether, writeTogether, write } from '../db/query';
+import { read, readTogether, write, writeTogether } from '../db/query';
 import { inTransaction } from '../db/transaction';
 import { tellings, type RecordedEvent, type ToldEvent } from '../model/events';
 import type { ApplicationId } from '../model/ids';
 import { addToFeeds, lastSequences, mostEventsOfRow, type NewFeedRow } from '../store/events/feed';
 import { eventsWait, markNumbered, waitingEvents } from '../store/events/outbox';
-import { planRound, takeRound } from '../store/events/rounds';
+import { planRound, prepareRounds, roundsPrepared, takeRound } from '../store/events/rounds';
 import { markExpiryTold, untoldExpiries } from '../store/share-tokens';
 
 /** The most rows of the outbox, and the most expired share tokens, that a round takes. */
 const mostOfRound = 100;
 
-/** The most feeds that one statement looks up, and the most rows of feeds that it writes: at most 2 MB. */
-const feedsAtOnce = 50;
+/** The most feeds that one statement looks up, and the most rows of feeds that it writes: at most 1.5 MB. */
+const feedsAtOnce = 25;
 
 /** The result of a round: nothing was to be done, or another process does it; or whether more is to be done at once. */
 export type Round = 'nothing' | 'done' | 'more';
@@ -26,17 +27,20 @@ export type Round = 'nothing' | 'done' | 'more';
  *
  * @param pause until the next round, in milliseconds, unless there is more to be done.
  */
-export async function numberEvents(
-  db: MultiDatabase,
-  { pause, now }: { readonly pause: number; readonly now: Date },
-): Promise<Round> {
-  const [waits, expired] = await readTogether(db, [eventsWait(), untoldExpiries(now, 1)]);
+export async function numberEvents(db: MultiDatabase, pause: number): Promise<Round> {
+  const [waits, expired, prepared] = await readTogether(db, [
+    eventsWait(),
+    untoldExpiries(1),
+    roundsPrepared(),
+  ]);
   if (!waits && expired.length === 0) return 'nothing';
+  if (!prepared) await write(db, prepareRounds());
   return inTransaction(db, async (trx) => {
     if (!(await read(trx, takeRound()))) return 'nothing';
-    const [rows, ended] = await readTogether(trx, [
+    const [rows, ended, now] = await readTogether(trx, [
       waitingEvents(mostOfRound),
-      untoldExpiries(now, mostOfRound),
+      untoldExpiries(mostOfRound),
+      databaseTime(),
     ]);
     const expiries = ended.flatMap(({ event }) => event ?? []);
     await addAll(trx, [...rows.flatMap(({ events }) => events), ...expiries], now);

@@ -1,7 +1,5 @@
 import type { MultiDatabase } from '../db/database';
-import { write } from '../db/query';
 import { whyUnreachable } from '../db/reachable';
-import { prepareRounds } from '../store/events/rounds';
 import type { Logger } from '../telemetry/log';
 import { LogThrottle } from '../telemetry/log-throttle';
 import { numberEvents } from './numbering';
@@ -14,7 +12,6 @@ export class EventSealer {
   private readonly throttle = new LogThrottle();
   private timer: NodeJS.Timeout | undefined;
   private closed = false;
-  private prepared = false;
 
   /**
    * @param db has a connection that nobody else uses.
@@ -23,7 +20,6 @@ export class EventSealer {
   constructor(
     private readonly db: MultiDatabase,
     private readonly interval: number,
-    private readonly clock: () => Date,
     private readonly log: Logger,
   ) {
     this.wait(interval);
@@ -42,10 +38,7 @@ export class EventSealer {
   private async round(): Promise<void> {
     let pause = this.interval;
     try {
-      if (!this.prepared) await write(this.db, prepareRounds());
-      this.prepared = true;
-      const round = await numberEvents(this.db, { pause, now: this.clock() });
-      if (round === 'more') pause = 0;
+      if ((await numberEvents(this.db, pause)) === 'more') pause = 0;
       this.throttle.reset();
     } catch (error) {
       const { why } = whyUnreachable(error as Error);

@@ -63,7 +63,7 @@ export const maxLinkedSessions = 500;
 
 /**
  * Finds the sessions that the key people of a business session name, and share-locks them. Only
- * finished user sessions of the source application are linked.
+ * finished user sessions of the source application are linked, and none that were withdrawn.
  *
  * @param plan the clone plan of user sessions.
  * @param call its source session must be locked.
@@ -136,7 +136,9 @@ export async function findLinkedSessions(
   const wanted = requests.flatMap((request) => {
     const source = sources.get(keyOfPart(request));
     const mayBeCopied =
-      source?.applicationId === request.sourceApplicationId && finishedStatuses.has(source.status);
+      source?.applicationId === request.sourceApplicationId &&
+      !source.withdrawn &&
+      finishedStatuses.has(source.status);
     return mayBeCopied ? [{ request, source, entry: ledger.get(ledgerKey(request)) }] : [];
   });
   const missing = wanted.filter(({ entry }) => !entry);

@@ -109,6 +109,7 @@ export function judge(call: PlannedImport, facts: Facts): Verdict {
       sourceApplicationId,
     });
   }
+  if (source.withdrawn) return refused({ reason: 'SOURCE_SESSION_WITHDRAWN', sourceSessionId });
   const { status } = source;
   if (!finishedStatuses.has(status)) {
     return refused({ reason: 'SOURCE_SESSION_NOT_FINISHED', sourceSessionId, status });

@@ -1,12 +1,13 @@
 import type { Database } from '../db/database';
 import { read } from '../db/query';
 import { whyUnreachable } from '../db/reachable';
-import type { WaitingSessions } from '../model/retention';
+import type { WaitingCount } from '../model/retention';
 import { waitingErasuresCount } from '../store/erasures';
 import { countWaitingEvents, oldestWaitingEvents } from '../store/events/outbox';
 import { oldestRefusal } from '../store/refusals';
 import { dueSessionsCount } from '../store/retention';
 import { oldestShareToken } from '../store/share-tokens';
+import { waitingCopiesCount } from '../store/withdrawals/list';
 import { estimatedRows, growingTables, type GrowingTable } from '../store/stored-rows';
 import type { Logger } from '../telemetry/log';
 
@@ -22,9 +23,11 @@ export type ErasureStep = 'erase' | 'delete';
 /** What there is for the job that prunes. */
 export interface Backlog {
   /** Counted up to {@link mostCounted}. */
-  readonly erasures: Readonly<Record<ErasureStep, WaitingSessions>>;
+  readonly erasures: Readonly<Record<ErasureStep, WaitingCount>>;
   /** Events that have no number yet, counted up to {@link mostCounted} by transaction, and since when. */
   readonly events: { readonly waiting: number; readonly oldest: Date | null };
+  /** Copies whose applications have to be told of a withdrawal, counted up to {@link mostCounted}. */
+  readonly withdrawals: WaitingCount;
   /** About how many rows a table has, and when its oldest one was made; null: it is empty; undefined: not known. */
   readonly tables: ReadonlyMap<
     GrowingTable,
@@ -93,6 +96,7 @@ export class BacklogWatch {
         erase: await read(db, dueSessionsCount(this.clock(), mostCounted)),
         delete: await read(db, waitingErasuresCount(mostCounted)),
       },
+      withdrawals: await read(db, waitingCopiesCount(mostCounted)),
       events: {
         waiting: await read(db, countWaitingEvents(mostCounted)),
         oldest: await read(db, oldestWaitingEvents()),

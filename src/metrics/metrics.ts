@@ -4,7 +4,7 @@ import type { PoolUse } from '../db/connection';
 import type { DatabaseFailure } from '../db/errors';
 import type { QueueLength } from '../import/queue';
 import type { ImportEnding, ImportObserver } from '../import/observer';
-import type { WaitingSessions } from '../model/retention';
+import type { WaitingCount } from '../model/retention';
 import type { ClonedRows, SessionKind } from '../model/session';
 import {
   cutOffs,
@@ -298,26 +298,46 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
         }
       },
     );
-    const events = this.gauge(
-      'events_waiting',
-      'Transactions whose events have no numbers yet, counted up to 10000 once a minute.',
-      [],
-      () => {
-        events.remove();
-        const found = backlog()?.events;
-        if (found) events.set(found.waiting);
-      },
+    this.watchWaiting(
+      [
+        'events_waiting',
+        'Transactions whose events have no numbers yet, counted up to 10000 once a minute.',
+      ],
+      [
+        'oldest_event_waiting_seconds',
+        'How long the oldest event has waited for its number, in seconds; 0 if none waits.',
+      ],
+      () => backlog()?.events,
     );
-    const eventsSince = this.gauge(
-      'oldest_event_waiting_seconds',
-      'How long the oldest event has waited for its number, in seconds; 0 if none waits.',
-      [],
-      () => {
-        eventsSince.remove();
-        const found = backlog()?.events;
-        if (found) eventsSince.set(secondsSince(found.oldest));
-      },
+    this.watchWaiting(
+      [
+        'withdrawals_waiting',
+        'Copies whose applications have not been told yet that the source was withdrawn, counted up to 10000 once a minute.',
+      ],
+      [
+        'oldest_withdrawal_waiting_seconds',
+        'How long ago the first of these withdrawals was made, in seconds; 0 if none waits.',
+      ],
+      () => backlog()?.withdrawals,
     );
+  }
+
+  /** Tells how many of something wait, and for how long the first has. While that is not known, nothing is told. */
+  private watchWaiting(
+    count: readonly [name: string, help: string],
+    age: readonly [name: string, help: string],
+    look: () => WaitingCount | undefined,
+  ): void {
+    const waiting = this.gauge(...count, [], () => {
+      waiting.remove();
+      const found = look();
+      if (found) waiting.set(found.waiting);
+    });
+    const since = this.gauge(...age, [], () => {
+      since.remove();
+      const found = look();
+      if (found) since.set(secondsSince(found.oldest));
+    });
   }
 
   rpcBegun(labels: RpcLabels): void {
@@ -392,7 +412,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
 
 function entriesOf(
   erasures: Backlog['erasures'] | undefined,
-): readonly (readonly [string, WaitingSessions])[] {
+): readonly (readonly [string, WaitingCount])[] {
   return Object.entries(erasures ?? {});
 }
 

@@ -12,7 +12,10 @@ const listeners = {
   connection_proposed: ['source', 'recipient'],
   connection_accepted: ['source', 'recipient'],
   connection_ended: ['source', 'recipient'],
+  source_withdrawn: ['recipient'],
+  withdrawal_answered: ['source'],
   // By its own application, which is on neither side.
+  session_withdrawn: ['owner'],
   session_erased: ['owner'],
 } as const satisfies Readonly<Record<string, readonly EventRole[]>>;
 
@@ -20,7 +23,11 @@ const listeners = {
  * The events in which a recipient learns the id of the other application's session. Before it has a share token, it
  * must not learn which tokens are for the same session.
  */
-const namingOriginals: ReadonlySet<EventType> = new Set(['session_imported', 'import_refused']);
+const namingOriginals: ReadonlySet<EventType> = new Set([
+  'session_imported',
+  'import_refused',
+  'source_withdrawn',
+]);
 
 /** What happened. */
 export type EventType = keyof typeof listeners;
@@ -47,7 +54,7 @@ interface CommonFacts {
   readonly kind?: SessionKind;
   /** The id of a share token. */
   readonly token?: string;
-  /** Why an import was refused. */
+  /** Why an import was refused, why a session was withdrawn, or what was answered. */
   readonly reason?: string;
   readonly connection?: ConnectionId;
 }

@@ -19,6 +19,7 @@ export type RequestId = Id<'request'>;
 export type ShareTokenId = Id<'share token'>;
 export type ConnectionId = Id<'connection'>;
 export type EventId = Id<'event'>;
+export type WithdrawalId = Id<'withdrawal'>;
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 

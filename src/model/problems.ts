@@ -69,6 +69,7 @@ export type Problem =
       readonly sourceSessionId: SessionId;
       readonly sourceApplicationId: ApplicationId;
     }
+  | { readonly reason: 'SOURCE_SESSION_WITHDRAWN'; readonly sourceSessionId: SessionId }
   | {
       readonly reason: 'SOURCE_SESSION_NOT_FINISHED';
       readonly sourceSessionId: SessionId;
@@ -98,6 +99,7 @@ export type Problem =
     }
   | { readonly reason: 'SESSION_TOO_LARGE' }
   | { readonly reason: 'SESSION_NOT_FOUND'; readonly sessionId: SessionId }
+  | { readonly reason: 'SESSION_WITHDRAWN'; readonly sessionId: SessionId }
   | {
       readonly reason: 'SESSION_NOT_FINISHED';
       readonly sessionId: SessionId;
@@ -116,6 +118,7 @@ export type Problem =
       readonly limit: number;
     }
   | { readonly reason: 'SHARE_TOKEN_NOT_FOUND'; readonly shareTokenId: ShareTokenId }
+  | { readonly reason: 'WITHDRAWAL_NOT_FOUND'; readonly sessionId: SessionId }
   | { readonly reason: 'CONNECTION_NOT_FOUND'; readonly connectionId: ConnectionId }
   | { readonly reason: 'CONNECTION_OWN_PROPOSAL'; readonly connectionId: ConnectionId }
   | { readonly reason: 'CONNECTION_ENDED'; readonly connectionId: ConnectionId }

@@ -14,8 +14,8 @@ export interface Retention {
   readonly hold: Hold | null;
 }
 
-/** How many sessions wait for the job that prunes, and since when the first one has waited; null: none waits. */
-export interface WaitingSessions {
+/** How many of something wait, and since when the first has waited; null: none waits. */
+export interface WaitingCount {
   readonly waiting: number;
   readonly oldest: Date | null;
 }

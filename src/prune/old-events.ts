@@ -60,7 +60,9 @@ export async function* oldEventPages(
     let place: FeedPlace | undefined = { applicationId: feed, after: 0 };
     while (place) {
       const found = await oldestRows(place);
-      const old = found.slice(0, -1).filter(({ createdAt }) => createdAt < before);
+      // Clocks can go back: what comes after a row that is kept is kept as well.
+      const young = found.findIndex(({ createdAt }) => createdAt >= before);
+      const old = found.slice(0, -1).slice(0, young === -1 ? undefined : young);
       const last = old.at(-1)?.lastSequence;
       if (last !== undefined) yield { applicationId: feed, rows: old.length, last };
       const more = last !== undefined && old.length === settings.batch;

@@ -26,10 +26,13 @@ import { getSession } from './read/get-session';
 import { listSessionRows } from './read/list-session-rows';
 import { listSessions } from './read/list-sessions';
 import { strictUtf8 } from './server/strict-utf8';
+import { acknowledgeWithdrawal } from './share/acknowledge-withdrawal';
 import { listReceivedShareTokens } from './share/list-received-share-tokens';
 import { listShareTokens } from './share/list-share-tokens';
+import { listWithdrawals } from './share/list-withdrawals';
 import { revokeShareToken } from './share/revoke-share-token';
 import { shareSession } from './share/share-session';
+import { withdrawSessionHandler } from './share/withdraw-session';
 import { getProvenance } from './trace/get-provenance';
 import { listImports } from './trace/list-imports';
 
@@ -73,6 +76,17 @@ const services: readonly Service[] = [
   }),
   service(SessionShareService, {
     shareSession: { privilege: 'write:session-shares', line: 'shares', handler: shareSession },
+    withdrawSession: {
+      privilege: 'write:session-shares',
+      line: 'shares',
+      handler: withdrawSessionHandler,
+    },
+    acknowledgeWithdrawal: {
+      privilege: 'write:sessions',
+      line: 'shares',
+      handler: acknowledgeWithdrawal,
+    },
+    listWithdrawals: { privilege: 'read:session-shares', line: 'reads', handler: listWithdrawals },
     revokeShareToken: {
       privilege: 'write:session-shares',
       line: 'shares',

@@ -14,11 +14,18 @@ import {
 } from '../db/query';
 import { inTransaction } from '../db/transaction';
 import { newEvent } from '../model/events';
-import { fromBinary, newId, toBinary, type ApplicationId, type SessionId } from '../model/ids';
+import {
+  fromBinary,
+  newId,
+  toBinary,
+  type ApplicationId,
+  type SessionId,
+  type WithdrawalId,
+} from '../model/ids';
 import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
-import { isHeld, noRetention, type WaitingSessions } from '../model/retention';
+import { isHeld, noRetention, type WaitingCount } from '../model/retention';
 import type { Actor, SessionKind } from '../model/session';
 import { actorBindings } from './actor-columns';
 import { recordEvents } from './events/outbox';
@@ -27,6 +34,8 @@ import { endRetention, retentionOf } from './retention';
 import { lockForErasure, markErased, sessionsOfAnyone } from './sessions/erase';
 import { sessionById } from './sessions/find';
 import { readSurely } from './surely';
+import { answerWithin } from './withdrawals/answer';
+import { enterWithdrawal } from './withdrawals/chain';
 
 /** Why a session was erased: a caller or an operator asked, its time was over, or a backup had brought it back. */
 export type ErasureCause = 'request' | 'operator' | 'retention' | 'replay';
@@ -136,16 +145,27 @@ export async function eraseSession(
       insertErasure(erasure, wanted, replaceRecord),
       endRetention(sessionId),
       ...forgetAnswers(sessionId),
-      ...(wanted.cause === 'replay' ? [] : [recordErased(erasure)]),
     ]);
+    if (wanted.cause !== 'replay') await tellOf(trx, erasure, wanted.actor);
     return erasure;
   });
 }
 
-/** Tells the session's application. A replay tells nobody: the erasure was told when it was first made. */
-function recordErased({ sessionId, applicationId, kind, erasedAt }: Erasure): Statement {
+/**
+ * Tells the session's application of an erasure, the applications that have copies of it, and those that it is a copy
+ * of. A replay tells nobody: that was done when the session was first erased.
+ */
+async function tellOf(
+  trx: TransactionOf<MultiDatabase>,
+  { sessionId, applicationId, kind, erasedAt: at }: Erasure,
+  actor: Actor | null,
+): Promise<void> {
+  const id = newId<WithdrawalId>();
+  await enterWithdrawal(trx, { id, sessionId, applicationId, kind, reason: 'erased', at, actor });
+  const answer = { outcome: 'erased', keptUntil: null, actor, at } as const;
+  await answerWithin(trx, sessionId, applicationId, answer);
   const owner = { application: applicationId, session: sessionId };
-  return recordEvents(newId(), [newEvent('session_erased', erasedAt, { kind, owner })]);
+  await write(trx, recordEvents(id, [newEvent('session_erased', at, { kind, owner })]));
 }
 
 /**
@@ -254,9 +274,7 @@ export function waitingErasures({ size, after }: WantedPage): Query<Page<Erasure
 }
 
 /** How many erasures wait, and since when the oldest does. @param most where counting stops; by default, never. */
-export function waitingErasuresCount(
-  most: number = Number.MAX_SAFE_INTEGER,
-): Query<WaitingSessions> {
+export function waitingErasuresCount(most: number = Number.MAX_SAFE_INTEGER): Query<WaitingCount> {
   return query(
     sql(
       `SELECT COUNT(*) AS waiting, MIN(w.erased_at) AS oldest FROM (
@@ -264,7 +282,7 @@ export function waitingErasuresCount(
        ) w`,
       most,
     ),
-    ([row]: WaitingSessions[]) => must(row, 'a count of erasures'),
+    ([row]: WaitingCount[]) => must(row, 'a count of erasures'),
   );
 }
 

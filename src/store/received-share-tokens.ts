@@ -10,6 +10,7 @@ import { sessionWasErased } from './erasures';
 import { groundsColumnsOf, groundsOf, type GroundsRow } from './grounds-columns';
 import { sessionWasImported } from './ledger/entries';
 import { scopeColumn, scopeOf, type ScopeRow } from './scope-column';
+import { sessionWasWithdrawn } from './withdrawals/rows';
 
 /**
  * A share token, as the application that it is for may see it. The session's id is missing: until the other
@@ -54,7 +55,7 @@ type Row = GroundsRow &
 
 /**
  * Lists the share tokens for an application, except revoked ones, those whose sessions it has imported, and those
- * whose sessions were erased. Those that expire last come first.
+ * whose sessions were erased or withdrawn. Those that expire last come first.
  */
 export function listReceivedShares(
   db: MultiDatabase,
@@ -75,7 +76,8 @@ export function listReceivedShares(
         ifGiven(expireAfter, (moment) => sql('s.expires_at > ?', moment)),
       ),
       filter: allOf(
-        sql(`s.revoked_at IS NULL AND NOT ${sessionWasImported} AND NOT ${sessionWasErased}`),
+        sql(`s.revoked_at IS NULL AND NOT ${sessionWasImported} AND NOT ${sessionWasErased}
+          AND NOT ${sessionWasWithdrawn}`),
         ifGiven(kind, (value) => sql('s.session_kind = ?', value)),
         ifGiven(sourceApplicationId, (id) => sql('s.application_id = ?', toBinary(id))),
       ),

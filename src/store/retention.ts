@@ -5,7 +5,7 @@ import { inTransaction } from '../db/transaction';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../model/ids';
 import { must } from '../model/must';
 import { kindSchemas } from '../model/relations';
-import type { Retention, WaitingSessions } from '../model/retention';
+import type { Retention, WaitingCount } from '../model/retention';
 import type { Actor, SessionKind } from '../model/session';
 import { actorBindings } from './actor-columns';
 import { lockForErasure } from './sessions/erase';
@@ -142,7 +142,7 @@ export function dueSessions(at: Date, { size, after }: WantedPage): Query<Page<D
  *
  * @param most looks at this many sessions whose time is over, those on hold included.
  */
-export function dueSessionsCount(at: Date, most: number): Query<WaitingSessions> {
+export function dueSessionsCount(at: Date, most: number): Query<WaitingCount> {
   return query(
     sql(
       `SELECT COUNT(*) AS waiting,
@@ -153,7 +153,7 @@ export function dueSessionsCount(at: Date, most: number): Query<WaitingSessions>
        ) d WHERE d.held_since IS NULL OR d.hold_until <= ?`,
       ...[at, most, at],
     ),
-    ([row]: WaitingSessions[]) => must(row, 'a count of sessions'),
+    ([row]: WaitingCount[]) => must(row, 'a count of sessions'),
   );
 }
 

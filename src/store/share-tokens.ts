@@ -415,8 +415,8 @@ export interface UntoldExpiry {
   readonly event: RecordedEvent | undefined;
 }
 
-/** Share tokens that have expired without anybody being told, the oldest first. */
-export function untoldExpiries(now: Date, limit: number): Query<UntoldExpiry[]> {
+/** Share tokens that have expired, by the database's clock, without anybody being told, the oldest first. */
+export function untoldExpiries(limit: number): Query<UntoldExpiry[]> {
   type Row = Readonly<
     Record<'id' | 'application_id' | 'session_id' | 'for_application_id', Buffer>
   > & {
@@ -429,8 +429,7 @@ export function untoldExpiries(now: Date, limit: number): Query<UntoldExpiry[]> 
       `SELECT s.id, s.application_id, s.session_id, s.session_kind, s.for_application_id, s.expires_at,
          s.revoked_at IS NOT NULL OR ${sessionWasImported} AS ended
        FROM share_tokens s FORCE INDEX (share_tokens_expiry_told_expires_at_index)
-       WHERE s.expiry_told = 0 AND s.expires_at <= ? ORDER BY s.expires_at LIMIT ?`,
-      now,
+       WHERE s.expiry_told = 0 AND s.expires_at <= UTC_TIMESTAMP(6) ORDER BY s.expires_at LIMIT ?`,
       limit,
     ),
     (rows: Row[]) =>

@@ -12,8 +12,9 @@ import {
   RevokeShareTokenRequest,
   SessionShareService,
   ShareSessionRequest,
+  WithdrawalOutcome,
 } from '../../src/gen/sessionimport/v1/session_share';
-import { newId, toBinary, type SessionId } from '../../src/model/ids';
+import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { must } from '../../src/model/must';
 import { sessionKinds, type SessionKind } from '../../src/model/session';
 import { connectApplications } from '../../src/store/connections/connect';
@@ -28,6 +29,7 @@ import { without } from '../support/helpers';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { serviceUrl } from '../support/mysql';
 import { startHarness, type Harness } from '../support/service';
+import { acknowledge, withdraw } from '../support/withdrawals';
 
 const { shareSession, revokeShareToken } = SessionShareService;
 const day = 86_400_000;
@@ -37,16 +39,11 @@ describe('the events of an application', () => {
   let harness: Harness;
   let source: Tenant;
   let target: Tenant;
-  let ahead = 0;
   const told = new Set<SessionEventType>();
   before(async () => {
-    harness = await startHarness({
-      environment: quickEvents,
-      clock: () => new Date(Date.now() + ahead),
-    });
+    harness = await startHarness({ environment: quickEvents });
   });
   beforeEach(async () => {
-    ahead = 0;
     source = await createTenant(harness.db);
     target = await createTenant(harness.db);
   });
@@ -59,20 +56,30 @@ describe('the events of an application', () => {
     expect(new Set(events.map(({ eventId }) => eventId)).size).to.equal(events.length);
     return events.map((event) => {
       expect(event.eventId).to.match(uuid);
-      expect(Math.abs(Number(event.createdAt) - Date.now() - ahead)).to.be.below(day);
+      expect(Math.abs(Number(event.createdAt) - Date.now())).to.be.below(day);
       told.add(event.type);
       return ['eventId', 'sequence', 'createdAt'].reduce<Partial<SessionEvent>>(without, event);
     });
   };
 
-  const share = async (session: SessionId, ttl?: number) => {
+  /** Has share tokens expire, in no order. */
+  const expire = async (...ids: readonly string[]): Promise<void> => {
+    await harness
+      .db('share_tokens')
+      .whereIn(
+        'id',
+        ids.map((id) => toBinary(toId(id))),
+      )
+      .update({ expires_at: new Date(Date.now() - 1_000) });
+  };
+
+  const share = async (session: SessionId) => {
     const { details, shareToken } = await harness.client.call(
       shareSession,
       source.apiKey,
       ShareSessionRequest.fromPartial({
         sessionId: session,
         forApplicationId: target.applicationId,
-        ...(ttl === undefined ? {} : { ttl: { seconds: ttl } }),
       }),
     );
     return { shareToken, id: must(details, 'the details of a token').shareTokenId };
@@ -192,8 +199,8 @@ describe('the events of an application', () => {
 
   it('tell both of each share token that is revoked, once, and not of one that has expired before', async () => {
     const original = await createSession(harness.db, source, 'user');
-    const tokens = [await share(original, 60), await share(original), await share(original)];
-    ahead = 120_000;
+    const tokens = [await share(original), await share(original), await share(original)];
+    await expire(must(tokens[0], 'a token').id);
     await eventsOf(harness, source, 4);
     for (let times = 0; times < 2; times++) {
       const target = { $case: 'sessionId', value: original } as const;
@@ -223,16 +230,19 @@ describe('the events of an application', () => {
       await createSession(harness.db, source, 'user'),
       await createSession(harness.db, source, 'user'),
     ];
-    const expiring = await share(unused, 60);
-    await importWith((await share(used, 60)).shareToken);
-    const target_ = { $case: 'shareTokenId', value: (await share(revoked, 60)).id } as const;
+    const expiring = await share(unused);
+    const redeemed = await share(used);
+    await importWith(redeemed.shareToken);
+    const takenBack = await share(revoked);
     await harness.client.call(
       revokeShareToken,
       source.apiKey,
-      RevokeShareTokenRequest.fromPartial({ target: target_ }),
+      RevokeShareTokenRequest.fromPartial({
+        target: { $case: 'shareTokenId', value: takenBack.id },
+      }),
     );
     await eventsOf(harness, source, 5);
-    ahead = 120_000;
+    await expire(expiring.id, redeemed.id, takenBack.id);
     await eventsOf(harness, source, 6);
     // The next round would tell what is told twice, or of the others.
     await share(unused);
@@ -338,7 +348,7 @@ describe('the events of an application', () => {
     }
   });
 
-  it('tell the application that erases a session, once, and nobody else', async () => {
+  it('tell the application that erases a session, once', async () => {
     const original = await createSession(harness.db, source, 'user');
     await importWith(await harness.signer.share(source, target, 'user', original));
     await erase(harness, source, original);
@@ -353,10 +363,45 @@ describe('the events of an application', () => {
       sessionId: original,
       sessionKind: WireKind.SESSION_KIND_USER,
     });
-    expect(typesOf(await eventsOf(harness, target, 2))).to.deep.equal([
+    // Whoever has a copy learns it in the same way as of a withdrawal.
+    expect(typesOf(await eventsOf(harness, target, 3))).to.have.members([
       'SESSION_IMPORTED',
+      'SOURCE_WITHDRAWN',
       'SHARE_TOKEN_CREATED',
     ]);
+  });
+
+  it('tell each side its part of a withdrawal', async () => {
+    const original = await createSession(harness.db, source, 'user');
+    const copy = await importWith(await harness.signer.share(source, target, 'user', original));
+    await withdraw(harness, source, original);
+    await eventsOf(harness, target, 2);
+    const { WITHDRAWAL_OUTCOME_KEPT: kept } = WithdrawalOutcome;
+    await acknowledge(harness, target, copy.sessionId, kept);
+    const sessionKind = WireKind.SESSION_KIND_USER;
+    const [, withdrawn, answered] = await feedOf(source, 3);
+    expect(withdrawn).to.deep.equal({
+      ...nothing,
+      ...{ type: SessionEventType.SESSION_EVENT_TYPE_SESSION_WITHDRAWN, sessionKind },
+      ownSide: ConnectionParty.CONNECTION_PARTY_UNSPECIFIED,
+      otherApplicationId: undefined,
+      sessionId: original,
+      reason: 'CONSENT_WITHDRAWN',
+    });
+    expect(answered).to.deep.equal({
+      ...asSource(),
+      ...{ type: SessionEventType.SESSION_EVENT_TYPE_WITHDRAWAL_ANSWERED, sessionKind },
+      sessionId: original,
+      reason: 'KEPT',
+    });
+    const [, reached] = await feedOf(target, 2);
+    expect(reached).to.deep.equal({
+      ...asRecipient(),
+      ...{ type: SessionEventType.SESSION_EVENT_TYPE_SOURCE_WITHDRAWN, sessionKind },
+      sessionId: copy.sessionId,
+      sharedFromSession: original,
+      reason: 'CONSENT_WITHDRAWN',
+    });
   });
 
   it('are listed from any cursor on, in pages', async () => {

@@ -27,6 +27,7 @@ import { isId, methodOf, methods, privilegeOf, titleOf, withField } from '../sup
 import { scrape, sumOf } from '../support/metrics';
 import { checksums } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+import { withdraw } from '../support/withdrawals';
 
 /** What an application has, when it has worked with a partner for a while. */
 interface Belongings {
@@ -45,6 +46,8 @@ interface Belongings {
   readonly person: SessionId;
   /** The partner's copy of it. */
   readonly personsCopy: SessionId;
+  /** A copy of a session that the partner has withdrawn. */
+  readonly withdrawnCopy: SessionId;
   /** A session that was imported, and deleted since. */
   readonly deleted: SessionId;
 }
@@ -78,6 +81,15 @@ const requests: Readonly<Record<string, (world: World) => Promise<JsonObject> | 
   'SessionShare/RevokeShareToken': async ({ harness, mine: { tenant, partner, company } }) => ({
     share_token_id: await share(harness, tenant, company, partner),
   }),
+  'SessionShare/WithdrawSession': async (world) => ({
+    session_id: await anotherSession(world),
+    reason: 'WITHDRAWAL_REASON_RELIANCE_ENDED',
+  }),
+  'SessionShare/AcknowledgeWithdrawal': ({ mine: { withdrawnCopy } }) => ({
+    session_id: withdrawnCopy,
+    outcome: 'WITHDRAWAL_OUTCOME_UNDER_REVIEW',
+  }),
+  'SessionShare/ListWithdrawals': () => ({ own_side: 'CONNECTION_PARTY_RECIPIENT' }),
   'SessionShare/ListShareTokens': ({ mine: { company } }) => ({ session_id: company }),
   'SessionShare/ListReceivedShareTokens': () => ({}),
   'SessionRead/GetSession': ({ mine: { company } }) => ({ session_id: company }),
@@ -216,6 +228,17 @@ const namedBy: Readonly<Record<string, Named | 'anybody may name it'>> = {
     theirs: ({ theirs: { connectionId } }) => [connectionId],
     reason: 'CONNECTION_NOT_FOUND',
     told: { resourceType: 'session-import/connection', metadata: 'connection_id' },
+  },
+  'AcknowledgeWithdrawal.session_id': {
+    mine: ({ mine: { withdrawnCopy } }) => withdrawnCopy,
+    theirs: ({ theirs }) => [theirs.withdrawnCopy, theirs.company],
+    reason: 'SESSION_NOT_FOUND',
+    told: { resourceType: 'session-import/session', metadata: 'session_id' },
+  },
+  'ListWithdrawals.session_id': {
+    mine: ({ mine: { withdrawnCopy } }) => withdrawnCopy,
+    theirs: ({ theirs }) => [theirs.withdrawnCopy, theirs.company],
+    reason: 'OK',
   },
   // Whether it exists or not, it is answered alike: see test/e2e/connections.test.ts.
   'ProposeConnection.other_application_id': 'anybody may name it',
@@ -619,6 +642,9 @@ async function belongingsOf(
   await db('user_sessions')
     .where({ id: toBinary(deleted) })
     .delete();
+  const toWithdraw = await createSession(db, partner, 'user');
+  const withdrawnCopy = await importing(partner, tenant, toWithdraw);
+  await withdraw(harness, partner, toWithdraw);
   return {
     tenant,
     partner,
@@ -629,6 +655,7 @@ async function belongingsOf(
     connectionId: await proposal(harness, { tenant, partner }),
     person,
     personsCopy: await importing(tenant, partner, person),
+    withdrawnCopy,
     deleted,
   };
 }

@@ -7,7 +7,7 @@ import { newEvent, type RecordedEvent } from '../../src/model/events';
 import { newId, toBinary, type ApplicationId } from '../../src/model/ids';
 import { feedParts, lastSequences } from '../../src/store/events/feed';
 import { recordEvents, waitingEvents } from '../../src/store/events/outbox';
-import { planRound, prepareRounds } from '../../src/store/events/rounds';
+import { planRound } from '../../src/store/events/rounds';
 import { createMigratedDatabase, open } from '../support/mysql';
 import { MysqlProxy } from '../support/mysql-proxy';
 import { countingSteps } from '../support/rows';
@@ -28,7 +28,6 @@ describe('the numbering of events', () => {
   });
   beforeEach(async () => {
     application = newId();
-    await write(db, prepareRounds());
     await write(db, planRound(0));
   });
   after(async () => {
@@ -36,7 +35,7 @@ describe('the numbering of events', () => {
     await plain.destroy();
   });
 
-  const round = (on: MultiDatabase = db) => numberEvents(on, { pause: 0, now: new Date() });
+  const round = (on: MultiDatabase = db) => numberEvents(on, 0);
   const record = async (...events: readonly RecordedEvent[]): Promise<void> => {
     await write(db, recordEvents(newId(), events));
   };
@@ -172,6 +171,13 @@ describe('the numbering of events', () => {
     expect(await round()).to.equal('nothing');
     // The server's clock was set back by an hour.
     await write(db, planRound(3_600_000));
+    expect(await round()).to.equal('done');
+    expect(await feed()).to.have.length(1);
+  });
+
+  it('goes on if the row that stands for the rounds is lost', async () => {
+    await record(eventOf(application));
+    await plain('event_rounds').delete();
     expect(await round()).to.equal('done');
     expect(await feed()).to.have.length(1);
   });

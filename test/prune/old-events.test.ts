@@ -4,12 +4,12 @@ import type { Database, MultiDatabase } from '../../src/db/database';
 import { read, write } from '../../src/db/query';
 import { numberEvents } from '../../src/events/numbering';
 import { newEvent } from '../../src/model/events';
-import { newId, type ApplicationId } from '../../src/model/ids';
+import { newId, toBinary, type ApplicationId } from '../../src/model/ids';
 import { countWork, prune } from '../../src/prune/prune';
 import { emptyTally, type PruneTally } from '../../src/prune/run';
 import { feedParts } from '../../src/store/events/feed';
 import { recordEvents } from '../../src/store/events/outbox';
-import { planRound, prepareRounds } from '../../src/store/events/rounds';
+import { planRound } from '../../src/store/events/rounds';
 import { createMigratedDatabase, createPruneUser, open } from '../support/mysql';
 import { runOf } from '../support/pruning';
 
@@ -25,7 +25,6 @@ describe('old events', () => {
     plain = open(url);
     const address = await createPruneUser(plain, url);
     job = openMultiDatabase({ url: address, poolSize: 2, lockWaitSeconds: 10 });
-    await write(db, prepareRounds());
   });
   beforeEach(async () => {
     await plain('session_events').delete();
@@ -43,7 +42,13 @@ describe('old events', () => {
     );
     await write(db, recordEvents(newId(), events));
     await write(db, planRound(0));
-    await numberEvents(db, { pause: 0, now: at });
+    await numberEvents(db, 0);
+    for (const application of applications) {
+      await plain.raw(
+        'UPDATE session_events SET created_at = ? WHERE application_id = ? ORDER BY last_sequence DESC LIMIT 1',
+        [at, toBinary(application)],
+      );
+    }
   };
 
   const left = async (application: ApplicationId): Promise<number[]> => {

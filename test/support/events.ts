@@ -10,10 +10,8 @@ import {
   type WatchEventsResponse,
 } from '../../src/gen/sessionimport/v1/session_events';
 import { openMultiDatabase } from '../../src/db/connection';
-import { write } from '../../src/db/query';
 import { numberEvents } from '../../src/events/numbering';
 import { must } from '../../src/model/must';
-import { prepareRounds } from '../../src/store/events/rounds';
 import type { Tenant } from './fixtures';
 import { eventually } from './helpers';
 import { databaseUrl } from './mysql';
@@ -117,9 +115,6 @@ export class EventStream {
 /** Gives numbers to all events, now, on the database that the tests share. */
 export async function numberAll(): Promise<void> {
   const db = openMultiDatabase({ url: databaseUrl(), poolSize: 1, lockWaitSeconds: 10 });
-  await write(db, prepareRounds());
-  await eventually(
-    async () => (await numberEvents(db, { pause: 0, now: new Date() })) === 'nothing',
-  );
+  await eventually(async () => (await numberEvents(db, 0)) === 'nothing');
   await db.destroy();
 }

@@ -167,6 +167,7 @@ describe('the metrics', () => {
     let backlog: Backlog | undefined = {
       erasures: { erase: since, delete: since },
       events: since,
+      withdrawals: since,
       tables: new Map([['share_tokens', { rows: 1, oldest: new Date(0) }]]),
     };
     metrics.watch({
@@ -177,8 +178,10 @@ describe('the metrics', () => {
       eventStreams: () => 0,
     });
     const told = async () =>
-      (await metrics.expose()).text.match(/^(\S+\{(step|table)=|\S+event\w*_waiting).*$/gm);
-    expect(await told()).to.have.length(8);
+      (await metrics.expose()).text.match(
+        /^(\S+\{(step|table)=|\S+(event|withdrawal)\w*_waiting).*$/gm,
+      );
+    expect(await told()).to.have.length(10);
     backlog = undefined;
     expect(await told()).to.equal(null);
   });

@@ -27,6 +27,7 @@ import * as connectApplications from './024-connect-applications';
 import * as shareChosenRelations from './025-share-chosen-relations';
 import * as eraseSessions from './026-erase-sessions';
 import * as recordEvents from './027-record-events';
+import * as withdrawSessions from './028-withdraw-sessions';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -63,6 +64,7 @@ const all: readonly NamedMigration[] = [
   { file: '025-share-chosen-relations', migration: shareChosenRelations },
   { file: '026-erase-sessions', migration: eraseSessions },
   { file: '027-record-events', migration: recordEvents },
+  { file: '028-withdraw-sessions', migration: withdrawSessions },
 ];
 
 /**

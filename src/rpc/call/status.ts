@@ -161,6 +161,12 @@ const answers: Answers = {
       ),
     ],
   }),
+  SOURCE_SESSION_WITHDRAWN: ({ sourceSessionId }) => ({
+    code: status.PERMISSION_DENIED,
+    message:
+      'The session was withdrawn: it may no longer be imported. Ask the source application why, and for a new verification.',
+    metadata: { shared_from_session: sourceSessionId },
+  }),
   SOURCE_SESSION_NOT_FINISHED: ({ sourceSessionId, status: sessionStatus }) => ({
     code: status.FAILED_PRECONDITION,
     message: `The source session is ${sessionStatus}. Only a session that is Approved, Declined, In Review or Kyc Expired can be imported.`,
@@ -212,6 +218,11 @@ const answers: Answers = {
     metadata: { session_id: sessionId },
     details: [resource('session-import/session', sessionId, '')],
   }),
+  SESSION_WITHDRAWN: ({ sessionId }) => ({
+    code: status.FAILED_PRECONDITION,
+    message: `Session ${sessionId} was withdrawn, by your application or by one that it comes from, so it can not be shared. See ListWithdrawals.`,
+    metadata: { session_id: sessionId },
+  }),
   SESSION_NOT_FINISHED: ({ sessionId, status: sessionStatus }) => ({
     code: status.FAILED_PRECONDITION,
     message: `The session is ${sessionStatus}. Only a session that is Approved, Declined, In Review or Kyc Expired can be shared.`,
@@ -238,6 +249,12 @@ const answers: Answers = {
     message: `Your application has made no share token ${shareTokenId}. Tokens that were signed elsewhere can't be revoked.`,
     metadata: { share_token_id: shareTokenId },
     details: [resource('session-import/share-token', shareTokenId, '')],
+  }),
+  WITHDRAWAL_NOT_FOUND: ({ sessionId }) => ({
+    code: status.NOT_FOUND,
+    message: `Nobody has withdrawn a session that session ${sessionId} of your application is a copy of. See ListWithdrawals for those that wait for an answer.`,
+    metadata: { session_id: sessionId },
+    details: [resource('session-import/withdrawal', sessionId, '')],
   }),
   CONNECTION_NOT_FOUND: ({ connectionId }) => ({
     code: status.NOT_FOUND,

@@ -14,6 +14,9 @@ const wireTypes: Readonly<Record<EventType, SessionEventType>> = {
   connection_proposed: SessionEventType.SESSION_EVENT_TYPE_CONNECTION_PROPOSED,
   connection_accepted: SessionEventType.SESSION_EVENT_TYPE_CONNECTION_ACCEPTED,
   connection_ended: SessionEventType.SESSION_EVENT_TYPE_CONNECTION_ENDED,
+  session_withdrawn: SessionEventType.SESSION_EVENT_TYPE_SESSION_WITHDRAWN,
+  source_withdrawn: SessionEventType.SESSION_EVENT_TYPE_SOURCE_WITHDRAWN,
+  withdrawal_answered: SessionEventType.SESSION_EVENT_TYPE_WITHDRAWAL_ANSWERED,
   session_erased: SessionEventType.SESSION_EVENT_TYPE_SESSION_ERASED,
 };
 

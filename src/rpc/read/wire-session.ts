@@ -39,5 +39,6 @@ export function wireDetails(session: SessionDetails, sessionBaseUrl: string): Wi
     verifiedAt: session.verifiedAt ?? undefined,
     withheldRelations: [...withheldBy(session.scope, session.kind)],
     retention: wireRetention(session.retention),
+    withdrawnAt: session.withdrawnAt ?? undefined,
   };
 }

@@ -85,7 +85,7 @@ export async function shareSession(
       };
       await requireActiveConnection(db, pair, asked, clock());
     }
-    const shareable = requireFinished(session, sessionId);
+    const shareable = requireShareable(session, sessionId);
     const known = await readSurely(db, (from) => applicationExists(from, forApplicationId));
     if (known) return shareable;
     throw new ServiceError({ reason: 'RECIPIENT_NOT_FOUND', applicationId: forApplicationId });
@@ -138,16 +138,17 @@ function findSession(
   return readSurely(
     db,
     (from) => read(from, sessionById(sessionId, applicationId)),
-    (found) => !found || !finishedStatuses.has(found.status),
+    (found) => found?.withdrawnAt !== null || !finishedStatuses.has(found.status),
   );
 }
 
-/** @throws ServiceError with SESSION_NOT_FOUND or SESSION_NOT_FINISHED */
-function requireFinished(
+/** @throws ServiceError with SESSION_NOT_FOUND, SESSION_WITHDRAWN or SESSION_NOT_FINISHED */
+function requireShareable(
   session: SessionSummary | undefined,
   sessionId: SessionId,
 ): SessionSummary {
   if (!session) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
+  if (session.withdrawnAt) throw new ServiceError({ reason: 'SESSION_WITHDRAWN', sessionId });
   const { status } = session;
   if (finishedStatuses.has(status)) return session;
   throw new ServiceError({ reason: 'SESSION_NOT_FINISHED', sessionId, status });

@@ -12,6 +12,11 @@ const id = 1;
 /** A time that is further ahead, in seconds, is wrong: the server's clock has been set back. */
 const furthest = 60;
 
+/** Whether the row is there. A new database has none, and a restored one may have none. */
+export function roundsPrepared(): Query<boolean> {
+  return query(sql('SELECT 1 FROM event_rounds WHERE id = ?', id), ({ length }) => length > 0);
+}
+
 /** Makes sure that the row is there. */
 export function prepareRounds(): Statement {
   return sql(

@@ -23,9 +23,9 @@ export const derivedColumns: Readonly<Record<string, string>> = { verified_at: v
 
 /**
  * Columns that are not copied: they belong to the source application's integration, or say that the original was
- * erased, and then it is not copied.
+ * erased or withdrawn, and then it is not copied.
  */
-export const leftBehindColumns = ['callback', 'metadata', 'erased_at'];
+export const leftBehindColumns = ['callback', 'metadata', 'erased_at', 'withdrawn_at'];
 
 /** Columns for which a copy gets new values. */
 export const freshColumns = [

@@ -74,6 +74,14 @@ export function markErased({ sessions }: KindSchema, id: SessionId, at: Date): S
   return sql('UPDATE ?? SET erased_at = ? WHERE id = ?', sessions, at, toBinary(id));
 }
 
+/** Marks a session as withdrawn: nobody can import it any more. An earlier mark stays. */
+export function markWithdrawn({ sessions }: KindSchema, id: SessionId, at: Date): Statement {
+  return sql(
+    'UPDATE ?? SET withdrawn_at = COALESCE(withdrawn_at, ?) WHERE id = ?',
+    ...[sessions, at, toBinary(id)],
+  );
+}
+
 /** Deletes the row of a session. Rows of relations that are still there are deleted with it. */
 export function deleteSession({ sessions }: KindSchema, id: SessionId): Statement {
   return sql('DELETE FROM ?? WHERE id = ?', sessions, toBinary(id));

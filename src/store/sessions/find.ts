@@ -29,6 +29,8 @@ export interface SessionSummary {
     readonly applicationId: ApplicationId;
   } | null;
   readonly createdAt: Date;
+  /** Since when nobody can import it, because it was withdrawn; null: it was not. */
+  readonly withdrawnAt: Date | null;
 }
 
 /** A session with everything in its own row. */
@@ -62,6 +64,7 @@ export const summaryColumns = [
   'shared_from_session_id',
   'shared_from_application_id',
   'created_at',
+  'withdrawn_at',
 ] as const;
 
 const detailsColumns = [
@@ -92,6 +95,7 @@ export interface SummaryRow {
   readonly shared_from_session_id: Buffer | null;
   readonly shared_from_application_id: Buffer | null;
   readonly created_at: Date;
+  readonly withdrawn_at: Date | null;
 }
 
 interface DetailsRow extends SummaryRow, ScopeRow, RetentionRow {
@@ -123,6 +127,7 @@ export function summaryOf(row: SummaryRow): SessionSummary {
         ? { sessionId: fromBinary(session), applicationId: fromBinary(application) }
         : null,
     createdAt: row.created_at,
+    withdrawnAt: row.withdrawn_at,
   };
 }
 

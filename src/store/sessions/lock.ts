@@ -13,6 +13,8 @@ export interface LockedSession {
   readonly status: SessionStatus;
   /** When the verification was decided; null: unknown. */
   readonly verifiedAt: Date | null;
+  /** Whether its application, or one further up the chain, has withdrawn it: nobody may import it. */
+  readonly withdrawn: boolean;
 }
 
 /** What to do about a row that somebody else holds: wait for it, or leave it out. */
@@ -49,21 +51,28 @@ export function shareLockSessions(
     readonly application_id: Buffer;
     readonly status: SessionStatus;
     readonly verified: Date | null;
+    readonly withdrawn: number;
   }
   const ids = inKeyOrder([...new Set(wanted)], (id) => id);
   return query(
     {
       // Without the hint, MySQL would scan a small table, and wait for the locks of unrelated sessions.
-      sql: `SELECT s.id, s.application_id, s.status, ${verifiedAt('s')} AS verified
+      sql: `SELECT s.id, s.application_id, s.status, ${verifiedAt('s')} AS verified,
+              s.withdrawn_at IS NOT NULL AS withdrawn
             FROM ?? s FORCE INDEX (PRIMARY)
             WHERE s.id IN (?) AND s.erased_at IS NULL ORDER BY s.id ${shareLock[locking]}`,
       bindings: [schema.sessions, inList(ids.map(toBinary))],
     },
     (found: Row[]) =>
       new Map(
-        found.map(({ id, application_id: applicationId, status, verified }) => [
-          fromBinary<SessionId>(id),
-          { applicationId: fromBinary(applicationId), status, verifiedAt: verified },
+        found.map((row) => [
+          fromBinary<SessionId>(row.id),
+          {
+            applicationId: fromBinary(row.application_id),
+            status: row.status,
+            verifiedAt: row.verified,
+            withdrawn: row.withdrawn === 1,
+          },
         ]),
       ),
   );

@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import type {
+  AcknowledgeWithdrawalRequest,
+  AcknowledgeWithdrawalResponse,
+} from '../../gen/sessionimport/v1/session_share';
+import { read } from '../../db/query';
+import type { SessionId } from '../../model/ids';
+import { ServiceError } from '../../model/problems';
+import { sessionById } from '../../store/sessions/find';
+import { readSurely } from '../../store/surely';
+import { answerWithdrawals, withdrawalsOfCopy } from '../../store/withdrawals/answer';
+import type { Caller } from '../call/callers';
+import { checkRequest, invalidField, moment, requiredId } from '../call/request';
+import type { HandlerContext } from '../context';
+import { outcomeRule } from './withdrawals';
+
+const schema = z
+  .object({
+    session_id: requiredId<SessionId>(),
+    outcome: outcomeRule,
+    kept_until: moment.optional(),
+  })
+  .refine(({ outcome, kept_until: until }) => until === undefined || outcome === 'kept', {
+    path: ['kept_until'],
+    message: 'must be absent, unless the outcome is KEPT',
+  });
+
+/** Answers the withdrawals that have reached a copy of the caller's application. */
+export async function acknowledgeWithdrawal(
+  request: AcknowledgeWithdrawalRequest,
+  { applicationId, actor }: Caller,
+  { onDatabase, clock, annotate }: HandlerContext,
+): Promise<AcknowledgeWithdrawalResponse> {
+  const fields = checkRequest(schema, {
+    session_id: request.sessionId,
+    outcome: request.outcome,
+    kept_until: request.keptUntil,
+  });
+  const { session_id: sessionId, outcome, kept_until: until } = fields;
+  annotate({ session_id: sessionId, outcome });
+  const at = clock();
+  const withdrawals = await onDatabase(async (db) => {
+    const reached = await readSurely(
+      db,
+      (from) => read(from, withdrawalsOfCopy(sessionId, applicationId)),
+      ({ length }) => length === 0,
+    );
+    const session = await readSurely(db, (from) =>
+      read(from, sessionById(sessionId, applicationId)),
+    );
+    if (reached.length === 0) {
+      throw new ServiceError({
+        reason: session ? 'WITHDRAWAL_NOT_FOUND' : 'SESSION_NOT_FOUND',
+        sessionId,
+      });
+    }
+    if (outcome === 'erased' && session) {
+      throw invalidField('outcome', 'must not be ERASED as long as the session is there: erase it');
+    }
+    const answer = { outcome, keptUntil: until ?? null, actor, at };
+    return answerWithdrawals(db, sessionId, applicationId, answer);
+  });
+  return { withdrawals };
+}

@@ -1,0 +1,85 @@
+import type { MultiDatabase, TransactionOf } from '../../db/database';
+import { query, read, sql, writeTogether, type Query } from '../../db/query';
+import { inTransaction } from '../../db/transaction';
+import { newEvent } from '../../model/events';
+import { newId, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
+import type { Actor } from '../../model/session';
+import type { WithdrawalOutcome, WithdrawnCopy } from '../../model/withdrawals';
+import { actorBindings } from '../actor-columns';
+import { recordEvents } from '../events/outbox';
+import { copyColumns, copyOf, type CopyRow } from './rows';
+
+/** What an application answers about its copy. */
+export interface NewAnswer {
+  readonly outcome: WithdrawalOutcome;
+  readonly keptUntil: Date | null;
+  /** Null: no call has answered. */
+  readonly actor: Actor | null;
+  readonly at: Date;
+}
+
+/** The withdrawals that have reached a copy, whether or not its application has been told of them. */
+export function withdrawalsOfCopy(copy: SessionId, owner: ApplicationId): Query<WithdrawnCopy[]> {
+  return query(
+    sql(
+      `SELECT ${copyColumns.join(', ')} FROM session_withdrawals FORCE INDEX (session_withdrawals_session_index)
+       WHERE session_id = ? AND application_id = ? AND parent_session_id IS NOT NULL ORDER BY withdrawal_id`,
+      toBinary(copy),
+      toBinary(owner),
+    ),
+    (rows: CopyRow[]) => rows.map(copyOf),
+  );
+}
+
+/**
+ * Answers all withdrawals that have reached a copy, in place of what was answered before. The applications that shared
+ * it are told.
+ *
+ * @returns how many there are.
+ */
+export function answerWithdrawals(
+  db: MultiDatabase,
+  copy: SessionId,
+  owner: ApplicationId,
+  answer: NewAnswer,
+): Promise<number> {
+  return inTransaction(db, (trx) => answerWithin(trx, copy, owner, answer));
+}
+
+/** Answers like {@link answerWithdrawals}, as a part of a transaction. */
+export async function answerWithin(
+  trx: TransactionOf<MultiDatabase>,
+  copy: SessionId,
+  owner: ApplicationId,
+  { outcome, keptUntil, actor, at }: NewAnswer,
+): Promise<number> {
+  const found = await read(trx, withdrawalsOfCopy(copy, owner));
+  // The same answer again, for example of a call whose first answer was lost, tells nobody anything.
+  const changed = found.filter(
+    ({ answer }) =>
+      answer?.outcome !== outcome || answer.keptUntil?.getTime() !== keptUntil?.getTime(),
+  );
+  if (changed.length === 0) return found.length;
+  const parents = new Map(changed.map(({ parent, kind }) => [parent.sessionId, { parent, kind }]));
+  await writeTogether(trx, [
+    sql(
+      `UPDATE session_withdrawals FORCE INDEX (PRIMARY)
+       SET outcome = ?, kept_until = ?, answered_at = ?, api_key_id = ?, gateway = ?
+       WHERE (withdrawal_id, session_id) IN (?)`,
+      ...[outcome, keptUntil, at, ...actorBindings(actor)],
+      changed.map(({ withdrawalId }) => [toBinary(withdrawalId), toBinary(copy)]),
+    ),
+    recordEvents(
+      newId(),
+      [...parents.values()].map(({ parent, kind }) =>
+        newEvent('withdrawal_answered', at, {
+          kind,
+          source: { application: parent.applicationId, session: parent.sessionId },
+          recipient: { application: owner, session: copy },
+          reason: outcome.toUpperCase(),
+        }),
+      ),
+    ),
+  ]);
+  return found.length;
+}

@@ -1,0 +1,150 @@
+import type { MultiDatabase, TransactionOf } from '../../db/database';
+import { pagesOf } from '../../db/cursor';
+import { query, read, sql, write, type Query, type Statement } from '../../db/query';
+import { toBinary, type ApplicationId, type SessionId, type WithdrawalId } from '../../model/ids';
+import type { Actor, SessionKind } from '../../model/session';
+import type { WithdrawalReason, WithdrawnCopy } from '../../model/withdrawals';
+import { actorBindings } from '../actor-columns';
+import { importsOfSession, type ImportedCopy } from '../ledger/imports-of-session';
+import { copyColumns, copyOf, type CopyRow } from './rows';
+
+/*
+ * The chain of a withdrawal. The withdrawn session has a row, and each copy that was made of it gets one, which waits
+ * until its application is told; then the copies of that copy get theirs. So the rows are the queue and the record, and
+ * whoever tells can be killed at any moment.
+ */
+
+/** The most copies that one statement enters. */
+const copiesAtOnce = 1_000;
+
+/** A session that its application withdraws. */
+export interface NewWithdrawal {
+  readonly id: WithdrawalId;
+  readonly sessionId: SessionId;
+  readonly applicationId: ApplicationId;
+  readonly kind: SessionKind;
+  readonly reason: WithdrawalReason;
+  readonly at: Date;
+  /** Null: no call has asked for it. */
+  readonly actor: Actor | null;
+}
+
+/**
+ * Enters a withdrawal, with the copies that were made of the session.
+ *
+ * @param trx has locked the session's row exclusively. So every import of it has ended, and is in the ledger.
+ * @returns how many copies there are.
+ */
+export async function enterWithdrawal(
+  trx: TransactionOf<MultiDatabase>,
+  withdrawal: NewWithdrawal,
+): Promise<number> {
+  const { id, sessionId, applicationId, kind, reason, at, actor } = withdrawal;
+  await write(
+    trx,
+    sql(
+      `INSERT INTO session_withdrawals
+         (withdrawal_id, session_id, application_id, session_kind, reason, withdrawn_at, told_at, api_key_id, gateway)
+       VALUES (?)`,
+      [
+        ...[toBinary(id), toBinary(sessionId), toBinary(applicationId), kind, reason, at, at],
+        ...actorBindings(actor),
+      ],
+    ),
+  );
+  return enterCopies(trx, { withdrawalId: id, reason, withdrawnAt: at }, sessionId);
+}
+
+/** Enters the copies that were made of a session. Those that are in the chain already stay as they are. */
+export async function enterCopies(
+  trx: TransactionOf<MultiDatabase>,
+  withdrawal: Pick<WithdrawnCopy, 'withdrawalId' | 'reason' | 'withdrawnAt'>,
+  sessionId: SessionId,
+): Promise<number> {
+  let entered = 0;
+  const pages = pagesOf(copiesAtOnce, (page) => read(trx, importsOfSession(sessionId, page)));
+  for await (const copies of pages) {
+    if (copies.length > 0) await write(trx, insertCopies(withdrawal, copies));
+    entered += copies.length;
+  }
+  return entered;
+}
+
+function insertCopies(
+  {
+    withdrawalId,
+    reason,
+    withdrawnAt,
+  }: Pick<WithdrawnCopy, 'withdrawalId' | 'reason' | 'withdrawnAt'>,
+  copies: readonly ImportedCopy[],
+): Statement {
+  return sql(
+    `INSERT INTO session_withdrawals
+       (withdrawal_id, session_id, application_id, session_kind, reason, withdrawn_at,
+        parent_session_id, parent_application_id)
+     VALUES ?
+     ON DUPLICATE KEY UPDATE withdrawal_id = session_withdrawals.withdrawal_id`,
+    copies.map((copy) => [
+      ...[toBinary(withdrawalId), toBinary(copy.sessionId), toBinary(copy.applicationId)],
+      ...[copy.kind, reason, withdrawnAt],
+      ...[toBinary(copy.sourceSessionId), toBinary(copy.sourceApplicationId)],
+    ]),
+  );
+}
+
+/** A copy whose application has to be told: the key of its row. */
+export type WaitingCopy = Pick<WithdrawnCopy, 'withdrawalId' | 'sessionId'>;
+
+/** Copies whose applications have to be told, in the order of their keys. @param after the one before. */
+export function waitingCopies(
+  after: WaitingCopy | undefined,
+  limit: number,
+): Query<WithdrawnCopy[]> {
+  const place = after
+    ? sql(
+        'AND (withdrawal_id > ? OR (withdrawal_id = ? AND session_id > ?))',
+        toBinary(after.withdrawalId),
+        toBinary(after.withdrawalId),
+        toBinary(after.sessionId),
+      )
+    : sql('');
+  return query(
+    sql(
+      `SELECT ${copyColumns.join(', ')} FROM session_withdrawals FORCE INDEX (session_withdrawals_told_at_index)
+       WHERE told_at IS NULL ${place.sql} ORDER BY withdrawal_id, session_id LIMIT ?`,
+      ...place.bindings,
+      limit,
+    ),
+    (rows: CopyRow[]) => rows.map(copyOf),
+  );
+}
+
+/**
+ * Takes a copy whose application has to be told, until the transaction ends.
+ *
+ * @returns undefined if another process has it, or has told it.
+ */
+export function takeCopy({
+  withdrawalId,
+  sessionId,
+}: WaitingCopy): Query<WithdrawnCopy | undefined> {
+  return query(
+    sql(
+      `SELECT ${copyColumns.join(', ')} FROM session_withdrawals FORCE INDEX (PRIMARY)
+       WHERE withdrawal_id = ? AND session_id = ? AND told_at IS NULL FOR UPDATE SKIP LOCKED`,
+      toBinary(withdrawalId),
+      toBinary(sessionId),
+    ),
+    ([row]: CopyRow[]) => row && copyOf(row),
+  );
+}
+
+/** Says that the application of a copy was told. */
+export function markTold({ withdrawalId, sessionId }: WaitingCopy, at: Date): Statement {
+  return sql(
+    'UPDATE session_withdrawals SET told_at = ? WHERE withdrawal_id = ? AND session_id = ?',
+    at,
+    toBinary(withdrawalId),
+    toBinary(sessionId),
+  );
+}

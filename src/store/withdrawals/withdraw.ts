@@ -1,0 +1,115 @@
+import type { MultiDatabase } from '../../db/database';
+import { query, read, sql, writeTogether, type Query } from '../../db/query';
+import { inTransaction } from '../../db/transaction';
+import { newEvent, type RecordedEvent } from '../../model/events';
+import { fromBinary, newId, toBinary, type WithdrawalId } from '../../model/ids';
+import { kindSchemas } from '../../model/relations';
+import { stopsImports, type WithdrawnCopy } from '../../model/withdrawals';
+import { recordEvents } from '../events/outbox';
+import { lockForErasure, markWithdrawn } from '../sessions/erase';
+import { answerWithin } from './answer';
+import { enterCopies, enterWithdrawal, markTold, takeCopy, type NewWithdrawal } from './chain';
+
+/** A withdrawal that was entered. */
+export interface EnteredWithdrawal {
+  readonly id: WithdrawalId;
+  readonly at: Date;
+}
+
+/**
+ * Withdraws a session: from the commit on, nobody can import it, unless it was only corrected. The applications that
+ * have copies are told later, by {@link tellCopy}.
+ *
+ * It locks the session's row exclusively. An import share-locks that row until it has ended. So an import has either
+ * ended before, and its application is told, or it is refused.
+ *
+ * @returns the withdrawal, or the one that was made before for the same reason; undefined: the application has no such
+ * session.
+ */
+export function withdrawSession(
+  db: MultiDatabase,
+  wanted: NewWithdrawal,
+): Promise<EnteredWithdrawal | undefined> {
+  const { id, sessionId, applicationId, kind, reason, at } = wanted;
+  const schema = kindSchemas[kind];
+  return inTransaction(db, async (trx) => {
+    const session = await read(trx, lockForErasure(schema, sessionId));
+    if (!session || session.erasedAt || session.applicationId !== applicationId) return undefined;
+    const before = await read(trx, earlierWithdrawal(wanted));
+    if (before) return before;
+    await enterWithdrawal(trx, wanted);
+    const owner = { application: applicationId, session: sessionId };
+    await writeTogether(trx, [
+      ...(stopsImports(reason) ? [markWithdrawn(schema, sessionId, at)] : []),
+      recordEvents(id, [
+        newEvent('session_withdrawn', at, { kind, owner, reason: reason.toUpperCase() }),
+      ]),
+    ]);
+    return { id, at };
+  });
+}
+
+/**
+ * The withdrawal of a session that makes another one superfluous: an earlier try of the same, or one for the same
+ * reason. A session can be corrected again and again.
+ */
+function earlierWithdrawal({
+  id,
+  sessionId,
+  reason,
+}: NewWithdrawal): Query<EnteredWithdrawal | undefined> {
+  const again =
+    reason === 'rectified' ? sql('withdrawal_id = ?', toBinary(id)) : sql('reason = ?', reason);
+  return query(
+    sql(
+      `SELECT withdrawal_id, withdrawn_at FROM session_withdrawals
+       WHERE session_id = ? AND parent_session_id IS NULL AND ${again.sql} ORDER BY withdrawal_id LIMIT 1`,
+      toBinary(sessionId),
+      ...again.bindings,
+    ),
+    ([row]: { readonly withdrawal_id: Buffer; readonly withdrawn_at: Date }[]) =>
+      row && { id: fromBinary<WithdrawalId>(row.withdrawal_id), at: row.withdrawn_at },
+  );
+}
+
+/**
+ * Tells the application of a copy that the source was withdrawn, and enters the copies of the copy, whose applications
+ * are told next. The copy is marked like the withdrawn session, so that nobody imports it any more. If the copy was
+ * erased, that is the answer, and there is nobody to tell; but the chain goes on.
+ *
+ * @param waiting another process may have told it meanwhile: then nothing is done.
+ */
+export async function tellCopy(
+  db: MultiDatabase,
+  waiting: Pick<WithdrawnCopy, 'withdrawalId' | 'sessionId' | 'kind'>,
+  at: Date,
+): Promise<void> {
+  const schema = kindSchemas[waiting.kind];
+  await inTransaction(db, async (trx) => {
+    // The session first, as an erasure does, which answers withdrawals.
+    const session = await read(trx, lockForErasure(schema, waiting.sessionId));
+    const copy = await read(trx, takeCopy(waiting));
+    if (!copy) return;
+    const isThere = session?.erasedAt === null;
+    await enterCopies(trx, copy, copy.sessionId);
+    if (!isThere) {
+      const answer = { outcome: 'erased', keptUntil: null, actor: null, at } as const;
+      await answerWithin(trx, copy.sessionId, copy.applicationId, answer);
+    }
+    const marked = isThere && stopsImports(copy.reason);
+    await writeTogether(trx, [
+      markTold(copy, at),
+      ...(marked ? [markWithdrawn(schema, copy.sessionId, at)] : []),
+      ...(isThere ? [recordEvents(newId(), [sourceWithdrawn(copy, at)])] : []),
+    ]);
+  });
+}
+
+function sourceWithdrawn(copy: WithdrawnCopy, at: Date): RecordedEvent {
+  return newEvent('source_withdrawn', at, {
+    kind: copy.kind,
+    source: { application: copy.parent.applicationId, session: copy.parent.sessionId },
+    recipient: { application: copy.applicationId, session: copy.sessionId },
+    reason: copy.reason.toUpperCase(),
+  });
+}

@@ -1,0 +1,127 @@
+import { expect } from 'chai';
+import { openMultiDatabase } from '../../src/db/connection';
+import type { MultiDatabase } from '../../src/db/database';
+import { read } from '../../src/db/query';
+import { newId, toId, type SessionId, type WithdrawalId } from '../../src/model/ids';
+import { must } from '../../src/model/must';
+import { waitingCopies } from '../../src/store/withdrawals/chain';
+import { tellCopy, withdrawSession } from '../../src/store/withdrawals/withdraw';
+import { failureOf, sessionOf } from '../support/client';
+import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { databaseUrl, serviceUrl } from '../support/mysql';
+import { MysqlProxy } from '../support/mysql-proxy';
+import { startHarness, writingNothing, type Harness } from '../support/service';
+
+describe('what tells of a withdrawal', () => {
+  let harness: Harness;
+  let db: MultiDatabase;
+  before(async () => {
+    harness = await startHarness({ environment: writingNothing });
+    db = openMultiDatabase({ url: serviceUrl(), poolSize: 4, lockWaitSeconds: 10 });
+  });
+  after(async () => {
+    await db.destroy();
+    await harness.stop();
+  });
+
+  /** A session with a copy, and a copy of that, withdrawn without anybody having been told. */
+  const chain = async () => {
+    const tenants = [harness.source, harness.target, await createTenant(harness.db)];
+    const sessions = [await createSession(harness.db, harness.source, 'user')];
+    for (const [index, to] of tenants.slice(1).entries()) {
+      const from = must(tenants[index], 'a tenant');
+      const session = must(sessions[index], 'a session');
+      const answer = await harness.client.import(to.apiKey, {
+        shareToken: await harness.signer.share(from, to, 'user', session),
+        workflowId: to.workflows.user,
+      });
+      sessions.push(toId(sessionOf(answer).sessionId));
+    }
+    const [original, ofTarget, ofThird] = sessions as [SessionId, SessionId, SessionId];
+    const id = newId<WithdrawalId>();
+    await withdrawSession(db, {
+      ...{ id, sessionId: original, applicationId: harness.source.applicationId, kind: 'user' },
+      ...{ reason: 'consent_withdrawn', at: new Date(), actor: null },
+    });
+    return { id, ofTarget, ofThird };
+  };
+
+  /** How often the outbox tells of the copy that its source was withdrawn. */
+  const toldOf = async (copy: SessionId): Promise<number> => {
+    const rows = await harness
+      .db('event_outbox')
+      .where('events', 'like', `%source_withdrawn%${copy}%`);
+    return rows.length;
+  };
+
+  const waitingOf = async (id: WithdrawalId): Promise<SessionId[]> =>
+    (await read(db, waitingCopies(undefined, 1_000)))
+      .filter(({ withdrawalId }) => withdrawalId === id)
+      .map(({ sessionId }) => sessionId);
+
+  it('goes on when it is killed at any statement, and tells each copy once', async () => {
+    const proxy = await MysqlProxy.open(databaseUrl());
+    const mortal = openMultiDatabase({ url: proxy.url, poolSize: 1, lockWaitSeconds: 10 });
+    try {
+      const { id, ofTarget, ofThird } = await chain();
+      const waiting = { withdrawalId: id, sessionId: ofTarget, kind: 'user' } as const;
+      for (const statement of [
+        'vendor_entity_id, erased_at',
+        'FROM session_withdrawals FORCE INDEX (PRIMARY)',
+        'FROM session_imports',
+        'INSERT INTO session_withdrawals',
+        'UPDATE session_withdrawals SET told_at',
+      ]) {
+        const held = proxy.holdBack(statement);
+        const telling = tellCopy(mortal, waiting, new Date()).catch((error: unknown) => error);
+        const { connectionId } = await held.came;
+        await harness.db.raw(`KILL ${connectionId}`);
+        held.letGo();
+        expect(await telling).to.be.instanceOf(Error);
+        expect(await waitingOf(id)).to.deep.equal([ofTarget]);
+        expect(await toldOf(ofTarget)).to.equal(0);
+      }
+      const held = proxy.holdBack(/^COMMIT/);
+      const last = tellCopy(mortal, waiting, new Date()).catch((error: unknown) => error);
+      const commit = await held.came;
+      await commit.answered();
+      commit.cut();
+      held.letGo();
+      expect(await last).to.be.instanceOf(Error);
+      // It was committed, although nobody knows: to tell it again does nothing.
+      await tellCopy(db, waiting, new Date());
+      expect(await toldOf(ofTarget)).to.equal(1);
+      expect(await waitingOf(id)).to.deep.equal([ofThird]);
+    } finally {
+      await mortal.destroy();
+      proxy.close();
+    }
+  });
+
+  it('by many at once tells each copy once', async () => {
+    const { id, ofTarget, ofThird } = await chain();
+    for (const sessionId of [ofTarget, ofThird]) {
+      const waiting = { withdrawalId: id, sessionId, kind: 'user' } as const;
+      await Promise.all(Array.from({ length: 8 }, () => tellCopy(db, waiting, new Date())));
+      expect(await toldOf(sessionId)).to.equal(1);
+    }
+    expect(await waitingOf(id)).to.deep.equal([]);
+  });
+
+  it('marks a copy, so that an import of it ends before or is refused', async () => {
+    const { id, ofTarget } = await chain();
+    const importing = async (tenant: Tenant) =>
+      harness.client.import(tenant.apiKey, {
+        shareToken: await harness.signer.share(harness.target, tenant, 'user', ofTarget),
+        workflowId: tenant.workflows.user,
+      });
+    const late = await createTenant(harness.db);
+    const early = sessionOf(await importing(late)).sessionId;
+    await tellCopy(db, { withdrawalId: id, sessionId: ofTarget, kind: 'user' }, new Date());
+    expect(await waitingOf(id))
+      .to.include(early)
+      .and.have.length(2);
+    const never = await createTenant(harness.db);
+    expect(await failureOf(importing(never))).to.include({ reason: 'SOURCE_SESSION_WITHDRAWN' });
+  });
+});
