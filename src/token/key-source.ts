@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { isLoopbackHost } from '../model/loopback';
 import { errorCode } from '../model/problems';
 import { KeySetError, parseKeySet, type KeySet } from './key-set';
 
@@ -89,7 +90,7 @@ export function parseJson(text: string): unknown {
 
 function remoteSource(location: string): KeySource {
   const url = new URL(location);
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopbackHost(url.hostname))) {
     throw new KeySetError('a remote key set needs https (plain http is for loopback only)');
   }
   if (url.username !== '' || url.password !== '') {
@@ -152,8 +153,4 @@ function whyNotFetched(error: Error): string {
   if (error.name === 'TimeoutError') return `no answer within ${remoteTimeout / 1_000} seconds`;
   const cause = error.cause instanceof Error ? error.cause : error;
   return errorCode(cause) ?? cause.message;
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d+){3}$/.test(hostname);
 }
