@@ -1,8 +1,7 @@
 import { setMaxListeners } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
+import { credentialsOf, type ChannelOptions } from '../channel';
 import { CommandFailure, printFields } from '../output';
 import { openInput, readLines } from './lines';
 import { Outage } from './outage';
@@ -12,17 +11,13 @@ import { runImports } from './run';
 import { ImportingService } from './service';
 
 /** The options of a run. */
-export interface ImportFileOptions {
+export interface ImportFileOptions extends ChannelOptions {
   readonly address: string;
   /** The results file. */
   readonly results: string;
   readonly concurrency: number;
   /** How long to wait for a service that is away, in milliseconds. */
   readonly patience: number;
-  readonly plaintext?: true | undefined;
-  readonly cacert?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
   readonly json?: true | undefined;
 }
 
@@ -90,11 +85,4 @@ export async function importFile(file: string, options: ImportFileOptions): Prom
 function requireAll({ refused, failed, malformed }: Tally): void {
   const missing = refused + failed + malformed;
   if (missing > 0) throw new CommandFailure(`lines that are not imported: ${missing}`, 2);
-}
-
-/** Without files: TLS with the well-known CAs. With a certificate and its key: mutual TLS. */
-function credentialsOf({ plaintext, cacert, cert, key }: ImportFileOptions): ChannelCredentials {
-  if (plaintext) return credentials.createInsecure();
-  const read = (file?: string) => (file === undefined ? null : readFileSync(file));
-  return credentials.createSsl(read(cacert), read(key), read(cert));
 }
