@@ -21,6 +21,7 @@ const mayImport = {
   metrics: ['model', 'telemetry', 'db', 'store', 'import', 'rpc'],
   demo: ['model', 'db', 'store'],
   prune: ['model', 'db', 'store'],
+  relay: ['model', 'telemetry', 'files', 'client', 'gen', 'version.ts'],
   cli: [
     ...[
       'model',
@@ -31,10 +32,11 @@ const mayImport = {
       'config',
       'demo',
       'prune',
+      'relay',
       'serve.ts',
       'version.ts',
     ],
-    // For the command that is a client of the service.
+    // For the commands that are clients of the service.
     'client',
   ],
   client: ['gen'],

@@ -9,6 +9,7 @@ import { importFileCommand } from './import-file';
 import { migrateCommand } from './migrate';
 import { CommandFailure } from './output';
 import { pruneCommand } from './prune';
+import { relayCommand } from './relay';
 import { seedCommand } from './seed';
 import { serveCommand } from './serve';
 import { sessionCommand } from './sessions';
@@ -29,6 +30,7 @@ export function createProgram() {
     .addCommand(shareTokenCommand())
     .addCommand(connectionCommand())
     .addCommand(importFileCommand())
+    .addCommand(relayCommand())
     .addCommand(auditCommand())
     .addCommand(sessionCommand())
     .addCommand(pruneCommand());

@@ -141,6 +141,16 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
 }
 
 /**
+ * Reads how much to log, and how, for a command that logs and is not the service.
+ *
+ * @throws ConfigError
+ */
+export function readLogOptions(environment: NodeJS.ProcessEnv): LogOptions {
+  const values = readVariables(environment, ['LOG_LEVEL', 'LOG_FORMAT'], talkative(environment));
+  return { level: values.LOG_LEVEL, format: values.LOG_FORMAT };
+}
+
+/**
  * Reads what the commands that only talk to the database need.
  *
  * @throws ConfigError

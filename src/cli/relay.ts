@@ -1,0 +1,75 @@
+import { Command } from '@commander-js/extra-typings';
+import { readLogOptions } from '../config';
+import { createLogger } from '../telemetry/log';
+import { takeOverOutput } from '../telemetry/output';
+import { wholeNumberArgument } from './arguments';
+import { credentialsOf } from './channel';
+import { CommandFailure } from './output';
+
+const explanation = `
+Each event is posted at least once, and in the order of the feed, as Standard Webhooks says: signed, with the id of the
+event in webhook-id. The next event is posted when the receiver has answered with 2xx; until then, the event is tried
+again, with growing pauses, for ever.
+
+The API key, and the files for TLS, are read for each connection; the secrets within a second after they have changed.
+
+Environment:
+  LOG_LEVEL, LOG_FORMAT
+      As for serve
+
+Exit code: 0 after SIGTERM or SIGINT; 3 if the cursor does not fit the feed, so that you have to say where to go on
+(--after); 1 if the receiver has answered with 410 Gone, or the relay can't go on for another reason.`;
+
+/** `relay`: posts the events of an application to a URL. */
+export function relayCommand() {
+  return new Command('relay')
+    .description('post the events of an application to a URL, until SIGTERM or SIGINT')
+    .requiredOption('--address <host:port>', 'where the service is')
+    .requiredOption(
+      '--api-key-file <file>',
+      'the API key of the application, with the privilege read:session-events',
+    )
+    .requiredOption('--to <url>', 'where to post: an https URL, or http on loopback')
+    .requiredOption(
+      '--secret-file <file>',
+      'the secret that signs (whsec_…), or an old and a new one, each on a line',
+    )
+    .requiredOption('--cursor-file <file>', 'keeps which events were delivered')
+    .option(
+      '--after <number>',
+      'where to go on, or to begin, in place of the cursor file: after the event with this number',
+      wholeNumberArgument(0, Number.MAX_SAFE_INTEGER),
+    )
+    .option(
+      '--timeout <seconds>',
+      'how long the receiver may take to answer',
+      wholeNumberArgument(1, 300),
+      15,
+    )
+    .option('--allow-plaintext', 'allow http beyond loopback in --to')
+    .option('--plaintext', 'no TLS to the service')
+    .option('--cacert <file>', 'the CAs of the service (default: the well-known ones)')
+    .option('--cert <file>', 'a certificate of your own')
+    .option('--key <file>', 'its private key')
+    .addHelpText('after', explanation)
+    .action(async ({ address, apiKeyFile, timeout, allowPlaintext = false, ...options }) => {
+      // Registered first, and never removed: a second signal does not cut the stop short.
+      const stopping = new AbortController();
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+        process.on(signal, () => {
+          stopping.abort();
+        });
+      }
+      const log = createLogger(readLogOptions(process.env));
+      takeOverOutput(log);
+      // Loaded only here, since no other command posts anything.
+      const { relay, CursorUnusable } = await import('../relay/relay.js');
+      const service = { address, apiKeyFile, credentials: () => credentialsOf(options) };
+      const settings = { ...options, service, allowPlaintext, timeout: timeout * 1_000 };
+      await relay(settings, log, stopping.signal).catch((error: unknown) => {
+        if (error instanceof CursorUnusable) throw new CommandFailure(error.message, 3);
+        // Without the code of a file's error, which would be taken for that of a database out of reach.
+        throw new Error((error as Error).message, { cause: error });
+      });
+    });
+}

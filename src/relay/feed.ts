@@ -1,0 +1,133 @@
+import {
+  Metadata,
+  type ChannelCredentials,
+  type ClientOptions,
+  type ClientReadableStream,
+} from '@grpc/grpc-js';
+import { errorDetails } from '../client';
+import { readSmallFile } from '../files/small-file';
+import {
+  SessionEventsClient,
+  type ListEventsRequest,
+  type SessionEvent,
+  type WatchEventsResponse,
+} from '../gen/sessionimport/v1/session_events';
+import type { Cursor } from './cursor-file';
+import { feedError, otherFeed } from './feed-errors';
+
+/** How long a call that is not a stream may take, in milliseconds. */
+const deadline = 45_000;
+
+const clientOptions: ClientOptions = {
+  // A stream may have nothing to say for days: so a connection that is lost is noticed.
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  // gRPC itself would retry for half a minute before it reports an error.
+  'grpc.enable_retries': 0,
+};
+
+/** How the service is called. */
+export interface FeedService {
+  readonly address: string;
+  /** Makes the credentials of a connection. */
+  readonly credentials: () => ChannelCredentials;
+  readonly apiKeyFile: string;
+}
+
+/**
+ * Reads the API key.
+ *
+ * @throws Error if the file holds none. The message does not quote the file.
+ */
+export async function readApiKey(file: string): Promise<string> {
+  const key = (await readSmallFile(file)).trim();
+  // If gRPC can't send a key, it puts the key into its error message.
+  if (!/^[\x21-\x7e]+$/.test(key))
+    throw new Error(`${file} must hold an API key, and nothing else`);
+  return key;
+}
+
+/**
+ * Reads the events after a cursor, in their order, over a connection of its own. The API key and the files of TLS are
+ * read again, so that this uses the current ones.
+ *
+ * @param signal ends the stream.
+ * @throws CursorUnusable if the feed does not fit the cursor.
+ * @throws FeedFailure if a file can't be read, the service can't be called, or the stream breaks off.
+ */
+export async function* eventsAfter(
+  cursor: Cursor,
+  { address, credentials, apiKeyFile }: FeedService,
+  signal: AbortSignal,
+): AsyncGenerator<SessionEvent, void> {
+  let client: SessionEventsClient | undefined;
+  try {
+    const metadata = new Metadata();
+    metadata.set('x-api-key', await readApiKey(apiKeyFile));
+    client = new SessionEventsClient(address, credentials(), clientOptions);
+    await requireSameFeed(client, metadata, cursor);
+    yield* watch(client.watchEvents({ after: cursor.after }, metadata), cursor, signal);
+  } catch (error) {
+    throw feedError(error, cursor);
+  } finally {
+    client?.close();
+  }
+}
+
+async function* watch(
+  stream: ClientReadableStream<WatchEventsResponse>,
+  { after }: Cursor,
+  signal: AbortSignal,
+): AsyncGenerator<SessionEvent, void> {
+  const cancel = (): void => {
+    stream.cancel();
+  };
+  // A stream that is cancelled after its last event was read also emits an error.
+  stream.on('error', () => undefined);
+  signal.addEventListener('abort', cancel);
+  if (signal.aborted) cancel();
+  try {
+    let last = after;
+    for await (const { event } of stream as AsyncIterable<WatchEventsResponse>) {
+      // Protobuf may decode the messages of another service without an error.
+      if (event?.sequence !== last + 1 || event.eventId === '') {
+        throw new Error(`the service has not sent the event that follows event ${last}`);
+      }
+      yield event;
+      last = event.sequence;
+    }
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    cancel();
+  }
+}
+
+/**
+ * Requires that the event of the cursor is the one that was delivered. It is not if the API key is that of another
+ * application, or the database was restored from a backup. If the event has been deleted, nobody can tell.
+ */
+async function requireSameFeed(
+  client: SessionEventsClient,
+  metadata: Metadata,
+  { after, event_id: id }: Cursor,
+): Promise<void> {
+  if (id === undefined) return;
+  const [event] = await listEvents(client, metadata, { after: after - 1, pageSize: 1 });
+  if (event?.sequence === after && event.eventId !== id) throw otherFeed(after);
+}
+
+/** Events after a cursor; none if the next one has been deleted. */
+function listEvents(
+  client: SessionEventsClient,
+  metadata: Metadata,
+  request: ListEventsRequest,
+): Promise<readonly SessionEvent[]> {
+  return new Promise((resolve, reject) => {
+    const options = { deadline: Date.now() + deadline };
+    client.listEvents(request, metadata, options, (error, response) => {
+      if (!error) resolve(response.events);
+      else if (errorDetails(error)?.reason === 'EVENT_CURSOR_EXPIRED') resolve([]);
+      else reject(error);
+    });
+  });
+}

@@ -1,0 +1,155 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LastGood } from '../files/last-good';
+import { readSmallFile } from '../files/small-file';
+import type { Logger } from '../telemetry/log';
+import { LogThrottle } from '../telemetry/log-throttle';
+import { CursorFile } from './cursor-file';
+import { Delivery } from './delivery';
+import { eventsAfter, readApiKey, type FeedService } from './feed';
+import { FeedFailure } from './feed-errors';
+import { pauseAfter } from './pauses';
+import { SigningSecrets } from './secrets';
+import { targetOf } from './target';
+
+export { CursorUnusable } from './feed-errors';
+
+/** How often the secrets are read again, in milliseconds. */
+const secretInterval = 1_000;
+
+/** The end of a connection that has lasted this long is no trouble, in milliseconds: connections have an age. */
+const steady = 10_000;
+
+/** What a relay is told. */
+export interface RelayOptions {
+  readonly service: FeedService;
+  /** The URL that events are posted to. */
+  readonly to: string;
+  /** Whether plain http is allowed beyond loopback. */
+  readonly allowPlaintext: boolean;
+  readonly secretFile: string;
+  readonly cursorFile: string;
+  /** The cursor to begin with, in place of the one in the file. */
+  readonly after?: number | undefined;
+  /** How long one attempt to post an event may take, in milliseconds. */
+  readonly timeout: number;
+}
+
+/**
+ * Posts the events of an application to a URL, each at least once, and in their order, until the signal is aborted.
+ * Receiver and service may be away for any time.
+ *
+ * @throws CursorUnusable
+ * @throws ReceiverGone
+ * @throws Error if a file can't be read at the start, or the cursor can't be stored.
+ */
+export async function relay(
+  options: RelayOptions,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const target = targetOf(options.to, options.allowPlaintext);
+  await requireFiles(options.service);
+  const secrets = await watchSecrets(options.secretFile, log);
+  try {
+    const cursorFile = await CursorFile.open(options.cursorFile, options.after);
+    const { after } = cursorFile.current;
+    log.info(
+      {
+        address: options.service.address,
+        to: target.origin,
+        after,
+        secrets: secrets.current.count,
+      },
+      'relaying',
+    );
+    const delivery = new Delivery({ target, secrets, timeout: options.timeout }, log, signal);
+    await new Relay(options.service, cursorFile, delivery, log, signal).run();
+    log.info({ after: cursorFile.current.after }, 'stopped');
+  } finally {
+    secrets.close();
+  }
+}
+
+/** Whatever is wrong with the files from the start is a mistake, and does not pass by waiting. */
+async function requireFiles({ apiKeyFile, credentials }: FeedService): Promise<void> {
+  await readApiKey(apiKeyFile);
+  credentials();
+}
+
+async function watchSecrets(file: string, log: Logger): Promise<LastGood<SigningSecrets>> {
+  const load = async (current?: SigningSecrets): Promise<SigningSecrets> => {
+    const text = await readSmallFile(file);
+    return current?.text === text ? current : SigningSecrets.parse(text);
+  };
+  const first = await load().catch((error: unknown) => {
+    throw new Error(`--secret-file: ${(error as Error).message}`, { cause: error });
+  });
+  const reloading = {
+    load,
+    interval: secretInterval,
+    loaded: (secrets: SigningSecrets, changed: boolean) => {
+      if (changed) log.info({ secrets: secrets.count }, 'the secrets have changed');
+    },
+    complaint: 'could not read the secrets; the old ones stay in use',
+  };
+  return new LastGood(first, reloading, log);
+}
+
+/** Reads the feed, over one connection after the other. */
+class Relay {
+  private readonly throttle = new LogThrottle();
+  /** How many connections have failed since the last event. */
+  private failures = 0;
+
+  constructor(
+    private readonly service: FeedService,
+    private readonly cursorFile: CursorFile,
+    private readonly delivery: Delivery,
+    private readonly log: Logger,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  async run(): Promise<void> {
+    while (!this.signal.aborted) {
+      const since = performance.now();
+      const failure = await this.deliverAll();
+      if (this.signal.aborted) return;
+      const steadily = performance.now() - since >= steady;
+      if (steadily) this.failures = 0;
+      this.failures += 1;
+      const pause = pauseAfter(this.failures, failure?.retryDelay);
+      if (failure && !steadily) this.complain(failure, pause);
+      await sleep(pause, undefined, { signal: this.signal }).catch(() => undefined);
+    }
+  }
+
+  /**
+   * Delivers what comes over one connection.
+   *
+   * @returns why the connection has ended; undefined: the service has ended it well, or the relay is to stop.
+   */
+  private async deliverAll(): Promise<FeedFailure | undefined> {
+    const { cursorFile, delivery, service, signal } = this;
+    try {
+      for await (const event of eventsAfter(cursorFile.current, service, signal)) {
+        if (!(await delivery.deliver(event))) return undefined;
+        await cursorFile.store({ after: event.sequence, event_id: event.eventId });
+        this.failures = 0;
+        this.throttle.reset();
+        if (signal.aborted) return undefined;
+      }
+      return undefined;
+    } catch (error) {
+      if (error instanceof FeedFailure) return error;
+      throw error;
+    }
+  }
+
+  private complain({ reason, message: why }: FeedFailure, pause: number): void {
+    if (!this.throttle.allows()) return;
+    this.log.warn(
+      { reason, why, pause_s: Math.round(pause / 1_000) },
+      'the feed can not be read: it is tried again',
+    );
+  }
+}
