@@ -85,6 +85,6 @@ function parse(path: string, text: string): Cursor {
   const parsed = schema.safeParse(jsonOf(text));
   if (parsed.success) return parsed.data;
   throw new Error(
-    `${path} is not a cursor file. Name another one, or move it away and say with --after where to go on`,
+    `${path} is no cursor file. Name another one, or move it away and say with --after where to go on`,
   );
 }

@@ -1,6 +1,5 @@
 import { status, type ServiceError } from '@grpc/grpc-js';
 import { errorDetails } from '../client';
-import type { Cursor } from './cursor-file';
 
 /** The cursor does not fit the feed, so that a person has to say where to go on. */
 export class CursorUnusable extends Error {
@@ -26,8 +25,12 @@ export class FeedFailure extends Error {
 const check =
   'The API key may be that of another application: then give the right one. Or the database was restored from a backup: then compare what the receiver has by the list calls';
 
-/** What has gone wrong while a feed was read after a cursor. */
-export function feedError(error: unknown, { after }: Cursor): Error {
+/**
+ * What has gone wrong while a feed was read.
+ *
+ * @param after the number of the last event that was delivered.
+ */
+export function feedError(error: unknown, after: number): Error {
   if (error instanceof CursorUnusable) return error;
   const { reason, metadata, retryDelay } = errorDetails(error) ?? {};
   if (reason === 'EVENT_CURSOR_EXPIRED') {

@@ -61,34 +61,14 @@ export async function* eventsAfter(
   signal: AbortSignal,
 ): AsyncGenerator<SessionEvent, void> {
   let client: SessionEventsClient | undefined;
+  let last = cursor.after;
   try {
     const metadata = new Metadata();
     metadata.set('x-api-key', await readApiKey(apiKeyFile));
     client = new SessionEventsClient(address, credentials(), clientOptions);
     await requireSameFeed(client, metadata, cursor);
-    yield* watch(client.watchEvents({ after: cursor.after }, metadata), cursor, signal);
-  } catch (error) {
-    throw feedError(error, cursor);
-  } finally {
-    client?.close();
-  }
-}
-
-async function* watch(
-  stream: ClientReadableStream<WatchEventsResponse>,
-  { after }: Cursor,
-  signal: AbortSignal,
-): AsyncGenerator<SessionEvent, void> {
-  const cancel = (): void => {
-    stream.cancel();
-  };
-  // A stream that is cancelled after its last event was read also emits an error.
-  stream.on('error', () => undefined);
-  signal.addEventListener('abort', cancel);
-  if (signal.aborted) cancel();
-  try {
-    let last = after;
-    for await (const { event } of stream as AsyncIterable<WatchEventsResponse>) {
+    const stream = client.watchEvents({ after: last }, metadata);
+    for await (const { event } of messagesOf(stream, signal)) {
       // Protobuf may decode the messages of another service without an error.
       if (event?.sequence !== last + 1 || event.eventId === '') {
         throw new Error(`the service has not sent the event that follows event ${last}`);
@@ -96,6 +76,26 @@ async function* watch(
       yield event;
       last = event.sequence;
     }
+  } catch (error) {
+    throw feedError(error, last);
+  } finally {
+    client?.close();
+  }
+}
+
+async function* messagesOf(
+  stream: ClientReadableStream<WatchEventsResponse>,
+  signal: AbortSignal,
+): AsyncGenerator<WatchEventsResponse, void> {
+  const cancel = (): void => {
+    stream.cancel();
+  };
+  // A stream that is cancelled after its last message was read also emits an error.
+  stream.on('error', () => undefined);
+  signal.addEventListener('abort', cancel);
+  if (signal.aborted) cancel();
+  try {
+    yield* stream as AsyncIterable<WatchEventsResponse>;
   } finally {
     signal.removeEventListener('abort', cancel);
     cancel();

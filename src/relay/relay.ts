@@ -62,6 +62,9 @@ export async function relay(
       },
       'relaying',
     );
+    signal.addEventListener('abort', () => {
+      log.info('stopping: finishing what runs');
+    });
     const delivery = new Delivery({ target, secrets, timeout: options.timeout }, log, signal);
     await new Relay(options.service, cursorFile, delivery, log, signal).run();
     log.info({ after: cursorFile.current.after }, 'stopped');

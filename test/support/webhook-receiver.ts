@@ -1,8 +1,11 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { Webhook } from 'standardwebhooks';
+import type { Identity } from './certificates';
 import { Signal } from './signal';
 
 /** The body of a webhook, as far as the tests look at it. */
@@ -39,14 +42,23 @@ export class WebhookReceiver {
 
   private constructor(
     private readonly server: Server,
+    private readonly scheme: 'http' | 'https',
     /** The secret that it verifies with. */
     public secret: string,
   ) {}
 
-  /** @param port the one of a receiver that was closed; without: any. */
-  static async open(secret: string, port = 0): Promise<WebhookReceiver> {
-    const server = createServer();
-    const receiver = new WebhookReceiver(server, secret);
+  /**
+   * @param port the one of a receiver that was closed; 0: any.
+   * @param identity for TLS; without: plain text.
+   */
+  static async open(secret: string, port = 0, identity?: Identity): Promise<WebhookReceiver> {
+    const server = identity
+      ? createTlsServer({
+          cert: readFileSync(identity.certificate),
+          key: readFileSync(identity.privateKey),
+        })
+      : createServer();
+    const receiver = new WebhookReceiver(server, identity ? 'https' : 'http', secret);
     server.on('request', (request, response) => {
       void text(request).then(async (body) => {
         const { headers } = request;
@@ -65,7 +77,7 @@ export class WebhookReceiver {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}/events`;
+    return `${this.scheme}://127.0.0.1:${this.port}/events`;
   }
 
   /** The sequences of the events that were taken, in the order in which they came. */
@@ -80,8 +92,9 @@ export class WebhookReceiver {
     return this.receiving.until(condition);
   }
 
-  /** Closes it, also the connections that are open. */
+  /** Closes it, also the connections that are open. It may be closed already. */
   async close(): Promise<void> {
+    if (!this.server.listening) return;
     this.server.close();
     this.server.closeAllConnections();
     await once(this.server, 'close');
