@@ -116,13 +116,7 @@ class Relay {
     while (!this.signal.aborted) {
       const since = performance.now();
       const failure = await this.deliverAll();
-      if (this.signal.aborted) return;
-      const steadily = performance.now() - since >= steady;
-      if (steadily) this.failures = 0;
-      this.failures += 1;
-      const pause = pauseAfter(this.failures, failure?.retryDelay);
-      if (failure && !steadily) this.complain(failure, pause);
-      await sleep(pause, undefined, { signal: this.signal }).catch(() => undefined);
+      await this.pause(failure, performance.now() - since >= steady);
     }
   }
 
@@ -148,11 +142,18 @@ class Relay {
     }
   }
 
-  private complain({ reason, message: why }: FeedFailure, pause: number): void {
-    if (!this.throttle.allows()) return;
-    this.log.warn(
-      { reason, why, pause_s: Math.round(pause / 1_000) },
-      'the feed can not be read: it is tried again',
-    );
+  /** @param steadily whether the connection has lasted. */
+  private async pause(failure: FeedFailure | undefined, steadily: boolean): Promise<void> {
+    if (this.signal.aborted) return;
+    if (steadily) this.failures = 0;
+    this.failures += 1;
+    const pause = pauseAfter(this.failures, failure?.retryDelay);
+    if (failure && !steadily && this.throttle.allows()) {
+      this.log.warn(
+        { reason: failure.reason, why: failure.message, pause_s: Math.round(pause / 1_000) },
+        'the feed can not be read: it is tried again',
+      );
+    }
+    await sleep(pause, undefined, { signal: this.signal }).catch(() => undefined);
   }
 }

@@ -32,7 +32,7 @@ export class RelaySetup {
    */
   static async create(
     port: number,
-    { apiKey }: Tenant,
+    { apiKey }: Pick<Tenant, 'apiKey'>,
     secret: string,
     connection: readonly string[] = ['--plaintext'],
     environment: Readonly<Record<string, string>> = {},

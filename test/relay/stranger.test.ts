@@ -1,0 +1,95 @@
+import { promisify } from 'node:util';
+import {
+  Server,
+  ServerCredentials,
+  type sendUnaryData,
+  type ServerWritableStream,
+} from '@grpc/grpc-js';
+import { expect } from 'chai';
+import {
+  ListEventsResponse,
+  SessionEventsService,
+  WatchEventsResponse,
+  type WatchEventsRequest,
+} from '../../src/gen/sessionimport/v1/session_events';
+import { newId } from '../../src/model/ids';
+import { newSecret, RelaySetup } from '../support/relay';
+import { WebhookReceiver } from '../support/webhook-receiver';
+
+type Stream = ServerWritableStream<WatchEventsRequest, WatchEventsResponse>;
+
+describe('a relay that is connected to something strange', () => {
+  let server: Server;
+  let watched: (stream: Stream) => void;
+  let receiver: WebhookReceiver;
+  let setup: RelaySetup;
+  beforeEach(async () => {
+    server = new Server();
+    server.addService(
+      {
+        listEvents: SessionEventsService.listEvents,
+        watchEvents: SessionEventsService.watchEvents,
+      },
+      {
+        listEvents: (_: unknown, answer: sendUnaryData<ListEventsResponse>) => {
+          answer(null, ListEventsResponse.fromPartial({}));
+        },
+        watchEvents: (stream: Stream) => {
+          watched(stream);
+        },
+      },
+    );
+    const listen = promisify(server.bindAsync.bind(server));
+    const port = await listen('127.0.0.1:0', ServerCredentials.createInsecure());
+    const secret = newSecret();
+    receiver = await WebhookReceiver.open(secret);
+    setup = await RelaySetup.create(port, { apiKey: 'sik_x' }, secret);
+  });
+  afterEach(async () => {
+    await setup.remove();
+    await receiver.close();
+    server.forceShutdown();
+  });
+
+  const send = (stream: Stream, ...sequences: readonly number[]): void => {
+    for (const sequence of sequences) {
+      stream.write(WatchEventsResponse.fromPartial({ event: { eventId: newId(), sequence } }));
+    }
+  };
+
+  it('delivers nothing behind a gap, and reads again what should be there', async () => {
+    const cursors: number[] = [];
+    watched = (stream) => {
+      const { after } = stream.request;
+      cursors.push(after);
+      if (cursors.length === 1) send(stream, 1, 2, 4, 5);
+      else send(stream, after + 1, after + 2, after + 3);
+    };
+    const relay = setup.run(receiver.url);
+    await receiver.until(() => receiver.taken.length === 5);
+    expect(receiver.taken).to.deep.equal([1, 2, 3, 4, 5]);
+    expect(cursors).to.deep.equal([0, 2]);
+    await relay.line((line) => line.includes('has not sent the event that follows event 2'));
+  });
+
+  it('takes no empty message for an event', async () => {
+    watched = (stream) => {
+      stream.write(WatchEventsResponse.fromPartial({}));
+    };
+    const relay = setup.run(receiver.url);
+    await relay.line((line) => line.includes('has not sent the event that follows event 0'));
+    expect(receiver.received).to.deep.equal([]);
+  });
+
+  it('goes on behind what it has delivered when a stream ends well', async () => {
+    watched = (stream) => {
+      send(stream, stream.request.after + 1);
+      stream.end();
+    };
+    const relay = setup.run(receiver.url);
+    await receiver.until(() => receiver.taken.length === 2);
+    expect(await relay.stop()).to.equal(0);
+    expect(receiver.taken.slice(0, 2)).to.deep.equal([1, 2]);
+    expect(relay.logLines.join()).not.to.include('can not be read');
+  });
+});
