@@ -70,13 +70,13 @@ export class Delivery {
   /** Signs it anew each time: receivers refuse timestamps that are old. */
   private attempt(id: string, body: string): Promise<Outcome> {
     const { target, secrets, timeout } = this.receiver;
-    const now = new Date();
+    const timestamp = String(Math.floor(Date.now() / 1_000));
     const headers = {
       'content-type': 'application/json',
       'user-agent': `session-import/${version}`,
       'webhook-id': id,
-      'webhook-timestamp': String(Math.floor(now.getTime() / 1_000)),
-      'webhook-signature': secrets.current.sign(id, now, body),
+      'webhook-timestamp': timestamp,
+      'webhook-signature': secrets.current.sign(id, timestamp, body),
     };
     return post({ target, headers, body, timeout });
   }

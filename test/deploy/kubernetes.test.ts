@@ -50,6 +50,7 @@ function manifest<T>(file: string): T {
 
 const deployment = manifest<IDeployment>('deployment.yaml');
 const migration = manifest<IJob>('migration/job.yaml');
+const relaying = manifest<IDeployment>('relay/deployment.yaml');
 const cronJob = manifest<ICronJob>('prune/cron-job.yaml');
 /** The job that is made every night. */
 const pruning: IJob = { apiVersion: 'batch/v1', kind: 'Job', ...cronJob.spec?.jobTemplate };
@@ -88,14 +89,14 @@ function mistakesIn(objects: readonly unknown[]): string[] {
 
 describe('the Kubernetes manifests', () => {
   it('are what Kubernetes understands, to the last field', () => {
-    const files = ['', 'migration', 'prune'].flatMap((below) =>
+    const files = ['', 'migration', 'prune', 'relay'].flatMap((below) =>
       readdirSync(path.join(root, folder, below))
         .map((name) => path.join(below, name))
         .filter((name) => name.endsWith('.yaml')),
     );
     // Kinds that are not Kubernetes' own.
     const foreign = files.filter((name) => /(kustomization|pod-monitor)\.yaml$/.test(name));
-    expect(foreign).to.have.length(4);
+    expect(foreign).to.have.length(5);
     const all = files.filter((name) => !foreign.includes(name)).flatMap((name) => manifests(name));
     const misspelt = structuredClone(deployment) as { spec: { template: { spec: object } } };
     Object.assign(misspelt.spec.template.spec, { terminationGracePeriod: 45 });
@@ -110,6 +111,7 @@ describe('the Kubernetes manifests', () => {
     ['', ['kustomization.yaml', 'namespace.yaml', 'pod-monitor.yaml', 'secrets.example.yaml']],
     ['migration', ['kustomization.yaml']],
     ['prune', ['kustomization.yaml']],
+    ['relay', ['kustomization.yaml']],
   ] as const) {
     it(`are all listed in ${path.join(folder, below)}/kustomization.yaml, but those that are applied apart`, () => {
       const { resources } = manifest<Kustomization>(path.join(below, 'kustomization.yaml'));
@@ -178,6 +180,39 @@ describe('the Kubernetes manifests', () => {
     }
   });
 
+  it('run one relay at a time, with options that it knows and files that are there', () => {
+    expect(relaying.spec).to.deep.include({ replicas: 1, strategy: { type: 'Recreate' } });
+    const [name, ...args] = containerOf(relaying).args ?? [];
+    const command = createProgram().commands.find((one) => one.name() === name);
+    const given = new Map(args.map((arg) => arg.split('=') as [string, string]));
+    const needed = command?.options.filter(({ mandatory }) => mandatory).map(({ long }) => long);
+    expect([...given.keys()]).to.include.members(needed ?? []);
+    expect(command?.options.map(({ long }) => long)).to.include.members([...given.keys()]);
+    for (const option of ['--cacert', '--api-key-file', '--secret-file']) {
+      expect(contentOf(relaying, given.get(option) ?? '')).not.to.equal('');
+    }
+    const service = manifest<IService>('service.yaml').metadata?.name ?? '';
+    expect(given.get('--address')).to.equal(
+      `dns:///${service}.session-import.svc.cluster.local:${imagePort('GRPC_ADDRESS')}`,
+    );
+    const { timeout } = command?.opts() as { timeout: number };
+    const grace = relaying.spec?.template.spec?.terminationGracePeriodSeconds;
+    expect(grace).to.be.greaterThan(timeout + 5);
+  });
+
+  it('keep the cursor of the relay on a volume that outlives its pod', () => {
+    const file = containerOf(relaying).args?.find((arg) => arg.startsWith('--cursor-file='));
+    const folderOfCursor = path.dirname(file?.split('=')[1] ?? '');
+    const mounts = containerOf(relaying).volumeMounts ?? [];
+    const mount = mounts.find(({ mountPath }) => mountPath === folderOfCursor);
+    expect(mount).not.to.include({ readOnly: true });
+    const pod = relaying.spec?.template.spec;
+    const volume = pod?.volumes?.find((one) => one.name === mount?.name);
+    const claim = manifest<IPersistentVolumeClaim>('relay/volume-claim.yaml');
+    expect(volume?.persistentVolumeClaim?.claimName).to.equal(claim.metadata?.name);
+    expect(pod?.securityContext?.fsGroup).to.equal(pod?.securityContext?.runAsGroup);
+  });
+
   it('keep the file of erasures on a volume that outlives the job and that it can write to', () => {
     const [, , flag, file = ''] = containerOf(pruning).args ?? [];
     expect(flag).to.equal('--record');
@@ -202,7 +237,7 @@ describe('the Kubernetes manifests', () => {
     );
   });
 
-  for (const workload of [deployment, migration, pruning]) {
+  for (const workload of [deployment, migration, pruning, relaying]) {
     const { name } = containerOf(workload);
     it(`confine the pods of ${name} as the restricted Pod Security Standard asks`, () => {
       const pod = workload.spec?.template.spec;
@@ -269,6 +304,16 @@ describe('the Kubernetes manifests', () => {
     const labelsOfPruning = pruning.spec?.template.metadata?.labels;
     expect(ofPruning.spec?.podSelector.matchLabels).to.deep.equal(labelsOfPruning);
     expect(labelsOfPruning).not.to.deep.equal(labels);
+    const ofRelay = manifest<INetworkPolicy>('relay/network-policy.yaml').spec;
+    const labelsOfRelay = relaying.spec?.template.metadata?.labels;
+    expect(relaying.spec?.selector.matchLabels).to.deep.equal(labelsOfRelay);
+    expect(ofRelay?.podSelector.matchLabels).to.deep.equal(labelsOfRelay);
+    expect(labelsOfRelay).not.to.deep.equal(labels);
+    const [, toService] = ofRelay?.egress ?? [];
+    expect(toService?.to?.[0]?.podSelector?.matchLabels).to.deep.equal(labels);
+    expect(policy.spec?.ingress?.[0]?.from?.[1]?.podSelector?.matchLabels).to.deep.equal(
+      labelsOfRelay,
+    );
     const { scaleTargetRef } = manifest<IHorizontalPodAutoscaler>('autoscaler.yaml').spec ?? {};
     expect(scaleTargetRef).to.deep.equal({
       apiVersion: deployment.apiVersion,
