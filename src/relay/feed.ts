@@ -66,7 +66,7 @@ export async function* eventsAfter(
     const metadata = new Metadata();
     metadata.set('x-api-key', await readApiKey(apiKeyFile));
     client = new SessionEventsClient(address, credentials(), clientOptions);
-    await requireSameFeed(client, metadata, cursor);
+    await requireSameFeed(client, metadata, cursor, signal);
     const stream = client.watchEvents({ after: last }, metadata);
     for await (const { event } of messagesOf(stream, signal)) {
       // Protobuf may decode the messages of another service without an error.
@@ -110,9 +110,10 @@ async function requireSameFeed(
   client: SessionEventsClient,
   metadata: Metadata,
   { after, event_id: id }: Cursor,
+  signal: AbortSignal,
 ): Promise<void> {
-  if (id === undefined) return;
-  const [event] = await listEvents(client, metadata, { after: after - 1, pageSize: 1 });
+  if (id === undefined || signal.aborted) return;
+  const [event] = await listEvents(client, metadata, { after: after - 1, pageSize: 1 }, signal);
   if (event?.sequence === after && event.eventId !== id) throw otherFeed(after);
 }
 
@@ -121,13 +122,19 @@ function listEvents(
   client: SessionEventsClient,
   metadata: Metadata,
   request: ListEventsRequest,
+  signal: AbortSignal,
 ): Promise<readonly SessionEvent[]> {
   return new Promise((resolve, reject) => {
     const options = { deadline: Date.now() + deadline };
-    client.listEvents(request, metadata, options, (error, response) => {
+    const call = client.listEvents(request, metadata, options, (error, response) => {
+      signal.removeEventListener('abort', cancel);
       if (!error) resolve(response.events);
       else if (errorDetails(error)?.reason === 'EVENT_CURSOR_EXPIRED') resolve([]);
       else reject(error);
     });
+    const cancel = (): void => {
+      call.cancel();
+    };
+    signal.addEventListener('abort', cancel);
   });
 }

@@ -20,10 +20,14 @@ type Stream = ServerWritableStream<WatchEventsRequest, WatchEventsResponse>;
 
 describe('a relay that is connected to something strange', () => {
   let server: Server;
+  let listed: (answer: sendUnaryData<ListEventsResponse>) => void;
   let watched: (stream: Stream) => void;
   let receiver: WebhookReceiver;
   let setup: RelaySetup;
   beforeEach(async () => {
+    listed = (answer) => {
+      answer(null, ListEventsResponse.fromPartial({}));
+    };
     server = new Server();
     server.addService(
       {
@@ -32,7 +36,7 @@ describe('a relay that is connected to something strange', () => {
       },
       {
         listEvents: (_: unknown, answer: sendUnaryData<ListEventsResponse>) => {
-          answer(null, ListEventsResponse.fromPartial({}));
+          listed(answer);
         },
         watchEvents: (stream: Stream) => {
           watched(stream);
@@ -91,5 +95,19 @@ describe('a relay that is connected to something strange', () => {
     expect(await relay.stop()).to.equal(0);
     expect(receiver.taken.slice(0, 2)).to.deep.equal([1, 2]);
     expect(relay.logLines.join()).not.to.include('can not be read');
+  });
+
+  it('stops also while the service does not answer', async () => {
+    await setup.write('cursor', JSON.stringify({ after: 3, event_id: newId() }));
+    const asked = new Promise<void>((resolve) => {
+      listed = () => {
+        resolve();
+      };
+    });
+    const relay = setup.run(receiver.url);
+    await asked;
+    expect(await relay.stop()).to.equal(0);
+    expect(relay.errors).to.equal('');
+    expect(await setup.cursor()).to.equal(3);
   });
 });
