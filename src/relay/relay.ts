@@ -133,7 +133,6 @@ class Relay {
         await cursorFile.store({ after: event.sequence, event_id: event.eventId });
         this.failures = 0;
         this.throttle.reset();
-        if (signal.aborted) return undefined;
       }
       return undefined;
     } catch (error) {
