@@ -70,13 +70,13 @@ export class Delivery {
   /** Signs it anew each time: receivers refuse timestamps that are old. */
   private attempt(id: string, body: string): Promise<Outcome> {
     const { target, secrets, timeout } = this.receiver;
-    const timestamp = String(Math.floor(Date.now() / 1_000));
+    const at = new Date();
     const headers = {
       'content-type': 'application/json',
       'user-agent': `session-import/${version}`,
       'webhook-id': id,
-      'webhook-timestamp': timestamp,
-      'webhook-signature': secrets.current.sign(id, timestamp, body),
+      'webhook-timestamp': String(Math.floor(at.getTime() / 1_000)),
+      'webhook-signature': secrets.current.sign(id, at, body),
     };
     return post({ target, headers, body, timeout });
   }

@@ -27,7 +27,7 @@ export function bodyOf(event: SessionEvent): string {
 
 /**
  * The type in the form of Standard Webhooks: `share_token.revoked`. A type that only a newer service knows has its
- * number: `unknown.31`.
+ * number: `unknown.99`.
  */
 function typeOf(type: SessionEventType): string {
   const name = nameOf(SessionEventType, type, 'SESSION_EVENT_TYPE_');

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { Webhook } from 'standardwebhooks';
 
 /** The most secrets at the same time: the old one and the new one. */
 const mostSecrets = 2;
@@ -11,12 +11,12 @@ export class SigningSecrets {
   private constructor(
     /** The text that they were read from. */
     readonly text: string,
-    private readonly keys: readonly Buffer[],
+    private readonly signers: readonly Webhook[],
   ) {}
 
   /** How many there are. */
   get count(): number {
-    return this.keys.length;
+    return this.signers.length;
   }
 
   /**
@@ -26,38 +26,30 @@ export class SigningSecrets {
    */
   static parse(text: string): SigningSecrets {
     const lines = text.split('\n').map((line) => line.trim());
-    const keys = lines.flatMap((line, index) => {
+    const signers = lines.flatMap((line, index) => {
       if (line === '') return [];
-      const key = keyOf(line);
-      if (key) return [key];
+      if (isSecret(line)) return [new Webhook(line)];
       throw new Error(
         `line ${index + 1} is no secret: it must be whsec_ and ${secretBytes.least} to ${secretBytes.most} bytes in base64`,
       );
     });
-    if (keys.length === 0) throw new Error('it has no secret');
-    if (keys.length > mostSecrets) {
+    if (signers.length === 0) throw new Error('it has no secret');
+    if (signers.length > mostSecrets) {
       throw new Error(`it has over ${mostSecrets} secrets: keep the old one and the new one`);
     }
-    return new SigningSecrets(text, keys);
+    return new SigningSecrets(text, signers);
   }
 
-  /**
-   * The value of `webhook-signature`: a signature by each secret.
-   *
-   * @param timestamp the value of `webhook-timestamp`.
-   */
-  sign(id: string, timestamp: string, body: string): string {
-    const signatures = this.keys.map((key) =>
-      createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64'),
-    );
-    return signatures.map((signature) => `v1,${signature}`).join(' ');
+  /** The value of `webhook-signature`: a signature by each secret. @param at the time in `webhook-timestamp`. */
+  sign(id: string, at: Date, body: string): string {
+    return this.signers.map((signer) => signer.sign(id, at, body)).join(' ');
   }
 }
 
-/** The key of a secret; undefined: it is none. */
-function keyOf(secret: string): Buffer | undefined {
-  const [, encoded] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(secret) ?? [];
-  if (encoded === undefined || encoded.length % 4 !== 0) return undefined;
-  const key = Buffer.from(encoded, 'base64');
-  return key.length >= secretBytes.least && key.length <= secretBytes.most ? key : undefined;
+/** The library takes any text for a secret. */
+function isSecret(text: string): boolean {
+  const [, encoded] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text) ?? [];
+  if (encoded === undefined || encoded.length % 4 !== 0) return false;
+  const { length } = Buffer.from(encoded, 'base64');
+  return length >= secretBytes.least && length <= secretBytes.most;
 }

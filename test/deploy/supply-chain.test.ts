@@ -30,6 +30,8 @@ const permissive = [
   'ISC',
   'BlueOak-1.0.0',
   '0BSD',
+  // Asks nothing at all: it dedicates the work to the public domain.
+  'Unlicense',
 ];
 
 const [workflow] = documentsOf('.github/workflows/ci.yaml') as [Workflow];

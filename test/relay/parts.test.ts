@@ -79,11 +79,11 @@ describe('the secrets of a relay', () => {
     const secrets = [newSecret(), newSecret()];
     const signing = SigningSecrets.parse(`${secrets.join('\r\n')}\n\n`);
     expect(signing.count).to.equal(2);
-    const timestamp = String(Math.floor(Date.now() / 1_000));
+    const at = new Date();
     const headers = {
       'webhook-id': 'an id',
-      'webhook-timestamp': timestamp,
-      'webhook-signature': signing.sign('an id', timestamp, '{"a":1}'),
+      'webhook-timestamp': String(Math.floor(at.getTime() / 1_000)),
+      'webhook-signature': signing.sign('an id', at, '{"a":1}'),
     };
     for (const secret of secrets) {
       expect(new Webhook(secret).verify('{"a":1}', headers)).to.deep.equal({ a: 1 });
@@ -133,6 +133,9 @@ describe('the body of a webhook', () => {
       ...['share_token.created', 'share_token.revoked', 'share_token.expired'],
       ...['connection.proposed', 'connection.accepted', 'connection.ended'],
       'session.erased',
+      'session.withdrawn',
+      'source.withdrawn',
+      'withdrawal.answered',
     ]);
   });
 
