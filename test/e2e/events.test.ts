@@ -33,7 +33,7 @@ import { acknowledge, withdraw } from '../support/withdrawals';
 
 const { shareSession, revokeShareToken } = SessionShareService;
 const day = 86_400_000;
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-7/;
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 describe('the events of an application', () => {
   let harness: Harness;
