@@ -8,6 +8,7 @@ import { newId, toBinary, type ApplicationId } from '../../src/model/ids';
 import { feedParts, lastSequences } from '../../src/store/events/feed';
 import { recordEvents, waitingEvents } from '../../src/store/events/outbox';
 import { planRound } from '../../src/store/events/rounds';
+import { eventually } from '../support/helpers';
 import { createMigratedDatabase, open } from '../support/mysql';
 import { MysqlProxy } from '../support/mysql-proxy';
 import { countingSteps } from '../support/rows';
@@ -148,6 +149,32 @@ describe('the numbering of events', () => {
       expect(await round()).to.equal('nothing');
     } finally {
       await mortal.destroy();
+      proxy.close();
+    }
+  });
+
+  it('goes on when the machine of the first is lost in the middle, once MySQL has given it up', async () => {
+    const proxy = await MysqlProxy.open(url);
+    const lost = openMultiDatabase({
+      ...{ url: proxy.url, poolSize: 1, lockWaitSeconds: 10 },
+      // In the service, this is a minute.
+      idleSeconds: 1,
+    });
+    try {
+      const event = eventOf(application);
+      await record(event);
+      const held = proxy.holdBack('INSERT INTO session_events');
+      const first = round(lost).catch((error: unknown) => error);
+      const statement = await held.came;
+      // MySQL sees no end of the connection.
+      statement.orphan();
+      expect(await round()).to.equal('nothing');
+      expect(await first).to.be.instanceOf(Error);
+      await eventually(async () => (await round()) === 'done');
+      held.letGo();
+      expect(await feed()).to.deep.equal(numbered([event]));
+    } finally {
+      await lost.destroy();
       proxy.close();
     }
   });
