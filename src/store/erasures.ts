@@ -35,7 +35,7 @@ import { lockForErasure, markErased, sessionsOfAnyone } from './sessions/erase';
 import { sessionById } from './sessions/find';
 import { readSurely } from './surely';
 import { answerWithin } from './withdrawals/answer';
-import { enterWithdrawal } from './withdrawals/chain';
+import { earlierWithdrawal, enterWithdrawal } from './withdrawals/chain';
 
 /** Why a session was erased: a caller or an operator asked, its time was over, or a backup had brought it back. */
 export type ErasureCause = 'request' | 'operator' | 'retention' | 'replay';
@@ -161,7 +161,9 @@ async function tellOf(
   actor: Actor | null,
 ): Promise<void> {
   const id = newId<WithdrawalId>();
-  await enterWithdrawal(trx, { id, sessionId, applicationId, kind, reason: 'erased', at, actor });
+  const withdrawal = { id, sessionId, applicationId, kind, reason: 'erased', at, actor } as const;
+  // It may have been withdrawn before for this reason. Then nobody has imported it since.
+  if (!(await read(trx, earlierWithdrawal(withdrawal)))) await enterWithdrawal(trx, withdrawal);
   const answer = { outcome: 'erased', keptUntil: null, actor, at } as const;
   await answerWithin(trx, sessionId, applicationId, answer);
   const owner = { application: applicationId, session: sessionId };

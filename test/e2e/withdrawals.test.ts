@@ -267,6 +267,14 @@ describe('a withdrawal', () => {
     });
   });
 
+  it('is not told again by the erasure of a session that was withdrawn to be erased', async () => {
+    const ofB = await copyTo(b, a, original);
+    await withdraw(harness, a, original, WithdrawalReason.WITHDRAWAL_REASON_ERASED);
+    await erase(harness, a, original);
+    await toldTo(b, ofB);
+    expect(await withdrawalsOf(harness, b, 'recipient')).to.have.length(1);
+  });
+
   it('goes on behind a copy that was erased, and whose data are deleted', async () => {
     const ofB = await copyTo(b, a, original);
     const ofC = await copyTo(c, b, ofB);

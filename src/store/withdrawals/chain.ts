@@ -1,7 +1,13 @@
 import type { MultiDatabase, TransactionOf } from '../../db/database';
 import { pagesOf } from '../../db/cursor';
 import { query, read, sql, write, type Query, type Statement } from '../../db/query';
-import { toBinary, type ApplicationId, type SessionId, type WithdrawalId } from '../../model/ids';
+import {
+  fromBinary,
+  toBinary,
+  type ApplicationId,
+  type SessionId,
+  type WithdrawalId,
+} from '../../model/ids';
 import type { Actor, SessionKind } from '../../model/session';
 import type { WithdrawalReason, WithdrawnCopy } from '../../model/withdrawals';
 import { actorBindings } from '../actor-columns';
@@ -27,6 +33,35 @@ export interface NewWithdrawal {
   readonly at: Date;
   /** Null: no call has asked for it. */
   readonly actor: Actor | null;
+}
+
+/** A withdrawal that was entered. */
+export interface EnteredWithdrawal {
+  readonly id: WithdrawalId;
+  readonly at: Date;
+}
+
+/**
+ * The withdrawal of a session that makes another one superfluous: an earlier try of the same, or one for the same
+ * reason. A session can be corrected again and again.
+ */
+export function earlierWithdrawal({
+  id,
+  sessionId,
+  reason,
+}: Pick<NewWithdrawal, 'id' | 'sessionId' | 'reason'>): Query<EnteredWithdrawal | undefined> {
+  const again =
+    reason === 'rectified' ? sql('withdrawal_id = ?', toBinary(id)) : sql('reason = ?', reason);
+  return query(
+    sql(
+      `SELECT withdrawal_id, withdrawn_at FROM session_withdrawals
+       WHERE session_id = ? AND parent_session_id IS NULL AND ${again.sql} ORDER BY withdrawal_id LIMIT 1`,
+      toBinary(sessionId),
+      ...again.bindings,
+    ),
+    ([row]: { readonly withdrawal_id: Buffer; readonly withdrawn_at: Date }[]) =>
+      row && { id: fromBinary<WithdrawalId>(row.withdrawal_id), at: row.withdrawn_at },
+  );
 }
 
 /**

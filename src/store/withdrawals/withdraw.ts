@@ -1,20 +1,22 @@
 import type { MultiDatabase } from '../../db/database';
-import { query, read, sql, writeTogether, type Query } from '../../db/query';
+import { read, writeTogether } from '../../db/query';
 import { inTransaction } from '../../db/transaction';
 import { newEvent, type RecordedEvent } from '../../model/events';
-import { fromBinary, newId, toBinary, type WithdrawalId } from '../../model/ids';
+import { newId } from '../../model/ids';
 import { kindSchemas } from '../../model/relations';
 import { stopsImports, type WithdrawnCopy } from '../../model/withdrawals';
 import { recordEvents } from '../events/outbox';
 import { lockForErasure, markWithdrawn } from '../sessions/erase';
 import { answerWithin } from './answer';
-import { enterCopies, enterWithdrawal, markTold, takeCopy, type NewWithdrawal } from './chain';
-
-/** A withdrawal that was entered. */
-export interface EnteredWithdrawal {
-  readonly id: WithdrawalId;
-  readonly at: Date;
-}
+import {
+  earlierWithdrawal,
+  enterCopies,
+  enterWithdrawal,
+  markTold,
+  takeCopy,
+  type EnteredWithdrawal,
+  type NewWithdrawal,
+} from './chain';
 
 /**
  * Withdraws a session: from the commit on, nobody can import it, unless it was only corrected. The applications that
@@ -47,29 +49,6 @@ export function withdrawSession(
     ]);
     return { id, at };
   });
-}
-
-/**
- * The withdrawal of a session that makes another one superfluous: an earlier try of the same, or one for the same
- * reason. A session can be corrected again and again.
- */
-function earlierWithdrawal({
-  id,
-  sessionId,
-  reason,
-}: NewWithdrawal): Query<EnteredWithdrawal | undefined> {
-  const again =
-    reason === 'rectified' ? sql('withdrawal_id = ?', toBinary(id)) : sql('reason = ?', reason);
-  return query(
-    sql(
-      `SELECT withdrawal_id, withdrawn_at FROM session_withdrawals
-       WHERE session_id = ? AND parent_session_id IS NULL AND ${again.sql} ORDER BY withdrawal_id LIMIT 1`,
-      toBinary(sessionId),
-      ...again.bindings,
-    ),
-    ([row]: { readonly withdrawal_id: Buffer; readonly withdrawn_at: Date }[]) =>
-      row && { id: fromBinary<WithdrawalId>(row.withdrawal_id), at: row.withdrawn_at },
-  );
 }
 
 /**
