@@ -11,6 +11,7 @@ const mayImport = {
   store: ['model', 'telemetry', 'db'],
   token: ['model', 'telemetry', 'files'],
   events: ['model', 'telemetry', 'db', 'store'],
+  sweeps: ['model', 'telemetry', 'db', 'store'],
   withdrawals: ['model', 'telemetry', 'db', 'store'],
   import: ['model', 'turns', 'telemetry', 'db', 'store'],
   config: ['model', 'telemetry', 'files', 'db', 'import'],

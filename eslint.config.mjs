@@ -17,6 +17,7 @@ const owners = {
   'events/feed.ts': ['session_events'],
   'events/rounds.ts': ['event_rounds'],
   'withdrawals/**': ['session_withdrawals'],
+  'sweeps.ts': ['source_sweeps'],
   'relations/key-people.ts': ['business_key_people'],
 };
 const tables = Object.values(owners).flat();

@@ -36,6 +36,7 @@ import { HealthMonitor } from './rpc/server/health';
 import { Peers } from './rpc/server/peers';
 import { addReflection } from './rpc/server/reflection';
 import { addServices, serviceNames } from './rpc/services';
+import { SourceSweeper } from './sweeps/sweeper';
 import { SessionReader } from './store/relations/read';
 import { boundsTransactions } from './store/tables';
 import type { Logger } from './telemetry/log';
@@ -59,8 +60,11 @@ const closeTimeout = 500;
 /** Connections for authenticating callers, one for stored answers, and one to look what waits for `prune`. */
 const lookUpPool = lookUpConnections + 2;
 
-/** Connections for events: to give them their numbers, to look for new ones, and to tell of withdrawals. */
-const feedsPool = 3;
+/**
+ * Connections for events: to give them their numbers, to look for new ones, to tell of withdrawals, and to look for
+ * changed and deleted sources.
+ */
+const feedsPool = 4;
 
 /**
  * How long the health check uses a connection, in seconds. It makes new ones often, to see whether that is
@@ -208,6 +212,7 @@ export class SessionImportServer {
       const events = opened(new EventHub(feeds, eventInterval, log));
       opened(new EventSealer(feeds, eventInterval, log));
       opened(new WithdrawalWalker(feeds, eventInterval, clock, log));
+      opened(new SourceSweeper(feeds, config.sweepInterval * 1_000, log));
       const running = new RunningCalls();
       const grpc = createGrpcServer(config.grpc, running, metrics);
       addServices(grpc, {

@@ -27,6 +27,8 @@ export interface Config {
   readonly queue: QueueOptions;
   /** The pause between two looks for new events, in milliseconds. */
   readonly eventInterval: number;
+  /** The pause between two steps of the sweeps for changed and deleted sources, in seconds. */
+  readonly sweepInterval: number;
   /** The rate limit of each application; undefined: there is none. */
   readonly rateLimit: RateLimit | undefined;
   /** How long calls that run may take to finish once the service was told to stop, in seconds. */
@@ -130,6 +132,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
       limit: values.IMPORT_QUEUE_LIMIT,
     },
     eventInterval: values.EVENT_INTERVAL,
+    sweepInterval: values.SOURCE_SWEEP_INTERVAL,
     rateLimit:
       values.RATE_LIMIT === 0
         ? undefined

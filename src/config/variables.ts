@@ -243,6 +243,12 @@ export const variables = {
     default: '500',
     schema: wholeNumber(10, 60_000),
   },
+  SOURCE_SWEEP_INTERVAL: {
+    description:
+      'The pause between two steps of the sweeps for sources that the platform has changed or deleted, in seconds. A step looks at 500 changes of each kind, and at 500 entries of the ledger',
+    default: '5',
+    schema: wholeNumber(1, 86_400),
+  },
   RATE_LIMIT: {
     description:
       'How many calls per second each application may make to each process, on average; 0 is no limit',

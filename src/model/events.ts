@@ -13,6 +13,7 @@ const listeners = {
   connection_proposed: ['source', 'recipient'],
   connection_accepted: ['source', 'recipient'],
   connection_ended: ['source', 'recipient'],
+  source_changed: ['recipient'],
   source_withdrawn: ['recipient'],
   withdrawal_answered: ['source'],
   // By its own application, which is on neither side.
@@ -27,6 +28,7 @@ const listeners = {
 const namingOriginals: ReadonlySet<EventType> = new Set([
   'session_imported',
   'import_refused',
+  'source_changed',
   'source_withdrawn',
 ]);
 

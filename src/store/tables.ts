@@ -14,6 +14,7 @@ export const ownTables: readonly string[] = [
   ...['session_imports', 'import_refusals', 'share_tokens', 'session_connections'],
   ...['session_retention', 'session_erasures'],
   ...['event_outbox', 'session_events', 'event_rounds', 'session_withdrawals'],
+  'source_sweeps',
 ];
 
 /**

@@ -136,6 +136,7 @@ describe('the body of a webhook', () => {
       'session.withdrawn',
       'source.withdrawn',
       'withdrawal.answered',
+      'source.changed',
     ]);
   });
 

@@ -81,6 +81,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     SHARE_TOKEN_JWKS: signer.jwks,
     SHARE_TOKEN_SIGNING_KEY: signer.signingKey,
     SESSION_BASE_URL: 'https://verify.example.com/session',
+    // Tests change and delete sessions as they like.
+    SOURCE_SWEEP_INTERVAL: '86400',
     ...options.environment,
   });
   const log = createLogger(

@@ -28,6 +28,7 @@ import * as shareChosenRelations from './025-share-chosen-relations';
 import * as eraseSessions from './026-erase-sessions';
 import * as recordEvents from './027-record-events';
 import * as withdrawSessions from './028-withdraw-sessions';
+import * as sweepSources from './029-sweep-sources';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -65,6 +66,7 @@ const all: readonly NamedMigration[] = [
   { file: '026-erase-sessions', migration: eraseSessions },
   { file: '027-record-events', migration: recordEvents },
   { file: '028-withdraw-sessions', migration: withdrawSessions },
+  { file: '029-sweep-sources', migration: sweepSources },
 ];
 
 /**

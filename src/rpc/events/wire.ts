@@ -15,6 +15,7 @@ const wireTypes: Readonly<Record<EventType, SessionEventType>> = {
   connection_accepted: SessionEventType.SESSION_EVENT_TYPE_CONNECTION_ACCEPTED,
   connection_ended: SessionEventType.SESSION_EVENT_TYPE_CONNECTION_ENDED,
   session_withdrawn: SessionEventType.SESSION_EVENT_TYPE_SESSION_WITHDRAWN,
+  source_changed: SessionEventType.SESSION_EVENT_TYPE_SOURCE_CHANGED,
   source_withdrawn: SessionEventType.SESSION_EVENT_TYPE_SOURCE_WITHDRAWN,
   withdrawal_answered: SessionEventType.SESSION_EVENT_TYPE_WITHDRAWAL_ANSWERED,
   session_erased: SessionEventType.SESSION_EVENT_TYPE_SESSION_ERASED,

@@ -11,6 +11,8 @@ export interface ImportedCopy {
   readonly kind: SessionKind;
   readonly sourceSessionId: SessionId;
   readonly sourceApplicationId: ApplicationId;
+  /** When the copy was made. */
+  readonly createdAt: Date;
 }
 
 const keyset = new Keyset([{ name: 'application_id', type: 'id' }], 'ASC');
@@ -22,6 +24,7 @@ export function importsOfSession(
 ): Query<Page<ImportedCopy>> {
   type Row = Readonly<Record<'session_id' | 'application_id' | 'source_application_id', Buffer>> & {
     readonly session_kind: SessionKind;
+    readonly created_at: Date;
   };
   const wanted = allOf(
     sql('source_session_id = ?', toBinary(source)),
@@ -29,7 +32,7 @@ export function importsOfSession(
   );
   return query(
     sql(
-      `SELECT session_id, application_id, session_kind, source_application_id, ${keyset.select}
+      `SELECT session_id, application_id, session_kind, source_application_id, created_at, ${keyset.select}
        FROM session_imports FORCE INDEX (session_imports_source_session_id_index)
        WHERE ${wanted.sql} ORDER BY ${keyset.orderBy} LIMIT ?`,
       ...[...wanted.bindings, size + 1],
@@ -41,6 +44,57 @@ export function importsOfSession(
         kind: row.session_kind,
         sourceSessionId: source,
         sourceApplicationId: fromBinary(row.source_application_id),
+        createdAt: row.created_at,
+      })),
+  );
+}
+
+/** Those of some sessions of which there are copies. @param ids at least one. */
+export function importedSessions(ids: readonly SessionId[]): Query<ReadonlySet<SessionId>> {
+  return query(
+    sql(
+      `SELECT DISTINCT source_session_id FROM session_imports
+       FORCE INDEX (session_imports_source_session_id_index) WHERE source_session_id IN (?)`,
+      ids.map(toBinary),
+    ),
+    (rows: { readonly source_session_id: Buffer }[]) =>
+      new Set(rows.map((row) => fromBinary<SessionId>(row.source_session_id))),
+  );
+}
+
+/** A session that was imported. */
+export interface ImportedSource {
+  readonly sessionId: SessionId;
+  readonly applicationId: ApplicationId;
+  readonly kind: SessionKind;
+}
+
+const sliceKeyset = new Keyset(
+  [
+    { name: 'application_id', type: 'id' },
+    { name: 'source_session_id', type: 'id' },
+  ],
+  'ASC',
+);
+
+/** The sessions that were imported, in the order of the ledger: one is there once for each copy. */
+export function importedSources({ size, after }: WantedPage): Query<Page<ImportedSource>> {
+  type Row = Readonly<Record<'source_session_id' | 'source_application_id', Buffer>> & {
+    readonly session_kind: SessionKind;
+  };
+  const wanted = after ? sliceKeyset.following(after) : sql('TRUE');
+  return query(
+    sql(
+      `SELECT source_session_id, source_application_id, session_kind, ${sliceKeyset.select}
+       FROM session_imports FORCE INDEX (PRIMARY)
+       WHERE ${wanted.sql} ORDER BY ${sliceKeyset.orderBy} LIMIT ?`,
+      ...[...wanted.bindings, size + 1],
+    ),
+    (rows: Row[]) =>
+      sliceKeyset.pageOf(rows, size, (row) => ({
+        sessionId: fromBinary(row.source_session_id),
+        applicationId: fromBinary(row.source_application_id),
+        kind: row.session_kind,
       })),
   );
 }

@@ -127,6 +127,19 @@ function insertCopies(
   );
 }
 
+/** Those of some sessions that are known to be erased, or must be. @param ids at least one. */
+export function toldAsErased(ids: readonly SessionId[]): Query<ReadonlySet<SessionId>> {
+  return query(
+    sql(
+      `SELECT session_id FROM session_withdrawals FORCE INDEX (session_withdrawals_session_index)
+       WHERE session_id IN (?) AND parent_session_id IS NULL AND reason = 'erased'`,
+      ids.map(toBinary),
+    ),
+    (rows: { readonly session_id: Buffer }[]) =>
+      new Set(rows.map((row) => fromBinary<SessionId>(row.session_id))),
+  );
+}
+
 /** A copy whose application has to be told: the key of its row. */
 export type WaitingCopy = Pick<WithdrawnCopy, 'withdrawalId' | 'sessionId'>;
 

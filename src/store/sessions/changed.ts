@@ -1,0 +1,64 @@
+import { Keyset, type Cursor, type Page } from '../../db/cursor';
+import { query, sql, type Query } from '../../db/query';
+import { firstIdOf, fromBinary, type ApplicationId, type SessionId } from '../../model/ids';
+import { kindSchemas } from '../../model/relations';
+import type { SessionKind } from '../../model/session';
+
+/**
+ * How long ago a change must be to be looked at, in seconds. Its time is taken before its transaction is committed, so
+ * a later look could miss one that is younger.
+ */
+const settled = 10;
+
+/** The place behind all changes that were made before a moment. */
+export function placeOfChanges(at: Date): Cursor {
+  return [`${at.toISOString().slice(0, -1)}000`, firstIdOf(new Date(0))];
+}
+
+/** A session that was changed, or made. */
+export interface ChangedSession {
+  readonly id: SessionId;
+  readonly applicationId: ApplicationId;
+  readonly updatedAt: Date;
+  readonly erased: boolean;
+}
+
+const keyset = new Keyset(
+  [
+    { name: 'updated_at', type: 'moment' },
+    { name: 'id', type: 'id' },
+  ],
+  'ASC',
+);
+
+/** Sessions of a kind in the order of their changes. The newest changes are left out: see {@link settled}. */
+export function changedSessions(
+  kind: SessionKind,
+  after: Cursor,
+  size: number,
+): Query<Page<ChangedSession> & { readonly last: Cursor | undefined }> {
+  type Row = Readonly<{ id: Buffer; application_id: Buffer; updated_at: Date; erased: number }>;
+  const { sessions } = kindSchemas[kind];
+  const following = keyset.following(after);
+  return query(
+    sql(
+      `SELECT id, application_id, updated_at, erased_at IS NOT NULL AS erased, ${keyset.select}
+       FROM ?? FORCE INDEX (${sessions}_updated_at_index)
+       WHERE ${following.sql} AND updated_at < UTC_TIMESTAMP(6) - INTERVAL ${settled} SECOND
+       ORDER BY ${keyset.orderBy} LIMIT ?`,
+      sessions,
+      ...following.bindings,
+      size + 1,
+    ),
+    (rows: Row[]) => {
+      const last = rows.slice(0, size).at(-1);
+      const page = keyset.pageOf(rows, size, (row) => ({
+        id: fromBinary<SessionId>(row.id),
+        applicationId: fromBinary<ApplicationId>(row.application_id),
+        updatedAt: row.updated_at,
+        erased: row.erased === 1,
+      }));
+      return { ...page, last: last && keyset.cursorOf(last) };
+    },
+  );
+}

@@ -1,0 +1,43 @@
+import { databaseTime } from '../db/clock';
+import type { MultiDatabase } from '../db/database';
+import { read, write } from '../db/query';
+import { inTransaction } from '../db/transaction';
+import { newId } from '../model/ids';
+import { importedSources } from '../store/ledger/imports-of-session';
+import { sessionsOfAnyone } from '../store/sessions/erase';
+import { storeSweep, takeSweep } from '../store/sweeps';
+import { enterWithdrawal, toldAsErased } from '../store/withdrawals/chain';
+
+/** The entries of the ledger that a step looks at. */
+const slice = 500;
+
+/**
+ * Takes a step of the sweep for sessions that the platform has deleted without an erasure: goes through a slice of the
+ * ledger, and withdraws what is gone, so that everybody who has a copy is told. At the end, it begins again. So a step
+ * costs the same, however many sessions there are.
+ */
+export function sweepGone(db: MultiDatabase): Promise<void> {
+  return inTransaction(db, async (trx) => {
+    const place = await read(trx, takeSweep('gone'));
+    if (place === undefined) return;
+    const { items, end } = await read(
+      trx,
+      importedSources({ size: slice, after: place ?? undefined }),
+    );
+    const sources = new Map(items.map((source) => [source.sessionId, source]));
+    const ids = [...sources.keys()];
+    if (ids.length > 0) {
+      const there = await read(trx, sessionsOfAnyone(ids));
+      const gone = ids.filter((id) => !there.has(id));
+      const told = gone.length > 0 ? await read(trx, toldAsErased(gone)) : new Set();
+      const at = await read(trx, databaseTime());
+      for (const id of gone) {
+        const source = sources.get(id);
+        if (!source || told.has(id)) continue;
+        // There is no row to lock: nobody can import a session that is not there.
+        await enterWithdrawal(trx, { ...source, id: newId(), reason: 'erased', at, actor: null });
+      }
+    }
+    await write(trx, storeSweep('gone', end ?? null));
+  });
+}
