@@ -239,7 +239,7 @@ export const variables = {
   },
   EVENT_INTERVAL: {
     description:
-      'The pause between two looks for new events, in milliseconds: how long an event takes to appear in the feeds',
+      'The pause between two looks for new events and withdrawals, in milliseconds. An event is in its feed after about one pause, and in the streams after two',
     default: '500',
     schema: wholeNumber(10, 60_000),
   },

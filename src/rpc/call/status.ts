@@ -220,7 +220,7 @@ const answers: Answers = {
   }),
   SESSION_WITHDRAWN: ({ sessionId }) => ({
     code: status.FAILED_PRECONDITION,
-    message: `Session ${sessionId} was withdrawn, by your application or by one that it comes from, so it can not be shared. See ListWithdrawals.`,
+    message: `Session ${sessionId} was withdrawn, by your application or by one that it was copied from, so it can not be shared.`,
     metadata: { session_id: sessionId },
   }),
   SESSION_NOT_FINISHED: ({ sessionId, status: sessionStatus }) => ({
@@ -252,7 +252,7 @@ const answers: Answers = {
   }),
   WITHDRAWAL_NOT_FOUND: ({ sessionId }) => ({
     code: status.NOT_FOUND,
-    message: `Nobody has withdrawn a session that session ${sessionId} of your application is a copy of. See ListWithdrawals for those that wait for an answer.`,
+    message: `No withdrawal has reached session ${sessionId} of your application, so there is nothing to answer. ListWithdrawals, with own_side RECIPIENT, shows the copies that one has reached.`,
     metadata: { session_id: sessionId },
     details: [resource('session-import/withdrawal', sessionId, '')],
   }),
@@ -283,7 +283,7 @@ const answers: Answers = {
   }),
   EVENT_CURSOR_EXPIRED: ({ oldestAfter }) => ({
     code: status.OUT_OF_RANGE,
-    message: `Events after this cursor have been deleted. To go on with the oldest that are left, send after = ${oldestAfter}; compare what you have by the list calls.`,
+    message: `Events after this cursor have been deleted. Compare your records with the list calls, such as ListImports. Then go on with the oldest that are left: send after = ${oldestAfter}.`,
     metadata: { oldest_after: String(oldestAfter) },
   }),
   EVENT_CURSOR_AHEAD: ({ lastSequence }) => ({
