@@ -11,10 +11,10 @@ import { LogThrottle } from '../telemetry/log-throttle';
 const feedsAtOnce = 100;
 const rowsOfFeed = 4;
 
-/** How long one waits for news, at most, in milliseconds. */
+/** How long a stream waits for new events at most, in milliseconds. Then it checks its caller again. */
 const longestWait = 5_000;
 
-/** What there is for somebody who waits. */
+/** What a stream that waits is given. */
 export interface News {
   /** What follows the cursor, without gaps; empty: nothing yet. */
   readonly events: readonly SequencedEvent[];

@@ -15,14 +15,14 @@ const mostOfRound = 100;
 /** The most feeds that one statement looks up, and the most rows of feeds that it writes: at most 1.5 MB. */
 const feedsAtOnce = 25;
 
-/** The result of a round: nothing was to be done, or another process does it; or whether more is to be done at once. */
+/** The result of a round. `nothing`: there was nothing to do, or another process does it. `more`: more can be done at once. */
 export type Round = 'nothing' | 'done' | 'more';
 
 /**
  * Gives numbers to events that wait: moves them from the outbox into the feeds of the applications. It also records
  * which share tokens have expired.
  *
- * A number is given when the event is committed, and by one process at a time, which commits before the next one
+ * An event gets its number after it was committed. One process at a time gives numbers, and commits before the next one
  * begins. So a reader never sees a number before a lower one.
  *
  * @param pause until the next round, in milliseconds, unless there is more to be done.

@@ -88,7 +88,7 @@ export class BacklogWatch {
     const oldest = {
       import_refusals: await read(db, oldestRefusal()),
       share_tokens: await read(db, oldestShareToken()),
-      // No index has the time. It would cost each event more than the figure is worth.
+      // No index has the time. To write one would cost more than the figure is worth.
       session_events: undefined,
     };
     return {

@@ -322,7 +322,7 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     );
   }
 
-  /** Tells how many of something wait, and for how long the first has. While that is not known, nothing is told. */
+  /** Shows how many of something wait, and for how long the oldest has. While that is not known, nothing is shown. */
   private watchWaiting(
     count: readonly [name: string, help: string],
     age: readonly [name: string, help: string],

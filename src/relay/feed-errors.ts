@@ -23,7 +23,7 @@ export class FeedFailure extends Error {
 
 /** Where a feed that is not the one that was delivered may come from, and what to do first. */
 const check =
-  'The API key may be that of another application: then give the right one. Or the database was restored from a backup: then compare what the receiver has by the list calls';
+  "The API key may be that of another application: then give the right one. Or the database was restored from a backup: then compare the receiver's records with the list calls";
 
 /**
  * What has gone wrong while a feed was read.
@@ -35,7 +35,7 @@ export function feedError(error: unknown, after: number): Error {
   const { reason, metadata, retryDelay } = errorDetails(error) ?? {};
   if (reason === 'EVENT_CURSOR_EXPIRED') {
     return new CursorUnusable(
-      `events after ${after} have been deleted from the feed before they were delivered. Compare what the receiver has by the list calls, and go on with the oldest events that are left: --after ${metadata?.['oldest_after']}`,
+      `events after ${after} have been deleted from the feed before they were delivered. Compare the receiver's records with the list calls, and go on with the oldest events that are left: --after ${metadata?.['oldest_after']}`,
     );
   }
   if (reason === 'EVENT_CURSOR_AHEAD') {

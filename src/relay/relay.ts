@@ -16,7 +16,7 @@ export { CursorUnusable } from './feed-errors';
 /** How often the secrets are read again, in milliseconds. */
 const secretInterval = 1_000;
 
-/** The end of a connection that has lasted this long is no trouble, in milliseconds: connections have an age. */
+/** A connection that has lasted for this long, in milliseconds, has not failed: the service ends connections by age. */
 const steady = 10_000;
 
 /** What a relay is told. */
@@ -73,7 +73,7 @@ export async function relay(
   }
 }
 
-/** Whatever is wrong with the files from the start is a mistake, and does not pass by waiting. */
+/** If a file is wrong at the start, that is a mistake, and waiting does not help. */
 async function requireFiles({ apiKeyFile, credentials }: FeedService): Promise<void> {
   await readApiKey(apiKeyFile);
   credentials();

@@ -33,8 +33,8 @@ export class Gate {
   }
 
   /**
-   * Requires that the credentials of a call that lasts still stand for its caller, with the privilege. While the
-   * database is out of reach, that can't be found out, and the call goes on: it gets nothing from there either.
+   * Requires that the credentials of a stream are still valid, and still have the privilege. While the database is out
+   * of reach, that can't be checked, and the stream goes on: it gets no events from there either.
    *
    * @throws ServiceError with what `Callers.authenticate` throws, or PRIVILEGE_MISSING.
    */

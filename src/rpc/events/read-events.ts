@@ -5,7 +5,7 @@ import { ServiceError } from '../../model/problems';
 import { feedParts, lastSequences, type FeedPlace } from '../../store/events/feed';
 import { readSurely } from '../../store/surely';
 
-/** The most rows of a feed that one page is made of, so that reading it costs little: see `mostEventsOfRow`. */
+/** The most rows of a feed that are read for a page, so that it costs little. A row has up to `mostEventsOfRow` events. */
 const rowsOfPage = 20;
 
 /** A page of events. */

@@ -5,8 +5,8 @@ import { ServiceError } from '../../model/problems';
 const most = { ofOne: 100, inAll: 1_000 };
 
 /**
- * The open streams of events. An application may open another one as long as it has fewer than there are places left.
- * So a few applications can't take all places: the fewer are left, the fewer may each of them have.
+ * The open streams of events. An application may open another one while it has fewer streams than there are places left
+ * (and fewer than 100). So a few applications can't take all places: the fewer are left, the fewer may each of them have.
  */
 export class Watches {
   private readonly open = new Map<ApplicationId, number>();

@@ -13,10 +13,10 @@ export interface OutboxRow {
 }
 
 /**
- * Records events, in the transaction of what they tell. If an earlier try was committed after all, nothing is recorded
- * again.
+ * Records events, in the transaction of what they report. If an earlier try was committed after all, nothing is
+ * recorded again.
  *
- * @param id made before the first try. It can be the id of what the events tell of.
+ * @param id made before the first try. It can be the id of what the events report.
  * @param events at least one.
  */
 export function recordEvents(id: Id<string>, events: readonly RecordedEvent[]): Statement {
@@ -67,7 +67,7 @@ export function waitingEvents(limit: number): Query<OutboxRow[]> {
   );
 }
 
-/** Says that events have their numbers, and forgets them here. @param ids at least one. */
+/** Says that events have their numbers, and empties their rows. @param ids at least one. */
 export function markNumbered(ids: readonly OutboxId[]): Statement {
   return sql(
     "UPDATE event_outbox SET numbered = 1, events = '' WHERE id IN (?)",

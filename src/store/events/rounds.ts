@@ -1,9 +1,9 @@
 import { query, sql, type Query, type Statement } from '../../db/query';
 
 /*
- * Who numbers events, and when. One row stands for that. Whoever has locked it numbers events until its transaction
- * ends, so only one process does it at a time. If the process dies, the server ends its transaction, and the next one
- * goes on.
+ * Which process numbers events, and when: a lock on the only row of `event_rounds` is the lease. The process that has
+ * locked it numbers events until its transaction ends. If the process dies, the server ends its transaction, and the
+ * next process goes on.
  */
 
 /** The only row. */

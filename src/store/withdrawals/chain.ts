@@ -16,8 +16,8 @@ import { copyColumns, copyOf, type CopyRow } from './rows';
 
 /*
  * The chain of a withdrawal. The withdrawn session has a row, and each copy that was made of it gets one, which waits
- * until its application is told; then the copies of that copy get theirs. So the rows are the queue and the record, and
- * whoever tells can be killed at any moment.
+ * until its application is told; then the copies of that copy get theirs. So the rows are both the queue and the record,
+ * and a process that works on them can be killed at any moment.
  */
 
 /** The most copies that one statement enters. */

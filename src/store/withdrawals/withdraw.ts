@@ -54,9 +54,9 @@ export function withdrawSession(
 /**
  * Tells the application of a copy that the source was withdrawn, and enters the copies of the copy, whose applications
  * are told next. The copy is marked like the withdrawn session, so that nobody imports it any more. If the copy was
- * erased, that is the answer, and there is nobody to tell; but the chain goes on.
+ * erased, the erasure is the answer, and its application is not told; but its own copies are entered all the same.
  *
- * @param waiting another process may have told it meanwhile: then nothing is done.
+ * @param waiting the copy. If another process has told its application meanwhile, nothing is done.
  */
 export async function tellCopy(
   db: MultiDatabase,
