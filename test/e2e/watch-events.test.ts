@@ -11,7 +11,7 @@ import { eventually } from '../support/helpers';
 import { reading } from '../support/metrics';
 import { startHarness, startProxiedHarness, type Harness } from '../support/service';
 
-/** Records events for a tenant, as calls would, of which many would take long. */
+/** Records events for a tenant, as calls would: so many calls would take long. */
 async function record(
   { db }: Pick<Harness, 'db'>,
   { applicationId: application }: Tenant,

@@ -198,7 +198,7 @@ describe('the cursor file of a relay', () => {
     expect((await CursorFile.open(file)).current).to.deep.equal({ after: 8 });
   });
 
-  it('is one in which nothing is but a cursor', async () => {
+  it('is refused if it holds anything but a cursor', async () => {
     for (const text of ['', '7', 'x', '{}', '{"after":-1}', '{"after":1.5}', '{"after":1,"b":2}']) {
       await writeFile(file, text);
       const error = await CursorFile.open(file, 0).catch((reason: unknown) => reason);
