@@ -5,7 +5,7 @@ import { newId, toBinary, type ApplicationId } from '../../src/model/ids';
 import { privileges } from '../../src/model/privileges';
 import { Watches } from '../../src/rpc/events/watches';
 import { failureOf } from '../support/client';
-import { EventStream, eventsOf, quickEvents, typesOf } from '../support/events';
+import { EventStream, eventsOf, listEvents, quickEvents, typesOf } from '../support/events';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { eventually } from '../support/helpers';
 import { reading } from '../support/metrics';
@@ -127,6 +127,34 @@ describe('a stream of events', () => {
       .where({ id: toBinary(id) })
       .update({ revoked_at: new Date() });
     expect((await failureOf(stream.ended())).reason).to.equal('API_KEY_INVALID');
+  });
+
+  it('ends when its key is revoked while its reader is slow, and sends no other page', async () => {
+    const { apiKey, id } = await createApiKey(harness.db, {
+      applicationId: tenant.applicationId,
+      name: 'to be revoked',
+      privileges,
+      expiresAt: null,
+    });
+    await record(harness, tenant, 20_000);
+    await eventsOf(harness, tenant, 20_000);
+    const stream = watch(0, { ...tenant, apiKey });
+    await stream.received(1);
+    stream.pause();
+    await harness
+      .db('api_keys')
+      .where({ id: toBinary(id) })
+      .update({ revoked_at: new Date() });
+    // Until then, a key may be remembered.
+    const isRefused = () =>
+      listEvents(harness, { ...tenant, apiKey }).then(
+        () => false,
+        () => true,
+      );
+    await eventually(isRefused);
+    stream.resume();
+    expect((await failureOf(stream.ended())).reason).to.equal('API_KEY_INVALID');
+    expect(stream.events.length).to.be.below(20_000);
   });
 
   it('ends well when the service stops, though its reader takes nothing', async () => {

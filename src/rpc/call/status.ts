@@ -293,7 +293,7 @@ const answers: Answers = {
   }),
   TOO_MANY_WATCHES: ({ limit }) => ({
     code: status.RESOURCE_EXHAUSTED,
-    message: `Your application has ${limit} open streams of events in this process, which is the most it may have now. End some, or try again later.`,
+    message: `Your application has ${limit} open streams of events in this process, and can't have more now. End some, or try again later.`,
     retryAfter: 1_000,
   }),
   OVERLOADED: () => ({

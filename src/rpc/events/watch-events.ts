@@ -2,8 +2,10 @@ import type {
   WatchEventsRequest,
   WatchEventsResponse,
 } from '../../gen/sessionimport/v1/session_events';
+import type { News } from '../../events/hub';
 import type { SequencedEvent } from '../../model/events';
 import { CallAbandoned } from '../../model/problems';
+import type { FeedPlace } from '../../store/events/feed';
 import type { Caller } from '../call/callers';
 import { checkRequest } from '../call/request';
 import type { StreamContext } from '../call/stream';
@@ -35,20 +37,19 @@ export async function watchEvents(
       sent = event.sequence;
     }
   };
+  const readOn = async (place: FeedPlace): Promise<News> => {
+    const { events, lastSequence } = await onDatabase((db) => readEvents(db, place, pageSize));
+    return { events, more: (events.at(-1)?.sequence ?? place.after) < lastSequence };
+  };
   try {
     let behind = true;
     while (!signal.aborted) {
       const place = { applicationId, after: sent };
-      if (behind) {
-        const page = await onDatabase((db) => readEvents(db, place, pageSize));
-        await sendAll(page.events);
-        behind = sent < page.lastSequence;
-      } else {
-        const { events, more } = await hub.news(place, signal);
-        await checkAgain();
-        await sendAll(events);
-        behind = more;
-      }
+      const { events, more }: News = behind ? await readOn(place) : await hub.news(place, signal);
+      // Between two pages as well: a slow reader may have been at the first one for hours.
+      await checkAgain();
+      await sendAll(events);
+      behind = more;
     }
     context.signal.throwIfAborted();
   } catch (error) {
