@@ -43,7 +43,8 @@ export function withdrawSession(
     const owner = { application: applicationId, session: sessionId };
     await writeTogether(trx, [
       ...(stopsImports(reason) ? [markWithdrawn(schema, sessionId, at)] : []),
-      recordEvents(id, [
+      // Its id is made now, with the lock: made before, it would come before that of an import that had the lock.
+      recordEvents(newId(), [
         newEvent('session_withdrawn', at, { kind, owner, reason: reason.toUpperCase() }),
       ]),
     ]);
