@@ -1,9 +1,16 @@
 import { expect } from 'chai';
+import { WithdrawalOutcome } from '../../src/gen/sessionimport/v1/session_share';
+import { toId, type SessionId } from '../../src/model/ids';
+import { failureOf, sessionOf } from '../support/client';
 import { createCompany, requestWithLinked } from '../support/companies';
+import { erase } from '../support/erasure';
 import { listEvents, numberAll, typesOf } from '../support/events';
+import { createSession } from '../support/fixtures';
 import { rowLockWaits } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
-import { withdraw } from '../support/withdrawals';
+import { acknowledge, withdraw, withdrawalsOf } from '../support/withdrawals';
+
+const { WITHDRAWAL_OUTCOME_ERASED: erased, WITHDRAWAL_OUTCOME_KEPT: kept } = WithdrawalOutcome;
 
 describe('a withdrawal', () => {
   let harness: ProxiedHarness;
@@ -11,6 +18,18 @@ describe('a withdrawal', () => {
     harness = await startProxiedHarness();
   });
   afterEach(() => harness.stop());
+
+  /** A session of the source that was withdrawn, and the target's copy of it. */
+  const withdrawnCopy = async (): Promise<SessionId> => {
+    const { source, target, signer, client } = harness;
+    const original = await createSession(harness.db, source, 'user');
+    const answer = await client.import(target.apiKey, {
+      shareToken: await signer.share(source, target, 'user', original),
+      workflowId: target.workflows.user,
+    });
+    await withdraw(harness, source, original);
+    return toId(sessionOf(answer).sessionId);
+  };
 
   it('that waits for an import comes behind it in the feed', async () => {
     const { proxy, source } = harness;
@@ -31,5 +50,24 @@ describe('a withdrawal', () => {
       'SESSION_IMPORTED',
       'SESSION_WITHDRAWN',
     ]);
+  });
+
+  it('is not answered with KEPT while its copy is being erased, nor after that', async () => {
+    const { proxy, source, target } = harness;
+    const copy = await withdrawnCopy();
+    const held = proxy.holdBack('SET erased_at');
+    const erasing = erase(harness, target, copy);
+    await held.came;
+    const answering = failureOf(acknowledge(harness, target, copy, kept));
+    await rowLockWaits();
+    held.letGo();
+    await erasing;
+    expect(await answering).to.include({ reason: 'INVALID_REQUEST' });
+    expect(await failureOf(acknowledge(harness, target, copy, kept))).to.include({
+      reason: 'INVALID_REQUEST',
+    });
+    expect(await acknowledge(harness, target, copy, erased)).to.deep.equal({ withdrawals: 1 });
+    const [listed] = await withdrawalsOf(harness, source, 'source');
+    expect(listed).to.include({ outcome: erased });
   });
 });

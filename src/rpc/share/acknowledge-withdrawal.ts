@@ -45,20 +45,26 @@ export async function acknowledgeWithdrawal(
       (from) => read(from, withdrawalsOfCopy(sessionId, applicationId)),
       ({ length }) => length === 0,
     );
-    const session = await readSurely(db, (from) =>
-      read(from, sessionById(sessionId, applicationId)),
-    );
-    if (reached.length === 0) {
+    const [copy] = reached;
+    if (!copy) {
+      const session = await readSurely(db, (from) =>
+        read(from, sessionById(sessionId, applicationId)),
+      );
       throw new ServiceError({
         reason: session ? 'WITHDRAWAL_NOT_FOUND' : 'SESSION_NOT_FOUND',
         sessionId,
       });
     }
-    if (outcome === 'erased' && session) {
-      throw invalidField('outcome', 'must not be ERASED as long as the session is there: erase it');
-    }
     const answer = { outcome, keptUntil: until ?? null, actor, at };
-    return answerWithdrawals(db, sessionId, applicationId, answer);
+    return answerWithdrawals(db, copy, answer);
   });
+  if (withdrawals === undefined) {
+    throw invalidField(
+      'outcome',
+      outcome === 'erased'
+        ? 'must not be ERASED as long as the session is there: erase it'
+        : 'must be ERASED, since the session is not there any more',
+    );
+  }
   return { withdrawals };
 }

@@ -3,10 +3,12 @@ import { query, read, sql, writeTogether, type Query } from '../../db/query';
 import { inTransaction } from '../../db/transaction';
 import { newEvent } from '../../model/events';
 import { newId, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
+import { kindSchemas } from '../../model/relations';
 import type { Actor } from '../../model/session';
 import type { WithdrawalOutcome, WithdrawnCopy } from '../../model/withdrawals';
 import { actorBindings } from '../actor-columns';
 import { recordEvents } from '../events/outbox';
+import { lockForErasure } from '../sessions/erase';
 import { copyColumns, copyOf, type CopyRow } from './rows';
 
 /** What an application answers about its copy. */
@@ -31,19 +33,28 @@ export function withdrawalsOfCopy(copy: SessionId, owner: ApplicationId): Query<
   );
 }
 
+/** A copy that withdrawals have reached. */
+type ReachedCopy = Pick<WithdrawnCopy, 'sessionId' | 'applicationId' | 'kind'>;
+
 /**
  * Answers all withdrawals that have reached a copy, in place of what was answered before. The applications that shared
  * it are told.
  *
- * @returns how many there are.
+ * It locks the copy, as an erasure does. So nobody can answer that a copy is kept while it is erased, or after that.
+ *
+ * @returns how many there are; undefined: the outcome is `erased` and the copy is there, or the other way round.
  */
 export function answerWithdrawals(
   db: MultiDatabase,
-  copy: SessionId,
-  owner: ApplicationId,
+  { sessionId, applicationId, kind }: ReachedCopy,
   answer: NewAnswer,
-): Promise<number> {
-  return inTransaction(db, (trx) => answerWithin(trx, copy, owner, answer));
+): Promise<number | undefined> {
+  return inTransaction(db, async (trx) => {
+    const session = await read(trx, lockForErasure(kindSchemas[kind], sessionId));
+    const isThere = session?.erasedAt === null;
+    if (isThere === (answer.outcome === 'erased')) return undefined;
+    return answerWithin(trx, sessionId, applicationId, answer);
+  });
 }
 
 /** Answers like {@link answerWithdrawals}, as a part of a transaction. */
