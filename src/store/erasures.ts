@@ -35,7 +35,7 @@ import { lockForErasure, markErased, sessionsOfAnyone } from './sessions/erase';
 import { sessionById } from './sessions/find';
 import { readSurely } from './surely';
 import { answerWithin } from './withdrawals/answer';
-import { earlierWithdrawal, enterWithdrawal } from './withdrawals/chain';
+import { earlierWithdrawal, enterCopies, enterWithdrawal } from './withdrawals/chain';
 
 /** Why a session was erased: a caller or an operator asked, its time was over, or a backup had brought it back. */
 export type ErasureCause = 'request' | 'operator' | 'retention' | 'replay';
@@ -146,26 +146,35 @@ export async function eraseSession(
       endRetention(sessionId),
       ...forgetAnswers(sessionId),
     ]);
-    if (wanted.cause !== 'replay') await tellOf(trx, erasure, wanted.actor);
+    await tellOf(trx, erasure, wanted);
     return erasure;
   });
 }
 
 /**
  * Tells the session's application of an erasure, the applications that have copies of it, and those that it is a copy
- * of. A replay tells nobody: that was done when the session was first erased.
+ * of. They are told once: not if the session was withdrawn for this reason before, and not by a replay if the database
+ * knows that they were told. A backup from before the erasure does not know that, nor which copies were marked.
  */
 async function tellOf(
   trx: TransactionOf<MultiDatabase>,
   { sessionId, applicationId, kind, erasedAt: at }: Erasure,
-  actor: Actor | null,
+  { cause, actor }: Pick<WantedErasure, 'cause' | 'actor'>,
 ): Promise<void> {
   const id = newId<WithdrawalId>();
   const withdrawal = { id, sessionId, applicationId, kind, reason: 'erased', at, actor } as const;
-  // It may have been withdrawn before for this reason. Then nobody has imported it since.
-  if (!(await read(trx, earlierWithdrawal(withdrawal)))) await enterWithdrawal(trx, withdrawal);
+  const before = await read(trx, earlierWithdrawal(withdrawal));
+  // A restored session may have been imported since it was erased before: those copies are added.
+  if (before)
+    await enterCopies(
+      trx,
+      { ...withdrawal, withdrawalId: before.id, withdrawnAt: before.at },
+      sessionId,
+    );
+  else await enterWithdrawal(trx, withdrawal);
   const answer = { outcome: 'erased', keptUntil: null, actor, at } as const;
   await answerWithin(trx, sessionId, applicationId, answer);
+  if (before && cause === 'replay') return;
   const owner = { application: applicationId, session: sessionId };
   await write(trx, recordEvents(id, [newEvent('session_erased', at, { kind, owner })]));
 }

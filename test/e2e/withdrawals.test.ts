@@ -267,12 +267,14 @@ describe('a withdrawal', () => {
     });
   });
 
-  it('is not told again by the erasure of a session that was withdrawn to be erased', async () => {
+  it('for the reason ERASED is told once, also if the session is then erased', async () => {
     const ofB = await copyTo(b, a, original);
     await withdraw(harness, a, original, WithdrawalReason.WITHDRAWAL_REASON_ERASED);
-    await erase(harness, a, original);
     await toldTo(b, ofB);
-    expect(await withdrawalsOf(harness, b, 'recipient')).to.have.length(1);
+    await erase(harness, a, original);
+    expect(await withdrawalsOf(harness, a, 'source')).to.have.length(1);
+    const own = await eventsOf(harness, a, 3);
+    expect(typesOf(own)).to.deep.equal(['SESSION_IMPORTED', 'SESSION_WITHDRAWN', 'SESSION_ERASED']);
   });
 
   it('goes on behind a copy that was erased, and whose data are deleted', async () => {

@@ -1,14 +1,16 @@
 import { expect } from 'chai';
-import { toBinary, type SessionId } from '../../src/model/ids';
+import { toBinary, toId, type SessionId } from '../../src/model/ids';
 import { kindSchemas } from '../../src/model/relations';
 import { sessionKinds, type SessionKind } from '../../src/model/session';
 import { GetSessionRequest, SessionReadService } from '../../src/gen/sessionimport/v1/session_read';
 
 import { replayErasure, type Erasure } from '../../src/store/erasures';
-import { failureOf } from '../support/client';
+import { failureOf, sessionOf } from '../support/client';
 import { erase } from '../support/erasure';
-import { addLogs, createSession } from '../support/fixtures';
+import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
+import { eventually } from '../support/helpers';
 import { startPruneHarness, type PruneHarness } from '../support/pruning';
+import { withdrawalsOf } from '../support/withdrawals';
 
 describe('a session that a restore brings back, while its erasure is on record,', () => {
   let harness: PruneHarness;
@@ -52,6 +54,35 @@ describe('a session that a restore brings back, while its erasure is on record,'
     });
     expect(records.map((record) => record['pruned_at'] === null)).to.deep.equal([false]);
   };
+
+  it('of which nothing else is left is withdrawn by a replay as well, down the chain', async () => {
+    const { db, source, target } = harness;
+    const third = await createTenant(db);
+    const original = await createSession(db, source, 'user');
+    const copyTo = async (to: Tenant, from: Tenant, session: SessionId): Promise<SessionId> => {
+      const shareToken = await harness.signer.share(from, to, 'user', session);
+      const answer = await harness.client.import(to.apiKey, {
+        ...{ shareToken, workflowId: to.workflows.user },
+      });
+      return toId(sessionOf(answer).sessionId);
+    };
+    const copy = await copyTo(target, source, original);
+    // The backup is from here: nothing of the erasure is in it.
+    const replayed = () =>
+      replayErasure(harness.jobDb, {
+        ...{ sessionId: original, kind: 'user', erasedAt: new Date() },
+        applicationId: source.applicationId,
+      });
+    expect(await replayed()).to.equal(true);
+    await eventually(
+      async () => (await withdrawalsOf(harness, target, 'recipient'))[0]?.toldAt !== undefined,
+    );
+    expect(await failureOf(copyTo(third, target, copy))).to.include({
+      reason: 'SOURCE_SESSION_WITHDRAWN',
+    });
+    await replayed();
+    expect(await withdrawalsOf(harness, target, 'recipient')).to.have.length(1);
+  });
 
   for (const kind of sessionKinds) {
     it(`is erased by a replay, and its data are deleted again (${kind})`, async () => {
