@@ -4,6 +4,7 @@ import {
   SessionShareService,
   ShareSessionRequest,
   ListReceivedShareTokensRequest,
+  ListWithdrawalsRequest,
   WithdrawalOutcome,
   WithdrawalReason,
 } from '../../src/gen/sessionimport/v1/session_share';
@@ -11,6 +12,7 @@ import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { must } from '../../src/model/must';
 import { sessionKinds, type SessionKind } from '../../src/model/session';
 import { failureOf, sessionOf } from '../support/client';
+import { wireSides } from '../support/connection-calls';
 import { createCompany, requestWithLinked } from '../support/companies';
 import { erase } from '../support/erasure';
 import { eventsOf, listEvents, quickEvents, typesOf } from '../support/events';
@@ -19,7 +21,7 @@ import { eventually } from '../support/helpers';
 import { startHarness, type Harness } from '../support/service';
 import { acknowledge, withdraw, withdrawalsOf } from '../support/withdrawals';
 
-const { shareSession, listReceivedShareTokens } = SessionShareService;
+const { shareSession, listReceivedShareTokens, listWithdrawals } = SessionShareService;
 const { WITHDRAWAL_REASON_RECTIFIED: rectified } = WithdrawalReason;
 const {
   WITHDRAWAL_OUTCOME_ERASED: erased,
@@ -359,6 +361,19 @@ describe('a withdrawal', () => {
     ]);
     const some = await withdrawalsOf(harness, a, 'source', { sessionId: another });
     expect(some).to.have.length(2);
+  });
+
+  it('is listed for a source without the ids of the copies, also in page tokens', async () => {
+    const copies = [await copyTo(b, a, original), await copyTo(c, a, original)];
+    await withdraw(harness, a, original);
+    const { nextPageToken, withdrawals } = await harness.client.call(
+      listWithdrawals,
+      a.apiKey,
+      ListWithdrawalsRequest.fromPartial({ ownSide: wireSides.source, pageSize: 1 }),
+    );
+    const seen = Buffer.from(nextPageToken, 'base64url').toString() + JSON.stringify(withdrawals);
+    expect(seen).to.include(withdrawals[0]?.withdrawalId);
+    for (const copy of copies) expect(seen).not.to.include(copy);
   });
 
   it('names what is wrong', async () => {

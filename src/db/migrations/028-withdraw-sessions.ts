@@ -51,7 +51,11 @@ export async function up(knex: Knex): Promise<void> {
     table.index('told_at');
     table.index(['session_id', 'withdrawal_id'], 'session_withdrawals_session_index');
     table.index(['application_id', 'withdrawal_id'], 'session_withdrawals_recipient_index');
-    table.index(['parent_application_id', 'withdrawal_id'], 'session_withdrawals_source_index');
+    // A source's list goes on behind such a place, which does not name the copy.
+    table.index(
+      ['parent_application_id', 'withdrawal_id', 'parent_session_id', 'application_id'],
+      'session_withdrawals_source_index',
+    );
   });
 }
 

@@ -5,7 +5,7 @@ import type {
 } from '../../gen/sessionimport/v1/session_share';
 import type { SessionId } from '../../model/ids';
 import { must } from '../../model/must';
-import { listWithdrawnCopies, withdrawalKeyset } from '../../store/withdrawals/list';
+import { listWithdrawnCopies, withdrawalKeysets } from '../../store/withdrawals/list';
 import type { Caller } from '../call/callers';
 import { PageTokens } from '../call/page-tokens';
 import { checkRequest, optionalId } from '../call/request';
@@ -32,7 +32,7 @@ export async function listWithdrawals(
     session_id: request.sessionId,
   });
   const scope = ['ListWithdrawals', applicationId, side, sessionId];
-  const tokens = new PageTokens(scope, withdrawalKeyset);
+  const tokens = new PageTokens(scope, withdrawalKeysets[side]);
   const page = tokens.read(request);
   const { items, end } = await onDatabase((db) =>
     listWithdrawnCopies(db, applicationId, side, sessionId, page),

@@ -9,14 +9,27 @@ import type { WaitingCount } from '../../model/retention';
 import type { WithdrawnCopy } from '../../model/withdrawals';
 import { copyColumns, copyOf } from './rows';
 
-/** The order of the lists: the newest withdrawal first, since ids grow with time. */
-export const withdrawalKeyset = new Keyset(
-  [
-    { name: 's.withdrawal_id', type: 'id' },
-    { name: 's.session_id', type: 'id' },
-  ],
-  'DESC',
-);
+/**
+ * The orders of the lists: the newest withdrawal first, since ids grow with time. A page token has the place where its
+ * page begins, and a source must not learn the ids of the copies. An application has one copy of a session at most.
+ */
+export const withdrawalKeysets: Readonly<Record<ConnectionSide, Keyset>> = {
+  source: new Keyset(
+    [
+      { name: 's.withdrawal_id', type: 'id' },
+      { name: 's.parent_session_id', type: 'id' },
+      { name: 's.application_id', type: 'id' },
+    ],
+    'DESC',
+  ),
+  recipient: new Keyset(
+    [
+      { name: 's.withdrawal_id', type: 'id' },
+      { name: 's.session_id', type: 'id' },
+    ],
+    'DESC',
+  ),
+};
 
 /** The columns with the application and the session of a side. */
 const columnsOf = {
@@ -37,12 +50,13 @@ export function listWithdrawnCopies(
   page: WantedPage,
 ): Promise<Page<WithdrawnCopy>> {
   const { application, session } = columnsOf[side];
+  const keyset = withdrawalKeysets[side];
   const part = listPart(
     {
       table: 'session_withdrawals',
       key: ['withdrawal_id', 'session_id'],
       index: `session_withdrawals_${side}_index`,
-      keyset: withdrawalKeyset,
+      keyset,
       columns: copyColumns.map((column) => `s.${column}`).join(', '),
       range: sql(`s.${application} = ?`, toBinary(applicationId)),
       filter: allOf(
@@ -53,7 +67,7 @@ export function listWithdrawnCopies(
     },
     page,
   );
-  return readPage(db, withdrawalKeyset, [part], page.size);
+  return readPage(db, keyset, [part], page.size);
 }
 
 /** How many copies wait for their applications to be told, and since when. @param most where counting stops. */
