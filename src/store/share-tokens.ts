@@ -415,7 +415,13 @@ export interface UntoldExpiry {
   readonly event: RecordedEvent | undefined;
 }
 
-/** Share tokens that have expired, by the database's clock, without anybody being told, the oldest first. */
+/**
+ * How long after its expiry a token is told of, in seconds. A process whose clock is behind still takes it, and an
+ * import that has verified it in time may still wait.
+ */
+const toldAfterExpiry = 60;
+
+/** Share tokens that have expired a while ago, by the database's clock, without anybody being told, the oldest first. */
 export function untoldExpiries(limit: number): Query<UntoldExpiry[]> {
   type Row = Readonly<
     Record<'id' | 'application_id' | 'session_id' | 'for_application_id', Buffer>
@@ -429,7 +435,8 @@ export function untoldExpiries(limit: number): Query<UntoldExpiry[]> {
       `SELECT s.id, s.application_id, s.session_id, s.session_kind, s.for_application_id, s.expires_at,
          s.revoked_at IS NOT NULL OR ${sessionWasImported} AS ended
        FROM share_tokens s FORCE INDEX (share_tokens_expiry_told_expires_at_index)
-       WHERE s.expiry_told = 0 AND s.expires_at <= UTC_TIMESTAMP(6) ORDER BY s.expires_at LIMIT ?`,
+       WHERE s.expiry_told = 0 AND s.expires_at <= UTC_TIMESTAMP(6) - INTERVAL ${toldAfterExpiry} SECOND
+       ORDER BY s.expires_at LIMIT ?`,
       limit,
     ),
     (rows: Row[]) =>

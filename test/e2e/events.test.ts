@@ -63,14 +63,17 @@ describe('the events of an application', () => {
   };
 
   /** Has share tokens expire, in no order. */
-  const expire = async (...ids: readonly string[]): Promise<void> => {
+  const expire = async (...ids: readonly string[]): Promise<void> => expireBefore(100_000, ...ids);
+
+  /** Has share tokens expire some milliseconds ago. */
+  const expireBefore = async (ago: number, ...ids: readonly string[]): Promise<void> => {
     await harness
       .db('share_tokens')
       .whereIn(
         'id',
         ids.map((id) => toBinary(toId(id))),
       )
-      .update({ expires_at: new Date(Date.now() - 1_000) });
+      .update({ expires_at: new Date(Date.now() - ago) });
   };
 
   const share = async (session: SessionId) => {
@@ -259,6 +262,18 @@ describe('the events of an application', () => {
     }
     const [, , , , , expired] = await feedOf(source, 7);
     expect(expired).to.include({ shareTokenId: expiring.id, sessionId: unused });
+  });
+
+  it('tell of no share token that has expired a moment ago: a process whose clock is behind still takes it', async () => {
+    const [late, old] = [
+      await share(await createSession(harness.db, source, 'user')),
+      await share(await createSession(harness.db, source, 'user')),
+    ];
+    await eventsOf(harness, source, 2);
+    await expireBefore(30_000, late.id);
+    await expireBefore(100_000, old.id);
+    const [, , expired] = await eventsOf(harness, source, 3);
+    expect(expired).to.include({ shareTokenId: old.id });
   });
 
   it('tell both of what becomes of connections and proposals', async () => {
