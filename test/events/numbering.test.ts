@@ -6,7 +6,7 @@ import { numberEvents } from '../../src/events/numbering';
 import { newEvent, type RecordedEvent } from '../../src/model/events';
 import { newId, toBinary, type ApplicationId } from '../../src/model/ids';
 import { feedParts, lastSequences } from '../../src/store/events/feed';
-import { recordEvents, waitingEvents } from '../../src/store/events/outbox';
+import { recordEvents, waitingEvents, type OutboxId } from '../../src/store/events/outbox';
 import { planRound } from '../../src/store/events/rounds';
 import { eventually } from '../support/helpers';
 import { createMigratedDatabase, open } from '../support/mysql';
@@ -52,6 +52,14 @@ describe('the numbering of events', () => {
 
   it('does nothing if there is nothing to number', async () => {
     expect(await round()).to.equal('nothing');
+  });
+
+  it('keeps the order of what was recorded by processes whose clocks differ', async () => {
+    const [first, second] = [eventOf(application), eventOf(application)];
+    await write(db, recordEvents('ffffffff-ffff-7fff-bfff-ffffffffffff' as OutboxId, [first]));
+    await record(second);
+    expect(await round()).to.equal('done');
+    expect(await feed()).to.deep.equal(numbered([first, second]));
   });
 
   it('keeps the order of what was recorded, whatever is recorded together', async () => {

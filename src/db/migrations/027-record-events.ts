@@ -13,10 +13,13 @@ const byExpiry = 'share_tokens_expiry_told_expires_at_index';
  */
 export async function up(knex: Knex): Promise<void> {
   await createTable(knex, 'event_outbox', (table) => {
-    uuid(table, 'id').primary();
+    // The order in which rows were inserted, which is that of the locks: the clocks of processes differ.
+    table.bigIncrements('position');
+    uuid(table, 'id').notNullable();
     table.boolean('numbered').notNullable().defaultTo(false);
     // JSON; empty once they are numbered, since the service's database user may not delete.
     table.text('events', 'mediumtext').notNullable();
+    table.unique(['id']);
     table.index('numbered');
   });
   await createTable(knex, 'session_events', (table) => {

@@ -50,13 +50,13 @@ export function eventsWait(): Query<boolean> {
   );
 }
 
-/** Events that wait for their numbers, the oldest first. */
+/** Events that wait for their numbers, in the order in which they were recorded. */
 export function waitingEvents(limit: number): Query<OutboxRow[]> {
   type Row = Readonly<{ id: Buffer; events: string }>;
   return query(
     sql(
       `SELECT id, events FROM event_outbox FORCE INDEX (event_outbox_numbered_index)
-       WHERE numbered = 0 ORDER BY id LIMIT ?`,
+       WHERE numbered = 0 ORDER BY position LIMIT ?`,
       limit,
     ),
     (rows: Row[]) =>
@@ -80,7 +80,7 @@ export function oldestWaitingEvents(): Query<Date | null> {
   return query(
     sql(
       `SELECT id FROM event_outbox FORCE INDEX (event_outbox_numbered_index)
-       WHERE numbered = 0 ORDER BY id LIMIT 1`,
+       WHERE numbered = 0 ORDER BY position LIMIT 1`,
     ),
     ([row]: { readonly id: Buffer }[]) => (row ? new Date(row.id.readUIntBE(0, 6)) : null),
   );
