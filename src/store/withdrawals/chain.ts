@@ -49,7 +49,7 @@ export function earlierWithdrawal({
   id,
   sessionId,
   reason,
-}: Pick<NewWithdrawal, "id" | "sessionId" | "reason">): Query<EnteredWithdrawal | undefined> {
+}: Pick<NewWithdrawal, 'id' | 'sessionId' | 'reason'>): Query<EnteredWithdrawal | undefined> {
   const again =
     reason === 'rectified' ? sql('withdrawal_id = ?', toBinary(id)) : sql('reason = ?', reason);
   return query(
