@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { MultiDatabase } from '../db/database';
 import { read } from '../db/query';
 import { whyUnreachable } from '../db/reachable';
@@ -47,6 +48,8 @@ export class EventHub {
     private readonly interval: number,
     private readonly log: Logger,
   ) {
+    // Every stream listens. Node.js takes more than ten listeners for a leak.
+    setMaxListeners(0, this.closed);
     this.wait();
   }
 

@@ -1,26 +1,29 @@
+import type { Cursor } from '../db/cursor';
 import type { MultiDatabase } from '../db/database';
 import { databaseFailure } from '../db/errors';
 import { read } from '../db/query';
 import { whyUnreachable } from '../db/reachable';
-import { waitingCopies, type WaitingCopy } from '../store/withdrawals/chain';
+import type { ApplicationId } from '../model/ids';
+import type { WithdrawnCopy } from '../model/withdrawals';
+import { nextWaitingSource, waitingCopies } from '../store/withdrawals/chain';
 import { tellCopy } from '../store/withdrawals/withdraw';
 import type { Logger } from '../telemetry/log';
 import { LogThrottle } from '../telemetry/log-throttle';
 
-/** How many copies are looked for at a time. */
-const copiesAtOnce = 50;
+/** How many copies of the sessions of one application are told in a turn. */
+const copiesOfTurn = 10;
 
 /**
  * Tells the applications of copies that their source was withdrawn, down the chain. Every process does this, and they
- * share the work. It waits for the locks of sessions, so it is not part of the numbering of events, which would stand
- * still meanwhile.
+ * share the work. The applications that shared the sessions take turns, so that none holds up the withdrawals of the
+ * others with thousands of copies.
  */
 export class WithdrawalWalker {
   private readonly throttle = new LogThrottle();
   private timer: NodeJS.Timeout | undefined;
   private closed = false;
-  /** Where the next look begins; undefined: at the first. So copies that nobody can lock do not hold up the others. */
-  private after: WaitingCopy | undefined;
+  /** Where the next turn of an application begins. So copies that somebody holds do not hold up the others. */
+  private readonly places = new Map<ApplicationId, Cursor>();
 
   /**
    * @param db has a connection that nobody else uses.
@@ -48,11 +51,9 @@ export class WithdrawalWalker {
   private async look(): Promise<void> {
     let told = 0;
     try {
-      const waiting = await read(this.db, waitingCopies(this.after, copiesAtOnce));
-      this.after = waiting.length === copiesAtOnce ? waiting.at(-1) : undefined;
-      for (const copy of waiting) {
-        if (this.closed) return;
-        if (await this.tell(copy)) told += 1;
+      const next = (after?: ApplicationId) => read(this.db, nextWaitingSource(after));
+      for (let source = await next(); source && !this.closed; source = await next(source)) {
+        told += await this.turn(source);
       }
       this.throttle.reset();
     } catch (error) {
@@ -64,11 +65,21 @@ export class WithdrawalWalker {
     this.wait(told > 0 ? 0 : this.interval);
   }
 
+  /** @returns how many copies were told. */
+  private async turn(source: ApplicationId): Promise<number> {
+    const page = { size: copiesOfTurn, after: this.places.get(source) };
+    const { items, end } = await read(this.db, waitingCopies(source, page));
+    if (end) this.places.set(source, end);
+    else this.places.delete(source);
+    let told = 0;
+    for (const copy of items) if (!this.closed && (await this.tell(copy))) told += 1;
+    return told;
+  }
+
   /** @returns false if somebody holds the copy, or wins against this transaction: it is tried again later. */
-  private async tell(copy: Parameters<typeof tellCopy>[1]): Promise<boolean> {
+  private async tell(copy: WithdrawnCopy): Promise<boolean> {
     try {
-      await tellCopy(this.db, copy, this.clock());
-      return true;
+      return await tellCopy(this.db, copy, this.clock());
     } catch (error) {
       if (!['lock wait', 'conflict'].includes(databaseFailure(error))) throw error;
       return false;

@@ -1,13 +1,21 @@
 import { expect } from 'chai';
 import { openMultiDatabase } from '../../src/db/connection';
 import type { MultiDatabase } from '../../src/db/database';
-import { read } from '../../src/db/query';
-import { newId, toId, type SessionId, type WithdrawalId } from '../../src/model/ids';
+import {
+  fromBinary,
+  newId,
+  toBinary,
+  toId,
+  type SessionId,
+  type WithdrawalId,
+} from '../../src/model/ids';
 import { must } from '../../src/model/must';
-import { waitingCopies } from '../../src/store/withdrawals/chain';
+import { createLogger } from '../../src/telemetry/log';
+import { WithdrawalWalker } from '../../src/withdrawals/walker';
 import { tellCopy, withdrawSession } from '../../src/store/withdrawals/withdraw';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { eventually } from '../support/helpers';
 import { databaseUrl, serviceUrl } from '../support/mysql';
 import { MysqlProxy } from '../support/mysql-proxy';
 import { startHarness, writingNothing, type Harness } from '../support/service';
@@ -54,10 +62,14 @@ describe('what tells of a withdrawal', () => {
     return rows.length;
   };
 
-  const waitingOf = async (id: WithdrawalId): Promise<SessionId[]> =>
-    (await read(db, waitingCopies(undefined, 1_000)))
-      .filter(({ withdrawalId }) => withdrawalId === id)
-      .map(({ sessionId }) => sessionId);
+  const waitingOf = async (id: WithdrawalId): Promise<SessionId[]> => {
+    const rows = await harness
+      .db('session_withdrawals')
+      .where({ withdrawal_id: toBinary(id) })
+      .whereNull('told_at')
+      .select<{ readonly session_id: Buffer }[]>('session_id');
+    return rows.map((row) => fromBinary(row.session_id));
+  };
 
   it('goes on when it is killed at any statement, and tells each copy once', async () => {
     const proxy = await MysqlProxy.open(databaseUrl());
@@ -106,6 +118,45 @@ describe('what tells of a withdrawal', () => {
       expect(await toldOf(sessionId)).to.equal(1);
     }
     expect(await waitingOf(id)).to.deep.equal([]);
+  });
+
+  it('gives each application its turn, however many copies of another one wait', async () => {
+    const flood = '00000000-0000-7000-8000-000000000001' as WithdrawalId;
+    const [application, session] = [newId(), newId()];
+    await harness.db('session_withdrawals').insert(
+      Array.from({ length: 1_000 }, () => ({
+        ...{ withdrawal_id: toBinary(flood), session_id: toBinary(newId()) },
+        ...{ application_id: toBinary(application), session_kind: 'user', reason: 'erased' },
+        ...{ withdrawn_at: new Date(), parent_session_id: toBinary(session) },
+        parent_application_id: toBinary(flood),
+      })),
+    );
+    const { id, ofTarget } = await chain();
+    const log = createLogger({ level: 'error', format: 'json' });
+    const walker = new WithdrawalWalker(db, 1, () => new Date(), log);
+    try {
+      await eventually(async () => !(await waitingOf(id)).includes(ofTarget));
+      expect(await waitingOf(flood)).not.to.deep.equal([]);
+    } finally {
+      walker.close();
+      await harness
+        .db('session_withdrawals')
+        .where({ withdrawal_id: toBinary(flood) })
+        .delete();
+    }
+  });
+
+  it('leaves out a copy that somebody holds, without waiting for it', async () => {
+    const { id, ofTarget } = await chain();
+    const waiting = { withdrawalId: id, sessionId: ofTarget, kind: 'user' } as const;
+    await harness.db.transaction(async (held) => {
+      await held('user_sessions')
+        .where({ id: toBinary(ofTarget) })
+        .forUpdate();
+      expect(await tellCopy(db, waiting, new Date())).to.equal(false);
+    });
+    expect(await tellCopy(db, waiting, new Date())).to.equal(true);
+    expect(await toldOf(ofTarget)).to.equal(1);
   });
 
   it('marks a copy, so that an import of it ends before or is refused', async () => {

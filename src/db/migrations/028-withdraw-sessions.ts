@@ -48,7 +48,7 @@ export async function up(knex: Knex): Promise<void> {
     uuid(table, 'api_key_id');
     table.string('gateway', 255);
     table.primary(['withdrawal_id', 'session_id']);
-    table.index('told_at');
+    table.index(['told_at', 'parent_application_id'], 'session_withdrawals_waiting_index');
     table.index(['session_id', 'withdrawal_id'], 'session_withdrawals_session_index');
     table.index(['application_id', 'withdrawal_id'], 'session_withdrawals_recipient_index');
     // A source's list goes on behind such a place, which does not name the copy.

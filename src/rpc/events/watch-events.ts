@@ -29,7 +29,16 @@ export async function watchEvents(
   const { after } = checkRequest(cursorSchema, { after: request.after });
   const { watches, events: hub, annotate, onDatabase, checkAgain, send } = context;
   const leave = watches.enter(applicationId);
-  const signal = AbortSignal.any([context.signal, hub.closed]);
+  // Not AbortSignal.any: Node.js 20 would keep something of every stream for as long as the hub lives.
+  const ending = new AbortController();
+  const end = (): void => {
+    ending.abort();
+  };
+  const { signal } = ending;
+  for (const each of [context.signal, hub.closed]) {
+    each.addEventListener('abort', end);
+    if (each.aborted) end();
+  }
   let sent = after;
   const sendAll = async (events: readonly SequencedEvent[]): Promise<void> => {
     for (const event of events) {
@@ -57,6 +66,7 @@ export async function watchEvents(
     if (!hub.closed.aborted) throw context.signal.aborted ? new CallAbandoned() : error;
   } finally {
     leave();
+    hub.closed.removeEventListener('abort', end);
     annotate({ after, sent });
   }
 }

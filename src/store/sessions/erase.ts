@@ -7,6 +7,7 @@ import {
   type VendorEntityId,
 } from '../../model/ids';
 import { kindSchemas, type KindSchema } from '../../model/relations';
+import type { Locking } from './lock';
 import { highestSessionNumber, sessionKinds, type SessionKind } from '../../model/session';
 
 /** What an erasure needs to know of a session. */
@@ -17,10 +18,15 @@ export interface ErasableSession {
   readonly erasedAt: Date | null;
 }
 
-/** Locks a session exclusively until the transaction ends, whether or not it was erased; undefined: there is none. */
+/**
+ * Locks a session exclusively until the transaction ends, whether or not it was erased; undefined: there is none.
+ *
+ * @param locking with `skip`, a session that somebody else holds is missing as well.
+ */
 export function lockForErasure(
   { sessions }: KindSchema,
   id: SessionId,
+  locking: Locking = 'wait',
 ): Query<ErasableSession | undefined> {
   type Row = Readonly<{
     application_id: Buffer;
@@ -29,7 +35,8 @@ export function lockForErasure(
   }>;
   return query(
     sql(
-      'SELECT application_id, vendor_entity_id, erased_at FROM ?? FORCE INDEX (PRIMARY) WHERE id = ? FOR UPDATE',
+      `SELECT application_id, vendor_entity_id, erased_at FROM ?? FORCE INDEX (PRIMARY)
+       WHERE id = ? FOR UPDATE ${locking === 'skip' ? 'SKIP LOCKED' : ''}`,
       ...[sessions, toBinary(id)],
     ),
     ([row]: Row[]) =>

@@ -1,6 +1,15 @@
 import type { MultiDatabase, TransactionOf } from '../../db/database';
-import { pagesOf } from '../../db/cursor';
-import { query, read, sql, write, type Query, type Statement } from '../../db/query';
+import { Keyset, pagesOf, type Page, type WantedPage } from '../../db/cursor';
+import {
+  allOf,
+  ifGiven,
+  query,
+  read,
+  sql,
+  write,
+  type Query,
+  type Statement,
+} from '../../db/query';
 import {
   fromBinary,
   toBinary,
@@ -143,27 +152,49 @@ export function toldAsErased(ids: readonly SessionId[]): Query<ReadonlySet<Sessi
 /** A copy whose application has to be told: the key of its row. */
 export type WaitingCopy = Pick<WithdrawnCopy, 'withdrawalId' | 'sessionId'>;
 
-/** Copies whose applications have to be told, in the order of their keys. @param after the one before. */
-export function waitingCopies(
-  after: WaitingCopy | undefined,
-  limit: number,
-): Query<WithdrawnCopy[]> {
-  const place = after
-    ? sql(
-        'AND (withdrawal_id > ? OR (withdrawal_id = ? AND session_id > ?))',
-        toBinary(after.withdrawalId),
-        toBinary(after.withdrawalId),
-        toBinary(after.sessionId),
-      )
-    : sql('');
+/** The next application, in the order of ids, that has shared sessions of which copies wait; undefined: there is none. */
+export function nextWaitingSource(
+  after: ApplicationId | undefined,
+): Query<ApplicationId | undefined> {
+  const place = ifGiven(after, (id) => sql('parent_application_id > ?', toBinary(id)));
+  const wanted = allOf(sql('told_at IS NULL'), place);
   return query(
     sql(
-      `SELECT ${copyColumns.join(', ')} FROM session_withdrawals FORCE INDEX (session_withdrawals_told_at_index)
-       WHERE told_at IS NULL ${place.sql} ORDER BY withdrawal_id, session_id LIMIT ?`,
-      ...place.bindings,
-      limit,
+      `SELECT parent_application_id FROM session_withdrawals FORCE INDEX (session_withdrawals_waiting_index)
+       WHERE ${wanted.sql} ORDER BY parent_application_id LIMIT 1`,
+      ...wanted.bindings,
     ),
-    (rows: CopyRow[]) => rows.map(copyOf),
+    ([row]: { readonly parent_application_id: Buffer }[]) =>
+      row && fromBinary<ApplicationId>(row.parent_application_id),
+  );
+}
+
+/** The order of the copies that wait, of one application. */
+const waitingKeyset = new Keyset(
+  [
+    { name: 'withdrawal_id', type: 'id' },
+    { name: 'session_id', type: 'id' },
+  ],
+  'ASC',
+);
+
+/** Copies of sessions of an application that wait until their applications are told. */
+export function waitingCopies(
+  source: ApplicationId,
+  { size, after }: WantedPage,
+): Query<Page<WithdrawnCopy>> {
+  const wanted = allOf(
+    sql('told_at IS NULL AND parent_application_id = ?', toBinary(source)),
+    ifGiven(after, (cursor) => waitingKeyset.following(cursor)),
+  );
+  return query(
+    sql(
+      `SELECT ${copyColumns.join(', ')}, ${waitingKeyset.select}
+       FROM session_withdrawals FORCE INDEX (session_withdrawals_waiting_index)
+       WHERE ${wanted.sql} ORDER BY ${waitingKeyset.orderBy} LIMIT ?`,
+      ...[...wanted.bindings, size + 1],
+    ),
+    (rows: CopyRow[]) => waitingKeyset.pageOf(rows, size, copyOf),
   );
 }
 

@@ -6,7 +6,7 @@ import { newId } from '../../model/ids';
 import { kindSchemas } from '../../model/relations';
 import { stopsImports, type WithdrawnCopy } from '../../model/withdrawals';
 import { recordEvents } from '../events/outbox';
-import { lockForErasure, markWithdrawn } from '../sessions/erase';
+import { lockForErasure, markWithdrawn, sessionsOfAnyone } from '../sessions/erase';
 import { answerWithin } from './answer';
 import {
   earlierWithdrawal,
@@ -58,18 +58,21 @@ export function withdrawSession(
  * erased, the erasure is the answer, and its application is not told; but its own copies are entered all the same.
  *
  * @param waiting the copy. If another process has told its application meanwhile, nothing is done.
+ * @returns false if somebody holds the copy: it has to be tried again later.
  */
 export async function tellCopy(
   db: MultiDatabase,
   waiting: Pick<WithdrawnCopy, 'withdrawalId' | 'sessionId' | 'kind'>,
   at: Date,
-): Promise<void> {
-  const schema = kindSchemas[waiting.kind];
-  await inTransaction(db, async (trx) => {
+): Promise<boolean> {
+  const { kind, sessionId } = waiting;
+  const schema = kindSchemas[kind];
+  return inTransaction(db, async (trx) => {
     // The session first, as an erasure does, which answers withdrawals.
-    const session = await read(trx, lockForErasure(schema, waiting.sessionId));
+    const session = await read(trx, lockForErasure(schema, sessionId, 'skip'));
+    if (!session && (await read(trx, sessionsOfAnyone([sessionId]))).size > 0) return false;
     const copy = await read(trx, takeCopy(waiting));
-    if (!copy) return;
+    if (!copy) return true;
     const isThere = session?.erasedAt === null;
     await enterCopies(trx, copy, copy.sessionId);
     if (!isThere) {
@@ -82,6 +85,7 @@ export async function tellCopy(
       ...(marked ? [markWithdrawn(schema, copy.sessionId, at)] : []),
       ...(isThere ? [recordEvents(newId(), [sourceWithdrawn(copy, at)])] : []),
     ]);
+    return true;
   });
 }
 
