@@ -10,7 +10,9 @@ import {
   type WatchEventsResponse,
 } from '../../src/gen/sessionimport/v1/session_events';
 import { openMultiDatabase } from '../../src/db/connection';
+import { write } from '../../src/db/query';
 import { numberEvents } from '../../src/events/numbering';
+import { planRound, prepareRounds } from '../../src/store/events/rounds';
 import { must } from '../../src/model/must';
 import type { Tenant } from './fixtures';
 import { eventually } from './helpers';
@@ -115,6 +117,9 @@ export class EventStream {
 /** Gives numbers to all events, now, on the database that the tests share. */
 export async function numberAll(): Promise<void> {
   const db = openMultiDatabase({ url: databaseUrl(), poolSize: 1, lockWaitSeconds: 10 });
+  // A service may have put off the next round.
+  await write(db, prepareRounds());
+  await write(db, planRound(0));
   await eventually(async () => (await numberEvents(db, 0)) === 'nothing');
   await db.destroy();
 }

@@ -49,7 +49,7 @@ export async function checksums(): Promise<Row[]> {
 }
 
 /** How often work is done again that seems to cost too much. */
-const goes = 200;
+const goes = 20;
 
 /**
  * Does work, and tells how much some counters of MySQL have grown by that. They count what others do

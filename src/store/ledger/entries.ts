@@ -96,7 +96,7 @@ export function ledgerEntries(
     {
       sql: `SELECT i.application_id, i.source_session_id, i.session_id, i.request_id, i.request_digest,
               ${answer.sql} AS answer
-            FROM session_imports i
+            FROM session_imports i FORCE INDEX (PRIMARY)
             WHERE (i.application_id, i.source_session_id) IN (?)`,
       bindings: [...answer.bindings, keys],
     },
@@ -120,7 +120,7 @@ export function ledgerEntries(
 function answerToOneOf(requestIds: readonly Buffer[]): Statement {
   return sql(
     `IF(i.request_id IN (?),
-       (SELECT a.answer FROM session_imports a
+       (SELECT a.answer FROM session_imports a FORCE INDEX (PRIMARY)
         WHERE a.application_id = i.application_id AND a.source_session_id = i.source_session_id),
        NULL)`,
     requestIds,
@@ -331,12 +331,12 @@ export function forgetAnswersOf(entries: readonly Imported[]): Statement {
  * stored in its normal form. Release 0.1.0 stored it as it was written: in either case, and with or
  * without hyphens.
  */
-export const joinRedemption = `session_imports i
+export const joinRedemption = `session_imports i FORCE INDEX (PRIMARY)
   ON i.application_id = t.for_application_id AND i.source_session_id = t.session_id
   AND LOWER(i.token_id) IN (LOWER(HEX(t.id)), ${withHyphens('LOWER(HEX(t.id))')})`;
 
 /** The condition that the recipient of a share token `s` has imported its session, by this token or another. */
-export const sessionWasImported = `EXISTS (SELECT 1 FROM session_imports i
+export const sessionWasImported = `EXISTS (SELECT 1 FROM session_imports i FORCE INDEX (PRIMARY)
   WHERE i.application_id = s.for_application_id AND i.source_session_id = s.session_id)`;
 
 /** SQL for a UUID in its text form, of its 32 digits. */
