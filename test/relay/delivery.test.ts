@@ -5,6 +5,7 @@ import { eventsOf, listEvents, quickEvents } from '../support/events';
 import { createSession, type Tenant } from '../support/fixtures';
 import { openRelayStage, shareTimes, type RelaySetup, type RelayStage } from '../support/relay';
 import { startHarness, type Harness } from '../support/service';
+import { withdraw } from '../support/withdrawals';
 import { WebhookReceiver, type Answer } from '../support/webhook-receiver';
 
 /** The numbers from one to another. */
@@ -169,6 +170,24 @@ describe('the relay', () => {
     expect(receiver.taken).to.deep.equal([1, 1, 2, 3, 4, 4, 5, 6]);
     const ids = receiver.received.map(({ headers }) => headers['webhook-id']);
     expect(new Set(ids).size).to.equal(6);
+  });
+
+  it('tells of a withdrawal that was made while it was away', async () => {
+    const { client, target, db } = stage;
+    const original = await createSession(db, target, 'user');
+    const shareToken = await harness.signer.share(target, source, 'user', original);
+    await client.import(source.apiKey, { shareToken, workflowId: source.workflows.user });
+    const relay = setup.run(receiver.url);
+    await receiver.until(() => receiver.taken.length === 1);
+    expect(await relay.stop()).to.equal(0);
+    await withdraw(stage, target, original);
+    await eventsOf(harness, source, 2);
+    setup.run(receiver.url);
+    await receiver.until(() => receiver.taken.length === 2);
+    expect(receiver.received.map(({ message }) => message.type)).to.deep.equal([
+      'session.imported',
+      'source.withdrawn',
+    ]);
   });
 
   it('finishes what it posts when it is told to stop, and posts nothing after it', async () => {
