@@ -8,7 +8,7 @@ import {
 } from '../store/events/feed';
 import { deleteNumbered } from '../store/events/outbox';
 import type { ApplicationId } from '../model/ids';
-import { breathe, type PruneRun } from './run';
+import { breathe, inBatches, type PruneRun } from './run';
 
 /**
  * How long a row of the outbox is kept once its events have their numbers, in milliseconds: an hour. A transaction that
@@ -18,13 +18,8 @@ const keptInOutbox = 3_600_000;
 
 /** Deletes what is left in the outbox of events that have their numbers. */
 export async function emptyOutbox(run: PruneRun): Promise<void> {
-  const { db, retry, settings, now, signal } = run;
-  const before = new Date(now.getTime() - keptInOutbox);
-  let deleted = settings.batch;
-  while (deleted >= settings.batch && !signal.aborted) {
-    deleted = (await retry(() => write(db, deleteNumbered(before, settings.batch)))).affectedRows;
-    await breathe(run);
-  }
+  const before = new Date(run.now.getTime() - keptInOutbox);
+  await inBatches(run, undefined, (most) => deleteNumbered(before, most));
 }
 
 /** Deletes the events that were numbered before a moment, feed by feed. */

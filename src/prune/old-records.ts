@@ -1,11 +1,11 @@
 import { pagesOf } from '../db/cursor';
-import { read, write, type Statement } from '../db/query';
+import { read, write } from '../db/query';
 import { applicationIds } from '../store/accounts';
 import { forgetAnswersOf, keptAnswers, type KeptAnswer } from '../store/ledger/entries';
 import { deleteOldRefusals } from '../store/refusals';
 import { deleteOldShareTokens } from '../store/share-tokens';
 import { deleteOldEvents, emptyOutbox } from './old-events';
-import { breathe, type PruneRun, type PruneTally } from './run';
+import { breathe, inBatches, type PruneRun } from './run';
 
 /** Deletes records that are older than the settings say. Each kind of record has a setting of its own. */
 export async function deleteOldRecords(run: PruneRun): Promise<void> {
@@ -25,21 +25,6 @@ export async function deleteOldRecords(run: PruneRun): Promise<void> {
   }
   if (eventsBefore) await deleteOldEvents(run, eventsBefore);
   await emptyOutbox(run);
-}
-
-/** Runs a statement until it finds nothing more to delete. */
-async function inBatches(
-  run: PruneRun,
-  what: keyof PruneTally,
-  statement: (most: number) => Statement,
-): Promise<void> {
-  const { db, retry, settings, tally, signal } = run;
-  let deleted = settings.batch;
-  while (deleted >= settings.batch && !signal.aborted) {
-    deleted = (await retry(() => write(db, statement(settings.batch)))).affectedRows;
-    tally[what] += deleted;
-    await breathe(run);
-  }
 }
 
 /**

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pagesOf } from '../db/cursor';
 import type { MultiDatabase } from '../db/database';
-import { read } from '../db/query';
+import { read, write, type Statement } from '../db/query';
 import type { Retry } from '../db/retry';
 import { waitingErasures, type Erasure } from '../store/erasures';
 import { dueSessions, type Due } from '../store/retention';
@@ -72,6 +72,25 @@ export async function breathe({ settings, tally, told, signal }: PruneRun): Prom
   told(tally);
   // Stopping is no failure.
   await sleep(settings.pause, undefined, { signal }).catch(() => undefined);
+}
+
+/**
+ * Runs a statement until it finds nothing more to delete.
+ *
+ * @param what counts it; undefined: nothing does.
+ */
+export async function inBatches(
+  run: PruneRun,
+  what: keyof PruneTally | undefined,
+  statement: (most: number) => Statement,
+): Promise<void> {
+  const { db, retry, settings, tally, signal } = run;
+  let deleted = settings.batch;
+  while (deleted >= settings.batch && !signal.aborted) {
+    deleted = (await retry(() => write(db, statement(settings.batch)))).affectedRows;
+    if (what) tally[what] += deleted;
+    await breathe(run);
+  }
 }
 
 /** How many sessions are looked for at a time. */
