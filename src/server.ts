@@ -9,11 +9,12 @@ import {
   poolUse,
   retireConnections,
 } from './db/connection';
-import type { Database } from './db/database';
+import type { Database, MultiDatabase } from './db/database';
 import { whenReachable } from './db/reachable';
+import { RepeatedWork } from './db/repeated-work';
 import { createRetry } from './db/retry';
 import { EventHub } from './events/hub';
-import { EventSealer } from './events/sealer';
+import { numberEvents } from './events/numbering';
 import { unlessAborted } from './files/first-good';
 import type { Outcome } from './import/group';
 import { StoredAnswers } from './import/idempotency';
@@ -208,11 +209,8 @@ export class SessionImportServer {
         eventStreams: () => watches.count,
       });
 
-      const { eventInterval } = config;
-      const events = opened(new EventHub(feeds, eventInterval, log));
-      opened(new EventSealer(feeds, eventInterval, log));
-      opened(new WithdrawalWalker(feeds, eventInterval, clock, log));
-      opened(new SourceSweeper(feeds, config.sweepInterval * 1_000, log));
+      const events = opened(new EventHub(feeds));
+      for (const work of repeatedWork(feeds, events, config, clock, log)) opened(work);
       const running = new RunningCalls();
       const grpc = createGrpcServer(config.grpc, running, metrics);
       addServices(grpc, {
@@ -282,6 +280,37 @@ export class SessionImportServer {
     await atMost(closeTimeout, closed(databases));
     this.log.info('stopped');
   }
+}
+
+/** What the service does by itself, each with a connection of the feeds' pool. */
+function repeatedWork(
+  feeds: MultiDatabase,
+  events: EventHub,
+  { eventInterval, sweepInterval }: Config,
+  clock: Clock,
+  log: Logger,
+): RepeatedWork[] {
+  const walker = new WithdrawalWalker(feeds, clock);
+  const sweeper = new SourceSweeper(feeds);
+  const often = { interval: eventInterval, log };
+  return [
+    new RepeatedWork(async () => (await numberEvents(feeds, eventInterval)) === 'more', {
+      ...often,
+      complaint: 'could not number events: they wait',
+    }),
+    new RepeatedWork(() => events.look().then(() => false), {
+      ...often,
+      complaint: 'could not look for events: streams wait',
+    }),
+    new RepeatedWork((signal) => walker.walk(signal), {
+      ...often,
+      complaint: 'could not tell of withdrawals: they wait',
+    }),
+    new RepeatedWork(() => sweeper.step(), {
+      ...{ interval: sweepInterval * 1_000, log },
+      complaint: 'could not look for changed sources: it is tried again',
+    }),
+  ];
 }
 
 /** Runs groups, and logs each of them at level debug, for tuning the queue. */

@@ -1,12 +1,9 @@
 import { setMaxListeners } from 'node:events';
 import type { MultiDatabase } from '../db/database';
 import { read } from '../db/query';
-import { whyUnreachable } from '../db/reachable';
 import type { SequencedEvent } from '../model/events';
 import type { ApplicationId } from '../model/ids';
 import { feedParts, type FeedPart, type FeedPlace } from '../store/events/feed';
-import type { Logger } from '../telemetry/log';
-import { LogThrottle } from '../telemetry/log-throttle';
 
 /** The most feeds that one statement looks at, and the most rows that it returns of each. */
 const feedsAtOnce = 100;
@@ -35,22 +32,12 @@ interface Waiting extends FeedPlace {
  */
 export class EventHub {
   private readonly waiting = new Set<Waiting>();
-  private readonly throttle = new LogThrottle();
   private readonly stopping = new AbortController();
-  private timer: NodeJS.Timeout | undefined;
 
-  /**
-   * @param db has a connection that nobody else uses.
-   * @param interval the pause between two looks, in milliseconds.
-   */
-  constructor(
-    private readonly db: MultiDatabase,
-    private readonly interval: number,
-    private readonly log: Logger,
-  ) {
+  /** @param db has a connection that nobody else uses. */
+  constructor(private readonly db: MultiDatabase) {
     // Every stream listens. Node.js takes more than ten listeners for a leak.
     setMaxListeners(0, this.closed);
-    this.wait();
   }
 
   /** Fires when the service stops: then all streams have to end. */
@@ -59,7 +46,6 @@ export class EventHub {
   }
 
   close(): void {
-    clearTimeout(this.timer);
     this.stopping.abort();
     this.endWaiting(() => true);
   }
@@ -92,28 +78,18 @@ export class EventHub {
     });
   }
 
-  private wait(): void {
-    if (!this.closed.aborted)
-      this.timer = setTimeout(() => void this.look(), this.interval).unref();
-  }
-
-  private async look(): Promise<void> {
+  /** Looks for new events, for all that wait, and ends the waiting of those that have waited for long. */
+  async look(): Promise<void> {
     try {
       const places = [...this.firstPlaces()];
       for (let done = 0; done < places.length; done += feedsAtOnce) {
-        this.tell(
-          await read(this.db, feedParts(places.slice(done, done + feedsAtOnce), rowsOfFeed)),
-        );
+        const some = places.slice(done, done + feedsAtOnce);
+        this.tell(await read(this.db, feedParts(some, rowsOfFeed)));
       }
-      this.throttle.reset();
-    } catch (error) {
-      const { why } = whyUnreachable(error as Error);
-      if (!this.closed.aborted && this.throttle.allows())
-        this.log.warn({ why }, 'could not look for events: streams wait');
+    } finally {
+      const now = performance.now();
+      this.endWaiting(({ until }) => until <= now);
     }
-    const now = performance.now();
-    this.endWaiting(({ until }) => until <= now);
-    this.wait();
   }
 
   /** For each feed for which somebody waits, the first of their places. */

@@ -1,6 +1,6 @@
 import type { Database } from '../db/database';
 import { read } from '../db/query';
-import { whyUnreachable } from '../db/reachable';
+import { RepeatedWork } from '../db/repeated-work';
 import type { WaitingCount } from '../model/retention';
 import { waitingErasuresCount } from '../store/erasures';
 import { countWaitingEvents, oldestWaitingEvents } from '../store/events/outbox';
@@ -40,24 +40,24 @@ export interface Backlog {
  * to be scraped itself. Reading the metrics does not wait for the database.
  */
 export class BacklogWatch {
-  private timer: NodeJS.Timeout | undefined;
-  private closed = false;
   private found: Backlog | undefined;
+  private readonly looks: RepeatedWork;
 
   private constructor(
     private readonly db: Database,
     private readonly clock: () => Date,
-    private readonly log: Logger,
-  ) {}
+    log: Logger,
+  ) {
+    const complaint = 'could not look what waits for prune';
+    this.looks = new RepeatedWork(() => this.look(), { first: 0, interval, complaint, log });
+  }
 
   /**
    * Looks now, and from then on at intervals. It does not wait for the first look. If a look fails, this is logged, and
    * the next one follows as usual.
    */
   static start(db: Database, clock: () => Date, log: Logger): BacklogWatch {
-    const watch = new BacklogWatch(db, clock, log);
-    void watch.look();
-    return watch;
+    return new BacklogWatch(db, clock, log);
   }
 
   /** What the last look has found; undefined: it has failed, or there was none yet. */
@@ -66,20 +66,18 @@ export class BacklogWatch {
   }
 
   close(): void {
-    this.closed = true;
-    clearTimeout(this.timer);
+    this.looks.close();
   }
 
-  private async look(): Promise<void> {
+  private async look(): Promise<boolean> {
     try {
       this.found = await this.read();
     } catch (error) {
       // What was found before is not true for ever: no figure is better than an old one.
       this.found = undefined;
-      const { why } = whyUnreachable(error as Error);
-      if (!this.closed) this.log.warn({ why }, 'could not look what waits for prune');
+      throw error;
     }
-    if (!this.closed) this.timer = setTimeout(() => void this.look(), interval).unref();
+    return false;
   }
 
   private async read(): Promise<Backlog> {

@@ -10,12 +10,10 @@ import {
   type WithdrawalId,
 } from '../../src/model/ids';
 import { must } from '../../src/model/must';
-import { createLogger } from '../../src/telemetry/log';
 import { WithdrawalWalker } from '../../src/withdrawals/walker';
 import { tellCopy, withdrawSession } from '../../src/store/withdrawals/withdraw';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
-import { eventually } from '../support/helpers';
 import { databaseUrl, serviceUrl } from '../support/mysql';
 import { MysqlProxy } from '../support/mysql-proxy';
 import { startHarness, writingNothing, type Harness } from '../support/service';
@@ -132,13 +130,12 @@ describe('what tells of a withdrawal', () => {
       })),
     );
     const { id, ofTarget } = await chain();
-    const log = createLogger({ level: 'error', format: 'json' });
-    const walker = new WithdrawalWalker(db, 1, () => new Date(), log);
+    const walker = new WithdrawalWalker(db, () => new Date());
     try {
-      await eventually(async () => !(await waitingOf(id)).includes(ofTarget));
+      await walker.walk(new AbortController().signal);
+      expect(await waitingOf(id)).not.to.include(ofTarget);
       expect(await waitingOf(flood)).not.to.deep.equal([]);
     } finally {
-      walker.close();
       await harness
         .db('session_withdrawals')
         .where({ withdrawal_id: toBinary(flood) })
