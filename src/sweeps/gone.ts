@@ -7,19 +7,26 @@ import { importedSources } from '../store/ledger/imports-of-session';
 import { sessionsOfAnyone } from '../store/sessions/erase';
 import { storeSweep, takeSweep } from '../store/sweeps';
 import { enterWithdrawal, toldAsErased } from '../store/withdrawals/chain';
+import { copiesOfStep } from './limits';
 
 /** The entries of the ledger that a step looks at. */
 const slice = 500;
 
 /**
- * Takes a step of the sweep for sessions that the platform has deleted without an erasure: goes through a slice of the
- * ledger, and withdraws what is gone, so that everybody who has a copy is told. At the end, it begins again. So a step
- * costs the same, however many sessions there are.
+ * Takes a step of the sweep for sessions that the platform has deleted without an erasure. The step looks at a slice of
+ * the ledger, and withdraws the sessions that are gone, so that everybody who has a copy is told. Behind the last entry,
+ * the sweep starts again. A step costs the same, however long the ledger is.
+ *
+ * The step ends early when it has entered enough copies. So its transaction stays small, unless one session alone has
+ * more. The next step looks at the same slice again, and skips the sessions that were withdrawn.
+ *
+ * @param mostCopies after how many copies the step ends.
+ * @returns whether it has ended early.
  */
-export function sweepGone(db: MultiDatabase): Promise<void> {
+export function sweepGone(db: MultiDatabase, mostCopies = copiesOfStep): Promise<boolean> {
   return inTransaction(db, async (trx) => {
     const place = await read(trx, takeSweep('gone'));
-    if (place === undefined) return;
+    if (place === undefined) return false;
     const { items, end } = await read(
       trx,
       importedSources({ size: slice, after: place ?? undefined }),
@@ -31,13 +38,22 @@ export function sweepGone(db: MultiDatabase): Promise<void> {
       const gone = ids.filter((id) => !there.has(id));
       const told = gone.length > 0 ? await read(trx, toldAsErased(gone)) : new Set();
       const at = await read(trx, databaseTime());
+      let copies = 0;
       for (const id of gone) {
         const source = sources.get(id);
         if (!source || told.has(id)) continue;
+        if (copies >= mostCopies) return true;
         // There is no row to lock: nobody can import a session that is not there.
-        await enterWithdrawal(trx, { ...source, id: newId(), reason: 'erased', at, actor: null });
+        copies += await enterWithdrawal(trx, {
+          ...source,
+          id: newId(),
+          reason: 'erased',
+          at,
+          actor: null,
+        });
       }
     }
     await write(trx, storeSweep('gone', end ?? null));
+    return false;
   });
 }

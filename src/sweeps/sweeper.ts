@@ -18,15 +18,14 @@ export class SourceSweeper {
   /**
    * Takes a step of each sweep.
    *
-   * @returns whether more changes wait.
+   * @returns whether one of them has more to do at once.
    */
   async step(): Promise<boolean> {
     try {
       if (!this.prepared) await this.prepare();
       let more = false;
       for (const kind of sessionKinds) more = (await sweepChanged(this.db, kind)) || more;
-      await sweepGone(this.db);
-      return more;
+      return (await sweepGone(this.db)) || more;
     } catch (error) {
       // The database may have been restored meanwhile.
       this.prepared = false;

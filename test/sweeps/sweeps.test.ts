@@ -199,6 +199,32 @@ describe('the sweeps for sources', () => {
     expect(await withdrawalsOf(harness, target, 'recipient')).to.have.length(1);
   });
 
+  it('end a step after enough copies, and go on there', async () => {
+    const third = await createTenant(own);
+    const originals = [
+      await createSession(own, source, 'user'),
+      await createSession(own, source, 'user'),
+    ];
+    for (const original of originals)
+      for (const tenant of [target, third]) await copyTo(tenant, source, original);
+    const [first, second] = originals as [SessionId, SessionId];
+    await change('user', second, 20);
+    await change('user', first, 30);
+    expect(await sweepChanged(db, 'user', 2)).to.equal(true);
+    await eventsOf(harness, target, 3);
+    expect((await toldOf(target)).map((event) => event.sharedFromSession)).to.deep.equal([first]);
+    while (await sweepChanged(db, 'user', 2));
+    await eventsOf(harness, target, 4);
+    expect(await toldOf(target)).to.have.length(2);
+
+    await own('user_sessions').whereIn('id', originals.map(toBinary)).delete();
+    expect(await sweepGone(db, 2)).to.equal(true);
+    expect(await withdrawalsOf(harness, third, 'recipient')).to.have.length(1);
+    expect(await sweepGone(db, 2)).to.equal(false);
+    for (const tenant of [target, third])
+      expect(await withdrawalsOf(harness, tenant, 'recipient')).to.have.length(2);
+  });
+
   it('are run by the service', async () => {
     const serving = await startHarness({
       environment: { ...quickEvents, SOURCE_SWEEP_INTERVAL: '1', DATABASE_URL: url },

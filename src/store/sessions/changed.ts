@@ -21,6 +21,8 @@ export interface ChangedSession {
   readonly applicationId: ApplicationId;
   readonly updatedAt: Date;
   readonly erased: boolean;
+  /** The place behind this change. */
+  readonly place: Cursor;
 }
 
 const keyset = new Keyset(
@@ -36,7 +38,7 @@ export function changedSessions(
   kind: SessionKind,
   after: Cursor,
   size: number,
-): Query<Page<ChangedSession> & { readonly last: Cursor | undefined }> {
+): Query<Page<ChangedSession>> {
   type Row = Readonly<{ id: Buffer; application_id: Buffer; updated_at: Date; erased: number }>;
   const { sessions } = kindSchemas[kind];
   const following = keyset.following(after);
@@ -50,15 +52,13 @@ export function changedSessions(
       ...following.bindings,
       size + 1,
     ),
-    (rows: Row[]) => {
-      const last = rows.slice(0, size).at(-1);
-      const page = keyset.pageOf(rows, size, (row) => ({
+    (rows: Row[]) =>
+      keyset.pageOf(rows, size, (row) => ({
         id: fromBinary<SessionId>(row.id),
         applicationId: fromBinary<ApplicationId>(row.application_id),
         updatedAt: row.updated_at,
         erased: row.erased === 1,
-      }));
-      return { ...page, last: last && keyset.cursorOf(last) };
-    },
+        place: keyset.cursorOf(row),
+      })),
   );
 }
