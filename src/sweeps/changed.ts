@@ -38,7 +38,7 @@ export function sweepChanged(
     if (place === undefined) return false;
     const from = place ?? placeOfChanges(await read(trx, databaseTime()));
     const { items, end } = await read(trx, changedSessions(kind, from, atOnce));
-    const ids = items.filter(({ erased }) => !erased).map(({ id }) => id);
+    const ids = items.filter(({ closed }) => !closed).map(({ id }) => id);
     const imported = ids.length > 0 ? await read(trx, importedSessions(ids)) : new Set();
     let copies = 0;
     for (const session of items) {

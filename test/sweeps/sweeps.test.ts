@@ -15,7 +15,7 @@ import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { eventually } from '../support/helpers';
 import { createMigratedDatabase, open } from '../support/mysql';
 import { startHarness, type Harness } from '../support/service';
-import { withdrawalsOf } from '../support/withdrawals';
+import { withdraw, withdrawalsOf } from '../support/withdrawals';
 
 describe('the sweeps for sources', () => {
   let url: string;
@@ -141,6 +141,18 @@ describe('the sweeps for sources', () => {
     await sweepChanged(db, 'user');
     await copyTo(target, source, await createSession(own, source, 'user'));
     await eventsOf(harness, target, 4);
+    expect(await toldOf(target)).to.deep.equal([]);
+  });
+
+  it('do not tell of changes after a withdrawal that has ended the sharing', async () => {
+    const original = await createSession(own, source, 'user');
+    await copyTo(target, source, original);
+    await withdraw(harness, source, original);
+    await eventsOf(harness, target, 2);
+    await change('user', original, 30);
+    await sweepChanged(db, 'user');
+    await copyTo(target, source, await createSession(own, source, 'user'));
+    await eventsOf(harness, target, 3);
     expect(await toldOf(target)).to.deep.equal([]);
   });
 

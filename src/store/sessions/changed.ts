@@ -20,7 +20,8 @@ export interface ChangedSession {
   readonly id: SessionId;
   readonly applicationId: ApplicationId;
   readonly updatedAt: Date;
-  readonly erased: boolean;
+  /** Whether it was erased or withdrawn since: then nobody is told of its changes. */
+  readonly closed: boolean;
   /** The place behind this change. */
   readonly place: Cursor;
 }
@@ -39,12 +40,13 @@ export function changedSessions(
   after: Cursor,
   size: number,
 ): Query<Page<ChangedSession>> {
-  type Row = Readonly<{ id: Buffer; application_id: Buffer; updated_at: Date; erased: number }>;
+  type Row = Readonly<{ id: Buffer; application_id: Buffer; updated_at: Date; closed: number }>;
   const { sessions } = kindSchemas[kind];
   const following = keyset.following(after);
   return query(
     sql(
-      `SELECT id, application_id, updated_at, erased_at IS NOT NULL AS erased, ${keyset.select}
+      `SELECT id, application_id, updated_at, (erased_at IS NOT NULL OR withdrawn_at IS NOT NULL) AS closed,
+         ${keyset.select}
        FROM ?? FORCE INDEX (${sessions}_updated_at_index)
        WHERE ${following.sql} AND updated_at < UTC_TIMESTAMP(6) - INTERVAL ${settled} SECOND
        ORDER BY ${keyset.orderBy} LIMIT ?`,
@@ -57,7 +59,7 @@ export function changedSessions(
         id: fromBinary<SessionId>(row.id),
         applicationId: fromBinary<ApplicationId>(row.application_id),
         updatedAt: row.updated_at,
-        erased: row.erased === 1,
+        closed: row.closed === 1,
         place: keyset.cursorOf(row),
       })),
   );
