@@ -2,7 +2,7 @@ import type { Cursor } from '../db/cursor';
 import { query, sql, type Query, type Statement } from '../db/query';
 import type { SessionKind } from '../model/session';
 
-/** What is swept: the changed sessions of a kind, or the ledger, for sessions that are gone. */
+/** A sweep: for changed sessions of a kind, or for sessions of either kind that are gone. */
 export type SweepName = `changed ${SessionKind}` | 'gone';
 
 /** Makes sure that the row of a sweep is there. */
@@ -16,7 +16,8 @@ export function prepareSweep(name: SweepName): Statement {
 /**
  * Takes a sweep until the transaction ends, so that one process at a time goes on with it.
  *
- * @returns how far it has come; null: it begins; undefined: another process has it, or its row is missing.
+ * @returns how far it has come; null: it starts from the beginning; undefined: another process has it, or its row is
+ * missing.
  */
 export function takeSweep(name: SweepName): Query<Cursor | null | undefined> {
   return query(

@@ -7,7 +7,7 @@ import { sweepGone } from './gone';
 
 /**
  * Looks for sessions that the platform has changed or deleted by itself, and has the applications told that have a
- * copy. Every process does this; the database lets one of them go on with each sweep.
+ * copy. Every process has one, and each sweep is run by one process at a time.
  */
 export class SourceSweeper {
   private prepared = false;
@@ -27,7 +27,7 @@ export class SourceSweeper {
       for (const kind of sessionKinds) more = (await sweepChanged(this.db, kind)) || more;
       return (await sweepGone(this.db)) || more;
     } catch (error) {
-      // The database may have been restored meanwhile.
+      // The database may have been restored, without the rows of the sweeps: they are made again.
       this.prepared = false;
       throw error;
     }

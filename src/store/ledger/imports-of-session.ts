@@ -49,7 +49,7 @@ export function importsOfSession(
   );
 }
 
-/** Those of some sessions of which there are copies. @param ids at least one. */
+/** Which of some sessions were imported. @param ids at least one. */
 export function importedSessions(ids: readonly SessionId[]): Query<ReadonlySet<SessionId>> {
   return query(
     sql(
@@ -77,7 +77,7 @@ const sliceKeyset = new Keyset(
   'ASC',
 );
 
-/** The sessions that were imported, in the order of the ledger: one is there once for each copy. */
+/** The sources of the imports, in the order of the ledger. A session is listed once for each of its copies. */
 export function importedSources({ size, after }: WantedPage): Query<Page<ImportedSource>> {
   type Row = Readonly<Record<'source_session_id' | 'source_application_id', Buffer>> & {
     readonly session_kind: SessionKind;

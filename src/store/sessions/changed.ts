@@ -5,12 +5,13 @@ import { kindSchemas } from '../../model/relations';
 import type { SessionKind } from '../../model/session';
 
 /**
- * How long ago a change must be to be looked at, in seconds. Its time is taken before its transaction is committed, so
- * a later look could miss one that is younger.
+ * How old a change must be before a sweep looks at it, in seconds. The platform sets `updated_at` before it commits. A
+ * sweep that looked earlier could go past this time before the change can be seen, and so miss it. A change that is
+ * committed later than this is missed.
  */
 const settled = 10;
 
-/** The place behind all changes that were made before a moment. */
+/** The place from which a sweep sees the changes of a moment and later ones. */
 export function placeOfChanges(at: Date): Cursor {
   return [`${at.toISOString().slice(0, -1)}000`, firstIdOf(new Date(0))];
 }
@@ -34,7 +35,7 @@ const keyset = new Keyset(
   'ASC',
 );
 
-/** Sessions of a kind in the order of their changes. The newest changes are left out: see {@link settled}. */
+/** Sessions of a kind in the order of their changes, without the newest ones: see {@link settled}. */
 export function changedSessions(
   kind: SessionKind,
   after: Cursor,
