@@ -12,11 +12,11 @@ const copiesOfTurn = 10;
 
 /**
  * Tells the applications of copies that their source was withdrawn, down the chain. Every process does this, and they
- * share the work. The applications that shared the sessions take turns, so that none holds up the withdrawals of the
- * others with thousands of copies.
+ * share the work. The applications that shared the sessions take turns, so an application with thousands of copies
+ * does not hold up the others.
  */
 export class WithdrawalWalker {
-  /** Where the next turn of an application begins. So copies that somebody holds do not hold up the others. */
+  /** Where the next turn of an application begins. A copy that is locked is skipped, and tried again in a later turn. */
   private readonly places = new Map<ApplicationId, Cursor>();
 
   /** @param db has a connection that nobody else uses. */
@@ -28,8 +28,8 @@ export class WithdrawalWalker {
   /**
    * Gives each application its turn.
    *
-   * @param signal ends it after the copy that is told.
-   * @returns whether any was told: those may have copies of their own.
+   * @param signal stops the walk after the current copy.
+   * @returns whether any was told. If so, walk again: a told copy may have copies itself.
    */
   async walk(signal: AbortSignal): Promise<boolean> {
     const next = (after?: ApplicationId) => read(this.db, nextWaitingSource(after));

@@ -88,7 +88,7 @@ describe('the sweeps for sources', () => {
     it(`tell once of a ${kind} session that was changed after it was imported`, async () => {
       const original = await createSession(own, source, kind);
       const copy = await copyTo(target, source, original, kind);
-      const at = await change(kind, original, 30);
+      const at = await change(kind, original, 60);
       expect(await sweepChanged(db, kind)).to.equal(false);
       await sweepChanged(db, kind);
       const [, event] = await eventsOf(harness, target, 2);
@@ -99,7 +99,7 @@ describe('the sweeps for sources', () => {
         sharedFromSession: original,
         otherApplicationId: source.applicationId,
       });
-      await change(kind, original, 20);
+      await change(kind, original, 50);
       await sweepChanged(db, kind);
       await eventsOf(harness, target, 3);
       expect(await toldOf(target)).to.have.length(2);
@@ -117,7 +117,7 @@ describe('the sweeps for sources', () => {
     await copyTo(target, source, other);
     await eventsOf(harness, target, 2);
     expect(await toldOf(target)).to.deep.equal([]);
-    await change('user', original, 11);
+    await change('user', original, 31);
     await sweepChanged(db, 'user');
     await eventsOf(harness, target, 3);
     expect(await toldOf(target)).to.have.length(1);
@@ -131,7 +131,7 @@ describe('the sweeps for sources', () => {
     const erased = await copyTo(target, source, first);
     await copyTo(target, source, second);
     await erase(harness, target, erased);
-    const at = await change('user', first, 30);
+    const at = await change('user', first, 60);
     await own('user_sessions')
       .where({ id: toBinary(second) })
       .update({ updated_at: new Date(at.getTime() + 1) });
@@ -149,7 +149,7 @@ describe('the sweeps for sources', () => {
     await copyTo(target, source, original);
     await withdraw(harness, source, original);
     await eventsOf(harness, target, 2);
-    await change('user', original, 30);
+    await change('user', original, 60);
     await sweepChanged(db, 'user');
     await copyTo(target, source, await createSession(own, source, 'user'));
     await eventsOf(harness, target, 3);
@@ -220,8 +220,8 @@ describe('the sweeps for sources', () => {
     for (const original of originals)
       for (const tenant of [target, third]) await copyTo(tenant, source, original);
     const [first, second] = originals as [SessionId, SessionId];
-    await change('user', second, 20);
-    await change('user', first, 30);
+    await change('user', second, 50);
+    await change('user', first, 60);
     expect(await sweepChanged(db, 'user', 2)).to.equal(true);
     await eventsOf(harness, target, 3);
     expect((await toldOf(target)).map((event) => event.sharedFromSession)).to.deep.equal([first]);

@@ -4,8 +4,8 @@ import { alterTable, createTable } from './changes';
 const sessions = ['user_sessions', 'business_sessions'];
 
 /**
- * Sessions that the platform changes or deletes by itself are found by sweeps, and whoever has a copy is told. Changes
- * are found by a new index of the sessions, in the order in which they were made.
+ * Sessions that the platform changes or deletes by itself are found by sweeps, and whoever has a copy is told. A new
+ * index on `updated_at` lists changes in their order.
  */
 export async function up(knex: Knex): Promise<void> {
   for (const table of sessions) {

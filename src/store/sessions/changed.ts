@@ -9,7 +9,7 @@ import type { SessionKind } from '../../model/session';
  * sweep that looked earlier could go past this time before the change can be seen, and so miss it. A change that is
  * committed later than this is missed.
  */
-const settled = 10;
+const settled = 30;
 
 /** The place from which a sweep sees the changes of a moment and later ones. */
 export function placeOfChanges(at: Date): Cursor {

@@ -136,7 +136,7 @@ function insertCopies(
   );
 }
 
-/** Those of some sessions that are known to be erased, or must be. @param ids at least one. */
+/** Which of some sessions have a withdrawal of their own because they were erased. @param ids at least one. */
 export function toldAsErased(ids: readonly SessionId[]): Query<ReadonlySet<SessionId>> {
   return query(
     sql(
@@ -152,7 +152,7 @@ export function toldAsErased(ids: readonly SessionId[]): Query<ReadonlySet<Sessi
 /** A copy whose application has to be told: the key of its row. */
 export type WaitingCopy = Pick<WithdrawnCopy, 'withdrawalId' | 'sessionId'>;
 
-/** The next application, in the order of ids, that has shared sessions of which copies wait; undefined: there is none. */
+/** The next application, by id, whose sessions have copies that wait to be told of; undefined: there is none. */
 export function nextWaitingSource(
   after: ApplicationId | undefined,
 ): Query<ApplicationId | undefined> {
