@@ -62,6 +62,8 @@ export function databaseConfig(
         // An object given as a value becomes a string and never a piece of SQL.
         stringifyObjects: true,
         multipleStatements: purpose.multi,
+        // Nothing is prepared, but the driver sets memory aside for 16,000 statements on each connection.
+        maxPreparedStatements: 1,
         connectTimeout,
       };
     },
