@@ -3,7 +3,7 @@ import type { MultiDatabase } from '../db/database';
 import { read } from '../db/query';
 import type { SequencedEvent } from '../model/events';
 import type { ApplicationId } from '../model/ids';
-import { feedParts, type FeedPart, type FeedPlace } from '../store/events/feed';
+import { feedParts, lastSequences, type FeedPart, type FeedPlace } from '../store/events/feed';
 
 /** The most feeds that one statement looks at, and the most rows that it returns of each. */
 const feedsAtOnce = 100;
@@ -16,7 +16,7 @@ const longestWait = 5_000;
 export interface News {
   /** What follows the cursor, without gaps; empty: nothing yet. */
   readonly events: readonly SequencedEvent[];
-  /** Whether there may be more than `events`. */
+  /** Whether the stream has to read by itself what follows `events`. */
   readonly more: boolean;
 }
 
@@ -86,9 +86,26 @@ export class EventHub {
         const some = places.slice(done, done + feedsAtOnce);
         this.tell(await read(this.db, feedParts(some, rowsOfFeed)));
       }
+      await this.findThoseAhead();
     } finally {
-      const now = performance.now();
-      this.endWaiting(({ until }) => until <= now);
+      this.endWaiting(isOver());
+    }
+  }
+
+  /**
+   * Of those that have waited for long, sends away the ones whose cursor is ahead of their feed: the database was
+   * restored from a backup. They find that out when they read by themselves.
+   */
+  private async findThoseAhead(): Promise<void> {
+    const ending = [...this.waiting].filter(isOver());
+    const ids = [...new Set(ending.map(({ applicationId }) => applicationId))];
+    for (let done = 0; done < ids.length; done += feedsAtOnce) {
+      const some = new Set(ids.slice(done, done + feedsAtOnce));
+      const last = await read(this.db, lastSequences([...some]));
+      for (const { applicationId, after, tell } of ending) {
+        const isAhead = some.has(applicationId) && after > (last.get(applicationId) ?? 0);
+        if (isAhead) tell({ events: [], more: true });
+      }
     }
   }
 
@@ -120,3 +137,9 @@ export class EventHub {
 }
 
 const nothingNew: News = { events: [], more: false };
+
+/** Tells of each that waits whether it has waited for long. */
+function isOver(): (waiting: Waiting) => boolean {
+  const now = performance.now();
+  return ({ until }) => until <= now;
+}

@@ -97,6 +97,27 @@ describe('a stream of events', () => {
     ]);
   });
 
+  it('ends if the newest events are gone while it waits, as after a restore from a backup', async () => {
+    const others = await createTenant(harness.db);
+    for (const count of [1, 2]) {
+      for (const each of [tenant, others]) {
+        await record(harness, each, 1);
+        await eventsOf(harness, each, count);
+      }
+    }
+    const ended = [watch(2), watch(2, others)].map((stream) => failureOf(stream.ended()));
+    await opened(2);
+    const feed = (of: Tenant) =>
+      harness.db('session_events').where({ application_id: toBinary(of.applicationId) });
+    await feed(tenant).where({ last_sequence: 2 }).delete();
+    await feed(others).delete();
+    const ends = (await Promise.all(ended)).map(({ reason, metadata }) => [reason, metadata]);
+    expect(ends).to.deep.equal([
+      ['EVENT_CURSOR_AHEAD', { last_sequence: '1' }],
+      ['EVENT_CURSOR_AHEAD', { last_sequence: '0' }],
+    ]);
+  });
+
   it('does not begin without a valid key that has the privilege', async () => {
     const { apiKey } = await createApiKey(harness.db, {
       applicationId: tenant.applicationId,
