@@ -390,7 +390,11 @@ describe('a withdrawal', () => {
     expect(await reasonOf(acknowledge(harness, a, ofB, kept))).to.equal('SESSION_NOT_FOUND');
     await withdraw(harness, a, original);
     await toldTo(b, ofB);
-    for (const [outcome, until] of [[erased], [unanswered], [underReview, new Date()]] as const) {
+    const invalid = [
+      ...([[erased], [unanswered], [underReview, new Date()]] as const),
+      [kept, new Date('0001-01-01T00:00:00Z')],
+    ] as const;
+    for (const [outcome, until] of invalid) {
       const call = acknowledge(harness, b, ofB, outcome, until);
       expect(await reasonOf(call)).to.equal('INVALID_REQUEST');
     }

@@ -18,7 +18,7 @@ const schema = z
   .object({
     session_id: requiredId<SessionId>(),
     outcome: outcomeRule,
-    kept_until: moment.optional(),
+    kept_until: moment.min(new Date(0), 'must not be before 1970').optional(),
   })
   .refine(({ outcome, kept_until: until }) => until === undefined || outcome === 'kept', {
     path: ['kept_until'],
