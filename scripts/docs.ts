@@ -13,6 +13,7 @@ import { createProgram } from '../src/cli/program';
 import { variables } from '../src/config';
 import type { Variable } from '../src/config/variables';
 import { Metrics } from '../src/metrics/metrics';
+import { RelayMetrics } from '../src/metrics/relay-metrics';
 import { withPart } from './made-part';
 
 const root = path.join(__dirname, '..');
@@ -117,7 +118,7 @@ async function metrics(): Promise<string> {
     backlog: () => undefined,
     eventStreams: () => 0,
   });
-  const described = await all.described();
+  const described = [...(await all.described()), ...(await new RelayMetrics().described())];
   return tableOf(
     ['metric', 'type', 'labels', 'meaning'],
     described.map(({ name, type, labels, help }) => [

@@ -156,7 +156,13 @@ export class SessionImportServer {
       let http: MetricsServer | undefined;
       if (metricsAddress !== undefined) {
         metrics = new Metrics(version, isReady);
-        http = opened(await MetricsServer.start(metricsAddress, metrics, isReady));
+        http = opened(
+          await MetricsServer.start(
+            { address: metricsAddress, option: 'METRICS_ADDRESS' },
+            metrics,
+            isReady,
+          ),
+        );
         log.info({ address: metricsAddress, port: http.port }, 'watched');
       }
 

@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
+import { listenAddress } from '../config/variables';
 import { codeRule, isCode } from '../model/grounds';
 import { isUuid, toId, type Id } from '../model/ids';
 
@@ -46,4 +47,11 @@ export function momentArgument(text: string): Date {
   throw new InvalidArgumentError(
     'It must be a day or a time with its zone, such as 2026-01-31 or 2026-01-31T12:00:00Z.',
   );
+}
+
+/** Reads an address to listen on, given on the command line. */
+export function addressArgument(text: string): string {
+  const parsed = listenAddress.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new InvalidArgumentError('It must be host:port; port 0 takes a free one.');
 }

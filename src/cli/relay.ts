@@ -1,8 +1,10 @@
 import { Command } from '@commander-js/extra-typings';
 import { readLogOptions } from '../config';
-import { createLogger } from '../telemetry/log';
+import { createLogger, type Logger } from '../telemetry/log';
 import { takeOverOutput } from '../telemetry/output';
-import { wholeNumberArgument } from './arguments';
+import type { MetricsServer } from '../metrics/http';
+import type { RelayMetrics } from '../metrics/relay-metrics';
+import { addressArgument, wholeNumberArgument } from './arguments';
 import { credentialsOf } from './channel';
 import { CommandFailure } from './output';
 
@@ -46,30 +48,69 @@ export function relayCommand() {
       wholeNumberArgument(1, 300),
       15,
     )
+    .option(
+      '--metrics-address <host:port>',
+      'where to serve /metrics, /livez and /readyz (default: nowhere)',
+      addressArgument,
+    )
     .option('--allow-plaintext', 'allow http beyond loopback in --to')
     .option('--plaintext', 'no TLS to the service')
     .option('--cacert <file>', 'the CAs of the service (default: the well-known ones)')
     .option('--cert <file>', 'a certificate of your own')
     .option('--key <file>', 'its private key')
     .addHelpText('after', explanation)
-    .action(async ({ address, apiKeyFile, timeout, allowPlaintext = false, ...options }) => {
-      // Registered first, and never removed: a second signal does not cut the stop short.
-      const stopping = new AbortController();
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-        process.on(signal, () => {
-          stopping.abort();
-        });
-      }
-      const log = createLogger(readLogOptions(process.env));
-      takeOverOutput(log);
-      // Loaded only here, since no other command posts anything.
-      const { relay, CursorUnusable } = await import('../relay/relay.js');
-      const service = { address, apiKeyFile, credentials: () => credentialsOf(options) };
-      const settings = { ...options, service, allowPlaintext, timeout: timeout * 1_000 };
-      await relay(settings, log, stopping.signal).catch((error: unknown) => {
-        if (error instanceof CursorUnusable) throw new CommandFailure(error.message, 3);
-        // Without the code of a file's error, which would be taken for that of a database out of reach.
-        throw new Error((error as Error).message, { cause: error });
-      });
-    });
+    .action(
+      async ({
+        address,
+        apiKeyFile,
+        timeout,
+        metricsAddress,
+        allowPlaintext = false,
+        ...options
+      }) => {
+        // Registered first, and never removed: a second signal does not cut the stop short.
+        const stopping = new AbortController();
+        for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+          process.on(signal, () => {
+            stopping.abort();
+          });
+        }
+        const log = createLogger(readLogOptions(process.env));
+        takeOverOutput(log);
+        // Loaded only here, since no other command posts anything.
+        const { relay, CursorUnusable } = await import('../relay/relay.js');
+        const { RelayMetrics } = await import('../metrics/relay-metrics.js');
+        const service = { address, apiKeyFile, credentials: () => credentialsOf(options) };
+        const settings = { ...options, service, allowPlaintext, timeout: timeout * 1_000 };
+        const metrics = new RelayMetrics();
+        const http =
+          metricsAddress === undefined
+            ? undefined
+            : await serveMetrics(metricsAddress, metrics, log);
+        try {
+          await relay(settings, log, stopping.signal, metrics);
+        } catch (error) {
+          if (error instanceof CursorUnusable) throw new CommandFailure(error.message, 3);
+          // Without the code of a file's error, which would be taken for that of a database out of reach.
+          throw new Error((error as Error).message, { cause: error });
+        } finally {
+          http?.close();
+        }
+      },
+    );
+}
+
+async function serveMetrics(
+  address: string,
+  metrics: RelayMetrics,
+  log: Logger,
+): Promise<MetricsServer> {
+  const { MetricsServer } = await import('../metrics/http.js');
+  const server = await MetricsServer.start(
+    { address, option: '--metrics-address' },
+    metrics,
+    () => metrics.works,
+  );
+  log.info({ address, port: server.port }, 'watched');
+  return server;
 }

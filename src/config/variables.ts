@@ -38,7 +38,8 @@ const wholeNumber = (least: number, most: number) =>
     .transform(Number)
     .pipe(z.number().min(least, `must be at least ${least}`).max(most, `must be at most ${most}`));
 
-const address = z
+/** Where to listen: `host:port`. */
+export const listenAddress = z
   .string()
   .regex(/^(\[[^\]]+\]|[^:/]+):\d{1,5}$/, 'must look like host:port')
   .refine((text) => Number(text.split(':').at(-1)) <= 65_535, 'has no such port');
@@ -145,7 +146,7 @@ export const variables = {
   GRPC_ADDRESS: {
     description: 'Where to listen, as host:port; port 0 takes a free one',
     default: '127.0.0.1:50051',
-    schema: address,
+    schema: listenAddress,
   },
   GRPC_TLS_CERT: {
     description:
@@ -272,7 +273,7 @@ export const variables = {
     schema: z
       .literal('off')
       .transform(() => undefined)
-      .or(address),
+      .or(listenAddress),
   },
   LOG_LEVEL: {
     description: `How much to log: ${logLevels.join(', ')}`,

@@ -1,10 +1,15 @@
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Metrics } from './metrics';
 
 /** How long a client may take to send its request, in milliseconds. */
 const requestTimeout = 5_000;
+
+/** What Prometheus is told. */
+export interface Exposition {
+  /** What is sent when Prometheus asks, and its content type. */
+  expose(): Promise<{ readonly contentType: string; readonly text: string }>;
+}
 
 /**
  * The HTTP server for monitoring: `/metrics` for Prometheus, `/livez` and `/readyz` for probes. It
@@ -21,12 +26,13 @@ export class MetricsServer {
    * Starts to listen.
    *
    * @param address `host:port`; port 0 takes a free one.
-   * @param ready whether the service takes calls.
+   * @param option where the address was given, for the error.
+   * @param ready what `/readyz` tells.
    * @throws Error if the address can't be listened on.
    */
   static async start(
-    address: string,
-    metrics: Metrics,
+    { address, option }: { readonly address: string; readonly option: string },
+    metrics: Exposition,
     ready: () => boolean,
   ): Promise<MetricsServer> {
     const http = createServer(
@@ -46,7 +52,7 @@ export class MetricsServer {
       await once(http, 'listening');
     } catch (error) {
       const why = (error as Error).message;
-      throw new Error(`can not listen on METRICS_ADDRESS ${address}: ${why}`, { cause: error });
+      throw new Error(`can not listen on ${option} ${address}: ${why}`, { cause: error });
     }
     return new MetricsServer(http, (http.address() as AddressInfo).port);
   }
@@ -57,7 +63,7 @@ export class MetricsServer {
   }
 }
 
-async function expose(response: ServerResponse, metrics: Metrics): Promise<void> {
+async function expose(response: ServerResponse, metrics: Exposition): Promise<void> {
   const { contentType, text } = await metrics.expose();
   response.setHeader('content-type', contentType);
   response.end(text);

@@ -14,6 +14,8 @@ import {
   type RpcObserver,
 } from '../rpc/server/observer';
 import type { Backlog } from './backlog';
+import { describedMetrics, type DescribedMetric } from './described';
+import type { Exposition } from './http';
 
 /** Seconds, from the quickest refusal to the longest deadline that callers are likely to have. */
 const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -51,7 +53,7 @@ export interface Watched {
  * Everything that the service tells Prometheus. One object per service: nothing is global, so that
  * several services can run in one process.
  */
-export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
+export class Metrics implements Exposition, ImportObserver, RpcObserver, PeerObserver {
   private readonly registry = new Registry();
   private readonly registers = [this.registry];
 
@@ -157,29 +159,13 @@ export class Metrics implements ImportObserver, RpcObserver, PeerObserver {
     for (const reason of cutOffs) this.connectionsCut.inc({ reason }, 0);
   }
 
-  /** What is sent when Prometheus asks, and its content type. */
   async expose(): Promise<{ readonly contentType: string; readonly text: string }> {
     return { contentType: this.registry.contentType, text: await this.registry.metrics() };
   }
 
   /** What the service counts by itself, without what Node.js does: for the docs. */
-  async described(): Promise<
-    readonly {
-      readonly name: string;
-      readonly type: string;
-      readonly help: string;
-      readonly labels: readonly string[];
-    }[]
-  > {
-    const all = await this.registry.getMetricsAsJSON();
-    return all
-      .filter(({ name }) => /^(grpc|session_import)_/.test(name))
-      .map(({ name, help, type }) => {
-        const { labelNames = [] } = this.registry.getSingleMetric(name) as {
-          readonly labelNames?: readonly string[];
-        };
-        return { name, help, type: String(type), labels: labelNames };
-      });
+  described(): Promise<readonly DescribedMetric[]> {
+    return describedMetrics(this.registry);
   }
 
   /** Adds gauges for the parts of the running service. */

@@ -5,6 +5,7 @@ import type { Logger } from '../telemetry/log';
 import { LogThrottle } from '../telemetry/log-throttle';
 import { version } from '../version';
 import { bodyOf } from './message';
+import type { RelayObserver } from './observer';
 import { pauseAfter } from './pauses';
 import { post, type Outcome } from './post';
 import type { SigningSecrets } from './secrets';
@@ -31,6 +32,7 @@ export class Delivery {
     private readonly receiver: Receiver,
     private readonly log: Logger,
     private readonly signal: AbortSignal,
+    private readonly observer: RelayObserver,
   ) {}
 
   /**
@@ -47,6 +49,7 @@ export class Delivery {
         if (failures > 0)
           this.log.info({ sequence: event.sequence }, 'the receiver takes events again');
         this.throttle.reset();
+        this.observer.recovered('receiver');
         return true;
       }
       if (outcome.gone) {
@@ -55,6 +58,7 @@ export class Delivery {
         );
       }
       failures += 1;
+      this.observer.failed('receiver');
       const pause = pauseAfter(failures, outcome.retryAfter);
       if (this.throttle.allows()) {
         this.log.warn(

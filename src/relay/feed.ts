@@ -52,6 +52,7 @@ export async function readApiKey(file: string): Promise<string> {
  * read again, so that this uses the current ones.
  *
  * @param signal ends the stream.
+ * @param connected is called when the service has answered.
  * @throws CursorUnusable if the feed does not fit the cursor.
  * @throws FeedFailure if a file can't be read, the service can't be called, or the stream breaks off.
  */
@@ -59,6 +60,7 @@ export async function* eventsAfter(
   cursor: Cursor,
   { address, credentials, apiKeyFile }: FeedService,
   signal: AbortSignal,
+  connected: () => void,
 ): AsyncGenerator<SessionEvent, void> {
   let client: SessionEventsClient | undefined;
   let last = cursor.after;
@@ -67,6 +69,7 @@ export async function* eventsAfter(
     metadata.set('x-api-key', await readApiKey(apiKeyFile));
     client = new SessionEventsClient(address, credentials(), clientOptions);
     await requireSameFeed(client, metadata, cursor, signal);
+    connected();
     const stream = client.watchEvents({ after: last }, metadata);
     for await (const { event } of messagesOf(stream, signal)) {
       // Protobuf may decode the messages of another service without an error.
@@ -112,9 +115,11 @@ async function requireSameFeed(
   { after, event_id: id }: Cursor,
   signal: AbortSignal,
 ): Promise<void> {
-  if (id === undefined || signal.aborted) return;
-  const [event] = await listEvents(client, metadata, { after: after - 1, pageSize: 1 }, signal);
-  if (event?.sequence === after && event.eventId !== id) throw otherFeed(after);
+  if (signal.aborted) return;
+  // Also without an id: a stream that has nothing to send does not show that the service answers.
+  const before = Math.max(0, after - 1);
+  const [event] = await listEvents(client, metadata, { after: before, pageSize: 1 }, signal);
+  if (id !== undefined && event?.sequence === after && event.eventId !== id) throw otherFeed(after);
 }
 
 /** Events after a cursor; none if the next one has been deleted. */

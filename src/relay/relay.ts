@@ -7,6 +7,7 @@ import { CursorFile } from './cursor-file';
 import { Delivery } from './delivery';
 import { eventsAfter, readApiKey, type FeedService } from './feed';
 import { FeedFailure } from './feed-errors';
+import type { RelayObserver } from './observer';
 import { pauseAfter } from './pauses';
 import { SigningSecrets } from './secrets';
 import { targetOf } from './target';
@@ -46,6 +47,7 @@ export async function relay(
   options: RelayOptions,
   log: Logger,
   signal: AbortSignal,
+  observer: RelayObserver,
 ): Promise<void> {
   const target = targetOf(options.to, options.allowPlaintext);
   await requireFiles(options.service);
@@ -65,8 +67,9 @@ export async function relay(
     signal.addEventListener('abort', () => {
       log.info('stopping: finishing what runs');
     });
-    const delivery = new Delivery({ target, secrets, timeout: options.timeout }, log, signal);
-    await new Relay(options.service, cursorFile, delivery, log, signal).run();
+    const receiver = { target, secrets, timeout: options.timeout };
+    const delivery = new Delivery(receiver, log, signal, observer);
+    await new Relay(options.service, cursorFile, delivery, log, signal, observer).run();
     log.info({ after: cursorFile.current.after }, 'stopped');
   } finally {
     secrets.close();
@@ -110,6 +113,7 @@ class Relay {
     private readonly delivery: Delivery,
     private readonly log: Logger,
     private readonly signal: AbortSignal,
+    private readonly observer: RelayObserver,
   ) {}
 
   async run(): Promise<void> {
@@ -126,11 +130,19 @@ class Relay {
    * @returns why the connection has ended; undefined: the service has ended it well, or the relay is to stop.
    */
   private async deliverAll(): Promise<FeedFailure | undefined> {
-    const { cursorFile, delivery, service, signal } = this;
+    const { cursorFile, delivery, observer, service, signal } = this;
+    let lasting: NodeJS.Timeout | undefined;
+    const connected = (): void => {
+      lasting = setTimeout(() => {
+        observer.recovered('service');
+      }, steady);
+    };
     try {
-      for await (const event of eventsAfter(cursorFile.current, service, signal)) {
+      for await (const event of eventsAfter(cursorFile.current, service, signal, connected)) {
+        observer.recovered('service');
         if (!(await delivery.deliver(event))) return undefined;
         await cursorFile.store({ after: event.sequence, event_id: event.eventId });
+        observer.delivered(event);
         this.failures = 0;
         this.throttle.reset();
       }
@@ -138,6 +150,8 @@ class Relay {
     } catch (error) {
       if (error instanceof FeedFailure) return error;
       throw error;
+    } finally {
+      clearTimeout(lasting);
     }
   }
 
@@ -145,6 +159,7 @@ class Relay {
   private async pause(failure: FeedFailure | undefined, steadily: boolean): Promise<void> {
     if (this.signal.aborted) return;
     if (steadily) this.failures = 0;
+    else if (failure) this.observer.failed('service');
     this.failures += 1;
     const pause = pauseAfter(this.failures, failure?.retryDelay);
     if (failure && !steadily && this.throttle.allows()) {

@@ -96,7 +96,7 @@ describe('the Kubernetes manifests', () => {
     );
     // Kinds that are not Kubernetes' own.
     const foreign = files.filter((name) => /(kustomization|pod-monitor)\.yaml$/.test(name));
-    expect(foreign).to.have.length(5);
+    expect(foreign).to.have.length(6);
     const all = files.filter((name) => !foreign.includes(name)).flatMap((name) => manifests(name));
     const misspelt = structuredClone(deployment) as { spec: { template: { spec: object } } };
     Object.assign(misspelt.spec.template.spec, { terminationGracePeriod: 45 });
@@ -111,7 +111,7 @@ describe('the Kubernetes manifests', () => {
     ['', ['kustomization.yaml', 'namespace.yaml', 'pod-monitor.yaml', 'secrets.example.yaml']],
     ['migration', ['kustomization.yaml']],
     ['prune', ['kustomization.yaml']],
-    ['relay', ['kustomization.yaml']],
+    ['relay', ['kustomization.yaml', 'pod-monitor.yaml']],
   ] as const) {
     it(`are all listed in ${path.join(folder, below)}/kustomization.yaml, but those that are applied apart`, () => {
       const { resources } = manifest<Kustomization>(path.join(below, 'kustomization.yaml'));
@@ -197,6 +197,20 @@ describe('the Kubernetes manifests', () => {
     );
     const grace = relaying.spec?.template.spec?.terminationGracePeriodSeconds;
     expect(grace).to.be.greaterThan(Number(command?.opts()['timeout']) + 5);
+  });
+
+  it('let Prometheus and the probes of the relay reach its metrics, and nobody else', () => {
+    const { args, ports, ...probes } = containerOf(relaying);
+    const [port] = ports ?? [];
+    expect(args).to.include(`--metrics-address=0.0.0.0:${port?.containerPort}`);
+    expect(
+      [probes.startupProbe, probes.livenessProbe, probes.readinessProbe].map(
+        (probe) => probe?.httpGet,
+      ),
+    ).to.deep.equal(['/livez', '/livez', '/readyz'].map((url) => ({ path: url, port: 'metrics' })));
+    const { ingress } = manifest<INetworkPolicy>('relay/network-policy.yaml').spec ?? {};
+    expect(ingress?.flatMap(({ ports: open }) => open)).to.deep.equal([{ port: port?.name }]);
+    expect(monitored('relay/pod-monitor.yaml').podMetricsEndpoints[0]?.port).to.equal(port?.name);
   });
 
   it('keep the cursor of the relay on a volume that outlives its pod', () => {
@@ -308,6 +322,7 @@ describe('the Kubernetes manifests', () => {
     expect(relaying.spec?.selector.matchLabels).to.deep.equal(labelsOfRelay);
     expect(ofRelay?.podSelector.matchLabels).to.deep.equal(labelsOfRelay);
     expect(labelsOfRelay).not.to.deep.equal(labels);
+    expect(monitored('relay/pod-monitor.yaml').selector.matchLabels).to.deep.equal(labelsOfRelay);
     const [, toService] = ofRelay?.egress ?? [];
     expect(toService?.to?.[0]?.podSelector?.matchLabels).to.deep.equal(labels);
     expect(policy.spec?.ingress?.[0]?.from?.[1]?.podSelector?.matchLabels).to.deep.equal(
@@ -324,13 +339,13 @@ describe('the Kubernetes manifests', () => {
   });
 });
 
-function monitored() {
+function monitored(file = 'pod-monitor.yaml') {
   const { spec } = manifest<{
     spec: {
       selector: { matchLabels: Labels };
       podMetricsEndpoints: readonly { port: string }[];
     };
-  }>('pod-monitor.yaml');
+  }>(file);
   return spec;
 }
 

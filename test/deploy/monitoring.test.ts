@@ -13,6 +13,8 @@ import {
   ListImportsRequest,
   SessionTraceService,
 } from '../../src/gen/sessionimport/v1/session_trace';
+import { MetricsServer } from '../../src/metrics/http';
+import { RelayMetrics } from '../../src/metrics/relay-metrics';
 import { CertificateAuthority } from '../support/certificates';
 import { failureOf, sessionOf, type TestClient } from '../support/client';
 import { addLogs, createSession, type Tenant } from '../support/fixtures';
@@ -112,7 +114,7 @@ describe('what watches the service', () => {
     }
   });
 
-  it('asks for metrics and labels that the service exposes', () => {
+  it('asks for metrics and labels that the service and the relay expose', () => {
     for (const { where, expr } of queries) {
       const selectors = selectorsIn(expr);
       for (const { metric, matchers } of selectors) {
@@ -348,7 +350,7 @@ async function shareAndTakeBack(
   return shareToken;
 }
 
-/** What a service exposes that has made calls, and one that has a certificate. */
+/** What a service exposes that has made calls, one that has a certificate, and a relay. */
 async function exposedBy(harness: Harness): Promise<Exposed> {
   const authority = await CertificateAuthority.create();
   const { certificate, privateKey } = await authority.issue('server', [...serverNames]);
@@ -356,9 +358,14 @@ async function exposedBy(harness: Harness): Promise<Exposed> {
     environment: { GRPC_TLS_CERT: certificate, GRPC_TLS_KEY: privateKey },
   });
   await collectGarbage(harness);
+  const relay = await MetricsServer.start(
+    { address: '127.0.0.1:0', option: 'the test' },
+    new RelayMetrics(),
+    () => true,
+  );
   const metrics = new Map<string, Map<string, Set<string>>>();
-  for (const { server } of [harness, encrypted]) {
-    for (const { name, labels } of await scrape(server.metricsPort)) {
+  for (const port of [harness.server.metricsPort, encrypted.server.metricsPort, relay.port]) {
+    for (const { name, labels } of await scrape(port)) {
       const known = metrics.get(name) ?? new Map<string, Set<string>>();
       metrics.set(name, known);
       for (const [label, value] of Object.entries(labels)) {
@@ -366,6 +373,7 @@ async function exposedBy(harness: Harness): Promise<Exposed> {
       }
     }
   }
+  relay.close();
   await encrypted.stop();
   await authority.remove();
   return metrics;

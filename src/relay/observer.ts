@@ -1,0 +1,14 @@
+import type { SessionEvent } from '../gen/sessionimport/v1/session_events';
+
+/** With whom a relay works: the service whose feed it reads, and the receiver that it posts to. */
+export type RelayPeer = 'service' | 'receiver';
+
+/** Is told how a relay gets on. */
+export interface RelayObserver {
+  /** The receiver has taken an event. */
+  delivered(event: Pick<SessionEvent, 'sequence' | 'createdAt'>): void;
+  /** A peer could not be called, has refused, or has not answered. */
+  failed(peer: RelayPeer): void;
+  /** A peer works, also if it did before. */
+  recovered(peer: RelayPeer): void;
+}
