@@ -13,15 +13,21 @@ import {
   type Signer,
   type Tenant,
 } from '../support/fixtures';
-import { eventually } from '../support/helpers';
-import { open } from '../support/mysql';
+import { eventually, pause } from '../support/helpers';
+import { open, quick } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 import { Signal } from '../support/signal';
 
-const writers = 64;
+const writers = 16;
+
+/** How long a writer rests after an import, in milliseconds. */
+const rest = 100;
 
 /** How many imports are tried between two faults. */
-const betweenFaults = 60;
+const betweenFaults = 40;
+
+/** How many imports are tried before a reader that has read everything lists again. */
+const betweenLists = 10;
 
 /** A process of the service, which is killed now and then, and another one takes its place. */
 class Service {
@@ -61,7 +67,7 @@ describe('the feeds, while services and MySQL are killed', () => {
   before(async function () {
     // What is crashed here must not be somebody else's.
     if (process.env['DATABASE_URL']) this.skip();
-    mysql = await startMysql();
+    mysql = await startMysql({ mysqldArguments: [...quick] });
     db = open(mysql.url);
     await db.migrate.latest();
     signer = await createSigner();
@@ -86,7 +92,7 @@ describe('the feeds, while services and MySQL are killed', () => {
     const source = await createTenant(db);
     const importing = [await createTenant(db), await createTenant(db), await createTenant(db)];
     const tenants = [source, ...importing];
-    const originals = await createSessions(db, source, 'user', 3_000);
+    const originals = await createSessions(db, source, 'user', 2_000);
 
     const progress = new Signal();
     let tried = 0;
@@ -110,7 +116,7 @@ describe('the feeds, while services and MySQL are killed', () => {
         );
         tried += 1;
         progress.fire();
-        if (!made) await wholeAgain();
+        await (made ? pause(rest) : wholeAgain());
       }
     };
 
@@ -126,7 +132,8 @@ describe('the feeds, while services and MySQL are killed', () => {
         const after = seen.at(-1)?.sequence ?? 0;
         const page = await listEvents(service, tenant, { after, pageSize: 7 }).catch(wholeAgain);
         seen.push(...(page?.events ?? []));
-        if (page?.events.length === 0) await progress.until(() => tried > at || last.size > 0);
+        if (page?.events.length === 0)
+          await progress.until(() => tried >= at + betweenLists || last.size > 0);
       }
       return seen;
     };
