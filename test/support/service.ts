@@ -38,8 +38,11 @@ export interface HarnessOptions {
   readonly signer?: Signer;
 }
 
-/** An environment in which the service writes nothing by itself: events get no numbers for a minute. */
-export const writingNothing = { EVENT_INTERVAL: '60000' };
+/**
+ * An environment in which the service writes nothing by itself: events get no numbers for a minute,
+ * and nobody looks for sources that are gone.
+ */
+export const writingNothing = { EVENT_INTERVAL: '60000', SOURCE_SWEEP_INTERVAL: '86400' };
 
 /** A harness whose service reaches MySQL through a proxy that can make faults. */
 export interface ProxiedHarness extends Harness {
