@@ -4,6 +4,7 @@ import { startMysql, type MysqlServer } from '../../scripts/mysql/server';
 import { openDatabase } from '../../src/db/connection';
 import type { DatabaseTls } from '../../src/db/tls';
 import { CertificateAuthority, type Identity } from '../support/certificates';
+import { quick } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 
 describe('TLS to MySQL', () => {
@@ -19,6 +20,7 @@ describe('TLS to MySQL', () => {
     identity = await authority.issue('mysql', [{ type: 'dns', value: 'localhost' }]);
     mysql = await startMysql({
       mysqldArguments: [
+        ...quick,
         `--ssl-ca=${authority.file}`,
         `--ssl-cert=${identity.certificate}`,
         `--ssl-key=${identity.privateKey}`,

@@ -11,7 +11,7 @@ import { createSessions, createSigner, createTenant, type Signer } from '../supp
 import { HealthClient } from '../support/health';
 import { eventually, pause } from '../support/helpers';
 import { scrape, sumOf } from '../support/metrics';
-import { open } from '../support/mysql';
+import { open, quick } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 import { startHarness, type Harness } from '../support/service';
 import { Signal } from '../support/signal';
@@ -136,7 +136,7 @@ describe('a service whose MySQL', () => {
   before(async function () {
     // What is crashed here must not be somebody else's.
     if (process.env['DATABASE_URL']) this.skip();
-    mysql = await startMysql();
+    mysql = await startMysql({ mysqldArguments: [...quick] });
     db = open(mysql.url);
     await db.migrate.latest();
     signer = await createSigner();
