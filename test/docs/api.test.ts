@@ -1,22 +1,17 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { fromBinary, toJson, type JsonObject, type JsonValue } from '@bufbuild/protobuf';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { seedDemo } from '../../src/demo';
 import { newId } from '../../src/model/ids';
-import { SessionConnectionService } from '../../src/gen/sessionimport/v1/session_connection';
-import {
-  AcceptanceRules,
-  SessionImportService,
-} from '../../src/gen/sessionimport/v1/session_import';
-import { SessionErasureService } from '../../src/gen/sessionimport/v1/session_erasure';
-import { SessionEventsService } from '../../src/gen/sessionimport/v1/session_events';
-import { SessionReadService } from '../../src/gen/sessionimport/v1/session_read';
+import { must } from '../../src/model/must';
+import { AcceptanceRules } from '../../src/gen/sessionimport/v1/session_import';
 import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
-import { SessionTraceService } from '../../src/gen/sessionimport/v1/session_trace';
 import { signShareToken } from '../../src/token/signing';
 import { failureOf } from '../support/client';
-import { shellWithGrpcurl, type Shell } from '../support/grpcurl';
+import { askedOfGrpcurl } from '../support/grpcurl';
+import { methodOf, methods, titleOf } from '../support/methods';
 import { startHarness, type Harness } from '../support/service';
 
 const page = readFileSync(path.join(__dirname, '..', '..', 'docs', 'api.md'), 'utf8');
@@ -36,42 +31,45 @@ const examples: readonly Example[] = [
   answer: parse(answer.replaceAll('…', '')) as unknown,
 }));
 
-/** Every method of the contract. */
-const methods = [
-  SessionShareService,
-  SessionImportService,
-  SessionReadService,
-  SessionTraceService,
-  SessionConnectionService,
-  SessionErasureService,
-  SessionEventsService,
-]
-  .flatMap((service) => Object.values<{ readonly path: string }>({ ...service }))
-  .map(({ path: name }) => name.replace('/sessionimport.v1.', ''));
-
 describe('docs/api.md', () => {
   let harness: Harness;
-  let shell: Shell;
   let variables: Record<string, string>;
   before(async () => {
     harness = await startHarness();
-    shell = await shellWithGrpcurl();
     variables = await variablesOf(harness);
   });
   after(async () => {
-    await shell.remove();
     await harness.stop();
   });
 
+  /** What the service answers to a script, as grpcurl would print it: of a stream, the first message. */
+  async function answerTo(script: string): Promise<JsonValue> {
+    const { header, address, method, data } = await askedOfGrpcurl(script, variables);
+    const [headerName, apiKey = ''] = header.split(': ');
+    expect(headerName).to.equal('x-api-key');
+    expect(address).to.equal(variables['ADDRESS']);
+    const called = must(
+      methods.find(({ parent, name }) => `${parent.typeName}/${name}` === method),
+      `the method ${method}`,
+    );
+    // grpcurl writes the names of JSON, and not those of the proto file.
+    const responseDeserialize = (bytes: Buffer): JsonValue =>
+      toJson(called.output, fromBinary(called.output, bytes));
+    const request = JSON.parse(data) as JsonObject;
+    return harness.client.call({ ...methodOf(called), responseDeserialize }, apiKey, request);
+  }
+
   it('has an example of every method', () => {
-    expect(new Set(examples.map(({ method }) => method))).to.deep.equal(new Set(methods));
+    expect(new Set(examples.map(({ method }) => method))).to.deep.equal(
+      new Set(methods.map(titleOf)),
+    );
   });
 
   for (const { script, method, answer } of examples) {
     it(`shows what ${method} answers`, async () => {
       const used = [...script.matchAll(/\$(\w+)/g)].map(([, name]) => name);
       expect(variables).to.include.all.keys(used);
-      const answered = JSON.parse(await shell.run(script, variables)) as unknown;
+      const answered = await answerTo(script);
       expectLike(answered, answer, 'the answer');
       // Of several examples of a method, the first is gone on with.
       variables = { ...learn[method]?.(answered as never), ...variables };
