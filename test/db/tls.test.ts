@@ -83,7 +83,8 @@ describe('TLS to MySQL', () => {
       DATABASE_TLS: 'verify-full',
       DATABASE_TLS_CA: authority.file,
     };
-    const migrate = ServiceProcess.run(['migrate', '--json'], environment);
+    // There is nothing to roll back, which takes less than to migrate.
+    const migrate = ServiceProcess.run(['migrate', '--rollback', '--json'], environment);
     expect(await migrate.ended(), migrate.errors).to.equal(0);
     const url = new URL(environment.DATABASE_URL);
     url.password = 'wrong';
