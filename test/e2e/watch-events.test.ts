@@ -157,8 +157,8 @@ describe('a stream of events', () => {
       privileges,
       expiresAt: null,
     });
-    await record(harness, tenant, 20_000);
-    await eventsOf(harness, tenant, 20_000);
+    await record(harness, tenant, 5_000);
+    await eventsOf(harness, tenant, 5_000);
     const stream = watch(0, { ...tenant, apiKey });
     await stream.received(1);
     stream.pause();
@@ -175,7 +175,7 @@ describe('a stream of events', () => {
     await eventually(isRefused);
     stream.resume();
     expect((await failureOf(stream.ended())).reason).to.equal('API_KEY_INVALID');
-    expect(stream.events.length).to.be.below(20_000);
+    expect(stream.events.length).to.be.below(5_000);
   });
 
   it('ends well when the service stops, though its reader takes nothing', async () => {
@@ -197,17 +197,17 @@ describe('a stream of events', () => {
   });
 
   it('that is not read waits, holds up nobody, and loses nothing', async () => {
-    await record(harness, tenant, 20_000);
-    await eventsOf(harness, tenant, 20_000);
+    await record(harness, tenant, 5_000);
+    await eventsOf(harness, tenant, 5_000);
     const silent = watch();
     await silent.received(1);
     silent.pause();
     const other = watch();
-    expect(await other.received(20_000)).to.have.length(20_000);
+    expect(await other.received(5_000)).to.have.length(5_000);
     // What the library and the network hold, but not all of it.
-    expect(silent.events.length).to.be.below(20_000);
+    expect(silent.events.length).to.be.below(5_000);
     silent.resume();
-    expect(await silent.received(20_000)).to.deep.equal(other.events);
+    expect(await silent.received(5_000)).to.deep.equal(other.events);
   });
 
   it('is refused if the application has a hundred already, and another application is not', async () => {
