@@ -33,13 +33,13 @@ describe('the example of a receiver', () => {
     const port = await freePort();
     receiver = ServiceProcess.start([process.execPath, program, String(port)], {
       cwd: folder,
-      env: { SECRET: stage.secret },
+      env: { SECRET: stage.setup.secret },
     });
     url = `http://127.0.0.1:${port}/`;
   });
   after(async () => {
     await receiver.stop();
-    await stage.close();
+    await stage.setup.close();
     await harness.stop();
     await rm(folder, { recursive: true });
   });
@@ -48,8 +48,8 @@ describe('the example of a receiver', () => {
     const { setup, source } = stage;
     await shareTimes(stage, 3);
     const events = await eventsOf(harness, source, 3);
-    for (const options of [[], ['--after', '0']]) {
-      const relay = setup.run(url, ...options);
+    for (const options of [{}, { after: 0 }]) {
+      const relay = setup.start({ to: url, ...options });
       await relay.logged('relaying');
       await eventually(async () => (await setup.cursor()) === 3);
       await relay.stop();

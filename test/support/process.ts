@@ -4,27 +4,23 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { atExit } from '../../scripts/mysql/cleanup';
+import { LogLines } from './log-lines';
 import { builtProgram } from './program';
-import { Signal } from './signal';
 
 const root = path.join(__dirname, '..', '..');
 
 /** The service, or a command of it, in a process of its own. */
-export class ServiceProcess {
-  readonly logLines: string[] = [];
+export class ServiceProcess extends LogLines {
   errors = '';
-  private readonly logging = new Signal();
-  private logEnded = false;
 
   private constructor(private readonly child: ChildProcessByStdio<null, Readable, Readable>) {
+    super();
     createInterface(child.stdout)
       .on('line', (line) => {
-        this.logLines.push(line);
-        this.logging.fire();
+        this.addLine(line);
       })
       .on('close', () => {
-        this.logEnded = true;
-        this.logging.fire();
+        this.endLog();
       });
     // What a test that fails leaves running.
     const forget = atExit(() => child.kill('SIGKILL'));
@@ -66,22 +62,9 @@ export class ServiceProcess {
     );
   }
 
-  /** Waits for a log line with the given message, and returns it; fails if the process ends without. */
-  async logged(message: string): Promise<Record<string, unknown>> {
-    const text = await this.line((line) => entryOf(line)['msg'] === message);
-    return entryOf(text);
-  }
-
-  /** Waits for a log line that fits, and returns it; fails if the process ends without. */
-  async line(fits: (line: string) => boolean): Promise<string> {
-    let found: string | undefined;
-    await this.logging.until(() => {
-      found = this.logLines.find(fits);
-      return found !== undefined || this.logEnded;
-    });
-    if (found !== undefined) return found;
+  protected async whyEnded(): Promise<string> {
     await this.ended();
-    throw new Error(`the process has ended: ${this.errors}`);
+    return this.errors;
   }
 
   async port(): Promise<number> {
@@ -109,8 +92,4 @@ export class ServiceProcess {
     this.signal('SIGTERM');
     return this.ended();
   }
-}
-
-function entryOf(line: string): Record<string, unknown> {
-  return JSON.parse(line) as Record<string, unknown>;
 }
