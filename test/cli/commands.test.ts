@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { decodeJwt } from 'jose';
-import { rowsOf, sessionOf, TestClient } from '../support/client';
+import { rowsOf, sessionOf } from '../support/client';
+import { createProgram } from '../../src/cli/program';
 import { relationsArgument } from '../../src/cli/relations';
 import { migrations } from '../../src/db/migrations';
 import { read, select } from '../../src/db/query';
@@ -13,6 +14,7 @@ import { createSigner } from '../support/fixtures';
 import { run } from '../support/command';
 import { createEmptyDatabase, databaseUrl, open } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
+import { startHarness } from '../support/service';
 
 describe('the command line', () => {
   let url: string;
@@ -65,13 +67,15 @@ describe('the command line', () => {
     expect(key).to.deep.include({ privileges: ['write:sessions'] });
     expect(token).to.include({ session_kind: 'business', linked_sessions: true });
 
-    const service = await ServiceProcess.serve({
-      DATABASE_URL: url,
-      SHARE_TOKEN_JWKS: jwks,
-      SESSION_BASE_URL: 'https://verify.example.com/session/',
+    const service = await startHarness({
+      environment: {
+        DATABASE_URL: url,
+        SHARE_TOKEN_JWKS: jwks,
+        SHARE_TOKEN_SIGNING_KEY: signingKey,
+        SESSION_BASE_URL: 'https://verify.example.com/session/',
+      },
     });
-    const client = new TestClient(await service.port());
-    const answer = await client.import(key['api_key'] ?? '', {
+    const answer = await service.client.import(key['api_key'] ?? '', {
       shareToken: token['share_token'] ?? '',
       workflowId: workflow['workflow_id'] ?? '',
       includeLinkedSessions: true,
@@ -86,8 +90,7 @@ describe('the command line', () => {
       seeded['user_session_id'],
     ]);
     expect(await json('api-key', 'revoke', key['api_key_id'] ?? '')).to.include({ revoked: true });
-    client.close();
-    expect(await service.stop()).to.equal(0);
+    await service.stop();
   });
 
   it('keeps a private key to its owner, out of the set, and never overwrites one', async () => {
@@ -257,15 +260,9 @@ describe('the command line', () => {
   });
 
   it('says that a database is not up to date, and what to do', async () => {
-    const environment = {
-      DATABASE_URL: await createEmptyDatabase(),
-      SHARE_TOKEN_JWKS: 'jwks.json',
-      SESSION_BASE_URL: 'https://verify.example.com/session',
-      METRICS_ADDRESS: '127.0.0.1:0',
-    };
-    const serve = ServiceProcess.run(['serve'], environment);
-    expect(await serve.ended()).to.equal(1);
-    for (const errors of [serve.errors, await failure(environment, 'seed')]) {
+    const environment = { DATABASE_URL: await createEmptyDatabase() };
+    const serving = await startHarness({ environment }).catch((error: unknown) => error);
+    for (const errors of [String(serving), await failure(environment, 'seed')]) {
       expect(errors).to.include('run "session-import migrate"');
     }
   });
@@ -368,16 +365,14 @@ describe('the command line', () => {
   });
 
   it('explains itself: every command, and every variable of serve', async () => {
-    const help = async (...args: string[]) => {
-      const command = ServiceProcess.run([...args, '--help'], {});
-      expect(await command.ended()).to.equal(0);
-      return command.logLines.join('\n');
-    };
-    const [program, serve] = await Promise.all([help(), help('serve')]);
+    const serve = ServiceProcess.run(['serve', '--help'], {});
+    expect(await serve.ended()).to.equal(0);
+    const program = createProgram().helpInformation();
     const commands = ['serve', 'migrate', 'seed', 'application', 'workflow', 'api-key'];
     for (const name of [...commands, 'signing-key', 'share-token', 'audit']) {
       expect(program).to.include(name);
     }
-    expect(serve).to.include('SHARE_TOKEN_JWKS').and.include('default: 64');
+    const variables = serve.logLines.join('\n');
+    expect(variables).to.include('SHARE_TOKEN_JWKS').and.include('default: 64');
   });
 });

@@ -1,13 +1,13 @@
-import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
+import { readConfig, readLogOptions } from '../../src/config';
 import { seedDemo } from '../../src/demo';
 import type { SessionId } from '../../src/model/ids';
 import type { SessionKind } from '../../src/model/session';
+import { SessionImportServer } from '../../src/server';
+import { createLogger } from '../../src/telemetry/log';
 import { generateSigningKey, signShareToken } from '../../src/token/signing';
 import { endings } from '../support/client';
 import { createSession } from '../support/fixtures';
@@ -129,20 +129,29 @@ describe('the logs', () => {
   it('have no password of the database, also when it is wrong', async () => {
     const url = new URL(databaseUrl());
     url.password = 'hunter2-is-wrong';
-    const failing = ServiceProcess.run(['serve'], {
+    const config = readConfig({
       DATABASE_URL: url.href,
       SHARE_TOKEN_JWKS: harness.signer.jwks,
       SESSION_BASE_URL: 'https://verify.example.com/session',
       GRPC_ADDRESS: '127.0.0.1:0',
       METRICS_ADDRESS: 'off',
-      LOG_LEVEL: 'trace',
     });
-    const { why, hint } = await failing.logged('waiting for the database');
+    const stopping = new AbortController();
+    const lines: string[] = [];
+    const write = (line: string): void => {
+      lines.push(line);
+      if (line.includes('waiting for the database')) stopping.abort();
+    };
+    const log = createLogger({ level: 'trace', format: 'json' }, { write });
+    const { signal } = stopping;
+    const end = await SessionImportServer.start(config, log, { signal }).catch(
+      (error: unknown) => error,
+    );
+    expect(end).to.equal(signal.reason);
+    const { why, hint } = JSON.parse(lines.at(-1) ?? '') as Record<string, unknown>;
     expect(why).to.equal('ER_ACCESS_DENIED_ERROR');
     expect(hint).to.include('refused the user or the password').and.include('DATABASE_TLS is off');
-    failing.signal('SIGKILL');
-    await failing.ended();
-    expect(failing.errors + failing.logLines.join()).not.to.include('hunter2');
+    expect(lines.join()).not.to.include('hunter2');
   });
 
   it('do not keep the service from ending when nobody reads them any more', async () => {
@@ -155,33 +164,22 @@ describe('the logs', () => {
     expect(await service.stop()).to.equal(0);
   });
 
-  for (const format of ['json', 'pretty']) {
-    it(`do not end the service when the disk behind them is full (${format})`, async () => {
-      const keys = createServer((_request, response) => {
-        response.writeHead(503).end();
-      }).listen(0, '127.0.0.1');
-      await once(keys, 'listening');
-      const asked = once(keys, 'request');
-      const command = [process.execPath, builtProgram(), 'serve'];
-      const service = ServiceProcess.start(['sh', '-c', 'exec "$0" "$@" > /dev/full', ...command], {
-        cwd: process.cwd(),
-        env: {
-          DATABASE_URL: databaseUrl(),
-          SHARE_TOKEN_JWKS: `http://127.0.0.1:${(keys.address() as AddressInfo).port}/`,
-          SESSION_BASE_URL: 'https://verify.example.com/session',
-          METRICS_ADDRESS: '127.0.0.1:0',
-          NODE_ENV: 'production',
-          LOG_FORMAT: format,
-        },
-      });
-      // By then it has tried to log where its metrics are.
-      await Promise.race([asked, service.ended()]);
-      expect(await service.stop()).to.equal(0);
-      expect(service.errors).to.equal('');
-      keys.close();
-      keys.closeAllConnections();
-    });
-  }
+  it('do not end the process when the disk behind them is full, in either format', async () => {
+    const program = `
+      const { createLogger } = require(process.argv[1]);
+      for (const format of ['json', 'pretty']) {
+        const log = createLogger({ level: 'info', format });
+        for (const line of ['lost', 'lost as well']) log.info(line);
+      }
+      setImmediate(() => process.exit(7));`;
+    const script = 'exec "$0" -e "$1" "$2" > /dev/full';
+    const writing = ServiceProcess.start(
+      ['sh', '-c', script, process.execPath, program, built('log.js')],
+      { cwd: process.cwd(), env: {} },
+    );
+    expect(await writing.ended()).to.equal(7);
+    expect(writing.errors).to.equal('');
+  });
 
   it('lose a line that can not be written, and go on with a whole one', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'session-import-log-'));
@@ -199,9 +197,8 @@ describe('the logs', () => {
       log.write('e\\n');`;
     // The file can have 512 bytes at most.
     const script = 'ulimit -f 1; exec "$0" -e "$1" "$2" "$3" >> "$3"';
-    const lines = path.join(path.dirname(builtProgram()), 'telemetry', 'lines.js');
     const writing = ServiceProcess.start(
-      ['sh', '-c', script, process.execPath, program, lines, file],
+      ['sh', '-c', script, process.execPath, program, built('lines.js'), file],
       { cwd: process.cwd(), env: {} },
     );
     expect(await writing.ended()).to.equal(0);
@@ -209,19 +206,20 @@ describe('the logs', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('are for people on a terminal, and where that is asked for', async () => {
-    const pretty = ServiceProcess.run(['serve'], {
-      DATABASE_URL: databaseUrl(),
-      SHARE_TOKEN_JWKS: harness.signer.jwks,
-      SESSION_BASE_URL: 'https://verify.example.com/session',
-      GRPC_ADDRESS: '127.0.0.1:0',
-      METRICS_ADDRESS: 'off',
-      LOG_FORMAT: 'pretty',
-    });
-    await pretty.line((line) => /^\[.*\] INFO: serving$/.test(line));
-    expect(await pretty.stop()).to.equal(0);
+  it('are for people where that is asked for', () => {
+    const lines: string[] = [];
+    const write = (line: string): void => {
+      lines.push(line);
+    };
+    createLogger(readLogOptions({ LOG_FORMAT: 'pretty' }), { write }).info('serving');
+    expect(lines.join('')).to.match(/^\[.*\] INFO: serving\n$/);
   });
 });
+
+/** A file of the telemetry in the program that was built. */
+function built(file: string): string {
+  return path.join(path.dirname(builtProgram()), 'telemetry', file);
+}
 
 /** What a session says of a person or a company: every text of its rows that is not a mere word of the field. */
 async function personal(kind: SessionKind, id: SessionId): Promise<string[]> {
