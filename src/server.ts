@@ -296,7 +296,7 @@ function repeatedWork(
   clock: Clock,
   log: Logger,
 ): RepeatedWork[] {
-  const walker = new WithdrawalWalker(feeds, clock);
+  const walker = new WithdrawalWalker(feeds, clock, log);
   const sweeper = new SourceSweeper(feeds);
   const often = { interval: eventInterval, log };
   return [

@@ -12,6 +12,7 @@ import {
 import { must } from '../../src/model/must';
 import { WithdrawalWalker } from '../../src/withdrawals/walker';
 import { tellCopy, withdrawSession } from '../../src/store/withdrawals/withdraw';
+import { createLogger } from '../../src/telemetry/log';
 import { failureOf, sessionOf } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { databaseUrl, serviceUrl } from '../support/mysql';
@@ -67,6 +68,33 @@ describe('what tells of a withdrawal', () => {
       .whereNull('told_at')
       .select<{ readonly session_id: Buffer }[]>('session_id');
     return rows.map((row) => fromBinary(row.session_id));
+  };
+
+  /** @param pause until a copy that could not be told is tried again, in milliseconds. */
+  const walkerOn = (database: MultiDatabase, pause?: number) => {
+    const lines: string[] = [];
+    const log = createLogger(
+      { level: 'info', format: 'json' },
+      { write: (line) => lines.push(line) },
+    );
+    return { walker: new WithdrawalWalker(database, () => new Date(), log, pause), lines };
+  };
+
+  /** Runs something while a copy waits of the application that is the last in the order of turns. */
+  const withLastInLine = async (work: (isTold: () => Promise<boolean>) => Promise<void>) => {
+    const last = 'ffffffff-ffff-7fff-bfff-ffffffffffff' as WithdrawalId;
+    const row = () => harness.db('session_withdrawals').where({ withdrawal_id: toBinary(last) });
+    await harness.db('session_withdrawals').insert({
+      ...{ withdrawal_id: toBinary(last), session_id: toBinary(newId()) },
+      ...{ application_id: toBinary(newId()), session_kind: 'user', reason: 'erased' },
+      ...{ withdrawn_at: new Date(), parent_session_id: toBinary(newId()) },
+      parent_application_id: toBinary(last),
+    });
+    try {
+      await work(async () => (await row().whereNotNull('told_at')).length === 1);
+    } finally {
+      await row().delete();
+    }
   };
 
   it('goes on when it is killed at any statement, and tells each copy once', async () => {
@@ -130,7 +158,7 @@ describe('what tells of a withdrawal', () => {
       })),
     );
     const { id, ofTarget } = await chain();
-    const walker = new WithdrawalWalker(db, () => new Date());
+    const { walker } = walkerOn(db);
     try {
       await walker.walk(new AbortController().signal);
       expect(await waitingOf(id)).not.to.include(ofTarget);
@@ -140,6 +168,64 @@ describe('what tells of a withdrawal', () => {
         .db('session_withdrawals')
         .where({ withdrawal_id: toBinary(flood) })
         .delete();
+    }
+  });
+
+  it('goes on to all others if one copy fails, and tries it again after a pause', async () => {
+    const [bad, good] = [await chain(), await chain()];
+    const failing = toBinary(bad.ofTarget).toString('hex');
+    const [patient, impatient] = [walkerOn(db, 600_000), walkerOn(db, 0)];
+    const { signal } = new AbortController();
+    await withLastInLine(async (isTold) => {
+      await harness.db.raw(
+        `CREATE TRIGGER copy_fails BEFORE UPDATE ON session_withdrawals FOR EACH ROW
+         BEGIN IF NEW.session_id = X'${failing}' THEN SIGNAL SQLSTATE '45000'; END IF; END`,
+      );
+      try {
+        expect(await patient.walker.walk(signal)).to.equal(true);
+        expect(await waitingOf(good.id)).not.to.include(good.ofTarget);
+        expect(await isTold()).to.equal(true);
+        for (let times = 0; times < 2; times += 1) await impatient.walker.walk(signal);
+      } finally {
+        await harness.db.raw('DROP TRIGGER copy_fails');
+      }
+    });
+    expect(await waitingOf(bad.id)).to.deep.equal([bad.ofTarget]);
+    for (const { lines } of [patient, impatient]) {
+      expect(lines).to.have.length(1);
+      expect(JSON.parse(lines[0] ?? '')).to.include({
+        ...{ level: 'warn', why: 'ER_SIGNAL_EXCEPTION' },
+        ...{ withdrawal_id: bad.id, session_id: bad.ofTarget },
+      });
+    }
+    await patient.walker.walk(signal);
+    expect(await waitingOf(bad.id)).to.deep.equal([bad.ofTarget]);
+    await impatient.walker.walk(signal);
+    expect(await waitingOf(bad.id)).not.to.include(bad.ofTarget);
+  });
+
+  it('goes on to all others if the connection is lost with one copy each time', async () => {
+    const bad = await chain();
+    const failing = toBinary(bad.ofTarget).toString('hex');
+    const proxy = await MysqlProxy.open(databaseUrl());
+    const broken = openMultiDatabase({ url: proxy.url, poolSize: 1, lockWaitSeconds: 10 });
+    const { walker } = walkerOn(broken, 600_000);
+    const { signal } = new AbortController();
+    proxy.intercept = (statement) => {
+      if (statement.sql.includes(failing)) statement.cut();
+    };
+    try {
+      await withLastInLine(async (isTold) => {
+        const lost: unknown = await walker.walk(signal).catch((error: unknown) => error);
+        expect(lost).to.be.instanceOf(Error);
+        expect(await isTold()).to.equal(false);
+        await walker.walk(signal);
+        expect(await isTold()).to.equal(true);
+      });
+      expect(await waitingOf(bad.id)).to.deep.equal([bad.ofTarget]);
+    } finally {
+      await broken.destroy();
+      proxy.close();
     }
   });
 
