@@ -37,7 +37,8 @@ import { HealthMonitor } from './rpc/server/health';
 import { Peers } from './rpc/server/peers';
 import { addReflection } from './rpc/server/reflection';
 import { addServices, serviceNames } from './rpc/services';
-import { SourceSweeper } from './sweeps/sweeper';
+import { sweeps } from './sweeps';
+import { takeStep } from './sweeps/sweep';
 import { SessionReader } from './store/relations/read';
 import { boundsTransactions } from './store/tables';
 import type { Logger } from './telemetry/log';
@@ -62,10 +63,10 @@ const closeTimeout = 500;
 const lookUpPool = lookUpConnections + 2;
 
 /**
- * Connections for events: to give them their numbers, to look for new ones, to tell of withdrawals, and to look for
- * changed and deleted sources.
+ * Connections for events: to give them their numbers, to look for new ones, to tell of withdrawals, and one for each
+ * sweep.
  */
-const feedsPool = 4;
+const feedsPool = 3 + sweeps.length;
 
 /**
  * How long the health check uses a connection, in seconds. It makes new ones often, to see whether that is
@@ -297,7 +298,7 @@ function repeatedWork(
   log: Logger,
 ): RepeatedWork[] {
   const walker = new WithdrawalWalker(feeds, clock, log);
-  const sweeper = new SourceSweeper(feeds);
+  const sweepPause = sweepInterval * 1_000;
   const often = { interval: eventInterval, log };
   return [
     new RepeatedWork(async () => (await numberEvents(feeds, eventInterval)) === 'more', {
@@ -312,10 +313,13 @@ function repeatedWork(
       ...often,
       complaint: 'could not tell of withdrawals: they wait',
     }),
-    new RepeatedWork(() => sweeper.step(), {
-      ...{ interval: sweepInterval * 1_000, log },
-      complaint: 'could not look for changed sources: it is tried again',
-    }),
+    ...sweeps.map(
+      (sweep) =>
+        new RepeatedWork(() => takeStep(feeds, sweep, sweepPause), {
+          ...{ interval: sweepPause, log },
+          complaint: `could not look for sources (${sweep.name}): it is tried again`,
+        }),
+    ),
   ];
 }
 

@@ -246,7 +246,7 @@ export const variables = {
   },
   SOURCE_SWEEP_INTERVAL: {
     description:
-      'The pause between two steps of the sweeps for sources that the platform has changed or deleted, in seconds. A step looks at 500 changes of each kind, and at 500 entries of the ledger',
+      'The pause between two steps of each sweep for sources that the platform has changed or deleted, in seconds, whatever the number of processes. A step looks at 500 changes of a kind, or at 500 entries of the ledger',
     default: '5',
     schema: wholeNumber(1, 86_400),
   },

@@ -95,6 +95,7 @@ function claimOf(call: AdmittedImport): Claim {
     sessionId: call.sessionId,
     request: storedRequestOf(call),
     sourceStatus: call.source.status,
+    sourceUpdatedAt: call.source.updatedAt,
     verifiedAt: call.source.verifiedAt,
     acceptance: call.rules,
     connectionId: call.connectionId,

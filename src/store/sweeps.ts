@@ -2,8 +2,13 @@ import type { Cursor } from '../db/cursor';
 import { query, sql, type Query, type Statement } from '../db/query';
 import type { SessionKind } from '../model/session';
 
-/** A sweep: for changed sessions of a kind, or for sessions of either kind that are gone. */
-export type SweepName = `changed ${SessionKind}` | 'gone';
+/** A sweep: for changed sessions of a kind, for changes that this has missed, or for sessions that are gone. */
+export type SweepName = `changed ${SessionKind}` | 'missed' | 'gone';
+
+/** Whether the row of a sweep is there. A new database has none, and a restored one may have none. */
+export function sweepPrepared(name: SweepName): Query<boolean> {
+  return query(sql('SELECT 1 FROM source_sweeps WHERE name = ?', name), ({ length }) => length > 0);
+}
 
 /** Makes sure that the row of a sweep is there. */
 export function prepareSweep(name: SweepName): Statement {
@@ -14,27 +19,47 @@ export function prepareSweep(name: SweepName): Statement {
 }
 
 /**
- * Takes a sweep until the transaction ends, so that one process at a time goes on with it.
+ * Takes the next step of a sweep, until the transaction ends, so that one process at a time goes on with it.
  *
- * @returns how far it has come; null: it starts from the beginning; undefined: another process has it, or its row is
- * missing.
+ * @param pause between two steps, in milliseconds. A time for the next step that is further ahead is wrong: the
+ * server's clock has been set back.
+ * @returns how far it has come; null: it starts from the beginning; undefined: another process has it, it is not yet
+ * time for it, or its row is missing.
  */
-export function takeSweep(name: SweepName): Query<Cursor | null | undefined> {
+export function takeSweep(name: SweepName, pause: number): Query<Cursor | null | undefined> {
   return query(
     sql(
-      'SELECT place FROM source_sweeps FORCE INDEX (PRIMARY) WHERE name = ? FOR UPDATE SKIP LOCKED',
+      `SELECT place FROM source_sweeps FORCE INDEX (PRIMARY)
+       WHERE name = ? AND (next_at IS NULL OR next_at <= UTC_TIMESTAMP(6)
+         OR next_at > UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND)
+       FOR UPDATE SKIP LOCKED`,
       name,
+      pause * 1_000,
     ),
     ([row]: { readonly place: string | null }[]) =>
       row && (row.place === null ? null : (JSON.parse(row.place) as Cursor)),
   );
 }
 
-/** Says how far a sweep has come. */
-export function storeSweep(name: SweepName, place: Cursor | null): Statement {
+/** Waits until nobody takes a step of a sweep, and lets nobody begin one until the transaction ends. */
+export function holdSweep(name: SweepName): Query<unknown> {
+  return query(
+    sql('SELECT 1 FROM source_sweeps FORCE INDEX (PRIMARY) WHERE name = ? FOR UPDATE', name),
+    (rows) => rows,
+  );
+}
+
+/**
+ * Says how far a sweep has come.
+ *
+ * @param pause until the next step, in milliseconds from now.
+ */
+export function storeSweep(name: SweepName, place: Cursor | null, pause: number): Statement {
   return sql(
-    'UPDATE source_sweeps SET place = ? WHERE name = ?',
+    `UPDATE source_sweeps SET place = ?, next_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+     WHERE name = ?`,
     place && JSON.stringify(place),
+    pause * 1_000,
     name,
   );
 }

@@ -56,6 +56,7 @@ describe('what is inserted only if it is not there', () => {
       sourceApplicationId: newId(),
       kind: 'user',
       sourceStatus: 'Approved',
+      sourceUpdatedAt: '2026-01-01 00:00:00.000000',
       verifiedAt: null,
       acceptance: noRules,
       connectionId: null,

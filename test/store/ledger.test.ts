@@ -24,6 +24,7 @@ describe('the ledger', () => {
       sourceApplicationId: newId<never>(),
       kind: 'user' as const,
       sourceStatus: 'Approved' as const,
+      sourceUpdatedAt: '2026-01-01 00:00:00.000000',
       verifiedAt: null,
       acceptance: noRules,
       connectionId: null,

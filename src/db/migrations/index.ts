@@ -29,6 +29,7 @@ import * as eraseSessions from './026-erase-sessions';
 import * as recordEvents from './027-record-events';
 import * as withdrawSessions from './028-withdraw-sessions';
 import * as sweepSources from './029-sweep-sources';
+import * as compareSources from './030-compare-sources';
 
 /** A migration and its name; the plain `knex` command calls the name a file. */
 interface NamedMigration {
@@ -67,6 +68,7 @@ const all: readonly NamedMigration[] = [
   { file: '027-record-events', migration: recordEvents },
   { file: '028-withdraw-sessions', migration: withdrawSessions },
   { file: '029-sweep-sources', migration: sweepSources },
+  { file: '030-compare-sources', migration: compareSources },
 ];
 
 /**

@@ -43,7 +43,8 @@ export function ledgerKey({ applicationId, sourceSessionId }: Imported): LedgerK
   return `${applicationId}/${sourceSessionId}`;
 }
 
-function keyBindings({ applicationId, sourceSessionId }: Imported): readonly Binding[] {
+/** What is bound to an entry's primary key. */
+export function keyBindings({ applicationId, sourceSessionId }: Imported): readonly Binding[] {
   return [toBinary(applicationId), toBinary(sourceSessionId)];
 }
 
@@ -175,6 +176,8 @@ export interface Claim extends Imported, LedgerEntry {
   readonly sourceApplicationId: ApplicationId;
   readonly kind: SessionKind;
   readonly sourceStatus: SessionStatus;
+  /** When the source session was last changed: DATETIME(6) as text. */
+  readonly sourceUpdatedAt: string;
   /** When the original was verified; null: nobody knows. */
   readonly verifiedAt: Date | null;
   /** The rules that the source session has met. */
@@ -221,6 +224,7 @@ function insertion(verb: 'INSERT' | 'INSERT IGNORE', claims: readonly Claim[]): 
     toBinary(claim.sourceApplicationId),
     claim.kind,
     claim.sourceStatus,
+    claim.sourceUpdatedAt,
     claim.verifiedAt,
     storedRules(claim.acceptance),
     claim.connectionId && toBinary(claim.connectionId),
@@ -240,7 +244,7 @@ function insertion(verb: 'INSERT' | 'INSERT IGNORE', claims: readonly Claim[]): 
   ]);
   return sql(
     `${verb} INTO session_imports
-       (application_id, source_session_id, source_application_id, session_kind, source_status,
+       (application_id, source_session_id, source_application_id, session_kind, source_status, source_updated_at,
         verified_at, acceptance, connection_id, session_id, trust_review, api_key_id, gateway, token_digest,
         token_key_id, token_id,
         ${groundsColumns.join(', ')}, ${scopeColumn}, linked_to_session_id, created_at, request_id, request_digest, answer)

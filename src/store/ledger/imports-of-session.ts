@@ -11,8 +11,6 @@ export interface ImportedCopy {
   readonly kind: SessionKind;
   readonly sourceSessionId: SessionId;
   readonly sourceApplicationId: ApplicationId;
-  /** When the copy was made. */
-  readonly createdAt: Date;
 }
 
 const keyset = new Keyset([{ name: 'application_id', type: 'id' }], 'ASC');
@@ -24,7 +22,6 @@ export function importsOfSession(
 ): Query<Page<ImportedCopy>> {
   type Row = Readonly<Record<'session_id' | 'application_id' | 'source_application_id', Buffer>> & {
     readonly session_kind: SessionKind;
-    readonly created_at: Date;
   };
   const wanted = allOf(
     sql('source_session_id = ?', toBinary(source)),
@@ -32,7 +29,7 @@ export function importsOfSession(
   );
   return query(
     sql(
-      `SELECT session_id, application_id, session_kind, source_application_id, created_at, ${keyset.select}
+      `SELECT session_id, application_id, session_kind, source_application_id, ${keyset.select}
        FROM session_imports FORCE INDEX (session_imports_source_session_id_index)
        WHERE ${wanted.sql} ORDER BY ${keyset.orderBy} LIMIT ?`,
       ...[...wanted.bindings, size + 1],
@@ -44,7 +41,6 @@ export function importsOfSession(
         kind: row.session_kind,
         sourceSessionId: source,
         sourceApplicationId: fromBinary(row.source_application_id),
-        createdAt: row.created_at,
       })),
   );
 }
@@ -67,6 +63,8 @@ export interface ImportedSource {
   readonly sessionId: SessionId;
   readonly applicationId: ApplicationId;
   readonly kind: SessionKind;
+  /** The application that has imported it. */
+  readonly importedBy: ApplicationId;
 }
 
 const sliceKeyset = new Keyset(
@@ -79,13 +77,15 @@ const sliceKeyset = new Keyset(
 
 /** The sources of the imports, in the order of the ledger. A session is listed once for each of its copies. */
 export function importedSources({ size, after }: WantedPage): Query<Page<ImportedSource>> {
-  type Row = Readonly<Record<'source_session_id' | 'source_application_id', Buffer>> & {
+  type Row = Readonly<
+    Record<'application_id' | 'source_session_id' | 'source_application_id', Buffer>
+  > & {
     readonly session_kind: SessionKind;
   };
   const wanted = after ? sliceKeyset.following(after) : sql('TRUE');
   return query(
     sql(
-      `SELECT source_session_id, source_application_id, session_kind, ${sliceKeyset.select}
+      `SELECT application_id, source_session_id, source_application_id, session_kind, ${sliceKeyset.select}
        FROM session_imports FORCE INDEX (PRIMARY)
        WHERE ${wanted.sql} ORDER BY ${sliceKeyset.orderBy} LIMIT ?`,
       ...[...wanted.bindings, size + 1],
@@ -95,6 +95,7 @@ export function importedSources({ size, after }: WantedPage): Query<Page<Importe
         sessionId: fromBinary(row.source_session_id),
         applicationId: fromBinary(row.source_application_id),
         kind: row.session_kind,
+        importedBy: fromBinary(row.application_id),
       })),
   );
 }

@@ -1,13 +1,13 @@
 import { Keyset, type Cursor, type Page } from '../../db/cursor';
 import { query, sql, type Query } from '../../db/query';
-import { firstIdOf, fromBinary, type ApplicationId, type SessionId } from '../../model/ids';
+import { firstIdOf, fromBinary, type SessionId } from '../../model/ids';
 import { kindSchemas } from '../../model/relations';
 import type { SessionKind } from '../../model/session';
 
 /**
- * How old a change must be before a sweep looks at it, in seconds. The platform sets `updated_at` before it commits. A
- * sweep that looked earlier could go past this time before the change can be seen, and so miss it. A change that is
- * committed later than this is missed.
+ * How old a change must be before this list has it, in seconds. The platform sets `updated_at` before it commits. A
+ * sweep that looked earlier could go past this time before the change can be seen. A change that is committed later than
+ * this is behind the sweep: another sweep, through the ledger, finds it.
  */
 const settled = 30;
 
@@ -19,10 +19,6 @@ export function placeOfChanges(at: Date): Cursor {
 /** A session that was changed, or made. */
 export interface ChangedSession {
   readonly id: SessionId;
-  readonly applicationId: ApplicationId;
-  readonly updatedAt: Date;
-  /** Whether it was erased or withdrawn since: then nobody is told of its changes. */
-  readonly closed: boolean;
   /** The place behind this change. */
   readonly place: Cursor;
 }
@@ -41,13 +37,11 @@ export function changedSessions(
   after: Cursor,
   size: number,
 ): Query<Page<ChangedSession>> {
-  type Row = Readonly<{ id: Buffer; application_id: Buffer; updated_at: Date; closed: number }>;
   const { sessions } = kindSchemas[kind];
   const following = keyset.following(after);
   return query(
     sql(
-      `SELECT id, application_id, updated_at, (erased_at IS NOT NULL OR withdrawn_at IS NOT NULL) AS closed,
-         ${keyset.select}
+      `SELECT id, ${keyset.select}
        FROM ?? FORCE INDEX (${sessions}_updated_at_index)
        WHERE ${following.sql} AND updated_at < UTC_TIMESTAMP(6) - INTERVAL ${settled} SECOND
        ORDER BY ${keyset.orderBy} LIMIT ?`,
@@ -55,12 +49,9 @@ export function changedSessions(
       ...following.bindings,
       size + 1,
     ),
-    (rows: Row[]) =>
+    (rows: { readonly id: Buffer }[]) =>
       keyset.pageOf(rows, size, (row) => ({
         id: fromBinary<SessionId>(row.id),
-        applicationId: fromBinary<ApplicationId>(row.application_id),
-        updatedAt: row.updated_at,
-        closed: row.closed === 1,
         place: keyset.cursorOf(row),
       })),
   );

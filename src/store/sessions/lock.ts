@@ -11,6 +11,8 @@ import { verifiedAt } from './verified-at';
 export interface LockedSession {
   readonly applicationId: ApplicationId;
   readonly status: SessionStatus;
+  /** When it was last changed: DATETIME(6) as text, because a `Date` would be rounded. */
+  readonly updatedAt: string;
   /** When the verification was decided; null: unknown. */
   readonly verifiedAt: Date | null;
   /** Whether its application, or one further up the chain, has withdrawn it: nobody may import it. */
@@ -50,6 +52,7 @@ export function shareLockSessions(
     readonly id: Buffer;
     readonly application_id: Buffer;
     readonly status: SessionStatus;
+    readonly changed: string;
     readonly verified: Date | null;
     readonly withdrawn: number;
   }
@@ -57,7 +60,7 @@ export function shareLockSessions(
   return query(
     {
       // Without the hint, MySQL would scan a small table, and wait for the locks of unrelated sessions.
-      sql: `SELECT s.id, s.application_id, s.status, ${verifiedAt('s')} AS verified,
+      sql: `SELECT s.id, s.application_id, s.status, CAST(s.updated_at AS CHAR) AS changed, ${verifiedAt('s')} AS verified,
               s.withdrawn_at IS NOT NULL AS withdrawn
             FROM ?? s FORCE INDEX (PRIMARY)
             WHERE s.id IN (?) AND s.erased_at IS NULL ORDER BY s.id ${shareLock[locking]}`,
@@ -70,6 +73,7 @@ export function shareLockSessions(
           {
             applicationId: fromBinary(row.application_id),
             status: row.status,
+            updatedAt: row.changed,
             verifiedAt: row.verified,
             withdrawn: row.withdrawn === 1,
           },
