@@ -13,15 +13,16 @@ describe('the metrics of a relay', () => {
     stage = await openRelayStage(harness);
   });
   after(async () => {
-    await stage.close();
+    await stage.setup.close();
     await harness.stop();
   });
 
   it('tell which peer fails and for how long, and how far events were delivered', async () => {
-    const { receiver, setup, source } = stage;
+    const { setup, source } = stage;
+    const { receiver } = setup;
     receiver.answer = () => ({ status: 500 });
     await setup.write('api-key', 'sik_of_nobody\n');
-    const relay = setup.run(receiver.url, '--metrics-address', '127.0.0.1:0');
+    const relay = setup.run('--metrics-address', '127.0.0.1:0');
     const port = Number((await relay.logged('watched'))['port']);
     const fails = (peer: string) =>
       eventually(
@@ -55,9 +56,9 @@ describe('the metrics of a relay', () => {
   });
 
   it('are not served on an address that can not be listened on: the relay says so, and ends', async () => {
-    const { receiver, setup } = stage;
-    const address = `127.0.0.1:${receiver.port}`;
-    const relay = setup.run(receiver.url, '--metrics-address', address);
+    const { setup } = stage;
+    const address = `127.0.0.1:${setup.receiver.port}`;
+    const relay = setup.run('--metrics-address', address);
     expect(await relay.ended()).to.equal(1);
     expect(relay.errors).to.include(`can not listen on --metrics-address ${address}`);
   });

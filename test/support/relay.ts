@@ -7,6 +7,7 @@ import {
   SessionShareService,
   ShareSessionRequest,
 } from '../../src/gen/sessionimport/v1/session_share';
+import { RelayMetrics } from '../../src/metrics/relay-metrics';
 import { must } from '../../src/model/must';
 import type { FeedService } from '../../src/relay/feed';
 import { relay, type RelayOptions } from '../../src/relay/relay';
@@ -34,7 +35,7 @@ export class RunningRelay extends LogLines {
       this.addLine(line.trimEnd());
     };
     const log = createLogger({ level: 'info', format: 'json' }, { write });
-    this.ended = relay(options, log, this.stopping.signal)
+    this.ended = relay(options, log, this.stopping.signal, new RelayMetrics())
       .then(
         () => undefined,
         (error: unknown) => error as Error,
