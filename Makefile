@@ -1,6 +1,6 @@
 # Everything that is needed is fetched and built by the target that needs it, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-image test-cluster bench bench-full stress stress-full lint docs build clean
+.PHONY: help demo run test test-faults test-image test-cluster bench bench-full stress stress-full lint docs build clean
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
@@ -25,8 +25,11 @@ demo: $(program) ## Import a user and a business session, end to end, and show w
 run: $(program) ## Run the service on demo data, with ready grpcurl lines, until Ctrl-C
 	@$(with_mysql) $(ts) scripts/run.ts
 
-test: $(generated) ## Check formatting, lint, types and the contract, and run all tests on a real MySQL
+test: $(generated) ## Check formatting, lint, types and the contract, and run the tests on a real MySQL
 	@$(ts) scripts/test.ts
+
+test-faults: $(generated) ## Test what happens when services, relays and databases are killed, cut off and raced
+	mocha --parallel --jobs 2 test/faults
 
 test-image: $(generated) ## Make the image's program and the client's package, install them, and test what comes of it
 	mocha test/deploy/image.steps.ts test/clients/package.steps.ts

@@ -374,11 +374,11 @@ describe('connections that are not required', () => {
 
 describe('the end of a connection', () => {
   for (const kind of sessionKinds) {
-    it(`holds at once for imports of ${kind} sessions, in 24 races`, async () => {
+    it(`holds at once for imports of ${kind} sessions, in 40 races`, async () => {
       const harness = await startHarness({ environment: { REQUIRE_CONNECTIONS: 'true' } });
       const { db, source, client } = harness;
       const seen = { imported: 0, refused: 0 };
-      for (let round = 0; round < 24; round++) {
+      for (let round = 0; round < 40; round++) {
         const target = await createTenant(db);
         const connectionId = await connect(client, source, target);
         const requests = await Promise.all(

@@ -18,10 +18,10 @@ import { open, quick } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 import { Signal } from '../support/signal';
 
-const writers = 16;
+const writers = 64;
 
 /** How long a writer rests after an import, in milliseconds. */
-const rest = 100;
+const rest = 400;
 
 /** How many imports are tried between two faults. */
 const betweenFaults = 40;
