@@ -9,6 +9,6 @@ export interface RelayObserver {
   delivered(event: Pick<SessionEvent, 'sequence' | 'createdAt'>): void;
   /** A peer could not be called, has refused, or has not answered. */
   failed(peer: RelayPeer): void;
-  /** A peer works, also if it did before. */
+  /** A peer works. May be called again while it works. */
   recovered(peer: RelayPeer): void;
 }

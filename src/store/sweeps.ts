@@ -21,8 +21,8 @@ export function prepareSweep(name: SweepName): Statement {
 /**
  * Takes the next step of a sweep, until the transaction ends, so that one process at a time goes on with it.
  *
- * @param pause between two steps, in milliseconds. A time for the next step that is further ahead is wrong: the
- * server's clock has been set back.
+ * @param pause between two steps, in milliseconds. If the time of the next step is further ahead, it is
+ * ignored: the server's clock was set back, or the pause was made shorter. All processes should have the same pause.
  * @returns how far it has come; null: it starts from the beginning; undefined: another process has it, it is not yet
  * time for it, or its row is missing.
  */
