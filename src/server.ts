@@ -196,7 +196,7 @@ export class SessionImportServer {
       const imports = new ImportQueue(groupsOf(importer, log), config.queue, observer);
       const certificates =
         config.grpc.tls && opened(await CertificateFiles.open(config.grpc.tls, log));
-      const backlog = metrics && opened(BacklogWatch.start(lookUps, clock, log));
+      const backlog = metrics && opened(new BacklogWatch(lookUps, clock, log));
       metrics?.watch({
         pools: [
           watched('import', db, importPool),

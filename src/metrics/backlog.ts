@@ -43,21 +43,16 @@ export class BacklogWatch {
   private found: Backlog | undefined;
   private readonly looks: RepeatedWork;
 
-  private constructor(
+  /**
+   * Looks now, and from then on at intervals. If a look fails, this is logged, and the next one follows as usual.
+   */
+  constructor(
     private readonly db: Database,
     private readonly clock: () => Date,
     log: Logger,
   ) {
     const complaint = 'could not look what waits for prune';
     this.looks = new RepeatedWork(() => this.look(), { first: 0, interval, complaint, log });
-  }
-
-  /**
-   * Looks now, and from then on at intervals. It does not wait for the first look. If a look fails, this is logged, and
-   * the next one follows as usual.
-   */
-  static start(db: Database, clock: () => Date, log: Logger): BacklogWatch {
-    return new BacklogWatch(db, clock, log);
   }
 
   /** What the last look has found; undefined: it has failed, or there was none yet. */

@@ -1,15 +1,10 @@
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { ExposedMetrics } from './exposed';
 
 /** How long a client may take to send its request, in milliseconds. */
 const requestTimeout = 5_000;
-
-/** What Prometheus is told. */
-export interface Exposition {
-  /** What is sent when Prometheus asks, and its content type. */
-  expose(): Promise<{ readonly contentType: string; readonly text: string }>;
-}
 
 /**
  * The HTTP server for monitoring: `/metrics` for Prometheus, `/livez` and `/readyz` for probes. It
@@ -32,7 +27,7 @@ export class MetricsServer {
    */
   static async start(
     { address, option }: { readonly address: string; readonly option: string },
-    metrics: Exposition,
+    metrics: ExposedMetrics,
     ready: () => boolean,
   ): Promise<MetricsServer> {
     const http = createServer(
@@ -63,7 +58,7 @@ export class MetricsServer {
   }
 }
 
-async function expose(response: ServerResponse, metrics: Exposition): Promise<void> {
+async function expose(response: ServerResponse, metrics: ExposedMetrics): Promise<void> {
   const { contentType, text } = await metrics.expose();
   response.setHeader('content-type', contentType);
   response.end(text);

@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram } from 'prom-client';
 import type { PoolUse } from '../db/connection';
 import type { DatabaseFailure } from '../db/errors';
 import type { QueueLength } from '../import/queue';
@@ -14,8 +14,7 @@ import {
   type RpcObserver,
 } from '../rpc/server/observer';
 import type { Backlog } from './backlog';
-import { describedMetrics, type DescribedMetric } from './described';
-import type { Exposition } from './http';
+import { ExposedMetrics } from './exposed';
 
 /** Seconds, from the quickest refusal to the longest deadline that callers are likely to have. */
 const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -53,10 +52,7 @@ export interface Watched {
  * Everything that the service tells Prometheus. One object per service: nothing is global, so that
  * several services can run in one process.
  */
-export class Metrics implements Exposition, ImportObserver, RpcObserver, PeerObserver {
-  private readonly registry = new Registry();
-  private readonly registers = [this.registry];
-
+export class Metrics extends ExposedMetrics implements ImportObserver, RpcObserver, PeerObserver {
   private readonly rpcStarted = new Counter({
     name: 'grpc_server_started_total',
     help: 'RPCs that were started, those of the health and reflection services included.',
@@ -142,7 +138,7 @@ export class Metrics implements Exposition, ImportObserver, RpcObserver, PeerObs
 
   /** @param isReady whether the service takes calls: told from the start on. */
   constructor(version: string, isReady: () => boolean) {
-    collectDefaultMetrics({ register: this.registry });
+    super();
     const build = { version, node: process.versions.node };
     this.gauge('build_info', 'Always 1; the labels say which version runs, on which Node.js.', [
       'version',
@@ -157,15 +153,6 @@ export class Metrics implements Exposition, ImportObserver, RpcObserver, PeerObs
     for (const failure of ['conflict', 'lock_wait', 'unreachable', 'silent'])
       this.retries.inc({ failure }, 0);
     for (const reason of cutOffs) this.connectionsCut.inc({ reason }, 0);
-  }
-
-  async expose(): Promise<{ readonly contentType: string; readonly text: string }> {
-    return { contentType: this.registry.contentType, text: await this.registry.metrics() };
-  }
-
-  /** What the service counts by itself, without what Node.js does: for the docs. */
-  described(): Promise<readonly DescribedMetric[]> {
-    return describedMetrics(this.registry);
   }
 
   /** Adds gauges for the parts of the running service. */

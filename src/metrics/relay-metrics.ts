@@ -1,14 +1,11 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Gauge } from 'prom-client';
 import type { RelayObserver, RelayPeer } from '../relay/observer';
-import { describedMetrics, type DescribedMetric } from './described';
-import type { Exposition } from './http';
+import { ExposedMetrics } from './exposed';
 
 const peers: readonly RelayPeer[] = ['service', 'receiver'];
 
 /** What a relay tells Prometheus. */
-export class RelayMetrics implements Exposition, RelayObserver {
-  private readonly registry = new Registry();
-  private readonly registers = [this.registry];
+export class RelayMetrics extends ExposedMetrics implements RelayObserver {
   /** Since when peers have failed, by `performance.now()`. */
   private readonly failingSince = new Map<RelayPeer, number>();
 
@@ -24,7 +21,7 @@ export class RelayMetrics implements Exposition, RelayObserver {
   });
 
   constructor() {
-    collectDefaultMetrics({ register: this.registry });
+    super();
     const failing = new Gauge({
       name: 'session_import_relay_failing_seconds',
       help: 'Of a relay: for how long the peer has not worked, in seconds; 0: it works. peer: service (its feed can not be read), receiver (it does not take an event).',
@@ -53,15 +50,6 @@ export class RelayMetrics implements Exposition, RelayObserver {
 
   recovered(peer: RelayPeer): void {
     this.failingSince.delete(peer);
-  }
-
-  async expose(): Promise<{ readonly contentType: string; readonly text: string }> {
-    return { contentType: this.registry.contentType, text: await this.registry.metrics() };
-  }
-
-  /** What a relay counts by itself, without what Node.js does: for the docs. */
-  described(): Promise<readonly DescribedMetric[]> {
-    return describedMetrics(this.registry);
   }
 
   private failingFor(peer: RelayPeer): number {
