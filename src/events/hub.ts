@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { MultiDatabase } from '../db/database';
 import { read } from '../db/query';
+import { groupBy, slicesOf } from '../model/collections';
 import type { SequencedEvent } from '../model/events';
 import type { ApplicationId } from '../model/ids';
 import { feedParts, lastSequences, type FeedPart, type FeedPlace } from '../store/events/feed';
@@ -82,8 +83,7 @@ export class EventHub {
   async look(): Promise<void> {
     try {
       const places = [...this.firstPlaces()];
-      for (let done = 0; done < places.length; done += feedsAtOnce) {
-        const some = places.slice(done, done + feedsAtOnce);
+      for (const some of slicesOf(places, feedsAtOnce)) {
         this.tell(await read(this.db, feedParts(some, rowsOfFeed)));
       }
       await this.findThoseAhead();
@@ -97,14 +97,16 @@ export class EventHub {
    * restored from a backup. They find that out when they read by themselves.
    */
   private async findThoseAhead(): Promise<void> {
-    const ending = [...this.waiting].filter(isOver());
-    const ids = [...new Set(ending.map(({ applicationId }) => applicationId))];
-    for (let done = 0; done < ids.length; done += feedsAtOnce) {
-      const some = new Set(ids.slice(done, done + feedsAtOnce));
-      const last = await read(this.db, lastSequences([...some]));
-      for (const { applicationId, after, tell } of ending) {
-        const isAhead = some.has(applicationId) && after > (last.get(applicationId) ?? 0);
-        if (isAhead) tell({ events: [], more: true });
+    const ending = groupBy(
+      [...this.waiting].filter(isOver()),
+      ({ applicationId }) => applicationId,
+    );
+    for (const some of slicesOf([...ending], feedsAtOnce)) {
+      const last = await read(this.db, lastSequences(some.map(([id]) => id)));
+      for (const [id, ofFeed] of some) {
+        for (const { after, tell } of ofFeed) {
+          if (after > (last.get(id) ?? 0)) tell({ events: [], more: true });
+        }
       }
     }
   }

@@ -2,6 +2,7 @@ import { databaseTime } from '../db/clock';
 import type { MultiDatabase, TransactionOf } from '../db/database';
 import { read, readTogether, write, writeTogether } from '../db/query';
 import { inTransaction } from '../db/transaction';
+import { groupBy, slicesOf } from '../model/collections';
 import { tellings, type RecordedEvent, type ToldEvent } from '../model/events';
 import type { ApplicationId } from '../model/ids';
 import { addToFeeds, lastSequences, mostEventsOfRow, type NewFeedRow } from '../store/events/feed';
@@ -60,20 +61,14 @@ async function addAll(
   events: readonly RecordedEvent[],
   now: Date,
 ): Promise<void> {
-  const told = new Map<ApplicationId, ToldEvent[]>();
-  for (const { application, event } of events.flatMap(tellings)) {
-    const ofApplication = told.get(application);
-    if (ofApplication) ofApplication.push(event);
-    else told.set(application, [event]);
-  }
-  const feeds = [...told];
-  for (let done = 0; done < feeds.length; done += feedsAtOnce) {
-    const some = feeds.slice(done, done + feedsAtOnce);
+  const feeds = groupBy(events.flatMap(tellings), ({ application }) => application);
+  for (const some of slicesOf([...feeds], feedsAtOnce)) {
     const last = await read(trx, lastSequences(some.map(([id]) => id)));
-    const rows = some.flatMap(([id, ofFeed]) => feedRows(id, ofFeed, last.get(id) ?? 0));
-    for (let at = 0; at < rows.length; at += feedsAtOnce) {
-      await write(trx, addToFeeds(rows.slice(at, at + feedsAtOnce), now));
-    }
+    const rows = some.flatMap(([id, told]) => {
+      const ofFeed = told.map(({ event }) => event);
+      return feedRows(id, ofFeed, last.get(id) ?? 0);
+    });
+    for (const together of slicesOf(rows, feedsAtOnce)) await write(trx, addToFeeds(together, now));
   }
 }
 

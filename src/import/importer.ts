@@ -3,6 +3,7 @@ import { databaseFailure, isOutOfReach, Overtaken, toServiceError } from '../db/
 import { pendingMigrations } from '../db/migrations';
 import { defaultRetryPolicy, groupRetryPolicy, type Retry } from '../db/retry';
 import { inTransaction } from '../db/transaction';
+import { slicesOf } from '../model/collections';
 import type { SessionId } from '../model/ids';
 import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
@@ -150,8 +151,7 @@ export class Importer {
     // A call that was not run by itself may be correct: CONFLICT tells its caller to try again.
     const outOfTime = new ServiceError({ reason: 'CONFLICT' }, { cause: error });
     const outcomes: Outcomes = new Map();
-    for (let done = 0; done < calls.length; done += 2) {
-      const pair = calls.slice(done, done + 2);
+    for (const pair of slicesOf(calls, 2)) {
       const settled =
         performance.now() < work.until
           ? await Promise.all(pair.map((call) => this.settle(work, [call])))

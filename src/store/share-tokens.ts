@@ -23,6 +23,7 @@ import {
   type SessionId,
   type ShareTokenId,
 } from '../model/ids';
+import { slicesOf } from '../model/collections';
 import { newEvent, type EventFacts, type RecordedEvent } from '../model/events';
 import type { Grounds } from '../model/grounds';
 import { must } from '../model/must';
@@ -350,8 +351,8 @@ export async function revokeShareTokens(
     ({ length }) => length === 0,
   );
   let revoked = 0;
-  for (let done = 0; done < found.length; done += revokedAtOnce) {
-    const ids = found.slice(done, done + revokedAtOnce).map(({ id }) => id);
+  for (const some of slicesOf(found, revokedAtOnce)) {
+    const ids = some.map(({ id }) => id);
     const revoke = (life: '>' | '<='): Statement => ({
       // mysql2 lets the server count the rows that it finds, not those that it changes, so marked ones count again.
       sql: `UPDATE share_tokens t

@@ -1,6 +1,6 @@
 import type { Cursor } from '../db/cursor';
 import type { MultiDatabase } from '../db/database';
-import { databaseFailure } from '../db/errors';
+import { databaseFailure, isOutOfReach } from '../db/errors';
 import { read } from '../db/query';
 import { whyUnreachable } from '../db/reachable';
 import type { ApplicationId } from '../model/ids';
@@ -78,7 +78,7 @@ export class WithdrawalWalker {
       const failure = databaseFailure(error);
       if (failure === 'lock wait' || failure === 'conflict') return false;
       this.failed.set(keyOf(copy), performance.now() + this.pause);
-      if (failure === 'unreachable' || failure === 'silent') throw error;
+      if (isOutOfReach(failure)) throw error;
       if (this.throttle.allows()) {
         const { withdrawalId, sessionId } = copy;
         const about = { withdrawal_id: withdrawalId, session_id: sessionId };

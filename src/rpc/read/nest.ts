@@ -1,3 +1,4 @@
+import { groupBy } from '../../model/collections';
 import { must } from '../../model/must';
 import type { Below, Relation } from '../../model/relations';
 import type { Row } from '../../store/relations/read';
@@ -15,7 +16,7 @@ export function nest(rows: ReadonlyMap<Relation, readonly Row[]>): Record<string
   const nested = new Map([...rows].map(([{ name }, own]) => [name, own]));
   for (const [{ name, below }, own] of rows) {
     if (!below) continue;
-    const byParent = groupBy(own, below.ordinal);
+    const byParent = groupBy(own, (row) => row[below.ordinal]);
     const parents = must(nested.get(below.relation), below.relation).map((parent) => ({
       ...parent,
       [below.field]: arranged(below, byParent.get(parent['ordinal']) ?? []),
@@ -42,14 +43,4 @@ function arranged({ tree }: Below, rows: readonly Row[]): readonly Row[] {
     nodes.set(row['ordinal'], { below, depth: nests ? parent.depth + 1 : 1 });
   }
   return roots;
-}
-
-function groupBy(rows: readonly Row[], column: string): ReadonlyMap<unknown, readonly Row[]> {
-  const groups = new Map<unknown, Row[]>();
-  for (const row of rows) {
-    const group = groups.get(row[column]);
-    if (group) group.push(row);
-    else groups.set(row[column], [row]);
-  }
-  return groups;
 }

@@ -2,6 +2,7 @@ import type { Http2Server, ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Server } from '@grpc/grpc-js';
 import { LogThrottle } from '../../telemetry/log-throttle';
+import { groupBy } from '../../model/collections';
 import type { Logger } from '../../telemetry/log';
 import { Connection } from './connection';
 import { http2ServersOf } from './http2';
@@ -164,13 +165,7 @@ export class Peers {
   }
 
   private byAddress(): Map<string, Connection[]> {
-    const found = new Map<string, Connection[]>();
-    for (const connection of this.connections.values()) {
-      const others = found.get(connection.address);
-      if (others) others.push(connection);
-      else found.set(connection.address, [connection]);
-    }
-    return found;
+    return groupBy(this.connections.values(), ({ address }) => address);
   }
 
   private hasCut(reason: CutOff): void {

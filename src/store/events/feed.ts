@@ -1,4 +1,5 @@
 import { query, sql, type Query, type Statement } from '../../db/query';
+import { groupBy } from '../../model/collections';
 import type { SequencedEvent, ToldEvent } from '../../model/events';
 import { fromBinary, toBinary, type ApplicationId } from '../../model/ids';
 
@@ -79,11 +80,7 @@ export function feedParts(
       ...places.flatMap(({ applicationId, after }) => [toBinary(applicationId), after, limit]),
     ),
     (rows: Row[]) => {
-      const found = new Map<ApplicationId, Row[]>();
-      for (const row of rows) {
-        const id = fromBinary<ApplicationId>(row.application_id);
-        found.set(id, [...(found.get(id) ?? []), row]);
-      }
+      const found = groupBy(rows, (row) => fromBinary<ApplicationId>(row.application_id));
       return new Map(
         places.flatMap(({ applicationId, after }) => {
           const ofFeed = found.get(applicationId);

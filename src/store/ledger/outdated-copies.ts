@@ -1,6 +1,7 @@
 import { inKeyOrder } from '../../db/key-order';
 import { Keyset, type Page, type WantedPage } from '../../db/cursor';
 import { allOf, ifGiven, query, sql, type Query, type Statement } from '../../db/query';
+import { groupBy } from '../../model/collections';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import { kindSchemas } from '../../model/relations';
 import type { SessionKind } from '../../model/session';
@@ -69,12 +70,7 @@ export function outdatedCopiesAmong(
 
 /** Stores which version the applications were told of. */
 export function storeTold(copies: readonly OutdatedCopy[]): readonly Statement[] {
-  const versions = new Map<string, OutdatedCopy[]>();
-  for (const copy of inKeyOrder(copies, ledgerKey)) {
-    const same = versions.get(copy.version);
-    if (same) same.push(copy);
-    else versions.set(copy.version, [copy]);
-  }
+  const versions = groupBy(inKeyOrder(copies, ledgerKey), ({ version }) => version);
   return [...versions].map(([version, same]) =>
     sql(
       `UPDATE session_imports FORCE INDEX (PRIMARY) SET source_updated_at = ?
