@@ -101,6 +101,14 @@ async function watchSecrets(file: string, log: Logger): Promise<LastGood<Signing
   return new LastGood(first, reloading, log);
 }
 
+/** How a connection to the service has ended. */
+interface Ending {
+  /** Undefined: the service has ended it well, or the relay is to stop. */
+  readonly failure: FeedFailure | undefined;
+  /** Whether it has lasted before that: then its end is no failure. */
+  readonly hasLasted: boolean;
+}
+
 /** Reads the feed, over one connection after the other. */
 class Relay {
   private readonly throttle = new LogThrottle();
@@ -117,56 +125,57 @@ class Relay {
   ) {}
 
   async run(): Promise<void> {
-    while (!this.signal.aborted) {
-      const since = performance.now();
-      const failure = await this.deliverAll();
-      await this.pause(failure, performance.now() - since >= steady);
-    }
+    while (!this.signal.aborted) await this.pause(await this.deliverAll());
   }
 
-  /**
-   * Delivers what comes over one connection.
-   *
-   * @returns why the connection has ended; undefined: the service has ended it well, or the relay is to stop.
-   */
-  private async deliverAll(): Promise<FeedFailure | undefined> {
+  /** Delivers what comes over one connection. */
+  private async deliverAll(): Promise<Ending> {
     const { cursorFile, delivery, observer, service, signal } = this;
+    let hasLasted = false;
     let lasting: NodeJS.Timeout | undefined;
+    // From here on: until the service has answered, waiting for it is no connection that lasts.
     const connected = (): void => {
       lasting = setTimeout(() => {
+        hasLasted = true;
         observer.recovered('service');
       }, steady);
     };
+    let isEmpty = true;
     try {
       for await (const event of eventsAfter(cursorFile.current, service, signal, connected)) {
+        isEmpty = false;
         observer.recovered('service');
-        if (!(await delivery.deliver(event))) return undefined;
+        if (!(await delivery.deliver(event))) break;
         await cursorFile.store({ after: event.sequence, event_id: event.eventId });
         observer.delivered(event);
         this.failures = 0;
         this.throttle.reset();
       }
-      return undefined;
+      const failure = isEmpty
+        ? new FeedFailure(new Error('the service has ended the stream without an event'))
+        : undefined;
+      return { failure, hasLasted };
     } catch (error) {
-      if (error instanceof FeedFailure) return error;
+      if (error instanceof FeedFailure) return { failure: error, hasLasted };
       throw error;
     } finally {
       clearTimeout(lasting);
     }
   }
 
-  /** @param steadily whether the connection has lasted. */
-  private async pause(failure: FeedFailure | undefined, steadily: boolean): Promise<void> {
+  private async pause({ failure, hasLasted }: Ending): Promise<void> {
     if (this.signal.aborted) return;
-    if (steadily) this.failures = 0;
-    else if (failure) this.observer.failed('service');
+    if (hasLasted) this.failures = 0;
     this.failures += 1;
     const pause = pauseAfter(this.failures, failure?.retryDelay);
-    if (failure && !steadily && this.throttle.allows()) {
-      this.log.warn(
-        { reason: failure.reason, why: failure.message, pause_s: Math.round(pause / 1_000) },
-        'the feed can not be read: it is tried again',
-      );
+    if (failure && !hasLasted) {
+      this.observer.failed('service');
+      if (this.throttle.allows()) {
+        this.log.warn(
+          { reason: failure.reason, why: failure.message, pause_s: Math.round(pause / 1_000) },
+          'the feed can not be read: it is tried again',
+        );
+      }
     }
     await sleep(pause, undefined, { signal: this.signal }).catch(() => undefined);
   }

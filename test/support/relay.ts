@@ -26,6 +26,7 @@ export function newSecret(): string {
 
 /** A relay in this process. */
 export class RunningRelay extends LogLines {
+  readonly metrics = new RelayMetrics();
   private readonly stopping = new AbortController();
   private readonly ended: Promise<Error | undefined>;
 
@@ -35,7 +36,7 @@ export class RunningRelay extends LogLines {
       this.addLine(line.trimEnd());
     };
     const log = createLogger({ level: 'info', format: 'json' }, { write });
-    this.ended = relay(options, log, this.stopping.signal, new RelayMetrics())
+    this.ended = relay(options, log, this.stopping.signal, this.metrics)
       .then(
         () => undefined,
         (error: unknown) => error as Error,

@@ -2,6 +2,7 @@ import { promisify } from 'node:util';
 import {
   Server,
   ServerCredentials,
+  status,
   type sendUnaryData,
   type ServerWritableStream,
 } from '@grpc/grpc-js';
@@ -13,6 +14,7 @@ import {
   type WatchEventsRequest,
 } from '../../src/gen/sessionimport/v1/session_events';
 import { newId } from '../../src/model/ids';
+import { pause } from '../support/helpers';
 import { RelaySetup } from '../support/relay';
 import type { WebhookReceiver } from '../support/webhook-receiver';
 
@@ -93,6 +95,34 @@ describe('a relay that is connected to something strange', () => {
     await relay.stop();
     expect(receiver.taken.slice(0, 2)).to.deep.equal([1, 2]);
     expect(relay.logLines.join()).not.to.include('can not be read');
+  });
+
+  it('says that the feed can not be read if each stream ends well, but without an event', async () => {
+    watched = (stream) => {
+      stream.end();
+    };
+    const relay = setup.start();
+    await relay.line((line) => line.includes('has ended the stream without an event'));
+    expect(relay.metrics.works).to.equal(false);
+    // It goes on when there is one.
+    watched = (stream) => {
+      send(stream, 1);
+    };
+    await receiver.until(() => receiver.taken.length === 1);
+    expect(relay.metrics.works).to.equal(true);
+  });
+
+  it('says that the feed can not be read if the service fails after it was silent for long', async () => {
+    const asked = new Promise<sendUnaryData<ListEventsResponse>>((resolve) => {
+      listed = resolve;
+    });
+    const relay = setup.start();
+    const answer = await asked;
+    // Longer than a connection must last to count as one that works.
+    await pause(10_500);
+    answer({ code: status.UNAVAILABLE, details: 'nobody there' });
+    await relay.line((line) => line.includes('nobody there'));
+    expect(relay.metrics.works).to.equal(false);
   });
 
   it('stops also while the service does not answer', async () => {
