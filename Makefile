@@ -7,14 +7,14 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 ts := node -r sucrase/register
 with_mysql := $(ts) scripts/mysql/with-mysql.ts --
 
-# Which folder of src/ imports which.
-imports := depcruise --no-config --ts-pre-compilation-deps --ts-config --include-only '^src/' --collapse '^src/[^/]+' --output-type json src
-
 modules := node_modules/.package-lock.json
 generated := src/gen/descriptors/session_import.binpb
 program := dist/main.js
 # What lint knows of files that have not changed since.
 cache := node_modules/.cache/session-import
+# Which file imports which.
+imports := $(cache)/imports.json
+read_imports = mkdir -p $(cache) && depcruise --output-type json src test bench scripts > $(imports)
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,15 +54,17 @@ lint: $(generated) ## Check formatting, lint, types and the contract
 	oxfmt --list-different .
 	oxlint --quiet
 	eslint --cache --cache-location $(cache)/eslint src
-	depcruise --output-type err src test bench scripts
-	@$(imports) | $(ts) scripts/draw-imports.ts --check
+	@$(read_imports)
+	depcruise-fmt --exit-code --output-type err $(imports)
+	@$(ts) scripts/draw-imports.ts --check < $(imports)
 	@$(ts) scripts/docs.ts --check
 	buf lint
 	buf breaking --against proto/released.txtpb
 
 docs: $(generated) ## Write into docs/ what the code says: errors, configuration, commands, imports
 	@$(ts) scripts/docs.ts
-	@$(imports) | $(ts) scripts/draw-imports.ts
+	@$(read_imports)
+	@$(ts) scripts/draw-imports.ts < $(imports)
 
 build: $(program) ## Build the program into dist/
 

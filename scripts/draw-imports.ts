@@ -1,7 +1,7 @@
 /**
  * Draws which folders of src/ import which, into docs/architecture.md:
  *
- *     depcruise src --include-only '^src/' --collapse '^src/[^/]+' --output-type json | \
+ *     depcruise --output-type json src | \
  *       node -r sucrase/register scripts/draw-imports.ts [--check]
  *
  * With --check, nothing is written, and the exit code says whether the picture is right.
@@ -29,19 +29,21 @@ const leftOut = /^src\/(types|gen)\b/;
 function arrowsOf({ modules }: Cruise): Arrows {
   const arrows = new Map<string, Set<string>>();
   for (const { source, dependencies } of modules) {
-    if (leftOut.test(source)) continue;
-    const from = nameOf(source);
+    const from = drawn(source);
+    if (from === undefined) continue;
     const targets = arrows.get(from) ?? new Set();
     for (const { resolved } of dependencies) {
-      if (!leftOut.test(resolved) && nameOf(resolved) !== from) targets.add(nameOf(resolved));
+      const to = drawn(resolved);
+      if (to !== undefined && to !== from) targets.add(to);
     }
     arrows.set(from, targets);
   }
   return arrows;
 }
 
-function nameOf(module: string): string {
-  return module.replace(/^src\//, '');
+/** The folder of src/ that a module is in, or the file that it is there; undefined: it is not drawn. */
+function drawn(module: string): string | undefined {
+  return leftOut.test(module) ? undefined : /^src\/([^/]+)/.exec(module)?.[1];
 }
 
 /** The arrows that no way over others replaces: so many fewer that the direction can be seen. */
