@@ -31,8 +31,8 @@ test: $(generated) ## Check formatting, lint, types and the contract, and run th
 test-faults: $(generated) ## Test what happens when services, relays and databases are killed, cut off and raced
 	mocha --parallel --jobs 2 test/faults
 
-test-image: $(generated) ## Make the image's program and the client's package, install them, and test what comes of it
-	mocha test/deploy/image.steps.ts test/clients/package.steps.ts
+test-image: $(generated) ## Make the image's program and the client's package, install them, and test both and the examples
+	mocha test/deploy/image.steps.ts test/clients/*.steps.ts
 
 test-cluster: $(generated) ## Test the service on clusters of MySQL and of MariaDB, while their nodes fail
 	mocha --config test/cluster/mocharc.json
