@@ -12,7 +12,7 @@ import { read, select } from '../../src/db/query';
 import { toBinary, toId } from '../../src/model/ids';
 import { createSigner } from '../support/fixtures';
 import { run } from '../support/command';
-import { createEmptyDatabase, databaseUrl, open } from '../support/mysql';
+import { createEmptyDatabase, createMigratedDatabase, databaseUrl, open } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 import { startHarness } from '../support/service';
 
@@ -42,10 +42,11 @@ describe('the command line', () => {
     url = await createEmptyDatabase();
     const signingKey = path.join(folder, 'signing-key.json');
     const jwks = path.join(folder, 'jwks.json');
-    await Promise.all([
+    const [{ migrated }] = await Promise.all([
       json('migrate'),
       json('signing-key', 'generate', '--out', signingKey, '--jwks', jwks),
     ]);
+    expect(migrated).to.include('001-create-applications');
     const [seeded, target] = await Promise.all([
       json('seed'),
       json('application', 'create', '--name', 'Fabrikam'),
@@ -125,24 +126,21 @@ describe('the command line', () => {
   });
 
   it('rolls back what migrate did, one migration at a time', async () => {
-    const fresh = await createEmptyDatabase();
-    const migrate = async (...args: string[]) => {
-      const { exitCode, printed } = await run(['migrate', '--json', ...args], {
-        DATABASE_URL: fresh,
+    const DATABASE_URL = await createMigratedDatabase();
+    const migrate = async (...args: string[]): Promise<unknown> => {
+      const { exitCode, printed, errors } = await run(['migrate', '--json', ...args], {
+        DATABASE_URL,
       });
-      expect(exitCode).to.equal(0);
-      return printed;
+      expect(exitCode, errors).to.equal(0);
+      return JSON.parse(printed);
     };
-    expect(await migrate()).to.include('001-create-applications');
-    expect(JSON.parse(await migrate())).to.deep.include({ migrated: [] });
+    expect(await migrate()).to.deep.include({ migrated: [] });
     const all = await migrations.getMigrations([]);
     const names = all.map((each) => migrations.getMigrationName(each)).toReversed();
     for (const name of names.slice(0, 2)) {
-      expect(JSON.parse(await migrate('--rollback'))).to.deep.include({ taken_back: [name] });
+      expect(await migrate('--rollback')).to.deep.include({ taken_back: [name] });
     }
-    expect(JSON.parse(await migrate())).to.deep.include({
-      migrated: [names[1], names[0]],
-    });
+    expect(await migrate()).to.deep.include({ migrated: [names[1], names[0]] });
   });
 
   it('says everything that is wrong with the configuration at once, and no secret of it', async () => {

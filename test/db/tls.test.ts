@@ -4,8 +4,8 @@ import { startMysql, type MysqlServer } from '../../scripts/mysql/server';
 import { openDatabase } from '../../src/db/connection';
 import type { DatabaseTls } from '../../src/db/tls';
 import { CertificateAuthority, type Identity } from '../support/certificates';
+import { run } from '../support/command';
 import { quick } from '../support/mysql';
-import { ServiceProcess } from '../support/process';
 
 describe('TLS to MySQL', () => {
   let authority: CertificateAuthority;
@@ -84,18 +84,20 @@ describe('TLS to MySQL', () => {
       DATABASE_TLS_CA: authority.file,
     };
     // There is nothing to roll back, which takes less than to migrate.
-    const migrate = ServiceProcess.run(['migrate', '--rollback', '--json'], environment);
-    expect(await migrate.ended(), migrate.errors).to.equal(0);
+    const migrate = await run(['migrate', '--rollback', '--json'], environment);
+    expect(migrate.exitCode, migrate.errors).to.equal(0);
     const url = new URL(environment.DATABASE_URL);
     url.password = 'wrong';
-    const denied = ServiceProcess.run(['migrate'], { ...environment, DATABASE_URL: url.href });
-    expect(await denied.ended()).to.equal(1);
+    const denied = await run(['migrate'], { ...environment, DATABASE_URL: url.href });
+    expect(denied.exitCode).to.equal(1);
     expect(denied.errors)
       .to.include('MySQL refused the user or the password')
       .and.not.include('DATABASE_TLS');
-    const wrong = { ...environment, DATABASE_TLS_CA: stranger.file };
-    const failed = ServiceProcess.run(['migrate', '--json'], wrong);
-    expect(await failed.ended()).to.equal(1);
+    const failed = await run(['migrate', '--json'], {
+      ...environment,
+      DATABASE_TLS_CA: stranger.file,
+    });
+    expect(failed.exitCode).to.equal(1);
     expect(failed.errors).to.match(/unable to verify|unable to get|self.signed/);
   });
 
