@@ -6,9 +6,8 @@ import { toBinary, type SessionId } from '../../src/model/ids';
 import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
 import { ImportSessionResponse } from '../../src/gen/sessionimport/v1/session_import';
 import type { SessionKind } from '../../src/model/session';
-import { endings, failureOf, sessionOf, TestClient } from '../support/client';
+import { endings, failureOf, sessionOf } from '../support/client';
 import { without } from '../support/helpers';
-import { ServiceProcess } from '../support/process';
 import { select } from '../support/rows';
 import { startHarness, startProxiedHarness, type ProxiedHarness } from '../support/service';
 
@@ -85,31 +84,6 @@ describe('a request with an id', () => {
     expect(new Set(answers.map(bytesOf)).size).to.equal(1);
     expect(await copiesOf('user', original)).to.have.length(1);
     await other.stop();
-  });
-
-  it('whose answer was lost with the service gets it from the next one', async () => {
-    const { target, signer, proxy } = harness;
-    const dying = await ServiceProcess.serve({
-      DATABASE_URL: proxy.url,
-      SHARE_TOKEN_JWKS: signer.jwks,
-      SESSION_BASE_URL: 'https://verify.example.com/session',
-    });
-    const client = new TestClient(await dying.port());
-    const { original, request } = await requestFor('user');
-    let inserted: number | undefined;
-    proxy.intercept = async (statement) => {
-      if (statement.sql.includes('INTO session_imports')) inserted = statement.connectionId;
-      if (statement.connectionId !== inserted || !statement.sql.startsWith('COMMIT')) return;
-      await statement.answered();
-      dying.signal('SIGKILL');
-    };
-    expect((await failureOf(client.import(target.apiKey, request))).code).to.equal('UNAVAILABLE');
-    proxy.intercept = undefined;
-    const copies = await copiesOf('user', original);
-    expect(copies).to.have.length(1);
-    const session = sessionOf(await harness.client.import(target.apiKey, request));
-    expect(toBinary(session.sessionId as SessionId)).to.deep.equal(copies[0]?.['id']);
-    client.close();
   });
 
   it('stands for what it asked: with anything else it is refused, and nothing is written', async () => {

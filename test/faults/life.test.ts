@@ -158,7 +158,7 @@ describe('a service whose MySQL', () => {
     };
   }
 
-  it('is not there yet waits for it, says so, and is alive but not ready; one that is told to stop ends', async () => {
+  it('is not there yet waits for it, says so, and is alive but not ready; one that is told to stop ends, also when nobody reads its log', async () => {
     await mysql.crash();
     const [waiting, stopped] = [1, 2].map(() => ServiceProcess.run(['serve'], environment()));
     if (!waiting || !stopped) throw new Error('nothing waits');
@@ -178,6 +178,7 @@ describe('a service whose MySQL', () => {
     expect(await health.check(serviceName)).to.equal('SERVING');
     expect([await probe('/livez'), await probe('/readyz')]).to.deep.equal([200, 200]);
     health.close();
+    waiting.stopReading();
     expect(await waiting.stop()).to.equal(0);
   });
 

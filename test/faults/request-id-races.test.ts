@@ -2,10 +2,12 @@ import { expect } from 'chai';
 import { v4 as uuid } from 'uuid';
 import { toBinary, type SessionId } from '../../src/model/ids';
 import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
-import { endings, sessionOf } from '../support/client';
+import { endings, failureOf, sessionOf, TestClient } from '../support/client';
+import { copiesIn } from '../support/companies';
 import { addLogs, createSession } from '../support/fixtures';
 import { without } from '../support/helpers';
 import { scrape, sumOf } from '../support/metrics';
+import { ServiceProcess } from '../support/process';
 import { rowLockWaits } from '../support/rows';
 import { startHarness, startProxiedHarness, type ProxiedHarness } from '../support/service';
 
@@ -197,5 +199,39 @@ describe('requests with ids that meet', () => {
       .where({ session_id: toBinary(sessionId as SessionId) })
       .update({ answer: null, request_digest: null });
     expect(await endings([send(request)])).to.deep.equal(['REQUEST_ID_REUSED']);
+  });
+});
+
+describe('a request with an id', () => {
+  it('whose answer was lost with the service gets it from the next one', async () => {
+    const harness = await startProxiedHarness();
+    const { db, source, target, signer, proxy } = harness;
+    const dying = await ServiceProcess.serve({
+      DATABASE_URL: proxy.url,
+      SHARE_TOKEN_JWKS: signer.jwks,
+      SESSION_BASE_URL: 'https://verify.example.com/session',
+    });
+    const client = new TestClient(await dying.port());
+    const original = await createSession(db, source, 'user');
+    const request = {
+      shareToken: await signer.share(source, target, 'user', original),
+      workflowId: target.workflows.user,
+      requestId: uuid(),
+    };
+    let inserted: number | undefined;
+    proxy.intercept = async (statement) => {
+      if (statement.sql.includes('INTO session_imports')) inserted = statement.connectionId;
+      if (statement.connectionId !== inserted || !statement.sql.startsWith('COMMIT')) return;
+      await statement.answered();
+      dying.signal('SIGKILL');
+    };
+    expect((await failureOf(client.import(target.apiKey, request))).code).to.equal('UNAVAILABLE');
+    proxy.intercept = undefined;
+    const copies = await copiesIn(target, original);
+    expect(copies).to.have.length(1);
+    const session = sessionOf(await harness.client.import(target.apiKey, request));
+    expect(toBinary(session.sessionId as SessionId)).to.deep.equal(copies[0]?.['id']);
+    client.close();
+    await harness.stop();
   });
 });

@@ -154,16 +154,6 @@ describe('the logs', () => {
     expect(lines.join()).not.to.include('hunter2');
   });
 
-  it('do not keep the service from ending when nobody reads them any more', async () => {
-    const service = await ServiceProcess.serve({
-      DATABASE_URL: databaseUrl(),
-      SHARE_TOKEN_JWKS: harness.signer.jwks,
-      SESSION_BASE_URL: 'https://verify.example.com/session',
-    });
-    service.stopReading();
-    expect(await service.stop()).to.equal(0);
-  });
-
   it('do not end the process when the disk behind them is full, in either format', async () => {
     const program = `
       const { createLogger } = require(process.argv[1]);
