@@ -84,8 +84,8 @@ export async function writeCopies(
   const { schema } = plan;
   const redeemed = calls.flatMap(({ redeems }) => redeems ?? []);
   const before = [...(claim ? [claim] : []), ...(entities.create ? [entities.create] : [])];
+  const logs = { statement: appendImportLogs(schema, calls.map(logEntryOf)), rows: calls.length };
   const after = [
-    appendImportLogs(schema, calls.map(logEntryOf)),
     ...(redeemed.length > 0 ? [markRedeemed(redeemed)] : []),
     recordEvents(newId(), calls.map(eventOf)),
   ];
@@ -99,6 +99,7 @@ export async function writeCopies(
       some,
       entities,
       done === 0 ? before : [],
+      isLast ? [logs] : [],
       isLast ? after : [],
       isLast ? last : [],
     );
@@ -112,12 +113,14 @@ async function writeParts(
   parts: readonly SameScope<AdmittedImport>[],
   entities: VendorEntities,
   before: readonly Statement[],
+  logs: readonly Counted[],
   after: readonly Statement[],
   last: readonly AdmittedImport[],
 ): Promise<void> {
-  const clones = parts.flatMap(({ scope, items }) =>
-    cloneRelations(planWithin(plan, scope), items),
-  );
+  const counted = [
+    ...parts.flatMap(({ scope, items }) => cloneRelations(planWithin(plan, scope), items)),
+    ...logs,
+  ];
   const inserts = parts.map(({ scope, items }) =>
     insertCopies(
       plan.schema,
@@ -125,9 +128,9 @@ async function writeParts(
       items.map((call) => newCopyOf(call, entities)),
     ),
   );
-  const copying = clones.map(({ statement }) => statement);
+  const copying = counted.map(({ statement }) => statement);
   const results = await writeAndUse(trx, [...before, ...inserts, ...copying, ...after], last);
-  for (const [index, { rows }] of clones.entries()) {
+  for (const [index, { rows }] of counted.entries()) {
     if (results[before.length + inserts.length + index]?.affectedRows !== rows) {
       throw new Overtaken('a source session was changed by someone who had not locked it');
     }
@@ -154,6 +157,7 @@ function logEntryOf(call: AdmittedImport): ImportLogEntry {
     trustReview: request.trustReview,
     linkedTo: request.permit.linkedTo,
     createdAt: call.createdAt,
+    ordinal: call.source.rows.nextLog,
   };
 }
 
@@ -169,18 +173,18 @@ function eventOf(call: AdmittedImport): RecordedEvent {
   });
 }
 
-/** A statement that clones the rows of a relation, and how many there are. */
-interface Clone {
+/** A statement, and how many rows it inserts. */
+interface Counted {
   readonly statement: Statement;
   readonly rows: number;
 }
 
 /** One statement for all the sessions together, for each relation in which any of them has rows. */
-function cloneRelations(plan: ClonePlan, calls: readonly AdmittedImport[]): Clone[] {
+function cloneRelations(plan: ClonePlan, calls: readonly AdmittedImport[]): Counted[] {
   const ids = calls.map(({ sessionId }) => sessionId);
-  return plan.relations
-    .map((relation, index) => ({
-      statement: cloneRows(relation, ids),
+  return cloneRows(plan.relations, ids)
+    .map((statement, index) => ({
+      statement,
       rows: calls.reduce((sum, { source }) => sum + countAt(source.rows.relations, index), 0),
     }))
     .filter(({ rows }) => rows > 0);

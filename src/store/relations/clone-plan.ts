@@ -31,7 +31,8 @@ export interface ClonePlan {
   readonly relations: readonly PlannedRelation[];
   /**
    * Counts the rows of sessions. Takes one binding: the list of their ids. Returns a row for each session: its id,
-   * and the number of its rows in each relation, in columns r0, r1 and so on.
+   * the number of its rows in each relation, in columns r0, r1 and so on, and as next_log the ordinal that follows
+   * those of the log entries that are copied.
    */
   readonly countSql: string;
   /** Measures the large values of sessions: see `largeBytes`. */
@@ -138,12 +139,13 @@ function planOf(
   };
 }
 
-/** Clones the rows of a relation for new sessions, each of which names its original. */
+/** Clones the rows of relations for new sessions, each of which names its original: a statement for each relation. */
 export function cloneRows(
-  { cloneSql: sql }: PlannedRelation,
+  relations: readonly PlannedRelation[],
   ids: readonly SessionId[],
-): Statement {
-  return { sql, bindings: [ids.map(toBinary)] };
+): Statement[] {
+  const bindings = [ids.map(toBinary)];
+  return relations.map(({ cloneSql: sql }) => ({ sql, bindings }));
 }
 
 function relationProblems(schema: KindSchema, references: readonly Reference[]): string[] {
@@ -242,12 +244,20 @@ function countOfRelation(db: Database, { table, copied }: Relation): string {
 }
 
 /** Here, a look-up for each session and relation is twice as fast as reading a range of each relation. */
-function countSql({ sessions }: KindSchema, relations: readonly PlannedRelation[]): string {
+function countSql({ sessions, logs }: KindSchema, relations: readonly PlannedRelation[]): string {
   const counts = relations.map((relation, index) => `${relation.countSql} AS r${index}`);
+  const logged = relations.find(({ table }) => table === logs);
   return `
-    SELECT ${['s.id', ...counts].join(', ')}
+    SELECT ${['s.id', ...counts, `${logged ? nextOrdinal(logged) : 0} AS next_log`].join(', ')}
     FROM ${sessions} s FORCE INDEX (PRIMARY)
     WHERE s.id IN (?)`;
+}
+
+/** SQL for the ordinal that follows those of the rows of the session `s` that are copied. */
+function nextOrdinal({ table, copied }: Relation): string {
+  return `COALESCE((SELECT r.ordinal + 1 FROM ${table} r
+        WHERE r.session_id = s.id ${copied === undefined ? '' : `AND ${copied}`}
+        ORDER BY r.session_id DESC, r.ordinal DESC LIMIT 1), 0)`;
 }
 
 /** The condition for a column that the database does not compute by itself. */

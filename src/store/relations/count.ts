@@ -9,11 +9,14 @@ export interface RowCounts {
   /** By relation, parents before children; those without rows included, and those that are withheld not. */
   readonly relations: readonly ClonedRows[];
   readonly total: number;
+  /** The ordinal of the next log entry of a copy: it follows those that are copied. */
+  readonly nextLog: number;
 }
 
 /** A row of what the plan's statement counts. */
 interface Row {
   readonly id: Buffer;
+  readonly next_log: number;
   readonly [count: `r${number}`]: number;
 }
 
@@ -36,7 +39,7 @@ function countsOf(plan: ClonePlan, row: Row): RowCounts {
     rows: must(row[`r${index}`], `the count of ${name}`),
   }));
   const total = relations.reduce((sum, { rows }) => sum + rows, 0);
-  return { relations, total };
+  return { relations, total, nextLog: row.next_log };
 }
 
 /**
