@@ -89,9 +89,17 @@ function entriesOf(first: Firsts): ReadonlyMap<LedgerKey, LedgerEntry> {
   );
 }
 
+/** Properties are copied by name, which is much faster than with spread syntax. */
 function claimOf(call: AdmittedImport): Claim {
+  const { applicationId, sourceSessionId, sourceApplicationId, kind, trustReview, actor } =
+    call.request;
   return {
-    ...call.request,
+    applicationId,
+    sourceSessionId,
+    sourceApplicationId,
+    kind,
+    trustReview,
+    actor,
     sessionId: call.sessionId,
     request: storedRequestOf(call),
     sourceStatus: call.source.status,

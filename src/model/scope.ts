@@ -118,6 +118,8 @@ export function shares(scope: Scope, name: string): boolean {
 
 /** The names that a scope withholds from a session of a kind, in the order of {@link shareableNames}. */
 export function withheldBy(scope: Scope, kind: SessionKind): readonly string[] {
+  // Nearly always: so nothing is looked at.
+  if (scope === null) return [];
   return [...shareableNames([kind])].filter((name) => !shares(scope, name));
 }
 
