@@ -5,7 +5,7 @@ import { read } from '../db/query';
 import { whyUnreachable } from '../db/reachable';
 import type { ApplicationId } from '../model/ids';
 import type { WithdrawnCopy } from '../model/withdrawals';
-import { nextWaitingSource, waitingCopies } from '../store/withdrawals/chain';
+import { nextWaitingSource, placeBehind, waitingCopies } from '../store/withdrawals/chain';
 import { tellCopy } from '../store/withdrawals/withdraw';
 import type { Logger } from '../telemetry/log';
 import { LogThrottle } from '../telemetry/log-throttle';
@@ -44,7 +44,8 @@ export class WithdrawalWalker {
    *
    * @param signal stops the walk after the current copy.
    * @returns whether any was told. If so, walk again: a told copy may have copies itself.
-   * @throws the error of a database that is out of reach. One that is only about a copy holds up no other.
+   * @throws the error of a database that is out of reach: no copy is to blame. But should one be, the next walk begins
+   * behind it. An error that is only about a copy holds up no other.
    */
   async walk(signal: AbortSignal): Promise<boolean> {
     this.forgetPauses();
@@ -77,8 +78,11 @@ export class WithdrawalWalker {
     } catch (error) {
       const failure = databaseFailure(error);
       if (failure === 'lock wait' || failure === 'conflict') return false;
+      if (isOutOfReach(failure)) {
+        this.places.set(copy.parent.applicationId, placeBehind(copy));
+        throw error;
+      }
       this.failed.set(keyOf(copy), performance.now() + this.pause);
-      if (isOutOfReach(failure)) throw error;
       if (this.throttle.allows()) {
         const { withdrawalId, sessionId } = copy;
         const about = { withdrawal_id: withdrawalId, session_id: sessionId };

@@ -1,5 +1,5 @@
 import type { MultiDatabase, TransactionOf } from '../../db/database';
-import { Keyset, pagesOf, type Page, type WantedPage } from '../../db/cursor';
+import { Keyset, pagesOf, type Cursor, type Page, type WantedPage } from '../../db/cursor';
 import {
   allOf,
   ifGiven,
@@ -177,6 +177,11 @@ const waitingKeyset = new Keyset(
   ],
   'ASC',
 );
+
+/** The place behind a copy that waits. */
+export function placeBehind({ withdrawalId, sessionId }: WaitingCopy): Cursor {
+  return [withdrawalId, sessionId];
+}
 
 /** Copies of sessions of an application that wait until their applications are told. */
 export function waitingCopies(
