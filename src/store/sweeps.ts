@@ -18,6 +18,14 @@ export function prepareSweep(name: SweepName): Statement {
   );
 }
 
+interface PlaceRow {
+  readonly place: string | null;
+}
+
+function placeOf({ place }: PlaceRow): Cursor | null {
+  return place === null ? null : (JSON.parse(place) as Cursor);
+}
+
 /**
  * Takes the next step of a sweep, until the transaction ends, so that one process at a time goes on with it.
  *
@@ -36,16 +44,19 @@ export function takeSweep(name: SweepName, pause: number): Query<Cursor | null |
       name,
       pause * 1_000,
     ),
-    ([row]: { readonly place: string | null }[]) =>
-      row && (row.place === null ? null : (JSON.parse(row.place) as Cursor)),
+    ([row]: PlaceRow[]) => row && placeOf(row),
   );
 }
 
-/** Waits until nobody takes a step of a sweep, and lets nobody begin one until the transaction ends. */
-export function holdSweep(name: SweepName): Query<unknown> {
+/**
+ * Waits until nobody takes a step of a sweep, and lets nobody begin one until the transaction ends.
+ *
+ * @returns how far it has come; null: it has not begun.
+ */
+export function holdSweep(name: SweepName): Query<Cursor | null> {
   return query(
-    sql('SELECT 1 FROM source_sweeps FORCE INDEX (PRIMARY) WHERE name = ? FOR UPDATE', name),
-    (rows) => rows,
+    sql('SELECT place FROM source_sweeps FORCE INDEX (PRIMARY) WHERE name = ? FOR UPDATE', name),
+    ([row]: PlaceRow[]) => (row ? placeOf(row) : null),
   );
 }
 

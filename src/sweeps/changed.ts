@@ -5,10 +5,10 @@ import { read } from '../db/query';
 import type { SessionId } from '../model/ids';
 import type { SessionKind } from '../model/session';
 import { importedSessions } from '../store/ledger/imports-of-session';
-import { outdatedCopiesOf } from '../store/ledger/outdated-copies';
+import { comparedCopiesOf } from '../store/ledger/outdated-copies';
 import { changedSessions, placeOfChanges } from '../store/sessions/changed';
 import type { Sweep } from './sweep';
-import { tellOfChanges } from './tell';
+import { updateCopies } from './update';
 
 /** The most sessions of a step, and the most copies that one row of the outbox tells of. */
 const atOnce = 500;
@@ -28,7 +28,7 @@ export function changedSweep(kind: SessionKind): Sweep {
       const imported = ids.length > 0 ? await read(trx, importedSessions(ids)) : new Set();
       let copies = 0;
       for (const { id, place: behind } of items) {
-        if (imported.has(id)) copies += await tellOf(trx, kind, id);
+        if (imported.has(id)) copies += await lookAt(trx, kind, id);
         if (copies >= mostCopies)
           return { place: behind, more: end !== undefined || id !== ids.at(-1) };
       }
@@ -38,17 +38,18 @@ export function changedSweep(kind: SessionKind): Sweep {
   };
 }
 
-/** @returns how many applications it has told of a session. */
-async function tellOf(
+/** @returns how many copies of a session it has looked at, told or not. */
+async function lookAt(
   trx: TransactionOf<MultiDatabase>,
   kind: SessionKind,
   source: SessionId,
 ): Promise<number> {
-  let told = 0;
-  const pages = pagesOf(atOnce, (page) => read(trx, outdatedCopiesOf(kind, source, page)));
+  let looked = 0;
+  const pages = pagesOf(atOnce, (page) => read(trx, comparedCopiesOf(kind, source, page)));
   for await (const copies of pages) {
-    await tellOfChanges(trx, kind, copies);
-    told += copies.length;
+    const outdated = copies.filter(({ state }) => state !== 'current');
+    await updateCopies(trx, kind, outdated, ({ state }) => state !== 'unknown');
+    looked += copies.length;
   }
-  return told;
+  return looked;
 }

@@ -256,6 +256,21 @@ describe('the sweeps for sources', () => {
       expect(await withdrawalsOf(harness, tenant, 'recipient')).to.have.length(2);
   });
 
+  it('end a step after enough copies also if nobody has to be told', async () => {
+    const originals = [
+      await createSession(own, source, 'user'),
+      await createSession(own, source, 'user'),
+    ];
+    for (const [index, original] of originals.entries()) {
+      await change('user', original, 60 - index);
+      await copyTo(target, source, original);
+    }
+    await goBackTo('user', new Date(Date.now() - 90_000));
+    expect(await step('changed user', 1)).to.equal(true);
+    while (await step('changed user', 1));
+    expect(await toldByNow(target)).to.deep.equal([]);
+  });
+
   it('find a change that is committed long after its time, and tell of it once', async () => {
     const original = await createSession(own, source, 'user');
     const copy = await copyTo(target, source, original);
@@ -357,7 +372,9 @@ describe('the sweeps for sources', () => {
     const proxy = await MysqlProxy.open(url);
     const slow = openMultiDatabase({ url: proxy.url, poolSize: 1, lockWaitSeconds: 10 });
     try {
-      const held = proxy.holdBack(/^SELECT 1 FROM source_sweeps FORCE/);
+      const held = proxy.holdBack(
+        /^SELECT place FROM source_sweeps FORCE INDEX \(PRIMARY\) WHERE name = .* FOR UPDATE$/,
+      );
       await write(db, storeSweep('missed', null, 0));
       const missed = step('missed', undefined, slow);
       await held.came;
@@ -387,7 +404,7 @@ describe('the sweeps for sources', () => {
         };
         for (const statement of [
           'SELECT place FROM source_sweeps',
-          'CAST(s.updated_at AS CHAR)',
+          'AS version',
           'UPDATE session_imports',
           'UPDATE source_sweeps',
         ]) {
@@ -419,28 +436,114 @@ describe('the sweeps for sources', () => {
     }
   });
 
-  it('judge an import of an older service by its time, and only by changes to come', async () => {
-    const original = await createSession(own, source, 'user');
-    const copy = await copyTo(target, source, original);
-    const at = await change('user', original, 60);
-    const entry = own('session_imports').where({ session_id: toBinary(copy) });
-    await entry.clone().update({ source_updated_at: null });
-    // This change is older than the import.
-    await step('changed user');
-    expect(await toldByNow(target)).to.deep.equal([]);
-    await entry.clone().update({ created_at: new Date(at.getTime() - 1) });
-    await round('missed');
-    expect(await toldByNow(target)).to.deep.equal([]);
-    await goBackTo('user', at);
-    await step('changed user');
-    expect(await toldByNow(target)).to.have.length(1);
-    // From now on it says what its application knows.
-    await own('user_sessions')
-      .where({ id: toBinary(original) })
-      .update({ updated_at: new Date(at.getTime() - 10_000) });
-    await round('missed');
-    expect(await toldByNow(target)).to.have.length(2);
+  describe('when an import is of an older service', () => {
+    let original: SessionId;
+    let at: Date;
+    const importedBefore = async (seconds: number) => {
+      original = await createSession(own, source, 'user');
+      const copy = await copyTo(target, source, original);
+      at = await change('user', original, 60);
+      await own('session_imports')
+        .where({ session_id: toBinary(copy) })
+        .update({
+          source_updated_at: null,
+          created_at: new Date(at.getTime() - seconds * 1_000),
+        });
+    };
+
+    /** From the first look on, the entry says what its application knows. */
+    const expectVersionKnown = async () => {
+      const told = await toldByNow(target);
+      await own('user_sessions')
+        .where({ id: toBinary(original) })
+        .update({ updated_at: new Date(at.getTime() - 10_000) });
+      await round('missed');
+      expect(await toldByNow(target)).to.have.length(told.length + 1);
+    };
+
+    it('tell of a change after it', async () => {
+      await importedBefore(1);
+      // The sweep for changes has not come to it yet.
+      await round('missed');
+      expect(await toldByNow(target)).to.deep.equal([]);
+      await step('changed user');
+      expect(await toldByNow(target)).to.have.length(1);
+      await expectVersionKnown();
+    });
+
+    it('do not tell of a change before it', async () => {
+      await importedBefore(-1);
+      await step('changed user');
+      expect(await toldByNow(target)).to.deep.equal([]);
+      await expectVersionKnown();
+    });
+
+    it('do not tell of a change before the first sweep', async () => {
+      await importedBefore(1);
+      await write(db, storeSweep('changed user', null, 0));
+      await step('changed user');
+      await round('missed');
+      expect(await toldByNow(target)).to.deep.equal([]);
+      await expectVersionKnown();
+    });
   });
+
+  it('go on behind a source that was changed at no valid date, which can be imported', async () => {
+    for (const invalid of ['0000-00-00', '2026-00-10', '2026-02-31']) {
+      const [bad, good] = [
+        await createSession(own, source, 'user'),
+        await createSession(own, source, 'user'),
+      ];
+      const tenant = await createTenant(own);
+      for (const session of [bad, good]) await copyTo(tenant, source, session);
+      const at = await change('user', good, 60);
+      await own.transaction(async (platform) => {
+        await platform.raw("SET @mode = @@sql_mode, SESSION sql_mode = 'ALLOW_INVALID_DATES'");
+        await platform.raw('UPDATE user_sessions SET updated_at = ? WHERE id = ?', [
+          invalid,
+          toBinary(bad),
+        ]);
+        await platform.raw('SET SESSION sql_mode = @mode');
+      });
+      await write(db, storeSweep('changed user', ['2000-01-01', source.applicationId], 0));
+      await step('changed user');
+      await round('missed');
+      const told = await toldByNow(tenant);
+      expect(told.map((event) => event.sharedFromSession)).to.deep.equal([good]);
+      await copyTo(await createTenant(own), source, bad);
+      await own('user_sessions')
+        .where({ id: toBinary(bad) })
+        .update({ updated_at: at });
+      await round('missed');
+      expect(await toldByNow(tenant)).to.have.length(2);
+    }
+  });
+
+  for (const name of ['changed user', 'missed'] as const) {
+    it(`do not wait for a copy whose entry somebody holds (${name}), and come to it again`, async () => {
+      const originals = [
+        await createSession(own, source, 'user'),
+        await createSession(own, source, 'user'),
+      ];
+      for (const original of originals) await copyTo(target, source, original);
+      const [locked, free] = originals as [SessionId, SessionId];
+      for (const original of originals) await change('user', original, 60);
+      await own.transaction(async (held) => {
+        await held('session_imports')
+          .where({
+            application_id: toBinary(target.applicationId),
+            source_session_id: toBinary(locked),
+          })
+          .forUpdate();
+        if (name === 'changed user') await step(name);
+        else await round(name);
+      });
+      const told = await toldByNow(target);
+      expect(told.map((event) => event.sharedFromSession)).to.deep.equal([free]);
+      await round('missed');
+      expect(await toldByNow(target)).to.have.length(2);
+    });
+  }
 
   for (const sweep of sweeps) {
     it(`take a step (${sweep.name}) in each pause, however many processes there are`, async () => {

@@ -176,8 +176,8 @@ export interface Claim extends Imported, LedgerEntry {
   readonly sourceApplicationId: ApplicationId;
   readonly kind: SessionKind;
   readonly sourceStatus: SessionStatus;
-  /** When the source session was last changed: DATETIME(6) as text. */
-  readonly sourceUpdatedAt: string;
+  /** When the source session was last changed: DATETIME(6) as text; null: at no valid date. */
+  readonly sourceUpdatedAt: string | null;
   /** When the original was verified; null: nobody knows. */
   readonly verifiedAt: Date | null;
   /** The rules that the source session has met. */

@@ -5,39 +5,46 @@ import { groupBy } from '../../model/collections';
 import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import { kindSchemas } from '../../model/relations';
 import type { SessionKind } from '../../model/session';
-import { keyBindings, ledgerKey, type Imported } from './entries';
+import { isOnCalendar } from '../sessions/version';
+import { keyBindings, ledgerKey, type Imported, type LedgerKey } from './entries';
 
 /*
- * The ledger keeps the `updated_at` that a source had when it was imported, or when its change was told. If the source
- * has another one now, the copy is outdated.
+ * The ledger keeps the `updated_at` that a source had when it was imported, or when its change was told: its version. If
+ * the source has another one now, the copy is outdated. An entry that keeps none is from before this was kept, or of an
+ * older service.
  *
  * Each query compares in one statement, which sees one moment: an entry never comes with a source that is older than
  * the import.
  */
 
-/** A copy whose application has to be told that the source was changed. */
-export interface OutdatedCopy extends Imported {
+/** A copy, compared with its source. */
+export interface ComparedCopy extends Imported {
   readonly sessionId: SessionId;
   readonly sourceApplicationId: ApplicationId;
   readonly changedAt: Date;
-  /** The same as DATETIME(6) in text, which a `Date` rounds. */
+  /** The same as DATETIME(6) in text, which a `Date` rounds, in the form of cursors. */
   readonly version: string;
+  /**
+   * What the entry says. `current`: it has the source's version. `outdated`: it has another one. `unknown`: it has none,
+   * and the source was changed before the import. `unknown, changed`: it has none, and the source was changed after it.
+   */
+  readonly state: 'current' | 'outdated' | 'unknown' | 'unknown, changed';
 }
 
-/** An entry that does not say which version was imported is from before this was kept, or of an older service. */
-const outdated = `(i.source_updated_at <> s.updated_at
-  OR (i.source_updated_at IS NULL AND i.created_at < s.updated_at))`;
+const state = `CASE WHEN i.source_updated_at = s.updated_at THEN 'current'
+  WHEN i.source_updated_at IS NOT NULL THEN 'outdated'
+  WHEN i.created_at < s.updated_at THEN 'unknown, changed' ELSE 'unknown' END`;
 
 const keyset = new Keyset([{ name: 'i.application_id', type: 'id' }], 'ASC');
 
-/** The outdated copies of a session, in the order of the applications that have them. */
-export function outdatedCopiesOf(
+/** The copies of a session, in the order of the applications that have them. */
+export function comparedCopiesOf(
   kind: SessionKind,
   source: SessionId,
   { size, after }: WantedPage,
-): Query<Page<OutdatedCopy>> {
+): Query<Page<ComparedCopy>> {
   const wanted = allOf(
-    sql(`i.source_session_id = ? AND ${outdated}`, toBinary(source)),
+    sql('i.source_session_id = ?', toBinary(source)),
     ifGiven(after, (cursor) => keyset.following(cursor)),
   );
   const { sql: text, bindings } = selectCopies(
@@ -51,25 +58,41 @@ export function outdatedCopiesOf(
   );
 }
 
-/**
- * Which of some entries have an outdated copy. Those that do not say which version was imported are left out: this
- * would tell of changes from before the first sweep.
- *
- * @param entries of sessions of the kind; at least one.
- */
+/** The copies of some entries that are not current. @param entries of sessions of the kind; at least one. */
 export function outdatedCopiesAmong(
   kind: SessionKind,
   entries: readonly Imported[],
-): Query<OutdatedCopy[]> {
+): Query<ComparedCopy[]> {
   const wanted = sql(
-    '(i.application_id, i.source_session_id) IN (?) AND i.source_updated_at <> s.updated_at',
+    '(i.application_id, i.source_session_id) IN (?) AND NOT i.source_updated_at <=> s.updated_at',
     entries.map(keyBindings),
   );
   return query(selectCopies(kind, 'PRIMARY', wanted), (rows: CopyRow[]) => rows.map(copyOf));
 }
 
-/** Stores which version the applications were told of. */
-export function storeTold(copies: readonly OutdatedCopy[]): readonly Statement[] {
+/** Locks those of some entries that nobody holds. @param entries at least one. */
+export function lockFreeEntries(entries: readonly Imported[]): Query<ReadonlySet<LedgerKey>> {
+  type Row = Readonly<Record<'application_id' | 'source_session_id', Buffer>>;
+  return query(
+    sql(
+      `SELECT application_id, source_session_id FROM session_imports FORCE INDEX (PRIMARY)
+       WHERE (application_id, source_session_id) IN (?) FOR UPDATE SKIP LOCKED`,
+      inKeyOrder(entries, ledgerKey).map(keyBindings),
+    ),
+    (rows: Row[]) =>
+      new Set(
+        rows.map((row) =>
+          ledgerKey({
+            applicationId: fromBinary(row.application_id),
+            sourceSessionId: fromBinary(row.source_session_id),
+          }),
+        ),
+      ),
+  );
+}
+
+/** Stores the versions of the sources. */
+export function storeVersions(copies: readonly ComparedCopy[]): readonly Statement[] {
   const versions = groupBy(inKeyOrder(copies, ledgerKey), ({ version }) => version);
   return [...versions].map(([version, same]) =>
     sql(
@@ -83,24 +106,28 @@ export function storeTold(copies: readonly OutdatedCopy[]): readonly Statement[]
 
 type CopyRow = Readonly<
   Record<'session_id' | 'application_id' | 'source_session_id' | 'source_application_id', Buffer>
-> & { readonly updated_at: Date; readonly version: string };
+> & { readonly updated_at: Date } & Pick<ComparedCopy, 'version' | 'state'>;
 
-/** Sessions that were erased or withdrawn, and copies that were erased, are left out: nobody is told of these. */
+/**
+ * Sessions that were erased or withdrawn, and copies that were erased, are left out: nobody is told of these. So are
+ * sessions that were changed at no valid date: they have no version.
+ */
 function selectCopies(kind: SessionKind, index: string, wanted: Statement): Statement {
   const { sessions } = kindSchemas[kind];
   return sql(
     `SELECT i.session_id, i.application_id, i.source_session_id, i.source_application_id, s.updated_at,
-       CAST(s.updated_at AS CHAR) AS version, ${keyset.select}
+       DATE_FORMAT(s.updated_at, '%Y-%m-%dT%H:%i:%s.%f') AS version, ${state} AS state, ${keyset.select}
      FROM session_imports i FORCE INDEX (${index})
      STRAIGHT_JOIN ?? s FORCE INDEX (PRIMARY)
        ON s.id = i.source_session_id AND s.erased_at IS NULL AND s.withdrawn_at IS NULL
+         AND ${isOnCalendar('s.updated_at')}
      STRAIGHT_JOIN ?? c FORCE INDEX (PRIMARY) ON c.id = i.session_id AND c.erased_at IS NULL
      WHERE ${wanted.sql}`,
     ...[sessions, sessions, ...wanted.bindings],
   );
 }
 
-function copyOf(row: CopyRow): OutdatedCopy {
+function copyOf(row: CopyRow): ComparedCopy {
   return {
     sessionId: fromBinary(row.session_id),
     applicationId: fromBinary(row.application_id),
@@ -108,5 +135,6 @@ function copyOf(row: CopyRow): OutdatedCopy {
     sourceApplicationId: fromBinary(row.source_application_id),
     changedAt: row.updated_at,
     version: row.version,
+    state: row.state,
   };
 }

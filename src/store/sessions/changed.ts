@@ -3,6 +3,7 @@ import { query, sql, type Query } from '../../db/query';
 import { firstIdOf, fromBinary, type SessionId } from '../../model/ids';
 import { kindSchemas } from '../../model/relations';
 import type { SessionKind } from '../../model/session';
+import { isOnCalendar } from './version';
 
 /**
  * How old a change must be before this list has it, in seconds. The platform sets `updated_at` before it commits. A
@@ -31,7 +32,10 @@ const keyset = new Keyset(
   'ASC',
 );
 
-/** Sessions of a kind in the order of their changes, without the newest ones: see {@link settled}. */
+/**
+ * Sessions of a kind in the order of their changes, without the newest ones: see {@link settled}. Those that were
+ * changed at no valid date are left out.
+ */
 export function changedSessions(
   kind: SessionKind,
   after: Cursor,
@@ -44,6 +48,7 @@ export function changedSessions(
       `SELECT id, ${keyset.select}
        FROM ?? FORCE INDEX (${sessions}_updated_at_index)
        WHERE ${following.sql} AND updated_at < UTC_TIMESTAMP(6) - INTERVAL ${settled} SECOND
+         AND ${isOnCalendar('updated_at')}
        ORDER BY ${keyset.orderBy} LIMIT ?`,
       sessions,
       ...following.bindings,

@@ -6,13 +6,14 @@ import type { Scope } from '../../model/scope';
 import type { SessionStatus } from '../../model/session';
 import { scopeColumn, scopeOf, type ScopeRow } from '../scope-column';
 import { verifiedAt } from './verified-at';
+import { isOnCalendar } from './version';
 
 /** A session that is locked: nobody changes it, or its relations, until the transaction ends. */
 export interface LockedSession {
   readonly applicationId: ApplicationId;
   readonly status: SessionStatus;
-  /** When it was last changed: DATETIME(6) as text, because a `Date` would be rounded. */
-  readonly updatedAt: string;
+  /** When it was last changed: DATETIME(6) as text, because a `Date` would be rounded. Null: at no valid date. */
+  readonly updatedAt: string | null;
   /** When the verification was decided; null: unknown. */
   readonly verifiedAt: Date | null;
   /** Whether its application, or one further up the chain, has withdrawn it: nobody may import it. */
@@ -52,7 +53,7 @@ export function shareLockSessions(
     readonly id: Buffer;
     readonly application_id: Buffer;
     readonly status: SessionStatus;
-    readonly changed: string;
+    readonly changed: string | null;
     readonly verified: Date | null;
     readonly withdrawn: number;
   }
@@ -60,7 +61,8 @@ export function shareLockSessions(
   return query(
     {
       // Without the hint, MySQL would scan a small table, and wait for the locks of unrelated sessions.
-      sql: `SELECT s.id, s.application_id, s.status, CAST(s.updated_at AS CHAR) AS changed, ${verifiedAt('s')} AS verified,
+      sql: `SELECT s.id, s.application_id, s.status, ${verifiedAt('s')} AS verified,
+              IF(${isOnCalendar('s.updated_at')}, CAST(s.updated_at AS CHAR), NULL) AS changed,
               s.withdrawn_at IS NOT NULL AS withdrawn
             FROM ?? s FORCE INDEX (PRIMARY)
             WHERE s.id IN (?) AND s.erased_at IS NULL ORDER BY s.id ${shareLock[locking]}`,
