@@ -14,11 +14,6 @@ export type WithdrawalReason = (typeof withdrawalReasons)[number];
 export const withdrawalOutcomes = ['erased', 'kept', 'under_review'] as const;
 export type WithdrawalOutcome = (typeof withdrawalOutcomes)[number];
 
-/** Whether a session that was withdrawn for a reason can't be imported any more. One that was corrected can. */
-export function stopsImports(reason: WithdrawalReason): boolean {
-  return reason !== 'rectified';
-}
-
 /** A copy of a session that was withdrawn, directly or further up the chain, as its own application sees it. */
 export interface WithdrawnCopy {
   readonly withdrawalId: WithdrawalId;

@@ -10,7 +10,7 @@ import { sessionWasErased } from './erasures';
 import { groundsColumnsOf, groundsOf, type GroundsRow } from './grounds-columns';
 import { sessionWasImported } from './ledger/entries';
 import { scopeColumn, scopeOf, type ScopeRow } from './scope-column';
-import { sessionWasWithdrawn } from './withdrawals/rows';
+import { importsStopped } from './withdrawals/rows';
 
 /**
  * A share token, as the application that it is for may see it. The session's id is missing: until the other
@@ -77,7 +77,7 @@ export function listReceivedShares(
       ),
       filter: allOf(
         sql(`s.revoked_at IS NULL AND NOT ${sessionWasImported} AND NOT ${sessionWasErased}
-          AND NOT ${sessionWasWithdrawn}`),
+          AND NOT ${importsStopped('s.session_id')}`),
         ifGiven(kind, (value) => sql('s.session_kind = ?', value)),
         ifGiven(sourceApplicationId, (id) => sql('s.application_id = ?', toBinary(id))),
       ),

@@ -185,7 +185,55 @@ describe('a withdrawal', () => {
     );
     const again = await share(a, original, c);
     await harness.client.import(c.apiKey, { ...importing, shareToken: again.shareToken });
-    await copyTo(c, b, ofB);
+  });
+
+  it('because of a correction stops imports of copies until their applications keep them', async () => {
+    const ofB = await copyTo(b, a, original);
+    const ofC = await copyTo(c, b, ofB);
+    const d = await createTenant(harness.db);
+    await share(b, ofB, d);
+    const listed = async () =>
+      (
+        await harness.client.call(
+          listReceivedShareTokens,
+          d.apiKey,
+          ListReceivedShareTokensRequest.fromPartial({}),
+        )
+      ).shareTokens.length;
+    await withdraw(harness, a, original, rectified);
+    await Promise.all([toldTo(b, ofB), toldTo(c, ofC)]);
+    const expectStopped = async () => {
+      for (const [from, copy] of [
+        [b, ofB],
+        [c, ofC],
+      ] as const) {
+        expect((await failureOf(copyTo(d, from, copy))).reason).to.equal(
+          'SOURCE_SESSION_WITHDRAWN',
+        );
+        expect((await failureOf(share(from, copy, d))).reason).to.equal('SESSION_WITHDRAWN');
+      }
+      expect(await listed()).to.equal(0);
+    };
+    await expectStopped();
+    await acknowledge(harness, b, ofB, underReview);
+    await expectStopped();
+    await acknowledge(harness, b, ofB, kept);
+    expect(await listed()).to.equal(1);
+    await copyTo(d, b, ofB);
+    expect((await failureOf(copyTo(d, c, ofC))).reason).to.equal('SOURCE_SESSION_WITHDRAWN');
+    // It is corrected once more.
+    await withdraw(harness, a, original, rectified);
+    await eventually(
+      async () =>
+        (await withdrawalsOf(harness, b, 'recipient')).filter(({ toldAt }) => toldAt).length === 2,
+    );
+    expect((await failureOf(share(b, ofB, c))).reason).to.equal('SESSION_WITHDRAWN');
+    await acknowledge(harness, b, ofB, kept);
+    await share(b, ofB, c);
+    // Nothing brings back what was withdrawn for good.
+    await withdraw(harness, b, ofB);
+    await acknowledge(harness, b, ofB, kept);
+    expect((await failureOf(share(b, ofB, c))).reason).to.equal('SESSION_WITHDRAWN');
   });
 
   it('is made once for each reason, whatever was withdrawn before', async () => {

@@ -3,6 +3,7 @@ import { openMultiDatabase } from '../../src/db/connection';
 import type { Database, MultiDatabase } from '../../src/db/database';
 import { write } from '../../src/db/query';
 import { SessionEventType, type SessionEvent } from '../../src/gen/sessionimport/v1/session_events';
+import { WithdrawalReason } from '../../src/gen/sessionimport/v1/session_share';
 import { toBinary, toId, type SessionId } from '../../src/model/ids';
 import { must } from '../../src/model/must';
 import { sessionKinds, type SessionKind } from '../../src/model/session';
@@ -179,6 +180,18 @@ describe('the sweeps for sources', () => {
     await step('changed user');
     await round('missed');
     expect(await toldByNow(target)).to.deep.equal([]);
+  });
+
+  it('tell of changes to a copy whose source was corrected, before its application has answered', async () => {
+    const third = await createTenant(own);
+    const original = await createSession(own, source, 'user');
+    const copy = await copyTo(target, source, original);
+    await copyTo(third, target, copy);
+    await withdraw(harness, source, original, WithdrawalReason.WITHDRAWAL_REASON_RECTIFIED);
+    await eventsOf(harness, third, 2);
+    await change('user', copy, 60);
+    await step('changed user');
+    expect(await toldByNow(third)).to.have.length(1);
   });
 
   it('begin now, and miss nothing that comes after that', async () => {

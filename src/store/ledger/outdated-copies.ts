@@ -6,6 +6,7 @@ import { fromBinary, toBinary, type ApplicationId, type SessionId } from '../../
 import { kindSchemas } from '../../model/relations';
 import type { SessionKind } from '../../model/session';
 import { isOnCalendar } from '../sessions/version';
+import { withdrawnForGood } from '../withdrawals/rows';
 import { keyBindings, ledgerKey, type Imported, type LedgerKey } from './entries';
 
 /*
@@ -109,8 +110,8 @@ type CopyRow = Readonly<
 > & { readonly updated_at: Date } & Pick<ComparedCopy, 'version' | 'state'>;
 
 /**
- * Sessions that were erased or withdrawn, and copies that were erased, are left out: nobody is told of these. So are
- * sessions that were changed at no valid date: they have no version.
+ * Sessions that were erased or withdrawn for good, and copies that were erased, are left out: nobody is told of these.
+ * So are sessions that were changed at no valid date: they have no version.
  */
 function selectCopies(kind: SessionKind, index: string, wanted: Statement): Statement {
   const { sessions } = kindSchemas[kind];
@@ -119,7 +120,8 @@ function selectCopies(kind: SessionKind, index: string, wanted: Statement): Stat
        DATE_FORMAT(s.updated_at, '%Y-%m-%dT%H:%i:%s.%f') AS version, ${state} AS state, ${keyset.select}
      FROM session_imports i FORCE INDEX (${index})
      STRAIGHT_JOIN ?? s FORCE INDEX (PRIMARY)
-       ON s.id = i.source_session_id AND s.erased_at IS NULL AND s.withdrawn_at IS NULL
+       ON s.id = i.source_session_id AND s.erased_at IS NULL
+         AND (s.withdrawn_at IS NULL OR NOT ${withdrawnForGood('s.id')})
          AND ${isOnCalendar('s.updated_at')}
      STRAIGHT_JOIN ?? c FORCE INDEX (PRIMARY) ON c.id = i.session_id AND c.erased_at IS NULL
      WHERE ${wanted.sql}`,

@@ -7,6 +7,7 @@ import {
   type VendorEntityId,
 } from '../../model/ids';
 import { kindSchemas, type KindSchema } from '../../model/relations';
+import { importsStopped } from '../withdrawals/rows';
 import type { Locking } from './lock';
 import { highestSessionNumber, sessionKinds, type SessionKind } from '../../model/session';
 
@@ -81,10 +82,14 @@ export function markErased({ sessions }: KindSchema, id: SessionId, at: Date): S
   return sql('UPDATE ?? SET erased_at = ? WHERE id = ?', sessions, at, toBinary(id));
 }
 
-/** Marks a session as withdrawn: nobody can import it any more. An earlier mark stays. */
+/**
+ * Marks a session as withdrawn, so that nobody can import it, if its withdrawals and their answers say so; otherwise
+ * removes the mark. An earlier mark stays.
+ */
 export function markWithdrawn({ sessions }: KindSchema, id: SessionId, at: Date): Statement {
   return sql(
-    'UPDATE ?? SET withdrawn_at = COALESCE(withdrawn_at, ?) WHERE id = ?',
+    `UPDATE ?? s SET s.withdrawn_at = IF(${importsStopped('s.id')}, COALESCE(s.withdrawn_at, ?), NULL)
+     WHERE s.id = ?`,
     ...[sessions, at, toBinary(id)],
   );
 }

@@ -1,5 +1,5 @@
 import type { MultiDatabase, TransactionOf } from '../../db/database';
-import { query, read, sql, writeTogether, type Query } from '../../db/query';
+import { query, read, sql, write, writeTogether, type Query } from '../../db/query';
 import { inTransaction } from '../../db/transaction';
 import { newEvent } from '../../model/events';
 import { newId, toBinary, type ApplicationId, type SessionId } from '../../model/ids';
@@ -8,7 +8,7 @@ import type { Actor } from '../../model/session';
 import type { WithdrawalOutcome, WithdrawnCopy } from '../../model/withdrawals';
 import { actorBindings } from '../actor-columns';
 import { recordEvents } from '../events/outbox';
-import { lockForErasure } from '../sessions/erase';
+import { lockForErasure, markWithdrawn } from '../sessions/erase';
 import { copyColumns, copyOf, type CopyRow } from './rows';
 
 /** What an application answers about its copy. */
@@ -38,7 +38,7 @@ type ReachedCopy = Pick<WithdrawnCopy, 'sessionId' | 'applicationId' | 'kind'>;
 
 /**
  * Answers all withdrawals that have reached a copy, in place of what was answered before. The applications that shared
- * it are told.
+ * it are told. If the copy is kept, and its source was only corrected, it can be imported again.
  *
  * It locks the copy, as an erasure does. So nobody can answer that a copy is kept while it is erased, or after that.
  *
@@ -50,10 +50,13 @@ export function answerWithdrawals(
   answer: NewAnswer,
 ): Promise<number | undefined> {
   return inTransaction(db, async (trx) => {
-    const session = await read(trx, lockForErasure(kindSchemas[kind], sessionId));
+    const schema = kindSchemas[kind];
+    const session = await read(trx, lockForErasure(schema, sessionId));
     const isThere = session?.erasedAt === null;
     if (isThere === (answer.outcome === 'erased')) return undefined;
-    return answerWithin(trx, sessionId, applicationId, answer);
+    const answered = await answerWithin(trx, sessionId, applicationId, answer);
+    if (isThere) await write(trx, markWithdrawn(schema, sessionId, answer.at));
+    return answered;
   });
 }
 

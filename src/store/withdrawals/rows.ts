@@ -22,9 +22,33 @@ export type CopyRow = Readonly<
     }
 >;
 
-/** The condition that the session of a share token `s` was withdrawn, so that nobody can import it. */
-export const sessionWasWithdrawn = `EXISTS (SELECT 1 FROM session_withdrawals w
-  WHERE w.session_id = s.session_id AND w.told_at IS NOT NULL AND w.reason <> 'rectified')`;
+/**
+ * The condition that a session was withdrawn for good, that is, for another reason than a correction.
+ *
+ * @param session the column of its id.
+ */
+export function withdrawnForGood(session: string): string {
+  return told(session, `w.reason <> 'rectified'`);
+}
+
+/**
+ * The condition that nobody can import a session: it was withdrawn for good, or is a copy of a session that was
+ * corrected, and its application has not answered that it keeps the copy. A corrected session itself can be imported.
+ *
+ * @param session the column of its id.
+ */
+export function importsStopped(session: string): string {
+  return told(
+    session,
+    `(w.reason <> 'rectified'
+      OR (w.parent_session_id IS NOT NULL AND COALESCE(w.outcome, '') <> 'kept'))`,
+  );
+}
+
+function told(session: string, condition: string): string {
+  return `EXISTS (SELECT 1 FROM session_withdrawals w
+    WHERE w.session_id = ${session} AND w.told_at IS NOT NULL AND ${condition})`;
+}
 
 /** The copy of a row that has a parent. */
 export function copyOf(row: CopyRow): WithdrawnCopy {

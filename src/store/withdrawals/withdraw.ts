@@ -4,7 +4,7 @@ import { inTransaction } from '../../db/transaction';
 import { newEvent, type RecordedEvent } from '../../model/events';
 import { newId } from '../../model/ids';
 import { kindSchemas } from '../../model/relations';
-import { stopsImports, type WithdrawnCopy } from '../../model/withdrawals';
+import type { WithdrawnCopy } from '../../model/withdrawals';
 import { recordEvents } from '../events/outbox';
 import { lockForErasure, markWithdrawn, sessionsOfAnyone } from '../sessions/erase';
 import { answerWithin } from './answer';
@@ -42,7 +42,7 @@ export function withdrawSession(
     await enterWithdrawal(trx, wanted);
     const owner = { application: applicationId, session: sessionId };
     await writeTogether(trx, [
-      ...(stopsImports(reason) ? [markWithdrawn(schema, sessionId, at)] : []),
+      markWithdrawn(schema, sessionId, at),
       // Its id is made now, with the lock: made before, it would come before that of an import that had the lock.
       recordEvents(newId(), [
         newEvent('session_withdrawn', at, { kind, owner, reason: reason.toUpperCase() }),
@@ -54,7 +54,8 @@ export function withdrawSession(
 
 /**
  * Tells the application of a copy that the source was withdrawn, and enters the copies of the copy, whose applications
- * are told next. The copy is marked like the withdrawn session, so that nobody imports it any more. If the copy was
+ * are told next. The copy is marked, so that nobody imports it any more: after a correction, only until its
+ * application has answered that it keeps it. If the copy was
  * erased, the erasure is the answer, and its application is not told; but its own copies are entered all the same.
  *
  * @param waiting the copy. If another process has told its application meanwhile, nothing is done.
@@ -79,11 +80,14 @@ export async function tellCopy(
       const answer = { outcome: 'erased', keptUntil: null, actor: null, at } as const;
       await answerWithin(trx, copy.sessionId, copy.applicationId, answer);
     }
-    const marked = isThere && stopsImports(copy.reason);
     await writeTogether(trx, [
       markTold(copy, at),
-      ...(marked ? [markWithdrawn(schema, copy.sessionId, at)] : []),
-      ...(isThere ? [recordEvents(newId(), [sourceWithdrawn(copy, at)])] : []),
+      ...(isThere
+        ? [
+            markWithdrawn(schema, copy.sessionId, at),
+            recordEvents(newId(), [sourceWithdrawn(copy, at)]),
+          ]
+        : []),
     ]);
     return true;
   });
