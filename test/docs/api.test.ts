@@ -11,8 +11,10 @@ import { SessionShareService } from '../../src/gen/sessionimport/v1/session_shar
 import { signShareToken } from '../../src/token/signing';
 import { failureOf } from '../support/client';
 import { askedOfGrpcurl } from '../support/grpcurl';
+import { eventually } from '../support/helpers';
 import { methodOf, methods, titleOf } from '../support/methods';
 import { startHarness, type Harness } from '../support/service';
+import { withdrawalsOf } from '../support/withdrawals';
 
 const page = readFileSync(path.join(__dirname, '..', '..', 'docs', 'api.md'), 'utf8');
 
@@ -59,6 +61,15 @@ describe('docs/api.md', () => {
     return harness.client.call({ ...methodOf(called), responseDeserialize }, apiKey, request);
   }
 
+  /** Waits until the importing application was told of the correction that the examples make. */
+  function correctionTold(): Promise<void> {
+    const importing = { apiKey: must(variables['API_KEY'], 'an API key') };
+    return eventually(async () => {
+      const [copy] = await withdrawalsOf(harness, importing, 'recipient');
+      return copy?.toldAt !== undefined;
+    });
+  }
+
   it('has an example of every method', () => {
     expect(new Set(examples.map(({ method }) => method))).to.deep.equal(
       new Set(methods.map(titleOf)),
@@ -69,6 +80,7 @@ describe('docs/api.md', () => {
     it(`shows what ${method} answers`, async () => {
       const used = [...script.matchAll(/\$(\w+)/g)].map(([, name]) => name);
       expect(variables).to.include.all.keys(used);
+      if (method === 'SessionShare/AcknowledgeWithdrawal') await correctionTold();
       const answered = await answerTo(script);
       expectLike(answered, answer, 'the answer');
       // Of several examples of a method, the first is gone on with.

@@ -168,7 +168,7 @@ describe('a withdrawal', () => {
   });
 
   it('because of a correction is told each time, and the session can be shared again', async () => {
-    const ofB = await copyTo(b, a, original);
+    await copyTo(b, a, original);
     const { shareToken } = await share(a, original, c);
     await withdraw(harness, a, original, rectified);
     await withdraw(harness, a, original, rectified);

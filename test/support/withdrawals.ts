@@ -47,7 +47,7 @@ export function acknowledge(
 /** Lists all withdrawn copies of a tenant, or those of its sessions. */
 export async function withdrawalsOf(
   { client }: Pick<Harness, 'client'>,
-  { apiKey }: Tenant,
+  { apiKey }: Pick<Tenant, 'apiKey'>,
   side: ConnectionSide,
   request: Partial<ListWithdrawalsRequest> = {},
 ): Promise<Withdrawal[]> {

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { openMultiDatabase } from '../../src/db/connection';
 import type { MultiDatabase } from '../../src/db/database';
+import { WithdrawalOutcome } from '../../src/gen/sessionimport/v1/session_share';
 import {
   fromBinary,
   newId,
@@ -10,6 +11,7 @@ import {
   type WithdrawalId,
 } from '../../src/model/ids';
 import { must } from '../../src/model/must';
+import type { WithdrawalReason } from '../../src/model/withdrawals';
 import { WithdrawalWalker } from '../../src/withdrawals/walker';
 import { tellCopy, withdrawSession } from '../../src/store/withdrawals/withdraw';
 import { createLogger } from '../../src/telemetry/log';
@@ -18,6 +20,7 @@ import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { databaseUrl, serviceUrl } from '../support/mysql';
 import { MysqlProxy } from '../support/mysql-proxy';
 import { startHarness, writingNothing, type Harness } from '../support/service';
+import { acknowledge } from '../support/withdrawals';
 
 describe('what tells of a withdrawal', () => {
   let harness: Harness;
@@ -32,7 +35,7 @@ describe('what tells of a withdrawal', () => {
   });
 
   /** A session with a copy, and a copy of that, withdrawn without anybody having been told. */
-  const chain = async () => {
+  const chain = async (reason: WithdrawalReason = 'consent_withdrawn') => {
     const tenants = [harness.source, harness.target, await createTenant(harness.db)];
     const sessions = [await createSession(harness.db, harness.source, 'user')];
     for (const [index, to] of tenants.slice(1).entries()) {
@@ -48,9 +51,9 @@ describe('what tells of a withdrawal', () => {
     const id = newId<WithdrawalId>();
     await withdrawSession(db, {
       ...{ id, sessionId: original, applicationId: harness.source.applicationId, kind: 'user' },
-      ...{ reason: 'consent_withdrawn', at: new Date(), actor: null },
+      ...{ reason, at: new Date(), actor: null },
     });
-    return { id, ofTarget, ofThird };
+    return { id, original, ofTarget, ofThird };
   };
 
   /** How often the outbox tells of the copy that its source was withdrawn. */
@@ -232,6 +235,42 @@ describe('what tells of a withdrawal', () => {
       await broken.destroy();
       proxy.close();
     }
+  });
+
+  it('takes no answer to a correction before its application was told of it', async () => {
+    const { WITHDRAWAL_OUTCOME_KEPT: kept } = WithdrawalOutcome;
+    const { original, ofTarget } = await chain('rectified');
+    const early = await failureOf(acknowledge(harness, harness.target, ofTarget, kept));
+    expect(early.reason).to.equal('WITHDRAWAL_NOT_FOUND');
+    const told = async () => {
+      const [waiting] = await harness
+        .db('session_withdrawals')
+        .where({ session_id: toBinary(ofTarget) })
+        .whereNull('told_at')
+        .select<{ readonly withdrawal_id: Buffer }[]>('withdrawal_id');
+      const withdrawalId = fromBinary<WithdrawalId>(must(waiting, 'a copy').withdrawal_id);
+      await tellCopy(db, { withdrawalId, sessionId: ofTarget, kind: 'user' }, new Date());
+    };
+    const isStopped = async () => {
+      const [copy] = await harness
+        .db('user_sessions')
+        .where({ id: toBinary(ofTarget) })
+        .select<{ readonly withdrawn_at: Date | null }[]>('withdrawn_at');
+      return copy?.withdrawn_at instanceof Date;
+    };
+    await told();
+    expect(await isStopped()).to.equal(true);
+    await withdrawSession(db, {
+      ...{ id: newId<WithdrawalId>(), sessionId: original },
+      ...{ applicationId: harness.source.applicationId, kind: 'user', reason: 'rectified' },
+      ...{ at: new Date(), actor: null },
+    });
+    expect((await acknowledge(harness, harness.target, ofTarget, kept)).withdrawals).to.equal(1);
+    expect(await isStopped()).to.equal(false);
+    await told();
+    expect(await isStopped()).to.equal(true);
+    expect((await acknowledge(harness, harness.target, ofTarget, kept)).withdrawals).to.equal(2);
+    expect(await isStopped()).to.equal(false);
   });
 
   it('leaves out a copy that somebody holds, without waiting for it', async () => {

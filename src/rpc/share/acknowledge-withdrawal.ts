@@ -66,5 +66,6 @@ export async function acknowledgeWithdrawal(
         : 'must be ERASED, since the session is not there any more',
     );
   }
+  if (withdrawals === 0) throw new ServiceError({ reason: 'WITHDRAWAL_NOT_FOUND', sessionId });
   return { withdrawals };
 }

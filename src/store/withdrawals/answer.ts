@@ -37,7 +37,8 @@ export function withdrawalsOfCopy(copy: SessionId, owner: ApplicationId): Query<
 type ReachedCopy = Pick<WithdrawnCopy, 'sessionId' | 'applicationId' | 'kind'>;
 
 /**
- * Answers all withdrawals that have reached a copy, in place of what was answered before. The applications that shared
+ * Answers all withdrawals that have reached a copy, in place of what was answered before. Corrections of which its
+ * application has not been told are left out, unless the copy is erased. The applications that shared
  * it are told. If the copy is kept, and its source was only corrected, it can be imported again.
  *
  * It locks the copy, as an erasure does. So nobody can answer that a copy is kept while it is erased, or after that.
@@ -67,7 +68,10 @@ export async function answerWithin(
   owner: ApplicationId,
   { outcome, keptUntil, actor, at }: NewAnswer,
 ): Promise<number> {
-  const found = await read(trx, withdrawalsOfCopy(copy, owner));
+  const found = (await read(trx, withdrawalsOfCopy(copy, owner))).filter(
+    // An application that does not know of a correction yet keeps what may be wrong.
+    ({ reason, toldAt }) => outcome === 'erased' || reason !== 'rectified' || toldAt !== null,
+  );
   // The same answer again, for example of a call whose first answer was lost, tells nobody anything.
   const changed = found.filter(
     ({ answer }) =>
