@@ -2,6 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { createApiKey } from '../../src/store/accounts';
+import { must } from '../../src/model/must';
 import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
 import { SessionKind as WireKind } from '../../src/gen/sessionimport/v1/session_import';
 import {
@@ -458,17 +459,20 @@ describe('ListShareTokens', () => {
 });
 
 describe('the key that signs share tokens', () => {
-  /** The kid of the key that a new token is signed with. */
-  const kidOf = async ({ db, client, source, target }: Harness): Promise<string | undefined> => {
-    const { shareToken } = await client.call(shareSession, source.apiKey, {
-      sessionId: await createSession(db, source, 'user'),
-      forApplicationId: target.applicationId,
-      ttl: undefined,
-      grounds: undefined,
-      relations: [],
-      includeLinkedSessions: false,
-    });
-    return decodeProtectedHeader(shareToken).kid;
+  /** What tells the kid of the key that a new token is signed with. */
+  const kidOfNew = async ({ db, client, source, target }: Harness) => {
+    const sessionId = await createSession(db, source, 'user');
+    return async (): Promise<string | undefined> => {
+      const { shareToken } = await client.call(shareSession, source.apiKey, {
+        sessionId,
+        forApplicationId: target.applicationId,
+        ttl: undefined,
+        grounds: undefined,
+        relations: [],
+        includeLinkedSessions: false,
+      });
+      return decodeProtectedHeader(shareToken).kid;
+    };
   };
 
   const replace = async (file: string, content: string): Promise<void> => {
@@ -479,8 +483,9 @@ describe('the key that signs share tokens', () => {
   it('is rotated without a restart, once its public half is known', async () => {
     const harness = await startHarness();
     const { signer } = harness;
+    const kidNow = await kidOfNew(harness);
     const old = signer.privateJwk.kid;
-    expect(await kidOf(harness)).to.equal(old);
+    expect(await kidNow()).to.equal(old);
 
     const complaints = () => harness.logLines.filter((line) => line.includes('the old one stays'));
     const stranger = await generateSigningKey({
@@ -500,11 +505,16 @@ describe('the key that signs share tokens', () => {
         const before = complaints().length;
         await replace(signer.signingKey, content);
         await harness.logged(() => complaints().length > before);
-        expect(await kidOf(harness)).to.equal(current);
+        expect(await kidNow()).to.equal(current);
       }
       const next = await signer.addKey({ algorithm });
       await replace(signer.signingKey, JSON.stringify(next));
-      await eventually(async () => (await kidOf(harness)) === next.kid);
+      await harness.logged(() =>
+        harness.logLines.some(
+          (line) => line.includes('has changed') && line.includes(must(next.kid, 'the kid')),
+        ),
+      );
+      expect(await kidNow()).to.equal(next.kid);
       current = next.kid;
     }
     expect(wrong).to.deep.equal([]);
@@ -517,6 +527,7 @@ describe('the key that signs share tokens', () => {
   it('signs nothing that nobody can verify any more', async () => {
     const harness = await startHarness();
     const { signer } = harness;
+    const kidNow = await kidOfNew(harness);
     const keys = JSON.parse(await readFile(signer.jwks, 'utf8')) as { keys: object[] };
     const other = await generateSigningKey({
       algorithm: 'EdDSA',
@@ -525,17 +536,17 @@ describe('the key that signs share tokens', () => {
     });
     await replace(signer.jwks, JSON.stringify({ keys: [other.verificationJwk] }));
     await eventually(async () => {
-      const ended = await kidOf(harness).then(
+      const ended = await kidNow().then(
         () => 'OK',
         () => 'failed',
       );
       return ended === 'failed';
     });
-    const failure = await failureOf(kidOf(harness));
+    const failure = await failureOf(kidNow());
     expect(failure).to.include({ code: 'INTERNAL', reason: 'INTERNAL' });
     await replace(signer.jwks, JSON.stringify(keys));
     await eventually(async () => {
-      const kid = await kidOf(harness).catch(() => undefined);
+      const kid = await kidNow().catch(() => undefined);
       return kid === signer.privateJwk.kid;
     });
     await harness.stop();
