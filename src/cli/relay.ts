@@ -40,7 +40,7 @@ export function relayCommand() {
     .option(
       '--after <number>',
       'where to go on, or to begin, in place of the cursor file: after the event with this number',
-      wholeNumberArgument(0, Number.MAX_SAFE_INTEGER),
+      wholeNumberArgument(0, Number.MAX_SAFE_INTEGER - 1),
     )
     .option(
       '--timeout <seconds>',

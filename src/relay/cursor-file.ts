@@ -6,7 +6,7 @@ import { errorCode } from '../model/problems';
 
 const schema = z.strictObject({
   /** The sequence of the last event that was delivered; 0: none was. */
-  after: z.int().min(0),
+  after: z.int().min(0).lt(Number.MAX_SAFE_INTEGER),
   /** Its id, which tells whether the feed is still the same. Absent: `after` was given by a person. */
   event_id: z.uuid().optional(),
 });

@@ -15,8 +15,8 @@ import {
 import type { Cursor } from './cursor-file';
 import { feedError, otherFeed } from './feed-errors';
 
-/** How long a call that is not a stream may take, in milliseconds. */
-const deadline = 45_000;
+/** How long the service may take to answer, in milliseconds, unless a relay is told otherwise. */
+const usualTimeout = 45_000;
 
 const clientOptions: ClientOptions = {
   // A stream may have nothing to say for days: so a connection that is lost is noticed.
@@ -32,6 +32,8 @@ export interface FeedService {
   /** Makes the credentials of a connection. */
   readonly credentials: () => ChannelCredentials;
   readonly apiKeyFile: string;
+  /** How long it may take to answer a call, or to accept a stream, in milliseconds; 45 seconds if absent. */
+  readonly timeout?: number;
 }
 
 /**
@@ -52,15 +54,15 @@ export async function readApiKey(file: string): Promise<string> {
  * read again, so that this uses the current ones.
  *
  * @param signal ends the stream.
- * @param connected is called when the service has answered.
+ * @param accepted is called when the service has accepted the stream.
  * @throws CursorUnusable if the feed does not fit the cursor.
  * @throws FeedFailure if a file can't be read, the service can't be called, or the stream breaks off.
  */
 export async function* eventsAfter(
   cursor: Cursor,
-  { address, credentials, apiKeyFile }: FeedService,
+  { address, credentials, apiKeyFile, timeout = usualTimeout }: FeedService,
   signal: AbortSignal,
-  connected: () => void,
+  accepted: () => void,
 ): AsyncGenerator<SessionEvent, void> {
   let client: SessionEventsClient | undefined;
   let last = cursor.after;
@@ -68,9 +70,9 @@ export async function* eventsAfter(
     const metadata = new Metadata();
     metadata.set('x-api-key', await readApiKey(apiKeyFile));
     client = new SessionEventsClient(address, credentials(), clientOptions);
-    await requireSameFeed(client, metadata, cursor, signal);
-    connected();
+    await requireSameFeed(client, metadata, cursor, timeout, signal);
     const stream = client.watchEvents({ after: last }, metadata);
+    whenAccepted(stream, timeout, accepted);
     for await (const { event } of messagesOf(stream, signal)) {
       // Protobuf may decode the messages of another service without an error.
       if (event?.sequence !== last + 1 || event.eventId === '') {
@@ -84,6 +86,27 @@ export async function* eventsAfter(
   } finally {
     client?.close();
   }
+}
+
+/**
+ * Waits for the header of a stream, which the service sends when it has accepted the stream. Without that, a service
+ * that hangs would look like one that has no new events. If the header does not come in time, the stream fails.
+ */
+function whenAccepted(
+  stream: ClientReadableStream<WatchEventsResponse>,
+  timeout: number,
+  accepted: () => void,
+): void {
+  const late = setTimeout(() => {
+    stream.destroy(new Error(`no answer within ${timeout / 1_000} seconds`));
+  }, timeout);
+  stream.once('metadata', () => {
+    clearTimeout(late);
+    accepted();
+  });
+  stream.once('close', () => {
+    clearTimeout(late);
+  });
 }
 
 async function* messagesOf(
@@ -113,13 +136,13 @@ async function requireSameFeed(
   client: SessionEventsClient,
   metadata: Metadata,
   { after, event_id: id }: Cursor,
+  timeout: number,
   signal: AbortSignal,
 ): Promise<void> {
-  if (signal.aborted) return;
-  // Also without an id: a stream that has nothing to send does not show that the service answers.
-  const before = Math.max(0, after - 1);
-  const [event] = await listEvents(client, metadata, { after: before, pageSize: 1 }, signal);
-  if (id !== undefined && event?.sequence === after && event.eventId !== id) throw otherFeed(after);
+  if (id === undefined || signal.aborted) return;
+  const request = { after: Math.max(0, after - 1), pageSize: 1 };
+  const [event] = await listEvents(client, metadata, request, timeout, signal);
+  if (event?.sequence === after && event.eventId !== id) throw otherFeed(after);
 }
 
 /** Events after a cursor; none if the next one has been deleted. */
@@ -127,10 +150,11 @@ function listEvents(
   client: SessionEventsClient,
   metadata: Metadata,
   request: ListEventsRequest,
+  timeout: number,
   signal: AbortSignal,
 ): Promise<readonly SessionEvent[]> {
   return new Promise((resolve, reject) => {
-    const options = { deadline: Date.now() + deadline };
+    const options = { deadline: Date.now() + timeout };
     const call = client.listEvents(request, metadata, options, (error, response) => {
       signal.removeEventListener('abort', cancel);
       if (!error) resolve(response.events);

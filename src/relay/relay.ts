@@ -133,8 +133,8 @@ class Relay {
     const { cursorFile, delivery, observer, service, signal } = this;
     let hasLasted = false;
     let lasting: NodeJS.Timeout | undefined;
-    // From here on: until the service has answered, waiting for it is no connection that lasts.
-    const connected = (): void => {
+    // From here on: until the service has accepted the stream, waiting for it is no connection that lasts.
+    const accepted = (): void => {
       lasting = setTimeout(() => {
         hasLasted = true;
         observer.recovered('service');
@@ -142,7 +142,7 @@ class Relay {
     };
     let isEmpty = true;
     try {
-      for await (const event of eventsAfter(cursorFile.current, service, signal, connected)) {
+      for await (const event of eventsAfter(cursorFile.current, service, signal, accepted)) {
         isEmpty = false;
         observer.recovered('service');
         if (!(await delivery.deliver(event))) break;

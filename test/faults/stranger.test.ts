@@ -1,5 +1,6 @@
 import { promisify } from 'node:util';
 import {
+  Metadata,
   Server,
   ServerCredentials,
   status,
@@ -14,7 +15,7 @@ import {
   type WatchEventsRequest,
 } from '../../src/gen/sessionimport/v1/session_events';
 import { newId } from '../../src/model/ids';
-import { pause } from '../support/helpers';
+import { eventually, pause } from '../support/helpers';
 import { RelaySetup } from '../support/relay';
 import type { WebhookReceiver } from '../support/webhook-receiver';
 
@@ -112,17 +113,42 @@ describe('a relay that is connected to something strange', () => {
     expect(relay.metrics.works).to.equal(true);
   });
 
-  it('says that the feed can not be read if the service fails after it was silent for long', async () => {
-    const asked = new Promise<sendUnaryData<ListEventsResponse>>((resolve) => {
-      listed = resolve;
+  it('says that the feed can not be read if the service lists events, but never accepts a stream', async () => {
+    await setup.write('cursor', JSON.stringify({ after: 3, event_id: newId() }));
+    watched = () => undefined;
+    const relay = setup.start({ service: { ...setup.service, timeout: 100 } });
+    await relay.line((line) => line.includes('no answer within 0.1 seconds'));
+    expect(relay.metrics.works).to.equal(false);
+    // It goes on when the service accepts one.
+    watched = (stream) => {
+      send(stream, 4);
+    };
+    await receiver.until(() => receiver.taken.length === 1);
+    expect(relay.metrics.works).to.equal(true);
+  });
+
+  it('says that the feed can not be read if the service fails after it has not accepted a stream for long', async () => {
+    const asked = new Promise<Stream>((resolve) => {
+      watched = resolve;
     });
     const relay = setup.start();
-    const answer = await asked;
+    const stream = await asked;
     // Longer than a connection must last to count as one that works.
     await pause(10_500);
-    answer({ code: status.UNAVAILABLE, details: 'nobody there' });
+    stream.emit('error', { code: status.UNAVAILABLE, details: 'nobody there' });
     await relay.line((line) => line.includes('nobody there'));
     expect(relay.metrics.works).to.equal(false);
+  });
+
+  it('counts as one that does not work until the service has accepted a stream for some time', async () => {
+    const asked = new Promise<Stream>((resolve) => {
+      watched = resolve;
+    });
+    const relay = setup.start();
+    const stream = await asked;
+    expect(relay.metrics.works).to.equal(false);
+    stream.sendMetadata(new Metadata());
+    await eventually(() => Promise.resolve(relay.metrics.works));
   });
 
   it('stops also while the service does not answer', async () => {

@@ -70,6 +70,11 @@ describe('a stream of events', () => {
     );
   });
 
+  it('is accepted at once, also if there is no event: then its header says so, and has its id', async () => {
+    const header = await watch().accepted();
+    expect(header.get('x-request-id')).to.have.length(1);
+  });
+
   it('begins behind its cursor', async () => {
     await record(harness, tenant, 3);
     await eventsOf(harness, tenant, 3);

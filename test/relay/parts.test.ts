@@ -199,7 +199,16 @@ describe('the cursor file of a relay', () => {
   });
 
   it('is refused if it holds anything but a cursor', async () => {
-    for (const text of ['', '7', 'x', '{}', '{"after":-1}', '{"after":1.5}', '{"after":1,"b":2}']) {
+    for (const text of [
+      '',
+      '7',
+      'x',
+      '{}',
+      '{"after":-1}',
+      '{"after":1.5}',
+      '{"after":9007199254740991}',
+      '{"after":1,"b":2}',
+    ]) {
       await writeFile(file, text);
       const error = await CursorFile.open(file, 0).catch((reason: unknown) => reason);
       expect(error).to.be.an('error').with.property('message').that.includes('no cursor file');

@@ -58,6 +58,7 @@ export class EventStream {
   private readonly changed = new Signal();
   private readonly client: SessionEventsClient;
   private readonly call: ClientReadableStream<WatchEventsResponse>;
+  private header: Metadata | undefined;
   private ending: Error | 'OK' | undefined;
 
   constructor(port: number, apiKey: string, after = 0) {
@@ -70,6 +71,10 @@ export class EventStream {
     const request = WatchEventsRequest.fromPartial({ after });
     this.call = this.client.watchEvents(request, metadata);
     this.call
+      .on('metadata', (header) => {
+        this.header = header;
+        this.changed.fire();
+      })
       .on('data', ({ event }: WatchEventsResponse) => {
         this.events.push(must(event, 'the event of a message'));
         this.changed.fire();
@@ -80,6 +85,12 @@ export class EventStream {
       .on('end', () => {
         this.end('OK');
       });
+  }
+
+  /** Waits until the service has accepted the stream, and returns the header that says so. */
+  async accepted(): Promise<Metadata> {
+    await this.changed.until(() => this.header !== undefined || this.ending !== undefined);
+    return must(this.header, 'a header');
   }
 
   /** Waits until so many events have come. */

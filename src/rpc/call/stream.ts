@@ -15,6 +15,8 @@ import { credentialsOf, RunningCall } from './running-call';
 
 /** What the handler of a stream needs, besides what every handler needs. */
 export interface StreamContext<Response> extends HandlerContext {
+  /** Tells the caller that the call was accepted, which it would only see from the first message otherwise. Called once. */
+  readonly accept: () => void;
   /**
    * Sends a message. It waits until the receiver has taken most of what was sent before, so a receiver that is slow
    * costs a few messages of memory.
@@ -67,14 +69,18 @@ async function perform<Request, Response>(
   method: StreamMethod<Request, Response>,
   call: ServerWritableStream<Request, Response>,
   gate: Gate,
-  { context }: RunningCall,
+  running: RunningCall,
 ): Promise<void> {
+  const { context } = running;
   const caller = await gate.authenticate();
   gate.authorize(caller);
   const { lines, signal } = context;
   return method.stream(call.request, caller, {
     ...context,
     onDatabase: (work) => lines[method.line].run(caller.applicationId, signal, work),
+    accept: () => {
+      call.sendMetadata(running.identified(new Metadata()));
+    },
     send: (message, until) => send(call, message, until),
     checkAgain: () => gate.checkAgain(caller),
   });

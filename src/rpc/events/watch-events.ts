@@ -27,7 +27,7 @@ export async function watchEvents(
   context: StreamContext<WatchEventsResponse>,
 ): Promise<void> {
   const { after } = checkRequest(cursorSchema, { after: request.after });
-  const { watches, events: hub, annotate, onDatabase, checkAgain, send } = context;
+  const { watches, events: hub, annotate, onDatabase, accept, checkAgain, send } = context;
   const leave = watches.enter(applicationId);
   // Not AbortSignal.any: Node.js 20 would keep something of every stream for as long as the hub lives.
   const ending = new AbortController();
@@ -51,14 +51,14 @@ export async function watchEvents(
     return { events, more: (events.at(-1)?.sequence ?? place.after) < lastSequence };
   };
   try {
-    let behind = true;
+    let news = await readOn({ applicationId, after });
+    accept();
     while (!signal.aborted) {
-      const place = { applicationId, after: sent };
-      const { events, more }: News = behind ? await readOn(place) : await hub.news(place, signal);
       // Between two pages as well: a slow reader may have been at the first one for hours.
       await checkAgain();
-      await sendAll(events);
-      behind = more;
+      await sendAll(news.events);
+      const place = { applicationId, after: sent };
+      news = news.more ? await readOn(place) : await hub.news(place, signal);
     }
     context.signal.throwIfAborted();
   } catch (error) {
