@@ -11,7 +11,7 @@ export class RelayMetrics extends ExposedMetrics implements RelayObserver {
 
   private readonly sequence = new Gauge({
     name: 'session_import_relay_sequence',
-    help: 'Of a relay: the number of the last event that the receiver has taken.',
+    help: 'Of a relay: the number of the last event that the receiver has taken, at the start that of the cursor.',
     registers: this.registers,
   });
   private readonly delay = new Gauge({
@@ -24,18 +24,24 @@ export class RelayMetrics extends ExposedMetrics implements RelayObserver {
     super();
     const failing = new Gauge({
       name: 'session_import_relay_failing_seconds',
-      help: 'Of a relay: for how long the peer has not worked, in seconds; 0: it works. peer: service (its feed can not be read), receiver (it does not take an event).',
+      help: 'Of a relay: for how long the peer has not worked, in seconds; 0: it works. peer: service (its feed can not be read, or has not been read yet), receiver (it does not take an event).',
       labelNames: ['peer'],
       registers: this.registers,
       collect: () => {
         for (const peer of peers) failing.set({ peer }, this.failingFor(peer));
       },
     });
+    // Until it is known to work.
+    this.failed('service');
   }
 
-  /** Whether both peers work, as far as is known. */
+  /** Whether the service works, and the receiver as far as is known: it is called only if there is an event. */
   get works(): boolean {
     return this.failingSince.size === 0;
+  }
+
+  began(after: number): void {
+    this.sequence.set(after);
   }
 
   delivered({ sequence, createdAt }: Parameters<RelayObserver['delivered']>[0]): void {

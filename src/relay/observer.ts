@@ -5,6 +5,8 @@ export type RelayPeer = 'service' | 'receiver';
 
 /** Is told how a relay gets on. */
 export interface RelayObserver {
+  /** The relay begins. @param after the number of the last event that was delivered before. */
+  began(after: number): void;
   /** The receiver has taken an event. */
   delivered(event: Pick<SessionEvent, 'sequence' | 'createdAt'>): void;
   /** A peer could not be called, has refused, or has not answered. */

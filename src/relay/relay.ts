@@ -55,6 +55,7 @@ export async function relay(
   try {
     const cursorFile = await CursorFile.open(options.cursorFile, options.after);
     const { after } = cursorFile.current;
+    observer.began(after);
     log.info(
       {
         address: options.service.address,

@@ -55,6 +55,13 @@ describe('the metrics of a relay', () => {
     expect(await relay.stop()).to.equal(0);
   });
 
+  it('begin with the cursor, before anything is delivered', async () => {
+    await stage.setup.write('cursor', '{"after":7}');
+    const relay = stage.setup.start();
+    await relay.logged('relaying');
+    expect((await relay.metrics.expose()).text).to.include('session_import_relay_sequence 7\n');
+  });
+
   it('are not served on an address that can not be listened on: the relay says so, and ends', async () => {
     const { setup } = stage;
     const address = `127.0.0.1:${setup.receiver.port}`;
