@@ -73,5 +73,5 @@ async function skim({ body }: Response): Promise<void> {
 function whyNotPosted(error: Error, timeout: number): string {
   if (error.name === 'TimeoutError') return `no answer within ${timeout / 1_000} seconds`;
   const cause = error.cause instanceof Error ? error.cause : error;
-  return errorCode(cause) ?? cause.message;
+  return errorCode(cause) ?? (cause.message || error.message);
 }

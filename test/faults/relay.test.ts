@@ -148,6 +148,13 @@ describe('a relay', () => {
     expect(receiver.received).to.have.length(2);
   });
 
+  it('says why, also if the answer is one that fetch itself refuses', async () => {
+    await shareTimes(stage, 1);
+    answerFirst({ status: 407 });
+    const relay = setup.start();
+    expect((await relay.logged(notTaken))['why']).to.equal('fetch failed');
+  });
+
   it('waits for as long as a receiver asks for, up to an hour, and stops meanwhile if it has to', async () => {
     await shareTimes(stage, 1);
     for (const [asked, kept] of [
