@@ -12,11 +12,18 @@ import {
   type SessionEvent,
   type WatchEventsResponse,
 } from '../gen/sessionimport/v1/session_events';
+import { isUuid } from '../model/ids';
 import type { Cursor } from './cursor-file';
 import { feedError, otherFeed } from './feed-errors';
 
 /** How long the service may take to answer, in milliseconds, unless a relay is told otherwise. */
 const usualTimeout = 45_000;
+
+/**
+ * After so many milliseconds without an event, the feed may be another one: the service goes on if its database is
+ * replaced by a replica that lacks the last events. That takes longer than this.
+ */
+const quiet = 1_000;
 
 const clientOptions: ClientOptions = {
   // A stream may have nothing to say for days: so a connection that is lost is noticed.
@@ -34,6 +41,14 @@ export interface FeedService {
   readonly apiKeyFile: string;
   /** How long it may take to answer a call, or to accept a stream, in milliseconds; 45 seconds if absent. */
   readonly timeout?: number;
+}
+
+/** A connection to the service. */
+interface Connection {
+  readonly client: SessionEventsClient;
+  readonly metadata: Metadata;
+  readonly timeout: number;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -65,24 +80,28 @@ export async function* eventsAfter(
   accepted: () => void,
 ): AsyncGenerator<SessionEvent, void> {
   let client: SessionEventsClient | undefined;
-  let last = cursor.after;
+  let at = cursor;
   try {
     const metadata = new Metadata();
     metadata.set('x-api-key', await readApiKey(apiKeyFile));
     client = new SessionEventsClient(address, credentials(), clientOptions);
-    await requireSameFeed(client, metadata, cursor, timeout, signal);
-    const stream = client.watchEvents({ after: last }, metadata);
+    const connection = { client, metadata, timeout, signal };
+    await requireSameFeed(connection, at);
+    const stream = client.watchEvents({ after: at.after }, metadata);
     whenAccepted(stream, timeout, accepted);
+    let waitingSince = performance.now();
     for await (const { event } of messagesOf(stream, signal)) {
       // Protobuf may decode the messages of another service without an error.
-      if (event?.sequence !== last + 1 || event.eventId === '') {
-        throw new Error(`the service has not sent the event that follows event ${last}`);
+      if (event?.sequence !== at.after + 1 || !isUuid(event.eventId)) {
+        throw new Error(`the service has not sent the event that follows event ${at.after}`);
       }
+      if (performance.now() - waitingSince > quiet) await requireSameFeed(connection, at);
       yield event;
-      last = event.sequence;
+      at = { after: event.sequence, event_id: event.eventId };
+      waitingSince = performance.now();
     }
   } catch (error) {
-    throw feedError(error, last);
+    throw feedError(error, at.after);
   } finally {
     client?.close();
   }
@@ -133,25 +152,18 @@ async function* messagesOf(
  * application, or the database was restored from a backup. If the event has been deleted, nobody can tell.
  */
 async function requireSameFeed(
-  client: SessionEventsClient,
-  metadata: Metadata,
+  connection: Connection,
   { after, event_id: id }: Cursor,
-  timeout: number,
-  signal: AbortSignal,
 ): Promise<void> {
-  if (id === undefined || signal.aborted) return;
-  const request = { after: Math.max(0, after - 1), pageSize: 1 };
-  const [event] = await listEvents(client, metadata, request, timeout, signal);
+  if (id === undefined || connection.signal.aborted) return;
+  const [event] = await listEvents(connection, { after: Math.max(0, after - 1), pageSize: 1 });
   if (event?.sequence === after && event.eventId !== id) throw otherFeed(after);
 }
 
 /** Events after a cursor; none if the next one has been deleted. */
 function listEvents(
-  client: SessionEventsClient,
-  metadata: Metadata,
+  { client, metadata, timeout, signal }: Connection,
   request: ListEventsRequest,
-  timeout: number,
-  signal: AbortSignal,
 ): Promise<readonly SessionEvent[]> {
   return new Promise((resolve, reject) => {
     const options = { deadline: Date.now() + timeout };

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { expect } from 'chai';
-import { toBinary } from '../../src/model/ids';
+import { newId, toBinary } from '../../src/model/ids';
 import { privileges } from '../../src/model/privileges';
 import { CursorUnusable, type RelayOptions } from '../../src/relay/relay';
 import { createApiKey, revokeApiKey } from '../../src/store/accounts';
@@ -10,6 +10,7 @@ import { startWithMutualTls } from '../clients/run-example';
 import { CertificateAuthority } from '../support/certificates';
 import { eventsOf, listEvents, quickEvents } from '../support/events';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { pause } from '../support/helpers';
 import { Passage } from '../support/passage';
 import {
   newSecret,
@@ -333,6 +334,24 @@ describe('a relay', () => {
     await setup.write('api-key', other.apiKey);
     expect(await unusable()).to.include('event 2 of the feed is not the one that was delivered');
     expect(receiver.taken).to.deep.equal([1, 2]);
+  });
+
+  it('ends if the feed becomes another one behind an open stream, as after a failover that has lost events', async () => {
+    const { db } = harness;
+    await shareTimes(stage, 1);
+    const relay = setup.start();
+    await receiver.until(() => receiver.taken.length === 1);
+    const [event] = await eventsOf(harness, source, 1);
+    await db('session_events')
+      .where({ application_id: toBinary(source.applicationId) })
+      .update({ events: db.raw('REPLACE(events, ?, ?)', [event?.eventId ?? '', newId()]) });
+    // No failover is faster.
+    await pause(1_100);
+    await shareTimes(stage, 1);
+    const failure = await relay.failure();
+    expect(failure).to.be.an.instanceOf(CursorUnusable);
+    expect(failure.message).to.include('event 1 of the feed is not the one that was delivered');
+    expect(receiver.taken).to.deep.equal([1]);
   });
 
   it('delivers again what it is told to, from the beginning', async () => {

@@ -86,6 +86,24 @@ describe('a relay that is connected to something strange', () => {
     expect(receiver.received).to.deep.equal([]);
   });
 
+  it('takes no event whose id is none: it could neither post it nor keep it as its cursor', async () => {
+    const ids = ['', 'none', 'two\nlines'];
+    let left = [...ids];
+    watched = (stream) => {
+      const eventId = left.shift() ?? newId();
+      stream.write(WatchEventsResponse.fromPartial({ event: { eventId, sequence: 1 } }));
+    };
+    for (const id of ids) {
+      left = [id];
+      const relay = setup.start();
+      await relay.line((line) => line.includes('has not sent the event that follows event 0'));
+      await relay.stop();
+    }
+    setup.start();
+    await receiver.until(() => receiver.received.length === 1);
+    expect(receiver.taken).to.deep.equal([1]);
+  });
+
   it('goes on behind what it has delivered when a stream ends well', async () => {
     watched = (stream) => {
       send(stream, stream.request.after + 1);
