@@ -1,6 +1,7 @@
 import { open, rename } from 'node:fs/promises';
 import { z } from 'zod';
 import { readSmallFile } from '../files/small-file';
+import { isUuid } from '../model/ids';
 import { jsonOf } from '../model/json';
 import { errorCode } from '../model/problems';
 
@@ -8,7 +9,7 @@ const schema = z.strictObject({
   /** The sequence of the last event that was delivered; 0: none was. */
   after: z.int().min(0).lt(Number.MAX_SAFE_INTEGER),
   /** Its id, which tells whether the feed is still the same. Absent: `after` was given by a person. */
-  event_id: z.uuid().optional(),
+  event_id: z.string().refine(isUuid).optional(),
 });
 
 /** How far a feed has been delivered. */
@@ -55,6 +56,16 @@ export class CursorFile {
       );
     }
     const text = `${JSON.stringify(cursor)}\n`;
+    try {
+      await this.replace(text);
+    } catch (error) {
+      throw failure('written', this.path, error);
+    }
+    this.text = text;
+    this.cursor = cursor;
+  }
+
+  private async replace(text: string): Promise<void> {
     // One name, so that crashes leave one draft at most.
     const draft = `${this.path}.tmp`;
     const handle = await open(draft, 'w');
@@ -66,9 +77,14 @@ export class CursorFile {
       await handle.close();
     }
     await rename(draft, this.path);
-    this.text = text;
-    this.cursor = cursor;
   }
+}
+
+/** Not every error of the file system names the file. */
+function failure(what: 'read' | 'written', path: string, error: unknown): Error {
+  return new Error(`the cursor file ${path} can not be ${what}: ${(error as Error).message}`, {
+    cause: error,
+  });
 }
 
 /** Undefined: there is no such file. */
@@ -77,7 +93,7 @@ async function contentOf(path: string): Promise<string | undefined> {
     return await readSmallFile(path);
   } catch (error) {
     if (errorCode(error as Error) === 'ENOENT') return undefined;
-    throw error;
+    throw failure('read', path, error);
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
@@ -214,6 +214,20 @@ describe('the cursor file of a relay', () => {
       expect(error).to.be.an('error').with.property('message').that.includes('no cursor file');
       expect(await readFile(file, 'utf8')).to.equal(text);
     }
+  });
+
+  it('is named by the error if it can not be read or written', async () => {
+    const errorOf = (path: string) => CursorFile.open(path).catch((error: unknown) => error);
+    const withPath = (error: unknown, path: string, what: string) =>
+      expect(error)
+        .to.be.an('error')
+        .with.property('message')
+        .that.includes(`${path} can not be ${what}: `);
+    withPath(await errorOf(folder), folder, 'read');
+    // As on a disk that is full: an error that names no file.
+    await symlink('/dev/full', `${file}.tmp`);
+    withPath(await errorOf(file), file, 'written');
+    await rm(`${file}.tmp`);
   });
 
   it('is not overwritten once others have changed or deleted it', async () => {
