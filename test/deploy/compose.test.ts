@@ -128,7 +128,7 @@ describe('compose.yaml', () => {
 
   it('keeps the file of erasures on a volume of its own, which the user of the image can write to', () => {
     const { command, volumes, depends_on: others } = serviceOf('prune');
-    expect(command?.slice(2)).to.deep.equal(['--record', '/erasures/erasures.jsonl']);
+    expect(command?.slice(-2)).to.deep.equal(['--record', '/erasures/erasures.jsonl']);
     expect(volumes).to.deep.equal(['erasures:/erasures']);
     expect(others).to.have.property('erasures');
     const [keys = '', erasures] = ['keys', 'erasures'].map((name) =>
@@ -136,6 +136,16 @@ describe('compose.yaml', () => {
     );
     expect(erasures).to.equal(keys.replace('/keys', '/erasures'));
     expect(textOf('docs/operations.md')).to.include(`--replay ${command?.at(-1) ?? ''}`);
+  });
+
+  it('deletes events that are as old as the docs say', () => {
+    const { command = [] } = serviceOf('prune');
+    const at = command.indexOf('--events');
+    expect(at).to.be.greaterThan(0);
+    const option = command.slice(at, at + 2).join(' ');
+    for (const file of ['docs/privacy.md', 'docs/operations.md']) {
+      expect(textOf(file), file).to.include(`\`${option}\``);
+    }
   });
 
   it('starts the service on a migrated database, and lets it finish what runs', () => {

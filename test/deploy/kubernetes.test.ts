@@ -227,7 +227,7 @@ describe('the Kubernetes manifests', () => {
   });
 
   it('keep the file of erasures on a volume that outlives the job and that it can write to', () => {
-    const [, , flag, file = ''] = containerOf(pruning).args ?? [];
+    const [flag, file = ''] = containerOf(pruning).args?.slice(-2) ?? [];
     expect(flag).to.equal('--record');
     const mount = containerOf(pruning).volumeMounts?.find(
       ({ mountPath }) => mountPath === path.dirname(file),
@@ -240,6 +240,16 @@ describe('the Kubernetes manifests', () => {
     expect(pod?.securityContext?.fsGroup).to.equal(pod?.securityContext?.runAsGroup);
     // The documented replay uses the same file.
     expect(textOf('docs/operations.md')).to.include(`"--replay","${file}"`);
+  });
+
+  it('delete events that are as old as the docs say', () => {
+    const { args = [] } = containerOf(pruning);
+    const at = args.indexOf('--events');
+    expect(at).to.be.greaterThan(0);
+    const option = args.slice(at, at + 2).join(' ');
+    for (const file of ['docs/privacy.md', 'docs/operations.md']) {
+      expect(textOf(file), file).to.include(`\`${option}\``);
+    }
   });
 
   it('keep a pod for longer than it takes to withdraw it and to finish what runs', () => {
