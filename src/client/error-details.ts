@@ -42,13 +42,21 @@ export interface ErrorDetails {
  *
  * @param error What a call has failed with.
  * @returns Nothing for an error that has no details: one that gRPC itself has raised, such as for a
- *   deadline that has passed or a connection that was lost.
+ *   deadline that has passed or a connection that was lost, or one of another service.
  */
 export function errorDetails(error: unknown): ErrorDetails | undefined {
   if (!isServiceError(error)) return undefined;
   const [trailer] = error.metadata.get('grpc-status-details-bin');
   if (!Buffer.isBuffer(trailer)) return undefined;
+  try {
+    return unpacked(trailer);
+  } catch {
+    // A proxy may answer in place of the service, with details of its own.
+    return undefined;
+  }
+}
 
+function unpacked(trailer: Buffer): ErrorDetails | undefined {
   const { details } = Status.decode(trailer);
   const unpack = <T>(name: string, type: { decode(bytes: Uint8Array): T }): T | undefined => {
     const found = details.find(({ typeUrl }) => typeUrl.endsWith(`/google.rpc.${name}`));

@@ -11,13 +11,13 @@ export class FeedFailure extends Error {
   override readonly name = 'FeedFailure';
 
   constructor(
-    cause: Error,
+    message: string,
     /** The reason of the service, or the code of gRPC; undefined: the error is neither's. */
     readonly reason?: string,
     /** How long to wait at least, in milliseconds; undefined: the service does not say. */
     readonly retryDelay?: number,
   ) {
-    super('details' in cause ? String(cause.details) : cause.message, { cause });
+    super(message);
   }
 }
 
@@ -29,8 +29,9 @@ const check =
  * What has gone wrong while a feed was read.
  *
  * @param after the number of the last event that was delivered.
+ * @param apiKey what the message must not repeat, whatever the other side says; empty: no key was sent.
  */
-export function feedError(error: unknown, after: number): Error {
+export function feedError(error: unknown, after: number, apiKey: string): Error {
   if (error instanceof CursorUnusable) return error;
   const { reason, metadata, retryDelay } = errorDetails(error) ?? {};
   if (reason === 'EVENT_CURSOR_EXPIRED') {
@@ -44,8 +45,13 @@ export function feedError(error: unknown, after: number): Error {
       `the cursor is ${after}, but the newest event of the feed is ${last}. ${check}, and go on with --after ${last}`,
     );
   }
-  const code = (error as Partial<ServiceError>).code;
-  return new FeedFailure(error as Error, reason ?? status[code ?? -1], retryDelay);
+  const { code, details, message } = error as Error & Partial<ServiceError>;
+  const why = details ?? message;
+  return new FeedFailure(
+    apiKey === '' ? why : why.replaceAll(apiKey, '(the API key)'),
+    reason ?? status[code ?? -1],
+    retryDelay,
+  );
 }
 
 /** The event of the cursor is not the one that was delivered. */

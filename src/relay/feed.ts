@@ -80,10 +80,12 @@ export async function* eventsAfter(
   accepted: () => void,
 ): AsyncGenerator<SessionEvent, void> {
   let client: SessionEventsClient | undefined;
+  let apiKey = '';
   let at = cursor;
   try {
+    apiKey = await readApiKey(apiKeyFile);
     const metadata = new Metadata();
-    metadata.set('x-api-key', await readApiKey(apiKeyFile));
+    metadata.set('x-api-key', apiKey);
     client = new SessionEventsClient(address, credentials(), clientOptions);
     const connection = { client, metadata, timeout, signal };
     await requireSameFeed(connection, at);
@@ -101,7 +103,7 @@ export async function* eventsAfter(
       waitingSince = performance.now();
     }
   } catch (error) {
-    throw feedError(error, at.after);
+    throw feedError(error, at.after, apiKey);
   } finally {
     client?.close();
   }

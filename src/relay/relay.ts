@@ -153,7 +153,7 @@ class Relay {
         this.throttle.reset();
       }
       const failure = isEmpty
-        ? new FeedFailure(new Error('the service has ended the stream without an event'))
+        ? new FeedFailure('the service has ended the stream without an event')
         : undefined;
       return { failure, hasLasted };
     } catch (error) {

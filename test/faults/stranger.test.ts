@@ -19,6 +19,8 @@ import { eventually, pause } from '../support/helpers';
 import { RelaySetup } from '../support/relay';
 import type { WebhookReceiver } from '../support/webhook-receiver';
 
+const apiKey = 'sik_of_somebody';
+
 type Stream = ServerWritableStream<WatchEventsRequest, WatchEventsResponse>;
 
 describe('a relay that is connected to something strange', () => {
@@ -48,7 +50,7 @@ describe('a relay that is connected to something strange', () => {
     );
     const listen = promisify(server.bindAsync.bind(server));
     const port = await listen('127.0.0.1:0', ServerCredentials.createInsecure());
-    setup = await RelaySetup.open(port, { apiKey: 'sik_x' });
+    setup = await RelaySetup.open(port, { apiKey });
     ({ receiver } = setup);
   });
   afterEach(async () => {
@@ -167,6 +169,23 @@ describe('a relay that is connected to something strange', () => {
     expect(relay.metrics.works).to.equal(false);
     stream.sendMetadata(new Metadata());
     await eventually(() => Promise.resolve(relay.metrics.works));
+  });
+
+  it('goes on after an error whose details are not those of the service, and does not log its key', async () => {
+    const details = new Metadata();
+    details.set('grpc-status-details-bin', Buffer.from([0xff]));
+    watched = (stream) => {
+      const key = String(stream.metadata.get('x-api-key')[0]);
+      const error = { code: status.UNAUTHENTICATED, details: `nobody has the key ${key}` };
+      stream.emit('error', { ...error, metadata: details });
+    };
+    const relay = setup.start();
+    const line = await relay.line((text) => text.includes('nobody has the key'));
+    expect(line).to.include('UNAUTHENTICATED').and.not.to.include(apiKey);
+    watched = (stream) => {
+      send(stream, 1);
+    };
+    await receiver.until(() => receiver.taken.length === 1);
   });
 
   it('stops also while the service does not answer', async () => {
