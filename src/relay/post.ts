@@ -1,8 +1,8 @@
 import { errorCode } from '../model/problems';
 import { retryAfterOf } from './pauses';
 
-/** The largest part of an answer that is read, in bytes. Nothing in it matters. */
-const mostBytes = 16_384;
+/** The largest part of an answer's body that is read, in bytes, and for how long, in milliseconds. Nothing in it matters. */
+const most = { bytes: 16_384, time: 1_000 };
 
 /** One attempt to deliver a webhook. */
 export interface Attempt {
@@ -28,15 +28,16 @@ export type Outcome =
 
 /** Posts a webhook once. Redirects are not followed. */
 export async function post({ target, headers, body, timeout }: Attempt): Promise<Outcome> {
+  const leaving = new AbortController();
   try {
     const response = await fetch(target, {
       method: 'POST',
       headers,
       body,
       redirect: 'manual',
-      signal: AbortSignal.timeout(timeout),
+      signal: AbortSignal.any([AbortSignal.timeout(timeout), leaving.signal]),
     });
-    await skim(response);
+    await skim(response, leaving);
     return outcomeOf(response);
   } catch (error) {
     const why = whyNotPosted(error as Error, timeout);
@@ -55,17 +56,26 @@ function outcomeOf({ ok, status, headers }: Response): Outcome {
   };
 }
 
-/** Reads the body of an answer as far as it is small, so that the connection can be used again. */
-async function skim({ body }: Response): Promise<void> {
+/**
+ * Reads the body of an answer as far as it is small and comes at once, so that the connection can be used again.
+ *
+ * @param leaving closes the connection.
+ */
+async function skim({ body }: Response, leaving: AbortController): Promise<void> {
+  const late = setTimeout(() => {
+    leaving.abort();
+  }, most.time);
   let bytes = 0;
   try {
     // Leaving the loop early closes the connection.
     for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
       bytes += chunk.length;
-      if (bytes > mostBytes) return;
+      if (bytes > most.bytes) return;
     }
   } catch {
     // The status has come, and is what counts.
+  } finally {
+    clearTimeout(late);
   }
 }
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { expect } from 'chai';
 import { newId, toBinary } from '../../src/model/ids';
@@ -10,7 +11,7 @@ import { startWithMutualTls } from '../clients/run-example';
 import { CertificateAuthority } from '../support/certificates';
 import { eventsOf, listEvents, quickEvents } from '../support/events';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
-import { pause } from '../support/helpers';
+import { eventually, pause } from '../support/helpers';
 import { Passage } from '../support/passage';
 import {
   newSecret,
@@ -137,6 +138,24 @@ describe('a relay', () => {
     setup.start();
     await receiver.until(() => receiver.received.length === 2);
     expect(receiver.taken).to.deep.equal([1, 2]);
+  });
+
+  it('is not held up by an answer that never ends', async () => {
+    await shareTimes(stage, 2);
+    const taken: string[] = [];
+    const endless = createHttpServer((request, response) => {
+      taken.push(String(request.headers['webhook-id']));
+      response.write('thanks');
+      request.resume();
+    });
+    await once(endless.listen(0, '127.0.0.1'), 'listening');
+    const { port } = endless.address() as { port: number };
+    const relay = setup.start({ to: `http://127.0.0.1:${port}/`, timeout: 300_000 });
+    await eventually(async () => (await setup.cursor().catch(() => 0)) === 2);
+    await relay.stop();
+    endless.closeAllConnections();
+    endless.close();
+    expect(taken).to.deep.equal(await allIdsOf(source));
   });
 
   it('follows no redirect', async () => {
