@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { lstat, mkdtemp, open, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -20,8 +20,6 @@ import { toBinary, type SessionId } from '../../src/model/ids';
 import { startWithMutualTls } from '../clients/run-example';
 import { run, type Ended } from '../support/command';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
-import { ServiceProcess } from '../support/process';
-import { builtProgram } from '../support/program';
 import { select } from '../support/rows';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
 
@@ -282,23 +280,6 @@ describe('import-file', () => {
     for (const { original } of lines) expect(await copiesOf(original)).to.have.length(1);
   });
 
-  it('counts nothing whose result does not fit on the disk, and goes on when there is room', async () => {
-    const lines = [await wanted(), await wanted()];
-    const file = await fileOf(
-      'full.jsonl',
-      lines.map(({ line }) => line),
-    );
-    const call = [builtProgram(), 'import-file', file, '--address', address(), '--plaintext'];
-    const full = ServiceProcess.start(
-      ['bash', '-c', 'ulimit -f 0; exec "$@"', 'bash', process.execPath, ...call, '--json'],
-      { cwd: folder, env: { ...process.env, API_KEY: target.apiKey } },
-    );
-    expect(await full.ended()).to.equal(1);
-    expect(JSON.parse(full.logLines.join(''))).to.deep.equal(nothing);
-    expect(full.errors).to.include('EFBIG').and.not.to.include('Unhandled');
-    expect(counted(await importing(file))).to.deep.equal({ ...nothing, imported: 2 });
-  });
-
   it('takes texts as they are, and no file that is not in UTF-8', async () => {
     const odd = await wanted('a\u2028b');
     const file = await fileOf('odd.jsonl', [JSON.stringify(odd.line)]);
@@ -463,24 +444,6 @@ describe('import-file', () => {
     expect(ended.exitCode).to.equal(1);
     expect(ended.errors).to.include('does not speak TLS').and.not.to.include('waiting');
     expect(await copiesOf(original)).to.deep.equal([]);
-  });
-
-  it('ends when it is interrupted while its input says nothing', async () => {
-    const { line } = await wanted();
-    const pipe = path.join(folder, 'pipe');
-    execFileSync('mkfifo', [pipe]);
-    const writer = await open(pipe, 'r+');
-    const call = ['import-file', pipe, '--address', address(), '--plaintext', '--json'];
-    const calls = () => harness.logLines.filter((each) => each.includes('"ImportSession"'));
-    const before = calls().length;
-    const reading = ServiceProcess.run(call, { API_KEY: target.apiKey }, folder);
-    await writer.write(`${JSON.stringify(line)}\n`);
-    await harness.logged(() => calls().length > before);
-    reading.signal('SIGINT');
-    expect(await reading.ended()).to.equal(1);
-    await writer.close();
-    expect(JSON.parse(reading.logLines.join(''))).to.deep.equal({ ...nothing, imported: 1 });
-    expect(reading.errors).to.include('interrupted');
   });
 
   it('writes no token, key or URL anywhere', async () => {

@@ -196,24 +196,6 @@ describe('traces', () => {
     }
   });
 
-  it('that nobody takes do not keep the service from ending, and are complained about', async () => {
-    const refusing = await Collector.open(400);
-    const unheard = await serve(refusing.environment);
-    const caller = new TestClient(await unheard.port());
-    const complaint = /trouble with traces|last spans were not sent/;
-    await caller.send(traced(traceIdOf(31)), (await offer()).request);
-    await unheard.line((line) => complaint.test(line));
-    refusing.close();
-    const complaints = unheard.logLines.length;
-    await caller.send(traced(traceIdOf(31)), (await offer()).request);
-    caller.close();
-    expect(await unheard.stop(), unheard.errors).to.equal(0);
-    await unheard.logged('stopped');
-    expect(unheard.errors).to.equal('');
-    // Of a collector that is gone.
-    expect(unheard.logLines.slice(complaints).join()).to.match(complaint);
-  });
-
   it('say nothing of the machine that they come from', async () => {
     const { request } = await offer();
     await client.send(traced('5bf92f3577b34da6a3ce929d0e0e4736'), request);
