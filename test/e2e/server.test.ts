@@ -5,19 +5,16 @@ import { expect } from 'chai';
 import { failureOf } from '../support/client';
 import { createSession } from '../support/fixtures';
 import { HealthClient } from '../support/health';
-import type { MysqlProxy } from '../support/mysql-proxy';
-import { startProxiedHarness, type ProxiedHarness } from '../support/service';
+import { startHarness, type Harness } from '../support/service';
 
 const run = promisify(execFile);
 const root = path.join(__dirname, '..', '..');
 const serviceName = 'sessionimport.v1.SessionImport';
 
 describe('the server', () => {
-  let proxy: MysqlProxy;
-  let harness: ProxiedHarness;
+  let harness: Harness;
   before(async () => {
-    harness = await startProxiedHarness();
-    proxy = harness.proxy;
+    harness = await startHarness();
   });
   after(() => harness.stop());
 
@@ -87,35 +84,6 @@ describe('the server', () => {
       expect(await check(serviceName)).to.equal('SERVING');
       expect(await check('another.Service')).to.equal('NOT_FOUND');
     });
-
-    it('as serving only while the database answers', async () => {
-      let down = true;
-      proxy.intercept = (statement) => {
-        if (down) statement.cut();
-      };
-      const seen = client.watch(serviceName);
-      await client.told(() => seen.at(-1) === 'NOT_SERVING');
-      expect(await check(serviceName)).to.equal('NOT_SERVING');
-      down = false;
-      await client.told(() => seen.at(-1) === 'SERVING');
-      expect(await check(serviceName)).to.equal('SERVING');
-      expect(await check('')).to.equal('SERVING');
-    });
-  });
-
-  it('is not serving on a database that takes no writes', async function () {
-    // A setting of the whole server: not to be touched on one that belongs to somebody.
-    if (process.env['DATABASE_URL']) this.skip();
-    const client = new HealthClient(harness.server.port);
-    const seen = client.watch(serviceName);
-    try {
-      await harness.db.raw('SET GLOBAL read_only = 1');
-      await client.told(() => seen.at(-1) === 'NOT_SERVING');
-    } finally {
-      await harness.db.raw('SET GLOBAL read_only = 0');
-    }
-    await client.told(() => seen.at(-1) === 'SERVING');
-    client.close();
   });
 
   it('does not take a request that is far too large', async () => {

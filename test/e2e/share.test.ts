@@ -499,7 +499,7 @@ describe('the key that signs share tokens', () => {
     });
     const wrong = [JSON.stringify(stranger.privateJwk), JSON.stringify(bound), '{ nonsense'];
     let current = old;
-    for (const algorithm of ['ES256', 'RS256', 'PS256', 'HS256', 'EdDSA'] as const) {
+    for (const algorithm of ['ES256', 'HS256', 'EdDSA'] as const) {
       const content = wrong.pop();
       if (content !== undefined) {
         const before = complaints().length;

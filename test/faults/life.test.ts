@@ -13,7 +13,7 @@ import { eventually, pause } from '../support/helpers';
 import { scrape, sumOf } from '../support/metrics';
 import { open, quick } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
-import { startHarness, type Harness } from '../support/service';
+import { startHarness, startProxiedHarness, type Harness } from '../support/service';
 import { Signal } from '../support/signal';
 
 const serviceName = 'sessionimport.v1.SessionImport';
@@ -30,6 +30,41 @@ describe('health', () => {
     expect(seen[3]).to.deep.equal(['SERVING']);
     await stopped;
     health.close();
+  });
+
+  it('of a service is bad only while its database does not answer', async () => {
+    const harness = await startProxiedHarness();
+    const health = new HealthClient(harness.server.port);
+    let down = true;
+    harness.proxy.intercept = (statement) => {
+      if (down) statement.cut();
+    };
+    const seen = health.watch(serviceName);
+    await health.told(() => seen.at(-1) === 'NOT_SERVING');
+    expect(await health.check(serviceName)).to.equal('NOT_SERVING');
+    down = false;
+    await health.told(() => seen.at(-1) === 'SERVING');
+    expect(await health.check(serviceName)).to.equal('SERVING');
+    expect(await health.check('')).to.equal('SERVING');
+    health.close();
+    await harness.stop();
+  });
+
+  it('of a service is bad on a database that takes no writes', async function () {
+    // A setting of the whole server: not to be touched on one that belongs to somebody.
+    if (process.env['DATABASE_URL']) this.skip();
+    const harness = await startHarness();
+    const health = new HealthClient(harness.server.port);
+    const seen = health.watch(serviceName);
+    try {
+      await harness.db.raw('SET GLOBAL read_only = 1');
+      await health.told(() => seen.at(-1) === 'NOT_SERVING');
+    } finally {
+      await harness.db.raw('SET GLOBAL read_only = 0');
+    }
+    await health.told(() => seen.at(-1) === 'SERVING');
+    health.close();
+    await harness.stop();
   });
 });
 

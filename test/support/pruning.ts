@@ -1,7 +1,6 @@
 import * as fc from 'fast-check';
 import { openMultiDatabase } from '../../src/db/connection';
 import type { Database, MultiDatabase } from '../../src/db/database';
-import { migrateUp } from '../../src/db/migrate';
 import { createRetry, type Retry } from '../../src/db/retry';
 import type { SessionId } from '../../src/model/ids';
 import { kindSchemas } from '../../src/model/relations';
@@ -14,7 +13,7 @@ import {
   type PruneTally,
 } from '../../src/prune/run';
 import { createTenant } from './fixtures';
-import { createEmptyDatabase, createPruneUser, open } from './mysql';
+import { createMigratedDatabase, createPruneUser, open } from './mysql';
 import { anyRelations, insertRelations } from './random-session';
 import { startHarness, type Harness } from './service';
 
@@ -34,9 +33,8 @@ const retry: Retry = createRetry(() => undefined);
 
 /** A job is for a whole database, so it must not be that of other tests. */
 export async function startPruneHarness(): Promise<PruneHarness> {
-  const url = await createEmptyDatabase();
+  const url = await createMigratedDatabase();
   const db = open(url);
-  await migrateUp(db);
   const jobUrl = await createPruneUser(db, url);
   const jobDb = openMultiDatabase({ url: jobUrl, poolSize: 4, lockWaitSeconds: 10 });
   const harness = await startHarness({ environment: { DATABASE_URL: url } });

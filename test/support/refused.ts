@@ -1,9 +1,10 @@
 import { createApiKey } from '../../src/store/accounts';
-import { newId } from '../../src/model/ids';
+import { newId, toBinary, type ApplicationId } from '../../src/model/ids';
 import type { SessionStatus } from '../../src/model/session';
 import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
 import { signShareToken } from '../../src/token/signing';
 import { createSession, createTenant } from './fixtures';
+import { select } from './rows';
 import type { Harness } from './service';
 
 /** A call to import a session that is refused, and the reason that it is told. */
@@ -80,3 +81,9 @@ export async function refusedCalls({
     ],
   };
 }
+
+/** What is on record of the refused imports of an application, in the order of their times. */
+export const refusalsOf = ({ applicationId }: { readonly applicationId: ApplicationId }) =>
+  select('SELECT * FROM import_refusals WHERE application_id = ? ORDER BY created_at, id', [
+    toBinary(applicationId),
+  ]);
