@@ -25,7 +25,7 @@ const summaryLine = /^\d+ passed, \d+ failed/;
 /**
  * With room for more of what is soon garbage: copying what is still in use, to make room, takes a
  * twentieth of the tests' time otherwise. And code is compiled for speed later than usual: most of it runs so seldom
- * that this takes longer than it saves. Mocha gives its processes the options that it has got.
+ * that compiling takes longer than it saves. Mocha gives its processes the options that it has got.
  */
 const node: Command = ['node', '--max-semi-space-size=64', '--interrupt-budget=1000000'];
 

@@ -11,7 +11,7 @@ export class RelayMetrics extends ExposedMetrics implements RelayObserver {
 
   private readonly sequence = new Gauge({
     name: 'session_import_relay_sequence',
-    help: 'Of a relay: the number of the last event that the receiver has taken, at the start that of the cursor.',
+    help: 'Of a relay: the number of the last event that the receiver has taken. At the start, the number in the cursor file.',
     registers: this.registers,
   });
   private readonly delay = new Gauge({
@@ -35,7 +35,7 @@ export class RelayMetrics extends ExposedMetrics implements RelayObserver {
     this.failed('service');
   }
 
-  /** Whether the service works, and the receiver as far as is known: it is called only if there is an event. */
+  /** Whether both work. The receiver counts as working until a call fails, because it is only called if there is an event. */
   get works(): boolean {
     return this.failingSince.size === 0;
   }

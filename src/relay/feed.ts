@@ -20,8 +20,8 @@ import { feedError, otherFeed } from './feed-errors';
 const usualTimeout = 45_000;
 
 /**
- * After so many milliseconds without an event, the feed may be another one: the service goes on if its database is
- * replaced by a replica that lacks the last events. That takes longer than this.
+ * After a pause of so many milliseconds, the feed is compared again. The database may have been replaced by a replica
+ * that lacks the last events, without an end of the stream. Such a replacement takes longer than this.
  */
 const quiet = 1_000;
 

@@ -1,7 +1,7 @@
 import { errorCode } from '../model/problems';
 import { retryAfterOf } from './pauses';
 
-/** The largest part of an answer's body that is read, in bytes, and for how long, in milliseconds. Nothing in it matters. */
+/** The largest part of an answer's body that is read, in bytes, and for how long, in milliseconds. Only the status matters. */
 const most = { bytes: 16_384, time: 1_000 };
 
 /** One attempt to deliver a webhook. */

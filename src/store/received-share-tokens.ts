@@ -55,7 +55,7 @@ type Row = GroundsRow &
 
 /**
  * Lists the share tokens for an application, except revoked ones, those whose sessions it has imported, and those
- * whose sessions were erased or withdrawn. Those that expire last come first.
+ * whose sessions were erased, or can't be imported because of a withdrawal. Those that expire last come first.
  */
 export function listReceivedShares(
   db: MultiDatabase,

@@ -25,8 +25,8 @@ export interface Sweep {
    * Takes a step.
    *
    * @param place where it goes on; null: from the beginning.
-   * @param mostCopies after how many copies it ends early, told or not, so that its transaction stays small. All copies of one
-   * session are in one transaction, so a step can go beyond this by those of its last session.
+   * @param mostCopies after how many copies it ends early, told or not, so that its transaction stays small. All copies
+   * of one session are in one transaction, so a step can go beyond this by those of its last session.
    */
   step(trx: TransactionOf<MultiDatabase>, place: Cursor | null, mostCopies: number): Promise<Step>;
 }

@@ -44,8 +44,8 @@ export class WithdrawalWalker {
    *
    * @param signal stops the walk after the current copy.
    * @returns whether any was told. If so, walk again: a told copy may have copies itself.
-   * @throws the error of a database that is out of reach: no copy is to blame. But should one be, the next walk begins
-   * behind it. An error that is only about a copy holds up no other.
+   * @throws the error of a database that is out of reach. The next walk begins behind the current copy, because that
+   * copy may be the cause. An error that is only about one copy holds up no other.
    */
   async walk(signal: AbortSignal): Promise<boolean> {
     this.forgetPauses();

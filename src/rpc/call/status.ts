@@ -164,7 +164,7 @@ const answers: Answers = {
   SOURCE_SESSION_WITHDRAWN: ({ sourceSessionId }) => ({
     code: status.PERMISSION_DENIED,
     message:
-      'The session was withdrawn: it may no longer be imported. Ask the source application why, and for a new verification.',
+      'The session was withdrawn, or it is a copy of one that was corrected and its application has not answered that it keeps the copy. Ask the source application.',
     metadata: { shared_from_session: sourceSessionId },
   }),
   SOURCE_SESSION_NOT_FINISHED: ({ sourceSessionId, status: sessionStatus }) => ({
@@ -220,7 +220,7 @@ const answers: Answers = {
   }),
   SESSION_WITHDRAWN: ({ sessionId }) => ({
     code: status.FAILED_PRECONDITION,
-    message: `Session ${sessionId} was withdrawn, by your application or by one that it was copied from, so it can not be shared.`,
+    message: `Session ${sessionId} was withdrawn, by your application or by one that it was copied from, so it can not be shared. If its source was only corrected, call AcknowledgeWithdrawal with KEPT once your copy is right.`,
     metadata: { session_id: sessionId },
   }),
   SESSION_NOT_FINISHED: ({ sessionId, status: sessionStatus }) => ({
@@ -252,7 +252,7 @@ const answers: Answers = {
   }),
   WITHDRAWAL_NOT_FOUND: ({ sessionId }) => ({
     code: status.NOT_FOUND,
-    message: `No withdrawal has reached session ${sessionId} of your application, so there is nothing to answer. ListWithdrawals, with own_side RECIPIENT, shows the copies that one has reached.`,
+    message: `No withdrawal has reached session ${sessionId} of your application, so there is nothing to answer. ListWithdrawals, with own_side RECIPIENT, shows the copies that one has reached. A correction can be answered once it has a told_at.`,
     metadata: { session_id: sessionId },
     details: [resource('session-import/withdrawal', sessionId, '')],
   }),

@@ -21,7 +21,8 @@ export interface ImportLogEntry {
 
 /**
  * Adds an entry about the import to the log of each copy. If a copy has an entry of the same ordinal, the source got it
- * after its rows were counted. The statement then overwrites that entry, which MySQL counts as two rows.
+ * after its rows were counted. The statement then updates that entry, which MySQL counts as two rows, so the caller
+ * finds out and rolls back.
  *
  * @param entries at least one.
  */

@@ -83,8 +83,8 @@ export function markErased({ sessions }: KindSchema, id: SessionId, at: Date): S
 }
 
 /**
- * Marks a session as withdrawn, so that nobody can import it, if its withdrawals and their answers say so; otherwise
- * removes the mark. An earlier mark stays.
+ * Sets or removes the mark that nobody can import a session, as its withdrawals and their answers say. A mark that
+ * stays keeps its time. It must come after the statements that store these, because it reads them.
  */
 export function markWithdrawn({ sessions }: KindSchema, id: SessionId, at: Date): Statement {
   return sql(

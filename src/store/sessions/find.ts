@@ -29,7 +29,7 @@ export interface SessionSummary {
     readonly applicationId: ApplicationId;
   } | null;
   readonly createdAt: Date;
-  /** Since when nobody can import it, because it was withdrawn; null: it was not. */
+  /** Since when nobody can import it, because of a withdrawal; null: no withdrawal stops imports. */
   readonly withdrawnAt: Date | null;
 }
 

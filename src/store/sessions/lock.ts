@@ -16,7 +16,7 @@ export interface LockedSession {
   readonly updatedAt: string | null;
   /** When the verification was decided; null: unknown. */
   readonly verifiedAt: Date | null;
-  /** Whether its application, or one further up the chain, has withdrawn it: nobody may import it. */
+  /** Whether a withdrawal stops imports of it: also a correction further up, until its application has answered KEPT. */
   readonly withdrawn: boolean;
 }
 

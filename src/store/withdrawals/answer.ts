@@ -38,8 +38,8 @@ type ReachedCopy = Pick<WithdrawnCopy, 'sessionId' | 'applicationId' | 'kind'>;
 
 /**
  * Answers all withdrawals that have reached a copy, in place of what was answered before. Corrections of which its
- * application has not been told are left out, unless the copy is erased. The applications that shared
- * it are told. If the copy is kept, and its source was only corrected, it can be imported again.
+ * application has not been told are left out, unless the copy is erased. The applications that shared it are told. If
+ * the copy is kept, and its source was only corrected, it can be imported again.
  *
  * It locks the copy, as an erasure does. So nobody can answer that a copy is kept while it is erased, or after that.
  *

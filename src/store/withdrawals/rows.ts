@@ -32,8 +32,8 @@ export function withdrawnForGood(session: string): string {
 }
 
 /**
- * The condition that nobody can import a session: it was withdrawn for good, or is a copy of a session that was
- * corrected, and its application has not answered that it keeps the copy. A corrected session itself can be imported.
+ * The condition that nobody can import a session: it was withdrawn for good, or it is a copy that has been reached by a
+ * correction to which its application has not answered KEPT. A corrected session itself can be imported.
  *
  * @param session the column of its id.
  */

@@ -54,9 +54,9 @@ export function withdrawSession(
 
 /**
  * Tells the application of a copy that the source was withdrawn, and enters the copies of the copy, whose applications
- * are told next. The copy is marked, so that nobody imports it any more: after a correction, only until its
- * application has answered that it keeps it. If the copy was
- * erased, the erasure is the answer, and its application is not told; but its own copies are entered all the same.
+ * are told next. The copy is marked, so that nobody imports it any more: after a correction, only until its application
+ * has answered that it keeps it. If the copy was erased, the erasure is the answer, and its application is not told;
+ * but its own copies are entered all the same.
  *
  * @param waiting the copy. If another process has told its application meanwhile, nothing is done.
  * @returns false if somebody holds the copy: it has to be tried again later.
