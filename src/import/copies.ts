@@ -84,10 +84,10 @@ export async function writeCopies(
   const { schema } = plan;
   const redeemed = calls.flatMap(({ redeems }) => redeems ?? []);
   const before = [...(claim ? [claim] : []), ...(entities.create ? [entities.create] : [])];
-  const logs = { statement: appendImportLogs(schema, calls.map(logEntryOf)), rows: calls.length };
-  const after = [
-    ...(redeemed.length > 0 ? [markRedeemed(redeemed)] : []),
-    recordEvents(newId(), calls.map(eventOf)),
+  const after: Write[] = [
+    { statement: appendImportLogs(schema, calls.map(logEntryOf)), rows: calls.length },
+    ...(redeemed.length > 0 ? [{ statement: markRedeemed(redeemed) }] : []),
+    { statement: recordEvents(newId(), calls.map(eventOf)) },
   ];
   const parts = byScope(calls, ({ source }) => source.scope);
   for (let done = 0; done < parts.length; done += mostPartsTogether) {
@@ -99,7 +99,6 @@ export async function writeCopies(
       some,
       entities,
       done === 0 ? before : [],
-      isLast ? [logs] : [],
       isLast ? after : [],
       isLast ? last : [],
     );
@@ -113,25 +112,25 @@ async function writeParts(
   parts: readonly SameScope<AdmittedImport>[],
   entities: VendorEntities,
   before: readonly Statement[],
-  logs: readonly Counted[],
-  after: readonly Statement[],
+  after: readonly Write[],
   last: readonly AdmittedImport[],
 ): Promise<void> {
-  const counted = [
+  const writes: Write[] = [
+    ...before.map((statement) => ({ statement })),
+    ...parts.map(({ scope, items }) => ({
+      statement: insertCopies(
+        plan.schema,
+        scope,
+        items.map((call) => newCopyOf(call, entities)),
+      ),
+    })),
     ...parts.flatMap(({ scope, items }) => cloneRelations(planWithin(plan, scope), items)),
-    ...logs,
+    ...after,
   ];
-  const inserts = parts.map(({ scope, items }) =>
-    insertCopies(
-      plan.schema,
-      scope,
-      items.map((call) => newCopyOf(call, entities)),
-    ),
-  );
-  const copying = counted.map(({ statement }) => statement);
-  const results = await writeAndUse(trx, [...before, ...inserts, ...copying, ...after], last);
-  for (const [index, { rows }] of counted.entries()) {
-    if (results[before.length + inserts.length + index]?.affectedRows !== rows) {
+  const statements = writes.map(({ statement }) => statement);
+  const results = await writeAndUse(trx, statements, last);
+  for (const [index, { rows }] of writes.entries()) {
+    if (rows !== undefined && results[index]?.affectedRows !== rows) {
       throw new Overtaken('a source session was changed by someone who had not locked it');
     }
   }
@@ -173,14 +172,15 @@ function eventOf(call: AdmittedImport): RecordedEvent {
   });
 }
 
-/** A statement, and how many rows it inserts. */
-interface Counted {
+/** A statement, and how many rows it inserts if nobody has changed the sources. */
+interface Write {
   readonly statement: Statement;
-  readonly rows: number;
+  /** Absent: that does not depend on the sources. */
+  readonly rows?: number;
 }
 
 /** One statement for all the sessions together, for each relation in which any of them has rows. */
-function cloneRelations(plan: ClonePlan, calls: readonly AdmittedImport[]): Counted[] {
+function cloneRelations(plan: ClonePlan, calls: readonly AdmittedImport[]): Required<Write>[] {
   const ids = calls.map(({ sessionId }) => sessionId);
   return cloneRows(plan.relations, ids)
     .map((statement, index) => ({

@@ -8,7 +8,10 @@ import { decodeJwt } from 'jose';
 import { z } from 'zod';
 import { fromBinary, toBinary, type SessionId } from '../../src/model/ids';
 import { ErrorReason } from '../../src/gen/sessionimport/v1/session_import';
-import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
+import {
+  SessionShareService,
+  ShareSessionRequest,
+} from '../../src/gen/sessionimport/v1/session_share';
 import {
   ListImportsRequest,
   SessionTraceService,
@@ -329,14 +332,10 @@ async function shareAndTakeBack(
   target: Tenant,
   sessionId: SessionId,
 ): Promise<string> {
-  const request = {
+  const request = ShareSessionRequest.fromPartial({
     sessionId,
     forApplicationId: target.applicationId,
-    ttl: undefined,
-    grounds: undefined,
-    relations: [],
-    includeLinkedSessions: false,
-  };
+  });
   const { shareToken } = await client.call(SessionShareService.shareSession, apiKey, request);
   const { details } = await client.call(SessionShareService.shareSession, apiKey, request);
   await client.call(SessionShareService.revokeShareToken, apiKey, {

@@ -1,7 +1,10 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import { expect } from 'chai';
 import { SessionReadService } from '../../src/gen/sessionimport/v1/session_read';
-import { SessionShareService } from '../../src/gen/sessionimport/v1/session_share';
+import {
+  SessionShareService,
+  ShareSessionRequest,
+} from '../../src/gen/sessionimport/v1/session_share';
 import { openTextDatabase } from '../../src/db/connection';
 import { createRetry } from '../../src/db/retry';
 import { read, select } from '../../src/db/query';
@@ -96,14 +99,8 @@ describe('calls that wait for the database', () => {
     await flood.held(4);
 
     const { shareSession, revokeShareToken } = SessionShareService;
-    const share = { sessionId: session, forApplicationId: target.applicationId } as const;
-    await client.call(shareSession, mine.apiKey, {
-      ...share,
-      ttl: undefined,
-      grounds: undefined,
-      relations: [],
-      includeLinkedSessions: false,
-    });
+    const share = { sessionId: session, forApplicationId: target.applicationId };
+    await client.call(shareSession, mine.apiKey, ShareSessionRequest.fromPartial(share));
     const target1 = { target: { $case: 'sessionId', value: session } } as const;
     const { revoked } = await client.call(revokeShareToken, mine.apiKey, target1);
     expect(revoked).to.equal(1);
@@ -150,14 +147,10 @@ describe('calls that wait for the database', () => {
       client.call(
         SessionShareService.shareSession,
         mine.apiKey,
-        {
+        ShareSessionRequest.fromPartial({
           sessionId: session,
           forApplicationId: target.applicationId,
-          ttl: undefined,
-          grounds: undefined,
-          relations: [],
-          includeLinkedSessions: false,
-        },
+        }),
         { signal: giveUp.signal },
       ),
     ]);

@@ -38,14 +38,10 @@ describe('RevokeShareToken', () => {
   after(() => harness.stop());
 
   const share = async (sessionId: string, to: Tenant = harness.target): Promise<Shared> => {
-    const request = {
+    const request = ShareSessionRequest.fromPartial({
       sessionId,
       forApplicationId: to.applicationId,
-      ttl: undefined,
-      grounds: undefined,
-      relations: [],
-      includeLinkedSessions: false,
-    };
+    });
     const { client, source } = harness;
     const { shareToken, details } = await client.call(shareSession, source.apiKey, request);
     return { token: shareToken, id: details?.shareTokenId ?? '' };

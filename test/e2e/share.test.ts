@@ -135,14 +135,14 @@ describe('ShareSession', () => {
       privileges: ['write:session-shares'],
       expiresAt: null,
     });
-    const { shareToken, details } = await harness.client.call(shareSession, apiKey, {
-      sessionId,
-      forApplicationId: target.applicationId,
-      ttl: undefined,
-      grounds: undefined,
-      relations: [],
-      includeLinkedSessions: false,
-    });
+    const { shareToken, details } = await harness.client.call(
+      shareSession,
+      apiKey,
+      ShareSessionRequest.fromPartial({
+        sessionId,
+        forApplicationId: target.applicationId,
+      }),
+    );
     expect(details?.sharedBy).to.deep.equal({ $case: 'apiKeyId', value: id });
     const [row] = await select('SELECT * FROM share_tokens WHERE session_id = ?', [
       toBinary(sessionId),
@@ -347,14 +347,10 @@ describe('ListShareTokens', () => {
   after(() => harness.stop());
 
   const share = async (sessionId: SessionId, to: Tenant): Promise<ShareToken> => {
-    const request = {
+    const request = ShareSessionRequest.fromPartial({
       sessionId,
       forApplicationId: to.applicationId,
-      ttl: undefined,
-      grounds: undefined,
-      relations: [],
-      includeLinkedSessions: false,
-    };
+    });
     const { client, source } = harness;
     const { details } = await client.call(shareSession, source.apiKey, request);
     if (!details) throw new Error('the answer says nothing of the token');
@@ -371,14 +367,14 @@ describe('ListShareTokens', () => {
     const { db, source, target, client } = harness;
     const sessionId = await createSession(db, source, 'business');
     const other = await createTenant(db);
-    const first = await client.call(shareSession, source.apiKey, {
-      sessionId,
-      forApplicationId: target.applicationId,
-      ttl: undefined,
-      grounds: undefined,
-      relations: [],
-      includeLinkedSessions: false,
-    });
+    const first = await client.call(
+      shareSession,
+      source.apiKey,
+      ShareSessionRequest.fromPartial({
+        sessionId,
+        forApplicationId: target.applicationId,
+      }),
+    );
     const second = await share(sessionId, target);
     const third = await share(sessionId, other);
     const before = Date.now();
@@ -463,14 +459,14 @@ describe('the key that signs share tokens', () => {
   const kidOfNew = async ({ db, client, source, target }: Harness) => {
     const sessionId = await createSession(db, source, 'user');
     return async (): Promise<string | undefined> => {
-      const { shareToken } = await client.call(shareSession, source.apiKey, {
-        sessionId,
-        forApplicationId: target.applicationId,
-        ttl: undefined,
-        grounds: undefined,
-        relations: [],
-        includeLinkedSessions: false,
-      });
+      const { shareToken } = await client.call(
+        shareSession,
+        source.apiKey,
+        ShareSessionRequest.fromPartial({
+          sessionId,
+          forApplicationId: target.applicationId,
+        }),
+      );
       return decodeProtectedHeader(shareToken).kid;
     };
   };

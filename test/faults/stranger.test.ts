@@ -16,7 +16,7 @@ import {
 } from '../../src/gen/sessionimport/v1/session_events';
 import { newId } from '../../src/model/ids';
 import { eventually, pause } from '../support/helpers';
-import { RelaySetup } from '../support/relay';
+import { RelaySetup, type RunningRelay } from '../support/relay';
 import type { WebhookReceiver } from '../support/webhook-receiver';
 
 const apiKey = 'sik_of_somebody';
@@ -63,6 +63,15 @@ describe('a relay that is connected to something strange', () => {
       stream.write(WatchEventsResponse.fromPartial({ event: { eventId: newId(), sequence } }));
     }
   };
+
+  /** Starts a relay, and waits until it has asked for a stream, which is not accepted. */
+  async function startAsking(): Promise<{ relay: RunningRelay; stream: Stream }> {
+    const asked = new Promise<Stream>((resolve) => {
+      watched = resolve;
+    });
+    const relay = setup.start();
+    return { relay, stream: await asked };
+  }
 
   it('delivers nothing behind a gap, and reads again what should be there', async () => {
     const cursors: number[] = [];
@@ -148,11 +157,7 @@ describe('a relay that is connected to something strange', () => {
   });
 
   it('says that the feed can not be read if the service fails after it has not accepted a stream for long', async () => {
-    const asked = new Promise<Stream>((resolve) => {
-      watched = resolve;
-    });
-    const relay = setup.start();
-    const stream = await asked;
+    const { relay, stream } = await startAsking();
     // Longer than a connection must last to count as one that works.
     await pause(10_500);
     stream.emit('error', { code: status.UNAVAILABLE, details: 'nobody there' });
@@ -161,11 +166,7 @@ describe('a relay that is connected to something strange', () => {
   });
 
   it('counts as one that does not work until the service has accepted a stream for some time', async () => {
-    const asked = new Promise<Stream>((resolve) => {
-      watched = resolve;
-    });
-    const relay = setup.start();
-    const stream = await asked;
+    const { relay, stream } = await startAsking();
     expect(relay.metrics.works).to.equal(false);
     stream.sendMetadata(new Metadata());
     await eventually(() => Promise.resolve(relay.metrics.works));

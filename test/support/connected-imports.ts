@@ -1,10 +1,10 @@
-import type { Harness } from './service';
 import type { ImportSessionRequest } from '../../src/gen/sessionimport/v1/session_import';
 import type { SessionId } from '../../src/model/ids';
 import type { SessionKind } from '../../src/model/session';
 import { signShareToken } from '../../src/token/signing';
 import { failureOf } from './client';
 import type { Tenant } from './fixtures';
+import type { Harness } from './service';
 
 const grounds = {
   kind: 'consent',

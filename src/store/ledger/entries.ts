@@ -43,6 +43,17 @@ export function ledgerKey({ applicationId, sourceSessionId }: Imported): LedgerK
   return `${applicationId}/${sourceSessionId}`;
 }
 
+/** The primary key of a row. */
+export type KeyRow = Readonly<Record<'application_id' | 'source_session_id', Buffer>>;
+
+/** The key of a row's import. */
+export function keyOfRow(row: KeyRow): LedgerKey {
+  return ledgerKey({
+    applicationId: fromBinary(row.application_id),
+    sourceSessionId: fromBinary(row.source_session_id),
+  });
+}
+
 /** What is bound to an entry's primary key. */
 export function keyBindings({ applicationId, sourceSessionId }: Imported): readonly Binding[] {
   return [toBinary(applicationId), toBinary(sourceSessionId)];
@@ -88,8 +99,7 @@ export interface WantedImport extends Imported {
 export function ledgerEntries(
   wanted: readonly WantedImport[],
 ): Query<ReadonlyMap<LedgerKey, LedgerEntry>> {
-  type Row = RequestRow &
-    Readonly<Record<'application_id' | 'source_session_id' | 'session_id', Buffer>>;
+  type Row = RequestRow & KeyRow & { readonly session_id: Buffer };
   const keys = wanted.map(keyBindings);
   const ids = wanted.flatMap(({ idempotency }) => (idempotency ? [toBinary(idempotency.id)] : []));
   const answer = ids.length > 0 ? answerToOneOf(ids) : sql('NULL');
@@ -104,10 +114,7 @@ export function ledgerEntries(
     (found: Row[]) =>
       new Map(
         found.map((row) => [
-          ledgerKey({
-            applicationId: fromBinary(row.application_id),
-            sourceSessionId: fromBinary(row.source_session_id),
-          }),
+          keyOfRow(row),
           { sessionId: fromBinary(row.session_id), request: requestOf(row) },
         ]),
       ),

@@ -7,7 +7,14 @@ import { kindSchemas } from '../../model/relations';
 import type { SessionKind } from '../../model/session';
 import { isOnCalendar } from '../sessions/version';
 import { withdrawnForGood } from '../withdrawals/rows';
-import { keyBindings, ledgerKey, type Imported, type LedgerKey } from './entries';
+import {
+  keyBindings,
+  keyOfRow,
+  ledgerKey,
+  type Imported,
+  type KeyRow,
+  type LedgerKey,
+} from './entries';
 
 /*
  * The ledger keeps the `updated_at` that a source had when it was imported, or when its change was told: its version. If
@@ -73,22 +80,13 @@ export function outdatedCopiesAmong(
 
 /** Locks those of some entries that nobody holds. @param entries at least one. */
 export function lockFreeEntries(entries: readonly Imported[]): Query<ReadonlySet<LedgerKey>> {
-  type Row = Readonly<Record<'application_id' | 'source_session_id', Buffer>>;
   return query(
     sql(
       `SELECT application_id, source_session_id FROM session_imports FORCE INDEX (PRIMARY)
        WHERE (application_id, source_session_id) IN (?) FOR UPDATE SKIP LOCKED`,
       inKeyOrder(entries, ledgerKey).map(keyBindings),
     ),
-    (rows: Row[]) =>
-      new Set(
-        rows.map((row) =>
-          ledgerKey({
-            applicationId: fromBinary(row.application_id),
-            sourceSessionId: fromBinary(row.source_session_id),
-          }),
-        ),
-      ),
+    (rows: KeyRow[]) => new Set(rows.map(keyOfRow)),
   );
 }
 

@@ -46,8 +46,8 @@ export interface PlannedRelation extends Relation {
    * the sessions table itself is the map from old to new.
    */
   readonly cloneSql: string;
-  /** SQL for the number of rows of the session `s`. */
-  readonly countSql: string;
+  /** SQL from FROM on: the rows `r` of the session `s` that are copied. */
+  readonly rowsSql: string;
   /** SQL for the bytes of the large values of the session `s`; undefined: no column has large values. */
   readonly sizeSql: string | undefined;
 }
@@ -110,7 +110,7 @@ export function planClone(
       must(columns.get(relation.table), `the columns of ${relation.table}`),
       refersToSessionsAlone(schema, relation.table, references),
     ),
-    countSql: countOfRelation(db, relation),
+    rowsSql: rowsSql(db, relation),
     sizeSql: sizeOfRelation(db, relation, json, texts),
   }));
   return planOf(schema, null, relations);
@@ -238,26 +238,26 @@ function cloneSql(
     WHERE s.id IN (?) ${relation.copied === undefined ? '' : `AND ${relation.copied}`}`;
 }
 
-function countOfRelation(db: Database, { table, copied }: Relation): string {
-  return `(SELECT COUNT(*) FROM ${db.ref(table).toQuery()} r
-        WHERE r.session_id = s.id ${copied === undefined ? '' : `AND ${copied}`})`;
+function rowsSql(db: Database, { table, copied }: Relation): string {
+  return `FROM ${db.ref(table).toQuery()} r
+        WHERE r.session_id = s.id ${copied === undefined ? '' : `AND ${copied}`}`;
 }
 
 /** Here, a look-up for each session and relation is twice as fast as reading a range of each relation. */
 function countSql({ sessions, logs }: KindSchema, relations: readonly PlannedRelation[]): string {
-  const counts = relations.map((relation, index) => `${relation.countSql} AS r${index}`);
-  const logged = relations.find(({ table }) => table === logs);
+  const counts = relations.map(
+    ({ rowsSql: rows }, index) => `(SELECT COUNT(*) ${rows}) AS r${index}`,
+  );
+  const log = relations.find(({ table }) => table === logs);
   return `
-    SELECT ${['s.id', ...counts, `${logged ? nextOrdinal(logged) : 0} AS next_log`].join(', ')}
+    SELECT ${['s.id', ...counts, `${log ? nextOrdinal(log) : 0} AS next_log`].join(', ')}
     FROM ${sessions} s FORCE INDEX (PRIMARY)
     WHERE s.id IN (?)`;
 }
 
 /** SQL for the ordinal that follows those of the rows of the session `s` that are copied. */
-function nextOrdinal({ table, copied }: Relation): string {
-  return `COALESCE((SELECT r.ordinal + 1 FROM ${table} r
-        WHERE r.session_id = s.id ${copied === undefined ? '' : `AND ${copied}`}
-        ORDER BY r.session_id DESC, r.ordinal DESC LIMIT 1), 0)`;
+function nextOrdinal({ rowsSql: rows }: PlannedRelation): string {
+  return `COALESCE((SELECT r.ordinal + 1 ${rows} ORDER BY r.session_id DESC, r.ordinal DESC LIMIT 1), 0)`;
 }
 
 /** The condition for a column that the database does not compute by itself. */
