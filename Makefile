@@ -15,6 +15,8 @@ cache := node_modules/.cache/session-import
 # Which file imports which.
 imports := $(cache)/imports.json
 read_imports = mkdir -p $(cache) && depcruise --output-type json src test bench scripts > $(imports)
+# What lint looks at. With the folders, so that a file that was taken away is noticed.
+checked := $(shell find $(CURDIR) \( -path $(CURDIR)/node_modules -o -path $(CURDIR)/dist -o -path $(CURDIR)/.git \) -prune -o -print)
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +52,10 @@ stress-full: $(program) ## The same with a minute for each flood, and write the 
 	@$(ts) bench/stress/main.ts --seconds 60 --save stress-full; held=$$?; \
 	  if [ $$held -lt 2 ]; then $(ts) bench/stress/page.ts; fi; exit $$held
 
-lint: $(generated) ## Check formatting, lint, types and the contract
+lint: $(cache)/clean ## Check formatting, lint, types and the contract
+
+# Once for all that is as it was.
+$(cache)/clean: $(generated) $(checked)
 	oxfmt --list-different .
 	oxlint --quiet
 	eslint --cache --cache-location $(cache)/eslint src
@@ -60,6 +65,7 @@ lint: $(generated) ## Check formatting, lint, types and the contract
 	@$(ts) scripts/docs.ts --check
 	buf lint
 	buf breaking --against proto/released.txtpb
+	@touch $@
 
 docs: $(generated) ## Write into docs/ what the code says: errors, configuration, commands, imports
 	@$(ts) scripts/docs.ts

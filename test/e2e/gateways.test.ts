@@ -15,8 +15,8 @@ import {
 } from '../../src/gen/sessionimport/v1/session_trace';
 import { CertificateAuthority, type Identity } from '../support/certificates';
 import { failureOf, sessionOf, type Failure, type TestClient } from '../support/client';
+import { withClockAhead } from '../support/clock';
 import { createSession, type Tenant } from '../support/fixtures';
-import { eventually } from '../support/helpers';
 import { select } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 import { serverNames, tlsClient } from '../support/tls';
@@ -186,17 +186,15 @@ describe('a gateway', () => {
   it('is one only as long as its certificate is valid, also on a connection that goes on', async () => {
     const { target } = harness;
     const uri = { type: 'url', value: byUri.slice('URI:'.length) } as const;
-    // The time in a certificate has no fractions.
-    const { certificate, privateKey } = await authority.issue('short', [uri], 3_000);
+    const validFor = 60_000;
+    const { certificate, privateKey } = await authority.issue('short', [uri], validFor);
     const gateway = client({ certificate, privateKey });
     const metadata = { 'x-application-id': target.applicationId };
     const header = new Metadata();
     header.set('x-application-id', target.applicationId);
     expect(await gateway.send(header, await requestOf(target))).to.have.property('session');
-    await eventually(async () => {
-      const { reason } = await refusal(gateway, metadata, {});
-      return reason === 'GATEWAY_NOT_TRUSTED';
-    });
+    const later = () => withClockAhead(validFor, () => refusal(gateway, metadata, {}));
+    expect((await later()).reason).to.equal('GATEWAY_NOT_TRUSTED');
   });
 
   it('is refused when it sends an API key as well, and so is everybody', async () => {

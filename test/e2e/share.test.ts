@@ -15,6 +15,7 @@ import {
 import { sessionKinds, type SessionStatus } from '../../src/model/session';
 import { generateSigningKey } from '../../src/token/signing';
 import { endings, failureOf, sessionOf } from '../support/client';
+import { withShortIntervals } from '../support/clock';
 import { createCompany } from '../support/companies';
 import { addShareTokens, createSession, createTenant, type Tenant } from '../support/fixtures';
 import { eventually } from '../support/helpers';
@@ -455,6 +456,8 @@ describe('ListShareTokens', () => {
 });
 
 describe('the key that signs share tokens', () => {
+  withShortIntervals();
+
   /** What tells the kid of the key that a new token is signed with. */
   const kidOfNew = async ({ db, client, source, target }: Harness) => {
     const sessionId = await createSession(db, source, 'user');

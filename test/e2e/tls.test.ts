@@ -4,12 +4,14 @@ import { expect } from 'chai';
 import { CertificateAuthority, type Identity } from '../support/certificates';
 import type { TestClient } from '../support/client';
 import { endings, failureOf } from '../support/client';
+import { withShortIntervals } from '../support/clock';
 import { createSession } from '../support/fixtures';
 import { eventually, pause } from '../support/helpers';
 import { startHarness, type Harness } from '../support/service';
 import { serverNames, tlsClient } from '../support/tls';
 
 describe('TLS', () => {
+  withShortIntervals();
   let authority: CertificateAuthority;
   let stranger: CertificateAuthority;
   let server: Identity;
@@ -160,8 +162,8 @@ describe('TLS', () => {
     await harness.logged(() => complaint() !== undefined);
     expect(complaint()).to.include('GRPC_TLS_KEY is not the key of GRPC_TLS_CERT');
     await writeFile(current.certificate, 'half a certific');
-    // It is read again within a second. That it is wrong still, nobody hears twice in a minute.
-    await pause(1_500);
+    // It is read again at once. That it is wrong still, nobody hears twice in a minute.
+    await pause(100);
     expect(await importWith(client(authority))).to.equal('OK');
   });
 

@@ -23,3 +23,19 @@ export async function withClockAhead<T>(milliseconds: number, work: () => Promis
     globalThis.Date = RightDate;
   }
 }
+
+/**
+ * Has everything that this process does at intervals done every 30 ms at least, from the first test of a suite to its
+ * last: tests need not wait for the next look at a file.
+ */
+export function withShortIntervals(): void {
+  const { setInterval: right } = globalThis;
+  before(() => {
+    const short = (callback: (...args: unknown[]) => void, delay?: number, ...args: unknown[]) =>
+      right(callback, Math.min(delay ?? 0, 30), ...args);
+    globalThis.setInterval = Object.assign(short, right);
+  });
+  after(() => {
+    globalThis.setInterval = right;
+  });
+}

@@ -14,6 +14,7 @@ import { keySource, type KeySource } from '../../src/token/key-source';
 import { Keys } from '../../src/token/keys';
 import type { Algorithm } from '../../src/token/share-token';
 import { generateSigningKey } from '../../src/token/signing';
+import { withShortIntervals } from '../support/clock';
 import { eventually, without } from '../support/helpers';
 import { Signal } from '../support/signal';
 
@@ -107,14 +108,18 @@ describe('the keys for share tokens', () => {
       expect(await keys.find(key.kid, 'EdDSA')).to.include({ kid: key.kid });
     });
 
-    it('are gone when the file leaves them out, also if nothing useful is left in it', async () => {
-      for (const rest of [[], [{ kid: 'x', kty: 'unknown' }]]) {
-        const key = await newKey();
-        await write(key);
-        const keys = await open(file);
-        await write(...rest);
-        await eventually(async () => (await keys.find(key.kid, 'EdDSA')) === undefined);
-      }
+    describe('that is looked at all the time', () => {
+      withShortIntervals();
+
+      it('are gone when the file leaves them out, also if nothing useful is left in it', async () => {
+        for (const rest of [[], [{ kid: 'x', kty: 'unknown' }]]) {
+          const key = await newKey();
+          await write(key);
+          const keys = await open(file);
+          await write(...rest);
+          await eventually(async () => (await keys.find(key.kid, 'EdDSA')) === undefined);
+        }
+      });
     });
 
     it('are refused at the start, with a reason, if any of them can not be used', async () => {
