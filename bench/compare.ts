@@ -1,21 +1,24 @@
 /**
  * Measures two builds of the service in turns, on one private MySQL, and says how they compare:
  *
- *     node -r sucrase/register bench/compare.ts --dist ../other/dist [--rounds 9] [--callers 256]
+ *     node -r sucrase/register bench/compare.ts --dist ../other/dist [--rounds 9] [--callers 256] [--save events]
  *
  * `--dist` is the build to compare with. A figure above 1 means that this build takes more than the other.
- * Processor time is steadier than rates.
+ * Processor time is steadier than rates. Each build has a database of its own, which it has migrated itself, so they
+ * can be of different schemas. `--save` writes bench/results/compare-NAME.json, with the figures of every round.
  */
+import { execFile } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { startMysql } from '../scripts/mysql/server';
 import { openDatabase } from '../src/db/connection';
+import type { Database } from '../src/db/database';
 import { Bench, type Round } from './bench';
-import { mysqldArguments } from './environment';
+import { describeEnvironment, mysqldArguments } from './environment';
 import { mysqlPid } from './processes';
-import { startService, type RunningService } from './service';
-import { median } from './statistics';
-import { ratioOf } from './throughput';
+import { builtProgram, startService, type RunningService } from './service';
+import { median, quantile } from './statistics';
 import { createWorld, Supply } from './world';
 
 const { values: options } = parseArgs({
@@ -23,6 +26,7 @@ const { values: options } = parseArgs({
     dist: { type: 'string' },
     rounds: { type: 'string', default: '9' },
     callers: { type: 'string' },
+    save: { type: 'string' },
   },
 });
 
@@ -48,48 +52,95 @@ const figures: Readonly<Record<string, (round: Compared) => number>> = {
   'calls in a group': ({ callsInGroup }) => callsInGroup,
 };
 
+/** A build that runs. */
+interface Side {
+  readonly service: RunningService;
+  readonly bench: Bench;
+  readonly supply: Supply;
+  readonly close: () => Promise<void>;
+}
+
+const run = promisify(execFile);
+
+/** Starts a build on a database of its own. */
+async function startSide(
+  admin: Database,
+  mysqlUrl: string,
+  program: string,
+  name: string,
+): Promise<Side> {
+  await admin.raw('CREATE DATABASE ?? CHARACTER SET utf8mb4 COLLATE utf8mb4_bin', [name]);
+  const { href: url } = Object.assign(new URL(mysqlUrl), { pathname: `/${name}` });
+  const env = { PATH: process.env['PATH'], DATABASE_URL: url };
+  await run(process.execPath, [program, 'migrate'], { env });
+  const db = openDatabase({ url, poolSize: 4, lockWaitSeconds: 50 });
+  const world = await createWorld(db, url);
+  const bench = new Bench(world, await mysqlPid(db));
+  const supply = await Supply.create(db, world, { kind: 'user', sources: 2_500, importing: 60 });
+  const service = await startService(world, {}, program);
+  const close = async () => {
+    bench.close();
+    await service.stop();
+    await db.destroy();
+  };
+  return { service, bench, supply, close };
+}
+
+async function runOnce(
+  { service, bench, supply }: Side,
+  callers: number,
+  imports: number,
+): Promise<Compared> {
+  const before = await groupsOf(service);
+  const round = await bench.round('service', supply.take(imports), { callers }, service);
+  const after = await groupsOf(service);
+  const callsInGroup = (after.calls - before.calls) / (after.groups - before.groups);
+  return { ...round, callsInGroup };
+}
+
 async function main(dist: string, rounds: number, only: number | undefined): Promise<void> {
   delete process.env['DATABASE_URL'];
   const mysql = await startMysql({ mysqldArguments });
-  const db = openDatabase({ url: mysql.url, poolSize: 4, lockWaitSeconds: 50 });
-  await db.migrate.latest();
-  const world = await createWorld(db, mysql.url);
-  const bench = new Bench(world, await mysqlPid(db));
-  const supply = await Supply.create(db, world, { kind: 'user', sources: 2_500, importing: 60 });
-  const mine = await startService(world);
-  const others = await startService(world, {}, path.resolve(dist, 'main.js'));
+  const admin = openDatabase({ url: mysql.url, poolSize: 1, lockWaitSeconds: 50 });
+  const mine = await startSide(admin, mysql.url, builtProgram, 'mine');
+  const others = await startSide(admin, mysql.url, path.resolve(dist, 'main.js'), 'others');
+  const found: object[] = [];
 
   for (const { callers, imports } of loads) {
     if (only !== undefined && callers !== only) continue;
-    const runOnce = async (service: RunningService): Promise<Compared> => {
-      const before = await groupsOf(service);
-      const round = await bench.round('service', supply.take(imports), { callers }, service);
-      const after = await groupsOf(service);
-      const callsInGroup = (after.calls - before.calls) / (after.groups - before.groups);
-      return { ...round, callsInGroup };
-    };
     // Compilers, caches and connections get ready.
-    for (const service of [mine, others]) await runOnce(service);
+    for (const side of [mine, others]) await runOnce(side, callers, imports);
     const pairs: { readonly mine: Compared; readonly others: Compared }[] = [];
     for (let round = 0; round < rounds; round++) {
       // The order changes, so that neither build always runs after the other.
-      const first = round % 2 === 0 ? await runOnce(mine) : undefined;
-      const other = await runOnce(others);
-      pairs.push({ mine: first ?? (await runOnce(mine)), others: other });
+      const first = round % 2 === 0 ? await runOnce(mine, callers, imports) : undefined;
+      const other = await runOnce(others, callers, imports);
+      pairs.push({ mine: first ?? (await runOnce(mine, callers, imports)), others: other });
     }
-    console.log(`${callers} callers`);
+    console.log(`${callers} callers: median of the rounds' ratios (the middle half; this, other)`);
     for (const [name, of] of Object.entries(figures)) {
-      const ratio = ratioOf(pairs.map((pair) => of(pair.mine) / of(pair.others)));
-      const [least, middle, most] = [ratio.least, ratio.median, ratio.most].map((value) =>
-        value.toFixed(3),
+      const each = pairs.map((pair) => ({ mine: of(pair.mine), others: of(pair.others) }));
+      const ratios = each.map((pair) => pair.mine / pair.others);
+      const [lower, middle, upper] = [0.25, 0.5, 0.75].map((share) =>
+        quantile(ratios, share).toFixed(3),
       );
-      console.log(`  ${name.padEnd(18)} ${middle} (${least} to ${most})`);
+      const [here, there] = (['mine', 'others'] as const).map((side) =>
+        median(each.map((pair) => pair[side])).toPrecision(3),
+      );
+      console.log(`  ${name.padEnd(18)} ${middle} (${lower} to ${upper}; ${here}, ${there})`);
+      found.push({ callers, imports, figure: name, ratio: middle, rounds: each });
     }
   }
 
-  bench.close();
-  for (const service of [mine, others]) await service.stop();
-  await db.destroy();
+  if (options.save !== undefined) {
+    const folder = path.join(__dirname, 'results');
+    await mkdir(folder, { recursive: true });
+    const environment = await describeEnvironment(admin);
+    const file = path.join(folder, `compare-${options.save}.json`);
+    await writeFile(file, `${JSON.stringify({ environment, found })}\n`);
+  }
+  for (const side of [mine, others]) await side.close();
+  await admin.destroy();
   await mysql.stop();
 }
 
