@@ -1,4 +1,4 @@
-import { open, rename } from 'node:fs/promises';
+import { open, realpath, rename, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { readSmallFile } from '../files/small-file';
 import { isUuid } from '../model/ids';
@@ -28,10 +28,12 @@ export class CursorFile {
    * Opens the file, and writes it, so that a file that can't be written is noticed before anything is delivered.
    * Without a file, the cursor is 0.
    *
+   * @param name may be a symbolic link. It stays, and the file that it leads to is replaced.
    * @param after the cursor to begin with, in place of the one in the file.
    * @throws Error if it can't be read or written, or is not a cursor file.
    */
-  static async open(path: string, after?: number): Promise<CursorFile> {
+  static async open(name: string, after?: number): Promise<CursorFile> {
+    const path = await regularFile(name);
     const text = await contentOf(path);
     const kept = text === undefined ? { after: 0 } : parse(path, text);
     const cursor = after === undefined ? kept : { after };
@@ -78,6 +80,18 @@ export class CursorFile {
     }
     await rename(draft, this.path);
   }
+}
+
+/** The file that a name leads to, or the name, if there is no file yet. A pipe would be waited for without end. */
+async function regularFile(name: string): Promise<string> {
+  try {
+    const path = await realpath(name);
+    if ((await stat(path)).isFile()) return path;
+  } catch (error) {
+    if (errorCode(error as Error) === 'ENOENT') return name;
+    throw failure('read', name, error);
+  }
+  throw failure('read', name, new Error('it is not a regular file'));
 }
 
 /** Not every error of the file system names the file. */

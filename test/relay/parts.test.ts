@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
@@ -228,6 +229,26 @@ describe('the cursor file of a relay', () => {
     await symlink('/dev/full', `${file}.tmp`);
     withPath(await errorOf(file), file, 'written');
     await rm(`${file}.tmp`);
+  });
+
+  it('may be behind a symbolic link, which stays', async () => {
+    const link = path.join(folder, 'link');
+    await symlink(file, link);
+    await (await CursorFile.open(file)).store({ after: 7 });
+    await (await CursorFile.open(link)).store({ after: 8 });
+    expect((await CursorFile.open(file)).current).to.deep.equal({ after: 8 });
+    expect(await readlink(link)).to.equal(file);
+    await rm(link);
+  });
+
+  it('is refused if it is no file but a pipe, which would be waited for', async () => {
+    const pipe = path.join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const error = await CursorFile.open(pipe).catch((reason: unknown) => reason);
+    expect(error)
+      .to.be.an('error')
+      .with.property('message', `the cursor file ${pipe} can not be read: it is not a regular file`);
+    await rm(pipe);
   });
 
   it('is not overwritten once others have changed or deleted it', async () => {
