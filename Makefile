@@ -15,8 +15,9 @@ cache := node_modules/.cache/session-import
 # Which file imports which.
 imports := $(cache)/imports.json
 read_imports = mkdir -p $(cache) && depcruise --output-type json src test bench scripts > $(imports)
-# What lint looks at. With the folders, so that a file that was taken away is noticed.
-checked := $(shell find $(CURDIR) \( -path $(CURDIR)/node_modules -o -path $(CURDIR)/dist -o -path $(CURDIR)/.git \) -prune -o -print)
+# What lint looks at. With the folders, so that a file that was taken away is noticed; their names end in /., as some
+# targets have the same names.
+checked := $(shell find . \( -path ./node_modules -o -path ./dist -o -path ./.git \) -prune -o -type d -exec printf '%s/.\n' {} + -o -print)
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
