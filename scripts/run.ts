@@ -28,8 +28,16 @@ async function main(): Promise<void> {
   process.exitCode = code ?? 1;
 }
 
+/** What commands need to know to work on the same data. */
+const settings = [
+  'DATABASE_URL',
+  'SHARE_TOKEN_JWKS',
+  'SHARE_TOKEN_SIGNING_KEY',
+  'SESSION_BASE_URL',
+];
+
 async function instructions(playground: Playground, address: string): Promise<string> {
-  const { source, importing, user, business } = playground;
+  const { source, importing, user, business, environment } = playground;
   const clients = new DemoClients(address);
   const userShare = await clients.share(user, source, importing);
   const businessShare = await clients.share(business, source, importing);
@@ -56,6 +64,7 @@ async function instructions(playground: Playground, address: string): Promise<st
     `${source.name} is application ${source.applicationId}, with the API key ${source.apiKey}`,
     `${importing.name} is application ${importing.applicationId}, with the API key ${importing.apiKey}`,
     '',
+    lineOf('lists what is shared with it', importing, 'SessionShare/ListReceivedShareTokens', {}),
     importLine(user, userShare.shareToken),
     importLine(business, businessShare.shareToken),
     lineOf('shares a session', source, 'SessionShare/ShareSession', {
@@ -71,7 +80,6 @@ async function instructions(playground: Playground, address: string): Promise<st
       ...ofUser,
       relation: 'logs',
     }),
-    lineOf('lists what is shared with it', importing, 'SessionShare/ListReceivedShareTokens', {}),
     lineOf('lists its workflows', importing, 'SessionImport/ListWorkflows', {}),
     lineOf('lists its sessions', importing, 'SessionRead/ListSessions', {}),
     lineOf('lists what it has imported', importing, 'SessionTrace/ListImports', {}),
@@ -83,6 +91,9 @@ async function instructions(playground: Playground, address: string): Promise<st
         session_id: copy,
       },
     ),
+    'For the commands (docs/commands.md), in another terminal:',
+    ...settings.map((name) => `export ${name}='${environment[name] ?? process.env[name] ?? ''}'`),
+    '',
     'Ctrl-C stops the service, and its MySQL with it.',
     '',
   ].join('\n');
