@@ -40,10 +40,10 @@ test-image: $(generated) ## Make the image's program and the client's package, i
 test-cluster: $(generated) ## Test the service on clusters of MySQL and of MariaDB, while their nodes fail
 	mocha --config test/cluster/mocharc.json
 
-bench: $(program) ## Measure imports beside other ways of copying, in a minute and a half
+bench: $(program) ## Measure imports beside other ways of copying, in some three minutes
 	@$(ts) bench/main.ts
 
-bench-full: $(program) ## Measure that and more, in nine minutes: sizes, settings, memory
+bench-full: $(program) ## Measure that and more, in ten minutes or more: sizes, settings, memory
 	@$(ts) bench/main.ts --full
 
 stress: $(program) ## Measure what an application notices while others flood the service, in seven minutes

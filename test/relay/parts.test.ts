@@ -247,7 +247,10 @@ describe('the cursor file of a relay', () => {
     const error = await CursorFile.open(pipe).catch((reason: unknown) => reason);
     expect(error)
       .to.be.an('error')
-      .with.property('message', `the cursor file ${pipe} can not be read: it is not a regular file`);
+      .with.property(
+        'message',
+        `the cursor file ${pipe} can not be read: it is not a regular file`,
+      );
     await rm(pipe);
   });
 
