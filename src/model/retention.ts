@@ -27,3 +27,8 @@ export const noRetention: Retention = { eraseAfter: null, hold: null };
 export function isHeld({ hold }: Retention, at: Date): boolean {
   return hold !== null && (hold.until === null || hold.until > at);
 }
+
+/** Whether the time of a session is over at a moment. */
+export function isOver({ eraseAfter }: Retention, at: Date): boolean {
+  return eraseAfter !== null && eraseAfter <= at;
+}

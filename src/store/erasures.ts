@@ -25,7 +25,7 @@ import {
 import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
 import { kindSchemas } from '../model/relations';
-import { isHeld, noRetention, type WaitingCount } from '../model/retention';
+import { isHeld, isOver, noRetention, type WaitingCount } from '../model/retention';
 import type { Actor, SessionKind } from '../model/session';
 import { actorBindings } from './actor-columns';
 import { recordEvents } from './events/outbox';
@@ -117,7 +117,8 @@ export interface WantedErasure {
  * ended before, or finds no session. The session's share tokens are not marked: without their session they are of no
  * use, and whoever tries one learns that the session is gone.
  *
- * @returns the erasure, or the one that was made before; undefined: there is no such session of that owner.
+ * @returns the erasure, or the one that was made before; undefined: there is no such session of that owner, or its
+ * time was to be over and is not.
  * @throws ServiceError with SESSION_ON_HOLD, except for a replay
  */
 export async function eraseSession(
@@ -137,7 +138,7 @@ export async function eraseSession(
       if (wanted.cause === 'replay') await write(trx, insertErasure(before, wanted, deleteAgain));
       return before;
     }
-    await requireNoHold(trx, wanted);
+    if (!(await retentionAllows(trx, wanted))) return undefined;
     const erasure: Erasure = { sessionId, applicationId, kind, erasedAt: at };
     // The lock on the session's row lasts until the commit. So no import of the session can run or begin meanwhile.
     await writeTogether(trx, [
@@ -202,19 +203,24 @@ export async function eraseSessionById(
   return (await eraseSession(db, { ...wanted, kind })) ?? read(db, erasureOf(sessionId, owner));
 }
 
-/** A hold that a backup has brought back does not count: the session was erased, so the hold had ended. */
-async function requireNoHold(
+/**
+ * Reads what is set for the retention of a session whose row is locked: it may have changed since the session was found.
+ * A hold that a backup has brought back does not count: the session was erased, so the hold had ended.
+ *
+ * @returns false if the session is to be erased because its time is over, and it is not.
+ * @throws ServiceError with SESSION_ON_HOLD
+ */
+async function retentionAllows(
   trx: TransactionOf<MultiDatabase>,
   { sessionId, cause, at }: WantedErasure,
-): Promise<void> {
-  if (cause === 'replay') return;
+): Promise<boolean> {
+  if (cause === 'replay') return true;
   const retention = (await read(trx, retentionOf(sessionId))) ?? noRetention;
-  if (!isHeld(retention, at)) return;
-  throw new ServiceError({
-    reason: 'SESSION_ON_HOLD',
-    sessionId,
-    until: retention.hold?.until ?? null,
-  });
+  if (isHeld(retention, at)) {
+    const until = retention.hold?.until ?? null;
+    throw new ServiceError({ reason: 'SESSION_ON_HOLD', sessionId, until });
+  }
+  return cause !== 'retention' || isOver(retention, at);
 }
 
 /** Leaves the record of an erasure as it is. */

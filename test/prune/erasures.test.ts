@@ -253,6 +253,50 @@ describe('pruning', () => {
     );
   });
 
+  it('erases no session whose retention was changed after it was found', async () => {
+    const { db, source } = harness;
+    const now = new Date(Date.now() + 1_000_000);
+    // What other tests have left.
+    await harness.prune({}, { now });
+    const later = new Date(now.getTime() + 1);
+    const hold = { until: undefined, reference: undefined };
+    const changes = [
+      { eraseAfter: later, hold: undefined },
+      undefined,
+      { eraseAfter: later, hold },
+      { eraseAfter: undefined, hold },
+      { eraseAfter: undefined, hold: { ...hold, until: later } },
+    ];
+    for (const kind of sessionKinds) {
+      const first = await createSession(db, source, kind);
+      const changed = await createSessions(db, source, kind, changes.length);
+      for (const [index, id] of [first, ...changed].entries()) {
+        const eraseAfter = new Date(now.getTime() - 10 + index);
+        await retain(harness, source, id, { eraseAfter, hold: undefined });
+      }
+      const change = (): Promise<unknown> =>
+        Promise.all(
+          changes.map((each, index) => retain(harness, source, changed[index] ?? '', each)),
+        );
+      // The first erasure shows that all of them were found.
+      let changing: Promise<unknown> | undefined;
+      const { retentionOver, sessions } = await harness.prune(
+        {},
+        {
+          now,
+          told: () => void (changing ??= change()),
+          retry: async (work) => {
+            await changing;
+            return work();
+          },
+        },
+      );
+      expect([retentionOver, sessions]).to.deep.equal([1, 1]);
+      const left = await Promise.all([first, ...changed].map((id) => rowsOf(kind, id)));
+      expect(left).to.deep.equal([0, ...changes.map(() => 1)]);
+    }
+  });
+
   it('forgets the retention of a session that the platform has deleted, whatever was set', async () => {
     const { db, source } = harness;
     const later = new Date(Date.now() + 500_000);
