@@ -28,7 +28,7 @@ export function applicationCommand() {
         .option('--json', 'print JSON')
         .action(async ({ name, json }) => {
           const id = await withDatabase((db) => createApplication(db, name));
-          printFields({ application_id: id, name }, { json });
+          await printFields({ application_id: id, name }, { json });
         }),
     );
 }
@@ -58,7 +58,7 @@ function createWorkflowCommand() {
       const id = await withDatabase((db) =>
         createWorkflow(db, { applicationId: application, kind, name, acceptance }),
       );
-      printFields(
+      await printFields(
         {
           ...{ workflow_id: id, application_id: application, kind, name },
           acceptance: wordsOf(acceptance),
@@ -81,7 +81,7 @@ function updateWorkflowCommand() {
     .option('--json', 'print JSON')
     .action(async (id, { acceptance, json }) => {
       await withDatabase((db) => updateWorkflow(db, id, acceptance));
-      printFields({ workflow_id: id, acceptance: wordsOf(acceptance) }, { json });
+      await printFields({ workflow_id: id, acceptance: wordsOf(acceptance) }, { json });
     });
 }
 
@@ -120,7 +120,7 @@ function createApiKeyCommand() {
       const { id, apiKey } = await withDatabase((db) =>
         createApiKey(db, { applicationId: application, name, privileges: privilege, expiresAt }),
       );
-      printFields(
+      await printFields(
         {
           api_key_id: id,
           api_key: apiKey,
@@ -143,6 +143,6 @@ function revokeApiKeyCommand() {
       if (!(await withDatabase((db) => revokeApiKey(db, id)))) {
         throw new Error(`there is no API key ${id}, or it was revoked before`);
       }
-      printFields({ api_key_id: id, revoked: true }, { json });
+      await printFields({ api_key_id: id, revoked: true }, { json });
     });
 }

@@ -47,7 +47,7 @@ function createCommand() {
       const made = await withMultiDatabase((db) =>
         retry(() => connectApplications(db, connection)),
       );
-      printFields(fieldsOf(made), { json });
+      await printFields(fieldsOf(made), { json });
     });
 }
 
@@ -87,7 +87,7 @@ function endCommand() {
         if (!(await findConnection(db, id))) throw new Error(`there is no connection ${id}`);
         return retry(() => endConnection(db, id, change));
       });
-      printFields(fieldsOf(ended), { json });
+      await printFields(fieldsOf(ended), { json });
     });
 }
 

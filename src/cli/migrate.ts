@@ -12,6 +12,6 @@ export function migrateCommand() {
     .action(async ({ rollback, json }) => {
       const [batch, names] = await withDatabase(rollback ? migrateDown : migrateUp);
       const done = rollback ? 'taken_back' : 'migrated';
-      printFields({ batch, [done]: names }, { json });
+      await printFields({ batch, [done]: names }, { json });
     });
 }

@@ -15,13 +15,20 @@ export class CommandFailure extends Error {
   }
 }
 
-/** Prints what a command has done: a table for people, one line of JSON for scripts. */
-export function printFields(fields: Fields, { json }: { readonly json?: true | undefined }): void {
-  process.stdout.write((json ? JSON.stringify(fields) : table(fields)) + '\n');
+/**
+ * Prints what a command has done: a table for people, one line of JSON for scripts.
+ *
+ * @throws Error if it can't be written, as {@link printPart}.
+ */
+export async function printFields(
+  fields: Fields,
+  { json }: { readonly json?: true | undefined },
+): Promise<void> {
+  await printPart(`${json ? JSON.stringify(fields) : table(fields)}\n`);
 }
 
 /**
- * Writes a part of a long output, and waits until it is written: otherwise, output that nobody reads yet would fill
+ * Writes an output or a part of it, and waits until it is written: otherwise, output that nobody reads yet would fill
  * the memory.
  *
  * @throws Error if it can't be written, for example because the reader of a pipe has ended.

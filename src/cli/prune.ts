@@ -112,7 +112,7 @@ export function pruneCommand() {
         });
         progress.stop();
         const stopped = stopping.signal.aborted;
-        printFields(
+        await printFields(
           {
             ...(dryRun ? { dry_run: true } : {}),
             ...fieldsOf(tally, replayed),

@@ -10,7 +10,7 @@ export function seedCommand() {
     .option('--json', 'print JSON')
     .action(async ({ json }) => {
       const { source, importing } = await withDatabase(seedDemo);
-      printFields(
+      await printFields(
         {
           source_application_id: source.applicationId,
           source_application: source.name,

@@ -33,7 +33,7 @@ function eraseCommand() {
     .option('--json', 'print JSON')
     .action(async (id, { json }) => {
       const { applicationId, kind, erasedAt } = await withMultiDatabase((db) => erase(db, id));
-      printFields(
+      await printFields(
         {
           session_id: id,
           application_id: applicationId,
@@ -91,7 +91,7 @@ function retentionCommand() {
         const set = { sessionId: id, kind, owner: undefined, retention, actor: null, at };
         if (!(await setRetention(db, set))) missing(id);
       });
-      printFields(
+      await printFields(
         {
           session_id: id,
           erase_after: eraseAfter?.toISOString() ?? null,

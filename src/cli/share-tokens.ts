@@ -46,7 +46,7 @@ export function signingKeyCommand() {
           const set = await extendKeySet(jwks, key.verificationJwk);
           await writePrivateKey(out, key.privateJwk);
           await set.save();
-          printFields(
+          await printFields(
             {
               kid: key.privateJwk.kid ?? null,
               alg,
@@ -137,7 +137,7 @@ export function shareTokenCommand() {
             grounds,
             scope,
           });
-          printFields(
+          await printFields(
             {
               share_token: token,
               session_kind: session.kind,

@@ -81,6 +81,31 @@ describe('a program whose input or output fails', () => {
     expect(reading.errors).to.include('interrupted');
   });
 
+  it('a command whose output nobody reads fails, and says why', async () => {
+    const { db, source } = harness;
+    const { applicationId, workflows } = source;
+    const session = await createSession(db, source, 'user');
+    const keys = ['--out', path.join(folder, 'private'), '--jwks', path.join(folder, 'public')];
+    const commands = [
+      ['signing-key', 'generate', ...keys],
+      ['application', 'create', '--name', 'Unseen'],
+      ['api-key', 'create', '--application', applicationId],
+      ['workflow', 'update', workflows.user, '--acceptance', 'none'],
+      ['session', 'retention', session],
+      ['session', 'erase', session, '--json'],
+      ['migrate'],
+    ];
+    for (const command of commands) {
+      const unread = ServiceProcess.run(command, { DATABASE_URL: databaseUrl() });
+      unread.stopReading();
+      const name = command.join(' ');
+      expect(await unread.ended(), name).to.equal(1);
+      expect(unread.errors, name).to.equal(
+        "session-import: the output can't be written: write EPIPE\n",
+      );
+    }
+  });
+
   it('serve complains if nobody takes its traces, and ends all the same', async () => {
     const refusing = await Collector.open(400);
     const service = await ServiceProcess.serve({

@@ -69,7 +69,7 @@ export async function importFile(file: string, options: ImportFileOptions): Prom
       signal: stopping.signal,
     });
     progress.stop();
-    printFields(tally, options);
+    await printFields(tally, options);
     if (stopping.signal.aborted) throw stopping.signal.reason as Error;
     if (error) throw error;
     requireAll(tally);
