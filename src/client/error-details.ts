@@ -46,12 +46,12 @@ export interface ErrorDetails {
  */
 export function errorDetails(error: unknown): ErrorDetails | undefined {
   if (!isServiceError(error)) return undefined;
-  const [trailer] = error.metadata.get('grpc-status-details-bin');
-  if (!Buffer.isBuffer(trailer)) return undefined;
   try {
-    return unpacked(trailer);
+    const [trailer] = error.metadata.get('grpc-status-details-bin');
+    return Buffer.isBuffer(trailer) ? unpacked(trailer) : undefined;
   } catch {
-    // A proxy may answer in place of the service, with details of its own.
+    // A proxy may answer in place of the service, with details of its own. And the errors of other libraries may have
+    // metadata of another type.
     return undefined;
   }
 }
