@@ -1,4 +1,4 @@
-import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises';
 import type { JWK } from 'jose';
 import { KeySetError, parseKeySet, type BoundJwk } from './key-set';
 import { parseJson } from './key-source';
@@ -45,37 +45,45 @@ export interface ExtendedKeySet {
 
 /**
  * Adds a key to a JWK Set file, which is made if it is missing. The rights of an existing file stay as they are,
- * with one exception: if the set contains a secret, only the owner and the group keep their rights.
+ * with one exception: if the set contains a secret, only the owner and the group keep their rights. If the name is a
+ * symbolic link to a set, it stays, and the set is replaced.
  *
  * @throws KeySetError if the file is not a JWK Set, or if the service would not take it with the key.
  */
 export async function extendKeySet(file: string, jwk: JWK): Promise<ExtendedKeySet> {
-  const { keys, mode } = await readKeys(file);
+  const { keys, mode, path } = await readKeys(file);
   const set = { keys: [...keys, jwk] };
   const { ignored } = await parseKeySet(set, { symmetric: true });
   const mistake = ignored.find(({ foreign }) => !foreign);
   if (mistake) throw new KeySetError(`${file} with key ${mistake.kid}: ${mistake.why}`);
   return {
     async save() {
-      const next = `${file}.${process.pid}.tmp`;
+      const next = `${path}.${process.pid}.tmp`;
       await writeFile(next, toText(set), { mode: ownerOnly });
       await chmod(next, modeFor(set.keys, mode));
-      await rename(next, file);
+      await rename(next, path);
     },
   };
 }
 
-async function readKeys(
-  file: string,
-): Promise<{ readonly keys: readonly unknown[]; readonly mode: number | undefined }> {
+/** What a JWK Set file has: nothing, if there is none. */
+interface StoredKeys {
+  readonly keys: readonly unknown[];
+  readonly mode: number | undefined;
+  /** Where the file is, behind symbolic links. */
+  readonly path: string;
+}
+
+async function readKeys(file: string): Promise<StoredKeys> {
   try {
-    const { mode } = await stat(file);
+    const path = await realpath(file);
+    const { mode } = await stat(path);
     const set = (await readJson(file)) as { keys?: unknown } | null;
     if (!Array.isArray(set?.keys)) throw new KeySetError(`${file} is not a JWK Set`);
-    return { keys: set.keys as readonly unknown[], mode: mode & 0o777 };
+    return { keys: set.keys as readonly unknown[], mode: mode & 0o777, path };
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (missing) return { keys: [], mode: undefined };
+    if (missing) return { keys: [], mode: undefined, path: file };
     throw error;
   }
 }

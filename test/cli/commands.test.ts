@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  lstat,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
@@ -175,6 +185,21 @@ describe('the command line', () => {
     }
     // No private key is left behind by an attempt that has failed.
     expect((await readdir(folder)).includes('two.json')).to.equal(false);
+  });
+
+  it('adds a key to the JWK Set that a link leads to, and leaves the link', async () => {
+    const jwks = path.join(folder, 'linked.json');
+    const links = ['link.json', 'link-to-link.json'].map((name) => path.join(folder, name));
+    await writeFile(jwks, '{"keys":[]}');
+    await symlink('linked.json', links[0] ?? '');
+    await symlink('link.json', links[1] ?? '');
+    for (const [index, link] of links.entries()) {
+      const out = path.join(folder, `private-of-link-${index}.json`);
+      const { kid } = await json('signing-key', 'generate', '--jwks', link, '--out', out);
+      const { keys } = JSON.parse(await readFile(jwks, 'utf8')) as { keys: { kid: string }[] };
+      expect(keys.at(-1)?.kid).to.equal(kid);
+      expect((await lstat(link)).isSymbolicLink()).to.equal(true);
+    }
   });
 
   it('signs no token that could never be used', async () => {
