@@ -8,15 +8,15 @@
  * can be of different schemas. `--save` writes bench/results/compare-NAME.json, with the figures of every round.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { startMysql } from '../scripts/mysql/server';
 import { openDatabase } from '../src/db/connection';
-import type { Database } from '../src/db/database';
 import { Bench, type Round } from './bench';
+import { createDatabase } from './databases';
 import { describeEnvironment, mysqldArguments } from './environment';
 import { mysqlPid } from './processes';
+import { saveResults } from './save';
 import { builtProgram, startService, type RunningService } from './service';
 import { median, quantile } from './statistics';
 import { createWorld, Supply } from './world';
@@ -63,14 +63,8 @@ interface Side {
 const run = promisify(execFile);
 
 /** Starts a build on a database of its own. */
-async function startSide(
-  admin: Database,
-  mysqlUrl: string,
-  program: string,
-  name: string,
-): Promise<Side> {
-  await admin.raw('CREATE DATABASE ?? CHARACTER SET utf8mb4 COLLATE utf8mb4_bin', [name]);
-  const { href: url } = Object.assign(new URL(mysqlUrl), { pathname: `/${name}` });
+async function startSide(mysqlUrl: string, program: string, name: string): Promise<Side> {
+  const url = await createDatabase(mysqlUrl, name);
   const env = { PATH: process.env['PATH'], DATABASE_URL: url };
   await run(process.execPath, [program, 'migrate'], { env });
   const db = openDatabase({ url, poolSize: 4, lockWaitSeconds: 50 });
@@ -102,8 +96,8 @@ async function main(dist: string, rounds: number, only: number | undefined): Pro
   delete process.env['DATABASE_URL'];
   const mysql = await startMysql({ mysqldArguments });
   const admin = openDatabase({ url: mysql.url, poolSize: 1, lockWaitSeconds: 50 });
-  const mine = await startSide(admin, mysql.url, builtProgram, 'mine');
-  const others = await startSide(admin, mysql.url, path.resolve(dist, 'main.js'), 'others');
+  const mine = await startSide(mysql.url, builtProgram, 'mine');
+  const others = await startSide(mysql.url, path.resolve(dist, 'main.js'), 'others');
   const found: object[] = [];
 
   for (const { callers, imports } of loads) {
@@ -128,16 +122,13 @@ async function main(dist: string, rounds: number, only: number | undefined): Pro
         median(each.map((pair) => pair[side])).toPrecision(3),
       );
       console.log(`  ${name.padEnd(18)} ${middle} (${lower} to ${upper}; ${here}, ${there})`);
-      found.push({ callers, imports, figure: name, ratio: middle, rounds: each });
+      found.push({ callers, imports, figure: name, rounds: each });
     }
   }
 
   if (options.save !== undefined) {
-    const folder = path.join(__dirname, 'results');
-    await mkdir(folder, { recursive: true });
     const environment = await describeEnvironment(admin);
-    const file = path.join(folder, `compare-${options.save}.json`);
-    await writeFile(file, `${JSON.stringify({ environment, found })}\n`);
+    await saveResults(`compare-${options.save}`, { environment, found });
   }
   for (const side of [mine, others]) await side.close();
   await admin.destroy();

@@ -5,8 +5,6 @@
  *
  * It writes bench/results/events.json.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import { credentials, Metadata } from '@grpc/grpc-js';
 import { startMysql } from '../scripts/mysql/server';
 import { openDatabase } from '../src/db/connection';
@@ -19,6 +17,7 @@ import {
 import { ServiceClient } from './contestants/service';
 import { drive, type Load } from './driver';
 import { describeEnvironment, mysqldArguments } from './environment';
+import { saveResults } from './save';
 import { startService } from './service';
 import { quantile } from './statistics';
 import type { Import } from './subjects';
@@ -84,10 +83,10 @@ async function main(): Promise<void> {
     results.push({ load, imports, p50: ms(0.5), p99: ms(0.99), most: ms(1) });
     process.stdout.write(`${JSON.stringify(results.at(-1))}\n`);
   }
-  const folder = path.join(__dirname, 'results');
-  await mkdir(folder, { recursive: true });
-  const report = { environment: await describeEnvironment(db), milliseconds: results };
-  await writeFile(path.join(folder, 'events.json'), `${JSON.stringify(report, undefined, 2)}\n`);
+  await saveResults('events', {
+    environment: await describeEnvironment(db),
+    milliseconds: results,
+  });
   client.close();
   events.close();
   await service.stop();

@@ -3,20 +3,20 @@
  *
  *     node -r sucrase/register bench/main.ts [--full]
  */
-import { mkdir, writeFile } from 'node:fs/promises';
-import path from 'node:path';
-import { createConnection } from 'mysql2/promise';
+import { writeFile } from 'node:fs/promises';
 import { startMysql } from '../scripts/mysql/server';
 import { openDatabase } from '../src/db/connection';
 import type { Database } from '../src/db/database';
 import { Bench, rate } from './bench';
 import { scaleCalls } from './calls';
 import { drawChart } from './chart';
+import { createDatabase } from './databases';
 import { fromAfar, type Distance } from './distance';
 import { createProcedures } from './contestants/procedure';
 import { describeEnvironment, mysqldArguments } from './environment';
 import { mysqlPid } from './processes';
 import { describeResults, machineReadable, type Results } from './report';
+import { saveResults } from './save';
 import { hotTail, scaleDatabase, scaleRows, watchMemory } from './scaling';
 import { startService, type RunningService } from './service';
 import { businessContest, contest, openLoop } from './throughput';
@@ -24,8 +24,6 @@ import { watchedAndUnwatched } from './watching';
 import { compareAlgorithms, tune } from './tuning';
 import { createWorld } from './world';
 import type { World } from './subjects';
-
-const results = path.join(__dirname, 'results');
 
 /** How much of its best rate the service is given in the open loop. */
 const openLoopShare = 0.7;
@@ -126,12 +124,8 @@ async function another(
   url: string,
   name: string,
 ): Promise<{ readonly db: Database; readonly url: string }> {
-  const connection = await createConnection(url);
-  await connection.query('CREATE DATABASE ?? CHARACTER SET utf8mb4 COLLATE utf8mb4_bin', [name]);
-  await connection.end();
-  const own = new URL(url);
-  own.pathname = `/${name}`;
-  return { db: await migrated(own.href), url: own.href };
+  const own = await createDatabase(url, name);
+  return { db: await migrated(own), url: own };
 }
 
 async function migrated(url: string): Promise<Database> {
@@ -141,21 +135,8 @@ async function migrated(url: string): Promise<Database> {
 }
 
 async function save(found: Results, name: string): Promise<void> {
-  await mkdir(results, { recursive: true });
-  await writeFile(
-    path.join(results, `${name}.json`),
-    `${JSON.stringify(rounded(found), null, 2)}\n`,
-  );
-  await writeFile(path.join(results, `${name}.svg`), drawChart(found));
-}
-
-/** More digits would say nothing. */
-function rounded(found: Results): unknown {
-  return JSON.parse(
-    JSON.stringify(found, (_, value: unknown) =>
-      typeof value === 'number' ? Number(value.toPrecision(5)) : value,
-    ),
-  );
+  const base = await saveResults(name, found);
+  await writeFile(`${base}.svg`, drawChart(found));
 }
 
 main(process.argv.includes('--full')).then(

@@ -7,8 +7,6 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import { startMysql } from '../scripts/mysql/server';
 import { openDatabase } from '../src/db/connection';
 import { migrateUp } from '../src/db/migrate';
@@ -18,6 +16,7 @@ import { Bench } from './bench';
 import { addRows, multiply } from './copies';
 import { describeEnvironment, mysqldArguments } from './environment';
 import { mysqlPid } from './processes';
+import { saveResults } from './save';
 import { builtProgram, startService } from './service';
 import { median, quantile } from './statistics';
 import { createWorld, Supply } from './world';
@@ -110,9 +109,7 @@ async function main(rounds: number): Promise<void> {
     rounds: measured,
     p99_pruning_vs_quiet: ratio,
   };
-  const folder = path.join(__dirname, 'results');
-  await mkdir(folder, { recursive: true });
-  await writeFile(path.join(folder, 'pruning.json'), `${JSON.stringify(found, undefined, 2)}\n`);
+  await saveResults('pruning', found);
   process.stdout.write(`p99 of imports while prune runs, against quiet: ${ratio.toFixed(2)}\n`);
   bench.close();
   await service.stop();

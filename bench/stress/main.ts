@@ -9,7 +9,6 @@
  * The exit code says whether everything holds.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
@@ -20,6 +19,7 @@ import { read, select } from '../../src/db/query';
 import { multiply } from '../copies';
 import { describeEnvironment, mysqldArguments } from '../environment';
 import { mysqlPid } from '../processes';
+import { saveResults } from '../save';
 import { builtProgram } from '../service';
 import { createWorld } from '../world';
 import { multiplyCompany } from './bulk';
@@ -29,8 +29,6 @@ import { describeResult, describeResults, resultOf, type StressResults } from '.
 import { scenarios, type Scenario } from './scenarios';
 import { createTenant, type Stage } from './stage';
 import { latencyOf, shortcomings, type Latency } from './verdict';
-
-const results = path.join(__dirname, '..', 'results');
 
 /** What docs/deployment.md says that a server should take in one transaction. */
 const transactionBytes = 16 * 2 ** 20;
@@ -111,7 +109,7 @@ async function main(): Promise<boolean> {
     const last = soFar.scenarios.at(-1);
     if (last) announce(describeResult(last));
     // After each scenario, so that there are results even if the run is stopped.
-    await save(soFar);
+    await saveResults(options.save, soFar);
   }
 
   process.stdout.write(`${describeResults(found())}\n`);
@@ -172,25 +170,10 @@ function chosenScenarios(names: string | undefined): readonly Scenario[] {
   return scenarios.filter(({ name }) => wanted.has(name));
 }
 
-async function save(found: StressResults): Promise<void> {
-  const file = path.resolve(results, `${options.save}.json`);
-  await mkdir(path.dirname(file), { recursive: true });
-  await writeFile(file, `${JSON.stringify(rounded(found), null, 2)}\n`);
-}
-
 /** Says what is going on, since it takes minutes. */
 function announce(what: string): void {
   const time = new Date().toISOString().slice(11, 19);
   process.stderr.write(`${time} ${what}\n`);
-}
-
-/** Rounds numbers: more digits would have no meaning. */
-function rounded(found: StressResults): unknown {
-  return JSON.parse(
-    JSON.stringify(found, (_, value: unknown) =>
-      typeof value === 'number' ? Number(value.toPrecision(5)) : value,
-    ),
-  );
 }
 
 main().then(
