@@ -27,6 +27,7 @@ const mayImport = {
     ...[
       'model',
       'telemetry',
+      'files',
       'db',
       'store',
       'token',

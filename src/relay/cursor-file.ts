@@ -1,5 +1,6 @@
-import { open, realpath, rename, stat } from 'node:fs/promises';
+import { open, rename } from 'node:fs/promises';
 import { z } from 'zod';
+import { fileToReplace } from '../files/replace';
 import { readSmallFile } from '../files/small-file';
 import { isUuid } from '../model/ids';
 import { jsonOf } from '../model/json';
@@ -33,7 +34,9 @@ export class CursorFile {
    * @throws Error if it can't be read or written, or is not a cursor file.
    */
   static async open(name: string, after?: number): Promise<CursorFile> {
-    const path = await regularFile(name);
+    const { path } = await fileToReplace(name).catch((error: unknown) => {
+      throw failure('read', name, error);
+    });
     const text = await contentOf(path);
     const kept = text === undefined ? { after: 0 } : parse(path, text);
     const cursor = after === undefined ? kept : { after };
@@ -80,18 +83,6 @@ export class CursorFile {
     }
     await rename(draft, this.path);
   }
-}
-
-/** The file that a name leads to, or the name, if there is no file yet. A pipe would be waited for without end. */
-async function regularFile(name: string): Promise<string> {
-  try {
-    const path = await realpath(name);
-    if ((await stat(path)).isFile()) return path;
-  } catch (error) {
-    if (errorCode(error as Error) === 'ENOENT') return name;
-    throw failure('read', name, error);
-  }
-  throw failure('read', name, new Error('it is not a regular file'));
 }
 
 /** Not every error of the file system names the file. */

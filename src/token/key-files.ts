@@ -1,5 +1,6 @@
-import { chmod, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rename, writeFile } from 'node:fs/promises';
 import type { JWK } from 'jose';
+import { fileToReplace } from '../files/replace';
 import { KeySetError, parseKeySet, type BoundJwk } from './key-set';
 import { parseJson } from './key-source';
 
@@ -51,7 +52,8 @@ export interface ExtendedKeySet {
  * @throws KeySetError if the file is not a JWK Set, or if the service would not take it with the key.
  */
 export async function extendKeySet(file: string, jwk: JWK): Promise<ExtendedKeySet> {
-  const { keys, mode, path } = await readKeys(file);
+  const { path, mode } = await fileToReplace(file);
+  const keys = mode === undefined ? [] : await readKeys(file);
   const set = { keys: [...keys, jwk] };
   const { ignored } = await parseKeySet(set, { symmetric: true });
   const mistake = ignored.find(({ foreign }) => !foreign);
@@ -66,26 +68,10 @@ export async function extendKeySet(file: string, jwk: JWK): Promise<ExtendedKeyS
   };
 }
 
-/** What a JWK Set file has: nothing, if there is none. */
-interface StoredKeys {
-  readonly keys: readonly unknown[];
-  readonly mode: number | undefined;
-  /** Where the file is, behind symbolic links. */
-  readonly path: string;
-}
-
-async function readKeys(file: string): Promise<StoredKeys> {
-  try {
-    const path = await realpath(file);
-    const { mode } = await stat(path);
-    const set = (await readJson(file)) as { keys?: unknown } | null;
-    if (!Array.isArray(set?.keys)) throw new KeySetError(`${file} is not a JWK Set`);
-    return { keys: set.keys as readonly unknown[], mode: mode & 0o777, path };
-  } catch (error) {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (missing) return { keys: [], mode: undefined, path: file };
-    throw error;
-  }
+async function readKeys(file: string): Promise<readonly unknown[]> {
+  const set = (await readJson(file)) as { keys?: unknown } | null;
+  if (!Array.isArray(set?.keys)) throw new KeySetError(`${file} is not a JWK Set`);
+  return set.keys as readonly unknown[];
 }
 
 /** @param mode the rights of the old file; undefined: there is none. */

@@ -247,10 +247,7 @@ describe('the cursor file of a relay', () => {
     const error = await CursorFile.open(pipe).catch((reason: unknown) => reason);
     expect(error)
       .to.be.an('error')
-      .with.property(
-        'message',
-        `the cursor file ${pipe} can not be read: it is not a regular file`,
-      );
+      .with.property('message', `the cursor file ${pipe} can not be read: ${pipe} is no file`);
     await rm(pipe);
   });
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
-import { errorCode } from '../../model/problems';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { fileToReplace, statsOf } from '../../files/replace';
 import { openFile, textLines } from './lines';
 
 /** The result of a line. It contains no secret: neither the share token nor the session's URL. */
@@ -44,17 +44,13 @@ export class Results {
    * @throws Error if the file can't be read or written, or is not a results file.
    */
   static async open(name: string): Promise<Results> {
-    const before = await statsOf(name);
-    // Otherwise the rename below would replace a device by a file.
-    if (before && !before.isFile()) throw new Error(`${name} is no file`);
-    // Replaces the target of a link, and not the link.
-    const path = before ? await realpath(name) : name;
+    const { path, mode } = await fileToReplace(name);
     // Replaces the old file only when the new one is complete, so that a crash loses nothing. The draft's
     // name is unique.
     const draft = `${path}.${randomUUID()}`;
-    const handle = await open(draft, 'wx', before ? before.mode & 0o777 : 0o666);
+    const handle = await open(draft, 'wx', mode ?? 0o666);
     try {
-      const done = before ? await keepImported(path, handle) : new Set<string>();
+      const done = mode === undefined ? new Set<string>() : await keepImported(path, handle);
       await rename(draft, path);
       return new Results(path, handle, await handle.stat(), done);
     } catch (error) {
@@ -85,16 +81,6 @@ export class Results {
       throw new Error(`${this.path} was deleted, or another run has begun to write it`);
     }
     await this.handle.appendFile(`${JSON.stringify(result)}\n`);
-  }
-}
-
-/** Undefined: there is no such file. */
-async function statsOf(path: string): Promise<Stats | undefined> {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if (errorCode(error as Error) === 'ENOENT') return undefined;
-    throw error;
   }
 }
 
