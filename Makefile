@@ -15,8 +15,8 @@ cache := node_modules/.cache/session-import
 # Which file imports which.
 imports := $(cache)/imports.json
 read_imports = mkdir -p $(cache) && depcruise --output-type json src test bench scripts > $(imports)
-# What lint looks at. With the folders, so that a file that was taken away is noticed; their names end in /., as some
-# targets have the same names.
+# What lint looks at. Folders belong to it, so that a deleted file is noticed. Their names end in /., because targets have
+# names such as test and bench.
 checked := $(shell find . \( -path ./node_modules -o -path ./dist -o -path ./.git \) -prune -o -type d -exec printf '%s/.\n' {} + -o -print)
 
 help: ## Show what can be made
@@ -55,7 +55,7 @@ stress-full: $(program) ## The same with a minute for each flood, and write the 
 
 lint: $(cache)/clean ## Check formatting, lint, types and the contract
 
-# Once for all that is as it was.
+# Does nothing if no file has changed since it last passed.
 $(cache)/clean: $(generated) $(checked)
 	oxfmt --list-different .
 	oxlint --quiet
