@@ -4,7 +4,7 @@ import { errorCode } from '../model/problems';
 
 /** A file that is to be replaced by a new one. */
 export interface FileToReplace {
-  /** Where it is. Symbolic links that lead there stay. */
+  /** Where it is: links to a file stay, and the file is replaced. A link to nothing is replaced itself. */
   readonly path: string;
   /** Its rights; undefined: there is no such file yet. */
   readonly mode: number | undefined;
@@ -13,8 +13,8 @@ export interface FileToReplace {
 /**
  * Finds the file that a name stands for.
  *
- * @throws Error if a folder, a device or a pipe has this name: a file would take its place, and who reads a pipe may
- * wait for ever.
+ * @throws Error if a folder, a device or a pipe has this name: a file would take its place. And reading a pipe may
+ * take for ever.
  */
 export async function fileToReplace(name: string): Promise<FileToReplace> {
   const before = await statsOf(name);

@@ -28,7 +28,7 @@ export function isHeld({ hold }: Retention, at: Date): boolean {
   return hold !== null && (hold.until === null || hold.until > at);
 }
 
-/** Whether the time of a session is over at a moment. */
+/** Whether a session's `eraseAfter` has come at a moment. */
 export function isOver({ eraseAfter }: Retention, at: Date): boolean {
   return eraseAfter !== null && eraseAfter <= at;
 }

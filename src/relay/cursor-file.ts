@@ -29,7 +29,7 @@ export class CursorFile {
    * Opens the file, and writes it, so that a file that can't be written is noticed before anything is delivered.
    * Without a file, the cursor is 0.
    *
-   * @param name may be a symbolic link. It stays, and the file that it leads to is replaced.
+   * @param name may be a symbolic link to a file. Then the link stays, and the file is replaced.
    * @param after the cursor to begin with, in place of the one in the file.
    * @throws Error if it can't be read or written, or is not a cursor file.
    */

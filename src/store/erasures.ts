@@ -117,8 +117,8 @@ export interface WantedErasure {
  * ended before, or finds no session. The session's share tokens are not marked: without their session they are of no
  * use, and whoever tries one learns that the session is gone.
  *
- * @returns the erasure, or the one that was made before; undefined: there is no such session of that owner, or its
- * time was to be over and is not.
+ * @returns the erasure, or the one that was made before; undefined: that owner has no such session, or the
+ * erasure is for retention and `eraseAfter` has not come yet.
  * @throws ServiceError with SESSION_ON_HOLD, except for a replay
  */
 export async function eraseSession(
@@ -207,7 +207,7 @@ export async function eraseSessionById(
  * Reads what is set for the retention of a session whose row is locked: it may have changed since the session was found.
  * A hold that a backup has brought back does not count: the session was erased, so the hold had ended.
  *
- * @returns false if the session is to be erased because its time is over, and it is not.
+ * @returns false if the erasure is for retention and `eraseAfter` has not come yet.
  * @throws ServiceError with SESSION_ON_HOLD
  */
 async function retentionAllows(

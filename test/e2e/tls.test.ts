@@ -162,7 +162,7 @@ describe('TLS', () => {
     await harness.logged(() => complaint() !== undefined);
     expect(complaint()).to.include('GRPC_TLS_KEY is not the key of GRPC_TLS_CERT');
     await writeFile(current.certificate, 'half a certific');
-    // It is read again at once. That it is wrong still, nobody hears twice in a minute.
+    // It is read again every 30 ms. That it is still wrong is logged once a minute at most.
     await pause(100);
     expect(await importWith(client(authority))).to.equal('OK');
   });

@@ -25,8 +25,8 @@ export async function withClockAhead<T>(milliseconds: number, work: () => Promis
 }
 
 /**
- * Has everything that this process does at intervals done every 30 ms at least, from the first test of a suite to its
- * last: tests need not wait for the next look at a file.
+ * Shortens all intervals of this process to 30 ms at most, while the tests of a suite run. So they need not wait until a
+ * file is read again.
  */
 export function withShortIntervals(): void {
   const { setInterval: right } = globalThis;
