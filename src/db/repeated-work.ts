@@ -49,7 +49,7 @@ export class RepeatedWork {
       this.throttle.reset();
     } catch (error) {
       const { why } = whyUnreachable(error as Error);
-      if (!signal.aborted && this.throttle.allows()) log.warn({ why }, complaint);
+      if (!signal.aborted && this.throttle.allows(why)) log.warn({ why }, complaint);
     }
     this.wait(more ? 0 : interval);
   }

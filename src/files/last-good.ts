@@ -73,8 +73,8 @@ export class LastGood<T> {
       loaded(next, changed);
     } catch (error) {
       this.hasFailed = true;
-      if (!this.throttle.allows()) return;
-      this.log.error({ ...fields, why: (error as Error).message }, complaint);
+      const why = (error as Error).message;
+      if (this.throttle.allows(why)) this.log.error({ ...fields, why }, complaint);
     }
   }
 }

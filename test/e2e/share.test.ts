@@ -1,4 +1,4 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { createApiKey } from '../../src/store/accounts';
@@ -18,7 +18,7 @@ import { endings, failureOf, sessionOf } from '../support/client';
 import { withShortIntervals } from '../support/clock';
 import { createCompany } from '../support/companies';
 import { addShareTokens, createSession, createTenant, type Tenant } from '../support/fixtures';
-import { eventually } from '../support/helpers';
+import { eventually, replaceFile } from '../support/helpers';
 import { countingSteps, select, underWay } from '../support/rows';
 import { startHarness, type Harness } from '../support/service';
 
@@ -474,11 +474,6 @@ describe('the key that signs share tokens', () => {
     };
   };
 
-  const replace = async (file: string, content: string): Promise<void> => {
-    await writeFile(`${file}.new`, content);
-    await rename(`${file}.new`, file);
-  };
-
   it('is rotated without a restart, once its public half is known', async () => {
     const harness = await startHarness();
     const { signer } = harness;
@@ -502,12 +497,12 @@ describe('the key that signs share tokens', () => {
       const content = wrong.pop();
       if (content !== undefined) {
         const before = complaints().length;
-        await replace(signer.signingKey, content);
+        await replaceFile(signer.signingKey, content);
         await harness.logged(() => complaints().length > before);
         expect(await kidNow()).to.equal(current);
       }
       const next = await signer.addKey({ algorithm });
-      await replace(signer.signingKey, JSON.stringify(next));
+      await replaceFile(signer.signingKey, JSON.stringify(next));
       await harness.logged(() =>
         harness.logLines.some(
           (line) => line.includes('has changed') && line.includes(must(next.kid, 'the kid')),
@@ -533,7 +528,7 @@ describe('the key that signs share tokens', () => {
       kid: undefined,
       applicationId: undefined,
     });
-    await replace(signer.jwks, JSON.stringify({ keys: [other.verificationJwk] }));
+    await replaceFile(signer.jwks, JSON.stringify({ keys: [other.verificationJwk] }));
     await eventually(async () => {
       const ended = await kidNow().then(
         () => 'OK',
@@ -543,7 +538,7 @@ describe('the key that signs share tokens', () => {
     });
     const failure = await failureOf(kidNow());
     expect(failure).to.include({ code: 'INTERNAL', reason: 'INTERNAL' });
-    await replace(signer.jwks, JSON.stringify(keys));
+    await replaceFile(signer.jwks, JSON.stringify(keys));
     await eventually(async () => {
       const kid = await kidNow().catch(() => undefined);
       return kid === signer.privateJwk.kid;

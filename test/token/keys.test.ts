@@ -15,7 +15,7 @@ import { Keys } from '../../src/token/keys';
 import type { Algorithm } from '../../src/token/share-token';
 import { generateSigningKey } from '../../src/token/signing';
 import { withShortIntervals } from '../support/clock';
-import { eventually, without } from '../support/helpers';
+import { eventually, replaceFile, without } from '../support/helpers';
 import { Signal } from '../support/signal';
 
 describe('the keys for share tokens', () => {
@@ -72,7 +72,7 @@ describe('the keys for share tokens', () => {
     return { ...(publicKey.export({ format: 'jwk' }) as JWK), alg: 'RS256', kid: 'short' };
   }
 
-  const write = (...keys: readonly JWK[]) => writeFile(file, JSON.stringify({ keys }));
+  const write = (...keys: readonly JWK[]) => replaceFile(file, JSON.stringify({ keys }));
 
   const failureOf = (location: string) =>
     open(location).then(

@@ -100,9 +100,8 @@ export class HealthMonitor {
 
   private tell(trouble: Trouble | undefined): void {
     if (trouble) {
-      if (trouble.why !== this.trouble?.why) this.throttle.reset();
       const { why, hint } = trouble;
-      if (this.throttle.allows()) this.log.warn({ why, hint }, 'not ready');
+      if (this.throttle.allows(why)) this.log.warn({ why, hint }, 'not ready');
     } else if (this.trouble) {
       this.throttle.reset();
       this.log.info('ready again');
