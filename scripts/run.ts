@@ -36,6 +36,22 @@ const settings = [
   'SESSION_BASE_URL',
 ];
 
+const exportLine = (name: string, value: string): string => `export ${name}='${value}'`;
+
+/** The shell variables of the examples in docs/api.md. */
+function exampleVariables(address: string, { source, importing, user, business }: Playground) {
+  return {
+    ADDRESS: address,
+    SOURCE_API_KEY: source.apiKey,
+    SOURCE_SESSION_ID: user.sessionId,
+    SOURCE_BUSINESS_SESSION_ID: business.sessionId,
+    API_KEY: importing.apiKey,
+    APPLICATION_ID: importing.applicationId,
+    WORKFLOW_ID: user.workflowId,
+    BUSINESS_WORKFLOW_ID: business.workflowId,
+  };
+}
+
 async function instructions(playground: Playground, address: string): Promise<string> {
   const { source, importing, user, business, environment } = playground;
   const clients = new DemoClients(address);
@@ -92,7 +108,12 @@ async function instructions(playground: Playground, address: string): Promise<st
       },
     ),
     'For the commands (docs/commands.md), in another terminal:',
-    ...settings.map((name) => `export ${name}='${environment[name] ?? process.env[name] ?? ''}'`),
+    ...settings.map((name) => exportLine(name, environment[name] ?? process.env[name] ?? '')),
+    '',
+    'For the examples of docs/api.md, in another terminal:',
+    ...Object.entries(exampleVariables(address, playground)).map(([name, value]) =>
+      exportLine(name, value),
+    ),
     '',
     'Ctrl-C stops the service, and its MySQL with it.',
     '',

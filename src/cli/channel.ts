@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { requireRegularFile } from '../files/regular';
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
 
 /** The options of commands that call a service: how they connect. */
@@ -18,6 +19,10 @@ export function credentialsOf({
   key,
 }: ChannelOptions): ChannelCredentials {
   if (plaintext) return credentials.createInsecure();
-  const read = (file?: string) => (file === undefined ? null : readFileSync(file));
+  const read = (file?: string): Buffer | null => {
+    if (file === undefined) return null;
+    requireRegularFile(file);
+    return readFileSync(file);
+  };
   return credentials.createSsl(read(cacert), read(key), read(cert));
 }

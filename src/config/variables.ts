@@ -1,5 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { z } from 'zod';
+import { requireRegularFile } from '../files/regular';
 import { logFormats, logLevels } from '../telemetry/log';
 import { databaseTlsModes } from '../db/tls';
 
@@ -49,11 +50,12 @@ const oneOf = <T extends string>(choices: readonly [T, ...T[]]) =>
 
 const yesOrNo = oneOf(['true', 'false'] as const).transform((text) => text === 'true');
 
-const file = z.string().refine(isReadable, 'names a file that can not be read');
+const file = z.string().refine(isReadableFile, 'names a file that can not be read');
 
-function isReadable(path: string): boolean {
+function isReadableFile(path: string): boolean {
   try {
     accessSync(path, constants.R_OK);
+    requireRegularFile(path);
     return true;
   } catch {
     return false;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { certificatesIn } from '../files/pem';
+import { requireRegularFile } from '../files/regular';
 
 /** How much of MySQL's certificate is checked; `off`: the connection is plain text. */
 export const databaseTlsModes = ['off', 'verify-ca', 'verify-full'] as const;
@@ -34,6 +35,7 @@ export function tlsOptions({ mode, caFile }: DatabaseTls): SslOptions | undefine
 }
 
 function readCertificates(file: string): string {
+  requireRegularFile(file);
   const pem = readFileSync(file, 'utf8');
   try {
     certificatesIn(pem);

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { requireRegularFile } from '../files/regular';
 import { isLoopbackHost } from '../model/loopback';
 import { errorCode } from '../model/problems';
 import { KeySetError, parseKeySet, type KeySet } from './key-set';
@@ -64,6 +65,7 @@ function fileSource(path: string): KeySource {
     remote: false,
     emptyGrace: 0,
     async load() {
+      requireRegularFile(path);
       const text = await readFile(path, 'utf8');
       if (last?.text !== text) {
         last = { text, set: await parseKeySet(parseJson(text), { symmetric: true }) };

@@ -1,4 +1,5 @@
 import { LastGood } from '../files/last-good';
+import { requireRegularFile } from '../files/regular';
 import { newId, type ApplicationId, type SessionId } from '../model/ids';
 import { ServiceError } from '../model/problems';
 import type { Logger } from '../telemetry/log';
@@ -38,7 +39,7 @@ export class SigningKeyFile implements ShareTokenSigner {
       first,
       {
         load: async (current) => {
-          const key = await readPrivateKey(file);
+          const key = await readKey(file);
           if (JSON.stringify(key) === JSON.stringify(current)) return current;
           await tryOut(key, trial);
           return key;
@@ -67,7 +68,7 @@ export class SigningKeyFile implements ShareTokenSigner {
   ): Promise<SigningKeyFile> {
     const trial: Trial = { verifier, clock };
     try {
-      const key = await readPrivateKey(file);
+      const key = await readKey(file);
       await tryOut(key, trial);
       return new SigningKeyFile(file, trial, log, key);
     } catch (error) {
@@ -86,6 +87,11 @@ export class SigningKeyFile implements ShareTokenSigner {
   close(): void {
     this.key.close();
   }
+}
+
+async function readKey(file: string): Promise<BoundJwk> {
+  requireRegularFile(file);
+  return readPrivateKey(file);
 }
 
 /** What a key must pass before it is used. */

@@ -5,6 +5,7 @@ import { experimental, type ServerCredentials } from '@grpc/grpc-js';
 import type { TlsConfig } from '../../config';
 import { LastGood } from '../../files/last-good';
 import { certificatesIn } from '../../files/pem';
+import { requireRegularFile } from '../../files/regular';
 import type { Logger } from '../../telemetry/log';
 
 type IdentityListener = experimental.IdentityCertificateUpdateListener;
@@ -136,10 +137,15 @@ export class CertificateFiles implements experimental.CertificateProvider {
 
 async function read(files: TlsConfig): Promise<Contents> {
   return {
-    certificate: await readFile(files.certificate),
-    privateKey: await readFile(files.privateKey),
-    clientCa: files.clientCa === undefined ? undefined : await readFile(files.clientCa),
+    certificate: await readWatched(files.certificate),
+    privateKey: await readWatched(files.privateKey),
+    clientCa: files.clientCa === undefined ? undefined : await readWatched(files.clientCa),
   };
+}
+
+async function readWatched(path: string): Promise<Buffer> {
+  requireRegularFile(path);
+  return readFile(path);
 }
 
 /** @throws Error if a file holds something else than it should, or does not fit the others. */
