@@ -20,18 +20,22 @@ describe('the admission of calls', () => {
   it('lets others do something between many that arrive together, and all of them begin', async () => {
     const admission = new Admission<string>();
     let begun = 0;
-    const many = Array.from({ length: 100 }, () =>
+    const many = Array.from({ length: 1_000 }, () =>
       admission.enter('many', waiting()).then(() => {
         begun++;
       }),
     );
-    const seen: number[] = [];
-    while (begun < 100) {
-      seen.push(begun);
+    const steps: number[] = [];
+    for (let before = 0; before < 1_000; before = begun) {
       await new Promise((resolve) => setImmediate(resolve));
+      steps.push(begun - before);
     }
     await Promise.all(many);
-    expect(seen.length).to.be.greaterThan(10);
+    const [first, ...later] = steps;
+    expect(first, 'some begin at once').to.equal(7);
+    // One in each turn while it is a flood, and then six.
+    expect(new Set(later.slice(0, 700))).to.deep.equal(new Set([1]));
+    expect(new Set(later.slice(750, -1))).to.deep.equal(new Set([6]));
   });
 
   it('gives a connection its turn, though another one came first with many calls', async () => {
