@@ -1,11 +1,14 @@
 /**
- * Measures two builds of the service in turns, on one private MySQL, and says how they compare:
+ * Measures two builds of the service, or one build on two versions of Node.js, in turns, on one private MySQL. It says
+ * how they compare:
  *
- *     node -r sucrase/register bench/compare.ts --dist ../other/dist [--rounds 9] [--callers 256] [--save events]
+ *     node -r sucrase/register bench/compare.ts --dist ../other/dist [--node /opt/node24/bin/node]
+ *       [--rounds 9] [--callers 256] [--save events]
  *
- * `--dist` is the build to compare with. A figure above 1 means that this build takes more than the other.
- * Processor time is steadier than rates. Each build has a database of its own, which it has migrated itself, so they
- * can be of different schemas. `--save` writes bench/results/compare-NAME.json, with the figures of every round.
+ * `--dist` is the build to compare with, and `--node` the Node.js that runs it: by default the one that runs this. A
+ * figure above 1 means that this build takes more than the other. Processor time is steadier than rates. Each build has
+ * a database of its own, which it has migrated itself, so they can be of different schemas. `--save` writes
+ * bench/results/compare-NAME.json, with the figures of every round.
  */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
@@ -24,6 +27,7 @@ import { createWorld, Supply } from './world';
 const { values: options } = parseArgs({
   options: {
     dist: { type: 'string' },
+    node: { type: 'string', default: process.execPath },
     rounds: { type: 'string', default: '9' },
     callers: { type: 'string' },
     save: { type: 'string' },
@@ -63,7 +67,11 @@ interface Side {
 const run = promisify(execFile);
 
 /** Starts a build on a database of its own. */
-async function startSide(mysqlUrl: string, program: string, name: string): Promise<Side> {
+async function startSide(
+  mysqlUrl: string,
+  name: string,
+  { program, node }: { readonly program: string; readonly node: string },
+): Promise<Side> {
   const url = await createDatabase(mysqlUrl, name);
   const env = { PATH: process.env['PATH'], DATABASE_URL: url };
   await run(process.execPath, [program, 'migrate'], { env });
@@ -71,7 +79,7 @@ async function startSide(mysqlUrl: string, program: string, name: string): Promi
   const world = await createWorld(db, url);
   const bench = new Bench(world, await mysqlPid(db));
   const supply = await Supply.create(db, world, { kind: 'user', sources: 2_500, importing: 60 });
-  const service = await startService(world, {}, program);
+  const service = await startService(world, {}, program, node);
   const close = async () => {
     bench.close();
     await service.stop();
@@ -96,8 +104,14 @@ async function main(dist: string, rounds: number, only: number | undefined): Pro
   delete process.env['DATABASE_URL'];
   const mysql = await startMysql({ mysqldArguments });
   const admin = openDatabase({ url: mysql.url, poolSize: 1, lockWaitSeconds: 50 });
-  const mine = await startSide(mysql.url, builtProgram, 'mine');
-  const others = await startSide(mysql.url, path.resolve(dist, 'main.js'), 'others');
+  const mine = await startSide(mysql.url, 'mine', {
+    program: builtProgram,
+    node: process.execPath,
+  });
+  const others = await startSide(mysql.url, 'others', {
+    program: path.resolve(dist, 'main.js'),
+    node: options.node,
+  });
   const found: object[] = [];
 
   for (const { callers, imports } of loads) {

@@ -31,11 +31,13 @@ export interface RunningService {
  *
  * @param environment what differs from the defaults.
  * @param program the main file of the build to run.
+ * @param node the Node.js that runs it.
  */
 export async function startService(
   world: World,
   environment: Readonly<Record<string, string>> = {},
   program = builtProgram,
+  node = process.execPath,
 ): Promise<RunningService> {
   const folder = mkdtempSync(path.join(tmpdir(), 'session-import-bench-'));
   const forget = atExit(() => {
@@ -44,7 +46,7 @@ export async function startService(
   const port = await freePort();
   const metricsPort = await freePort();
   const out = openSync(path.join(folder, 'log'), 'w');
-  const [file, ...args] = await boundToThisProcess([process.execPath, program, 'serve']);
+  const [file, ...args] = await boundToThisProcess([node, program, 'serve']);
   const child = spawn(file, args, {
     env: {
       PATH: process.env['PATH'],

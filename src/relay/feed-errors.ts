@@ -1,5 +1,6 @@
 import { status, type ServiceError } from '@grpc/grpc-js';
 import { errorDetails } from '../client';
+import { noTlsHint } from '../model/no-tls';
 
 /** The cursor does not fit the feed, so that a person has to say where to go on. */
 export class CursorUnusable extends Error {
@@ -46,7 +47,7 @@ export function feedError(error: unknown, after: number, apiKey: string): Error 
     );
   }
   const { code, details, message } = error as Error & Partial<ServiceError>;
-  const why = details ?? message;
+  const why = noTlsHint(details ?? '') ?? details ?? message;
   return new FeedFailure(
     apiKey === '' ? why : why.replaceAll(apiKey, '(the API key)'),
     reason ?? status[code ?? -1],

@@ -8,6 +8,7 @@ import { ConnectionParty } from '../../src/gen/sessionimport/v1/session_connecti
 import { SessionEvent, SessionEventType } from '../../src/gen/sessionimport/v1/session_events';
 import { SessionKind } from '../../src/gen/sessionimport/v1/session_import';
 import { CursorFile } from '../../src/relay/cursor-file';
+import { feedError } from '../../src/relay/feed-errors';
 import { bodyOf } from '../../src/relay/message';
 import { pauseAfter, retryAfterOf } from '../../src/relay/pauses';
 import { SigningSecrets } from '../../src/relay/secrets';
@@ -47,6 +48,15 @@ describe('the URL that a relay posts to', () => {
         .with.property('message')
         .that.does.not.include('hush');
     }
+  });
+});
+
+describe('why a relay can not read its feed', () => {
+  it('is what to do, if the service does not speak TLS', () => {
+    const details =
+      'No connection established. Last error: error:0A00010B:SSL routines:ssl3_get_record:wrong version number';
+    const error = Object.assign(new Error(`14 UNAVAILABLE: ${details}`), { code: 14, details });
+    expect(feedError(error, 0, 'key').message).to.match(/does not speak TLS .* use --plaintext/);
   });
 });
 

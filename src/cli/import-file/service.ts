@@ -7,6 +7,7 @@ import {
   SessionImportClient,
   type ImportSessionResponse,
 } from '../../client';
+import { noTlsHint } from '../../model/no-tls';
 import type { WantedImport } from './lines';
 import type { Outage } from './outage';
 import type { Result } from './results';
@@ -37,9 +38,6 @@ const notAboutTheLine: ReadonlySet<string> = new Set([
   ...['APPLICATION_NOT_FOUND', 'PRIVILEGE_MISSING'],
   ...['UNIMPLEMENTED', 'UNAUTHENTICATED', 'PERMISSION_DENIED'],
 ]);
-
-/** What OpenSSL says if an answer is not TLS (its error SSL_R_WRONG_VERSION_NUMBER). */
-const noTls = 'wrong version number';
 
 /** The run can't go on, because every other line would fail as well. */
 export class CanNotGoOn extends Error {
@@ -127,10 +125,8 @@ export class ImportingService {
    * can't be found out: gRPC just says that it could not connect, as in an outage.
    */
   private requireTls({ details }: ServiceError): void {
-    if (this.reached || !details.includes(noTls)) return;
-    throw new CanNotGoOn(
-      'the service does not speak TLS at this address: use --plaintext, where the network may read along',
-    );
+    const hint = this.reached ? undefined : noTlsHint(details);
+    if (hint !== undefined) throw new CanNotGoOn(hint);
   }
 
   private call(wanted: WantedImport): Promise<ImportSessionResponse> {
