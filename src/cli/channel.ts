@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { requireRegularFile } from '../files/regular';
+import { requireRegularFileSync } from '../files/regular';
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
 
 /** The options of commands that call a service: how they connect. */
@@ -21,7 +21,7 @@ export function credentialsOf({
   if (plaintext) return credentials.createInsecure();
   const read = (file?: string): Buffer | null => {
     if (file === undefined) return null;
-    requireRegularFile(file);
+    requireRegularFileSync(file);
     return readFileSync(file);
   };
   return credentials.createSsl(read(cacert), read(key), read(cert));

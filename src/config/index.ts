@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { DatabaseAddress } from '../db/address';
 import type { DatabaseOptions } from '../db/connection';
-import { requireRegularFile } from '../files/regular';
+import { requireRegularFileSync } from '../files/regular';
 import type { QueueOptions } from '../import/queue';
 import type { LogOptions } from '../telemetry/log';
 import { variables, type Values, type Variable, type VariableName } from './variables';
@@ -301,7 +301,7 @@ function textOf(
   if (text !== undefined)
     throw new Error(`${name} and ${name}_FILE are both set: set one of them.`);
   try {
-    requireRegularFile(file);
+    requireRegularFileSync(file);
     // Editors and `echo` put a line feed at the end, which no value has.
     return readFileSync(file, 'utf8').trimEnd();
   } catch {

@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { z } from 'zod';
-import { requireRegularFile } from '../files/regular';
+import { requireRegularFileSync } from '../files/regular';
 import { logFormats, logLevels } from '../telemetry/log';
 import { databaseTlsModes } from '../db/tls';
 
@@ -55,7 +55,7 @@ const file = z.string().refine(isReadableFile, 'names a file that can not be rea
 function isReadableFile(path: string): boolean {
   try {
     accessSync(path, constants.R_OK);
-    requireRegularFile(path);
+    requireRegularFileSync(path);
     return true;
   } catch {
     return false;

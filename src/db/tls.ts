@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { certificatesIn } from '../files/pem';
-import { requireRegularFile } from '../files/regular';
+import { requireRegularFileSync } from '../files/regular';
 
 /** How much of MySQL's certificate is checked; `off`: the connection is plain text. */
 export const databaseTlsModes = ['off', 'verify-ca', 'verify-full'] as const;
@@ -35,7 +35,7 @@ export function tlsOptions({ mode, caFile }: DatabaseTls): SslOptions | undefine
 }
 
 function readCertificates(file: string): string {
-  requireRegularFile(file);
+  requireRegularFileSync(file);
   const pem = readFileSync(file, 'utf8');
   try {
     certificatesIn(pem);

@@ -11,7 +11,7 @@ const mostBytes = 65_536;
  * @throws Error if it is no file, is too large, or can't be read. The message does not quote the file.
  */
 export async function readSmallFile(path: string): Promise<string> {
-  requireRegularFile(path);
+  await requireRegularFile(path);
   const bytes = await buffer(createReadStream(path, { end: mostBytes }));
   if (bytes.length > mostBytes) throw new Error(`${path} has over ${mostBytes} bytes`);
   return bytes.toString('utf8');

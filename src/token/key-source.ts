@@ -65,7 +65,7 @@ function fileSource(path: string): KeySource {
     remote: false,
     emptyGrace: 0,
     async load() {
-      requireRegularFile(path);
+      await requireRegularFile(path);
       const text = await readFile(path, 'utf8');
       if (last?.text !== text) {
         last = { text, set: await parseKeySet(parseJson(text), { symmetric: true }) };

@@ -90,7 +90,7 @@ export class SigningKeyFile implements ShareTokenSigner {
 }
 
 async function readKey(file: string): Promise<BoundJwk> {
-  requireRegularFile(file);
+  await requireRegularFile(file);
   return readPrivateKey(file);
 }
 

@@ -8,8 +8,9 @@ import { FairLine } from './fair-line';
 const itemsPerTurn = 6;
 
 /**
- * While more items than this wait, one begins in each turn. It is a flood then, and what has begun before must get on
- * through it: the calls of everybody else. One in each turn costs up to 10 % of the rate, so it is not the rule.
+ * While more items than this wait, no owner begins two in one turn. It is a flood then, and what has begun before must
+ * get on through it: the calls of everybody else. That costs a single owner up to 10 % of its rate, so it is not the
+ * rule. The turns of many owners stay as they are: with fewer items in each, everybody would wait for more turns.
  */
 const flood = 256;
 
@@ -62,7 +63,8 @@ export class Admission<Owner> {
     });
   }
   private beginNext(): void {
-    const most = this.line.length > flood ? 1 : itemsPerTurn;
+    const { length, owners } = this.line;
+    const most = length > flood ? Math.min(owners, itemsPerTurn) : itemsPerTurn;
     for (; this.begun < most; this.begun++) {
       const begin = this.line.shift();
       if (!begin) break;

@@ -13,6 +13,11 @@ export class FairLine<Owner, Item> {
     return this.count;
   }
 
+  /** How many owners have items. */
+  get owners(): number {
+    return this.items.size;
+  }
+
   /** Adds an item behind all others of its owner; a new owner has its first turn after all others. */
   append(owner: Owner, item: Item): void {
     this.of(owner).push(item);

@@ -27,6 +27,7 @@ import { serverNames } from '../support/tls';
 
 const check = '/grpc.health.v1.Health/Check';
 const watch = '/grpc.health.v1.Health/Watch';
+const list = '/sessionimport.v1.SessionImport/ListWorkflows';
 const reflection = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
 
 const same = (bytes: Buffer): Buffer => bytes;
@@ -84,6 +85,22 @@ const attacks: readonly {
         const cancel = Buffer.from([0, 0, 0, 8]);
         return Buffer.concat([call(stream, check), frame(frames.reset, 0, stream, cancel)]);
       });
+    },
+  },
+  {
+    name: 'gives its calls deadlines that no call can meet',
+    reason: 'rapid_resets',
+    attack: (peer) => {
+      const id = streamIds();
+      // Looking up a key takes longer. As many as a connection may have open: more would be refused.
+      for (let calls = 0; calls < 200; calls++) {
+        const stream = id();
+        const unknown = entry('x-api-key', `sik_${calls}`);
+        peer.send(
+          call(stream, list, entry('grpc-timeout', '1m'), unknown),
+          frame(frames.data, endStream, stream, message),
+        );
+      }
     },
   },
   {

@@ -38,6 +38,22 @@ describe('the admission of calls', () => {
     expect(new Set(later.slice(750, -1))).to.deep.equal(new Set([6]));
   });
 
+  it('lets nobody wait longer in a flood of many connections', async () => {
+    const admission = new Admission<string>();
+    for (let call = 0; call < 100; call++) {
+      for (let other = 0; other < 20; other++) void admission.enter(`other ${other}`, waiting());
+    }
+    let begun = false;
+    const one = admission.enter('one', waiting()).then(() => {
+      begun = true;
+    });
+    let turns = 0;
+    for (; !begun; turns++) await new Promise((resolve) => setImmediate(resolve));
+    await one;
+    // Six of twenty-one in each turn.
+    expect(turns).to.be.at.most(5);
+  });
+
   it('gives a connection its turn, though another one came first with many calls', async () => {
     const admission = new Admission<string>();
     const order: string[] = [];

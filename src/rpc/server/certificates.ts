@@ -144,7 +144,7 @@ async function read(files: TlsConfig): Promise<Contents> {
 }
 
 async function readWatched(path: string): Promise<Buffer> {
-  requireRegularFile(path);
+  await requireRegularFile(path);
   return readFile(path);
 }
 

@@ -5,6 +5,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
+import { status } from '@grpc/grpc-js';
 import { unwrittenBytes } from './http2';
 import type { CutOff } from './observer';
 
@@ -44,7 +45,10 @@ const smallFrames = { atAll: 1_024, perCall: 64 };
  */
 const overheadBytes = { atAll: 1024 * 1024, perCall: 64 * 1024, perSecond: 64 * 1024 };
 
-/** A call that its client resets within this time is a rapid reset (CVE-2023-44487), in milliseconds. */
+/**
+ * A call that its client resets within this time is a rapid reset (CVE-2023-44487), in milliseconds. So is a call that
+ * ends by a deadline of at most this: its client has announced that it will give the call up.
+ */
 const rapid = 50;
 
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
@@ -57,6 +61,8 @@ const pingAnswer = 128;
 interface OpenCall {
   readonly stream: ServerHttp2Stream;
   readonly openedAt: number;
+  /** Whether its deadline is so short that it counts as a rapid reset if the call ends by it. */
+  readonly rapidDeadline: boolean;
   /** How many bytes of metadata and messages it has received. */
   bytes: number;
   /** Since when a part of its answer waits to be taken; undefined: none does. */
@@ -124,6 +130,7 @@ export class Connection {
     const call: OpenCall = {
       stream,
       openedAt: performance.now(),
+      rapidDeadline: isRapid(headers['grpc-timeout']),
       bytes: 0,
       unreadSince: undefined,
       answeredAt: undefined,
@@ -167,7 +174,8 @@ export class Connection {
     this.requestBytesGrown(-call.bytes);
     if (this.calls.size === 0) this.idleAt = now;
     const wasReset = call.stream.rstCode !== constants.NGHTTP2_NO_ERROR;
-    if (wasReset && now - call.openedAt < rapid) this.countReset(now);
+    const wasRapid = wasReset && now - call.openedAt < rapid;
+    if (wasRapid || (call.rapidDeadline && hasExpired(call.stream))) this.countReset(now);
   }
 
   private countReset(now: number): void {
@@ -254,6 +262,19 @@ export class Connection {
     this.socket.destroy();
     this.cutOff(reason);
   }
+}
+
+/** Whether a timeout is at most {@link rapid} (gRPC over HTTP/2, `Timeout`: digits and a unit). */
+function isRapid(timeout: string | string[] | undefined): boolean {
+  const [, digits, unit = ''] = /^(\d{1,8})([mun])$/.exec(String(timeout)) ?? [];
+  const inMilliseconds: Readonly<Record<string, number>> = { m: 1, u: 1e-3, n: 1e-6 };
+  return Number(digits) * (inMilliseconds[unit] ?? Number.NaN) <= rapid;
+}
+
+/** Whether a call has ended by its deadline. */
+function hasExpired({ sentTrailers, sentHeaders }: ServerHttp2Stream): boolean {
+  const sent = sentTrailers?.['grpc-status'] ?? sentHeaders['grpc-status'];
+  return Number(sent) === Number(status.DEADLINE_EXCEEDED);
 }
 
 /** About how many bytes the metadata of a call takes. */
