@@ -273,8 +273,8 @@ function isRapid(timeout: string | string[] | undefined): boolean {
 
 /** Whether a call has ended by its deadline. */
 function hasExpired({ sentTrailers, sentHeaders }: ServerHttp2Stream): boolean {
-  const sent = sentTrailers?.['grpc-status'] ?? sentHeaders['grpc-status'];
-  return Number(sent) === Number(status.DEADLINE_EXCEEDED);
+  const code: number = status.DEADLINE_EXCEEDED;
+  return Number(sentTrailers?.['grpc-status'] ?? sentHeaders['grpc-status']) === code;
 }
 
 /** About how many bytes the metadata of a call takes. */
