@@ -8,9 +8,9 @@ import { FairLine } from './fair-line';
 const itemsPerTurn = 6;
 
 /**
- * While more items than this wait, no owner begins two in one turn. It is a flood then, and what has begun before must
- * get on through it: the calls of everybody else. That costs a single owner up to 10 % of its rate, so it is not the
- * rule. The turns of many owners stay as they are: with fewer items in each, everybody would wait for more turns.
+ * While more items of a few owners than this wait, one begins in each turn. It is a flood then, and what has begun
+ * before must get on through it: the calls of everybody else. That costs a single owner up to 10 % of its rate, so it
+ * is not the rule. With more owners than begin in a turn, six begin as ever: an owner must not wait for many turns.
  */
 const flood = 256;
 
@@ -64,7 +64,7 @@ export class Admission<Owner> {
   }
   private beginNext(): void {
     const { length, owners } = this.line;
-    const most = length > flood ? Math.min(owners, itemsPerTurn) : itemsPerTurn;
+    const most = length > flood && owners <= itemsPerTurn ? 1 : itemsPerTurn;
     for (; this.begun < most; this.begun++) {
       const begin = this.line.shift();
       if (!begin) break;
