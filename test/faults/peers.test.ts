@@ -92,7 +92,7 @@ const attacks: readonly {
     reason: 'rapid_resets',
     attack: (peer) => {
       const id = streamIds();
-      // Looking up a key takes longer. As many as a connection may have open: more would be refused.
+      // Looking up a key takes longer.
       for (let calls = 0; calls < 200; calls++) {
         const stream = id();
         const unknown = entry('x-api-key', `sik_${calls}`);
@@ -184,6 +184,21 @@ describe('a peer is cut off, and others are answered, if it', () => {
       expect(harness.logLines.some((line) => line.includes(`"reason":"${reason}"`))).to.equal(true);
     });
   }
+
+  it('and not if it takes a call with a short deadline back, late, before anything was sent', async () => {
+    const before = await cutOffs();
+    const peer = await Http2Peer.connect(harness.server.port);
+    peer.send(call(1, list, entry('grpc-timeout', '50m')));
+    await peer.read();
+    const now = performance.now.bind(performance);
+    performance.now = () => now() + 100;
+    peer.send(frame(frames.reset, 0, 1, Buffer.from([0, 0, 0, 8])));
+    await peer.read();
+    performance.now = now;
+    expect(await other.check('')).to.equal('SERVING');
+    expect(await cutOffs()).to.deep.equal(before);
+    peer.close();
+  });
 
   it('and the next connection of its address waits', async function () {
     // There is one address only.

@@ -61,8 +61,8 @@ const pingAnswer = 128;
 interface OpenCall {
   readonly stream: ServerHttp2Stream;
   readonly openedAt: number;
-  /** Whether its deadline is so short that it counts as a rapid reset if the call ends by it. */
-  readonly rapidDeadline: boolean;
+  /** How long its client waits, as gRPC sends it. */
+  readonly timeout: string | readonly string[] | undefined;
   /** How many bytes of metadata and messages it has received. */
   bytes: number;
   /** Since when a part of its answer waits to be taken; undefined: none does. */
@@ -130,7 +130,7 @@ export class Connection {
     const call: OpenCall = {
       stream,
       openedAt: performance.now(),
-      rapidDeadline: isRapid(headers['grpc-timeout']),
+      timeout: headers['grpc-timeout'],
       bytes: 0,
       unreadSince: undefined,
       answeredAt: undefined,
@@ -175,7 +175,7 @@ export class Connection {
     if (this.calls.size === 0) this.idleAt = now;
     const wasReset = call.stream.rstCode !== constants.NGHTTP2_NO_ERROR;
     const wasRapid = wasReset && now - call.openedAt < rapid;
-    if (wasRapid || (call.rapidDeadline && hasExpired(call.stream))) this.countReset(now);
+    if (wasRapid || (hasExpired(call.stream) && isRapid(call.timeout))) this.countReset(now);
   }
 
   private countReset(now: number): void {
@@ -265,16 +265,17 @@ export class Connection {
 }
 
 /** Whether a timeout is at most {@link rapid} (gRPC over HTTP/2, `Timeout`: digits and a unit). */
-function isRapid(timeout: string | string[] | undefined): boolean {
+function isRapid(timeout: OpenCall['timeout']): boolean {
   const [, digits, unit = ''] = /^(\d{1,8})([mun])$/.exec(String(timeout)) ?? [];
   const inMilliseconds: Readonly<Record<string, number>> = { m: 1, u: 1e-3, n: 1e-6 };
   return Number(digits) * (inMilliseconds[unit] ?? Number.NaN) <= rapid;
 }
 
-/** Whether a call has ended by its deadline. */
-function hasExpired({ sentTrailers, sentHeaders }: ServerHttp2Stream): boolean {
+/** Whether a call has ended by its deadline. Nothing was sent of one that its client gave up early. */
+function hasExpired(stream: ServerHttp2Stream): boolean {
+  const { sentTrailers, sentHeaders } = stream as Partial<ServerHttp2Stream>;
   const code: number = status.DEADLINE_EXCEEDED;
-  return Number(sentTrailers?.['grpc-status'] ?? sentHeaders['grpc-status']) === code;
+  return Number(sentTrailers?.['grpc-status'] ?? sentHeaders?.['grpc-status']) === code;
 }
 
 /** About how many bytes the metadata of a call takes. */
