@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { requireRegularFileSync } from '../files/regular';
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
+import { readRegularFileSync } from '../files/regular-file';
 
 /** The options of commands that call a service: how they connect. */
 export interface ChannelOptions {
@@ -19,10 +18,6 @@ export function credentialsOf({
   key,
 }: ChannelOptions): ChannelCredentials {
   if (plaintext) return credentials.createInsecure();
-  const read = (file?: string): Buffer | null => {
-    if (file === undefined) return null;
-    requireRegularFileSync(file);
-    return readFileSync(file);
-  };
+  const read = (file?: string) => (file === undefined ? null : readRegularFileSync(file));
   return credentials.createSsl(read(cacert), read(key), read(cert));
 }

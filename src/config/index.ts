@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { DatabaseAddress } from '../db/address';
 import type { DatabaseOptions } from '../db/connection';
-import { requireRegularFileSync } from '../files/regular';
+import { readRegularFileSync } from '../files/regular-file';
 import type { QueueOptions } from '../import/queue';
 import type { LogOptions } from '../telemetry/log';
 import { variables, type Values, type Variable, type VariableName } from './variables';
@@ -301,9 +300,8 @@ function textOf(
   if (text !== undefined)
     throw new Error(`${name} and ${name}_FILE are both set: set one of them.`);
   try {
-    requireRegularFileSync(file);
     // Editors and `echo` put a line feed at the end, which no value has.
-    return readFileSync(file, 'utf8').trimEnd();
+    return readRegularFileSync(file).toString('utf8').trimEnd();
   } catch {
     throw new Error(`${name}_FILE names a file that can not be read.`);
   }

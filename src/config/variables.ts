@@ -1,6 +1,5 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { z } from 'zod';
-import { requireRegularFileSync } from '../files/regular';
 import { logFormats, logLevels } from '../telemetry/log';
 import { databaseTlsModes } from '../db/tls';
 
@@ -55,8 +54,7 @@ const file = z.string().refine(isReadableFile, 'names a file that can not be rea
 function isReadableFile(path: string): boolean {
   try {
     accessSync(path, constants.R_OK);
-    requireRegularFileSync(path);
-    return true;
+    return statSync(path).isFile();
   } catch {
     return false;
   }

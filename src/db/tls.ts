@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { certificatesIn } from '../files/pem';
-import { requireRegularFileSync } from '../files/regular';
+import { readRegularFileSync } from '../files/regular-file';
 
 /** How much of MySQL's certificate is checked; `off`: the connection is plain text. */
 export const databaseTlsModes = ['off', 'verify-ca', 'verify-full'] as const;
@@ -35,8 +34,7 @@ export function tlsOptions({ mode, caFile }: DatabaseTls): SslOptions | undefine
 }
 
 function readCertificates(file: string): string {
-  requireRegularFileSync(file);
-  const pem = readFileSync(file, 'utf8');
+  const pem = readRegularFileSync(file).toString('utf8');
   try {
     certificatesIn(pem);
   } catch (error) {

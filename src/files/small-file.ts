@@ -1,6 +1,4 @@
-import { createReadStream } from 'node:fs';
-import { buffer } from 'node:stream/consumers';
-import { requireRegularFile } from './regular';
+import { readRegularFile } from './regular-file';
 
 /** The largest file that is read, in bytes. */
 const mostBytes = 65_536;
@@ -11,8 +9,7 @@ const mostBytes = 65_536;
  * @throws Error if it is no file, is too large, or can't be read. The message does not quote the file.
  */
 export async function readSmallFile(path: string): Promise<string> {
-  await requireRegularFile(path);
-  const bytes = await buffer(createReadStream(path, { end: mostBytes }));
+  const bytes = await readRegularFile(path, mostBytes);
   if (bytes.length > mostBytes) throw new Error(`${path} has over ${mostBytes} bytes`);
   return bytes.toString('utf8');
 }

@@ -47,7 +47,8 @@ export function feedError(error: unknown, after: number, apiKey: string): Error 
     );
   }
   const { code, details, message } = error as Error & Partial<ServiceError>;
-  const why = noTlsHint(details ?? '') ?? details ?? message;
+  const told = details ?? message;
+  const why = noTlsHint(told) ?? told;
   return new FeedFailure(
     apiKey === '' ? why : why.replaceAll(apiKey, '(the API key)'),
     reason ?? status[code ?? -1],

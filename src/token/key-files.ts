@@ -28,7 +28,17 @@ export async function writePrivateKey(file: string, jwk: JWK): Promise<void> {
  * @throws KeySetError if the file does not hold one; the message repeats nothing of it.
  */
 export async function readPrivateKey(file: string): Promise<BoundJwk> {
-  const jwk = (await readJson(file)) as BoundJwk | null;
+  return parsePrivateKey(file, await readFile(file, 'utf8'));
+}
+
+/**
+ * The private key in a text.
+ *
+ * @param file where the text comes from.
+ * @throws KeySetError if the text does not hold one; the message repeats nothing of it.
+ */
+export function parsePrivateKey(file: string, text: string): BoundJwk {
+  const jwk = jsonIn(file, text) as BoundJwk | null;
   if (!jwk?.alg || !jwk.kid || !(jwk.d ?? jwk.k)) {
     throw new KeySetError(`${file} is not a private JWK with kid and alg`);
   }
@@ -69,7 +79,7 @@ export async function extendKeySet(file: string, jwk: JWK): Promise<ExtendedKeyS
 }
 
 async function readKeys(file: string): Promise<readonly unknown[]> {
-  const set = (await readJson(file)) as { keys?: unknown } | null;
+  const set = jsonIn(file, await readFile(file, 'utf8')) as { keys?: unknown } | null;
   if (!Array.isArray(set?.keys)) throw new KeySetError(`${file} is not a JWK Set`);
   return set.keys as readonly unknown[];
 }
@@ -83,8 +93,7 @@ function modeFor(keys: readonly unknown[], mode: number | undefined): number {
   return secret ? mode & ~ofOthers : mode;
 }
 
-async function readJson(file: string): Promise<unknown> {
-  const text = await readFile(file, 'utf8');
+function jsonIn(file: string, text: string): unknown {
   try {
     return parseJson(text);
   } catch {

@@ -1,5 +1,4 @@
-import { readFile } from 'node:fs/promises';
-import { requireRegularFile } from '../files/regular';
+import { readRegularFile } from '../files/regular-file';
 import { isLoopbackHost } from '../model/loopback';
 import { errorCode } from '../model/problems';
 import { KeySetError, parseKeySet, type KeySet } from './key-set';
@@ -65,8 +64,7 @@ function fileSource(path: string): KeySource {
     remote: false,
     emptyGrace: 0,
     async load() {
-      await requireRegularFile(path);
-      const text = await readFile(path, 'utf8');
+      const text = (await readRegularFile(path)).toString('utf8');
       if (last?.text !== text) {
         last = { text, set: await parseKeySet(parseJson(text), { symmetric: true }) };
       }

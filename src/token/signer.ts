@@ -1,9 +1,9 @@
 import { LastGood } from '../files/last-good';
-import { requireRegularFile } from '../files/regular';
+import { readRegularFile } from '../files/regular-file';
 import { newId, type ApplicationId, type SessionId } from '../model/ids';
 import { ServiceError } from '../model/problems';
 import type { Logger } from '../telemetry/log';
-import { readPrivateKey } from './key-files';
+import { parsePrivateKey } from './key-files';
 import type { BoundJwk } from './key-set';
 import { signShareToken, type Share } from './signing';
 import type { Clock, ShareTokenVerifier } from './verifier';
@@ -90,8 +90,7 @@ export class SigningKeyFile implements ShareTokenSigner {
 }
 
 async function readKey(file: string): Promise<BoundJwk> {
-  await requireRegularFile(file);
-  return readPrivateKey(file);
+  return parsePrivateKey(file, (await readRegularFile(file)).toString('utf8'));
 }
 
 /** What a key must pass before it is used. */

@@ -1,11 +1,10 @@
 import { createPrivateKey } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { experimental, type ServerCredentials } from '@grpc/grpc-js';
 import type { TlsConfig } from '../../config';
 import { LastGood } from '../../files/last-good';
 import { certificatesIn } from '../../files/pem';
-import { requireRegularFile } from '../../files/regular';
+import { readRegularFile } from '../../files/regular-file';
 import type { Logger } from '../../telemetry/log';
 
 type IdentityListener = experimental.IdentityCertificateUpdateListener;
@@ -137,15 +136,10 @@ export class CertificateFiles implements experimental.CertificateProvider {
 
 async function read(files: TlsConfig): Promise<Contents> {
   return {
-    certificate: await readWatched(files.certificate),
-    privateKey: await readWatched(files.privateKey),
-    clientCa: files.clientCa === undefined ? undefined : await readWatched(files.clientCa),
+    certificate: await readRegularFile(files.certificate),
+    privateKey: await readRegularFile(files.privateKey),
+    clientCa: files.clientCa === undefined ? undefined : await readRegularFile(files.clientCa),
   };
-}
-
-async function readWatched(path: string): Promise<Buffer> {
-  await requireRegularFile(path);
-  return readFile(path);
 }
 
 /** @throws Error if a file holds something else than it should, or does not fit the others. */
