@@ -6,7 +6,7 @@
  *       [--rounds 9] [--callers 256] [--save events]
  *
  * `--dist` is the build to compare with, and `--node` the Node.js that runs it: by default the one that runs this. A
- * figure above 1 means that this build takes more than the other. Processor time is steadier than rates. Each build has
+ * figure above 1 means that this side takes more than the other. Processor time is steadier than rates. Each build has
  * a database of its own, which it has migrated itself, so they can be of different schemas. `--save` writes
  * bench/results/compare-NAME.json, with the figures of every round.
  */
@@ -142,7 +142,9 @@ async function main(dist: string, rounds: number, only: number | undefined): Pro
 
   if (options.save !== undefined) {
     const environment = await describeEnvironment(admin);
-    await saveResults(`compare-${options.save}`, { environment, found });
+    const { stdout } = await run(options.node, ['--version']);
+    const othersNode = stdout.trim();
+    await saveResults(`compare-${options.save}`, { environment, othersNode, found });
   }
   for (const side of [mine, others]) await side.close();
   await admin.destroy();

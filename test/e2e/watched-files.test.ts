@@ -75,7 +75,7 @@ describe('a file that the service reads again and again', () => {
     await harness.stop();
   });
 
-  it('is none at the start if a pipe has its name', async () => {
+  it('is refused at the start if it is a pipe', async () => {
     const pipe = path.join(folder, 'pipe');
     await run('mkfifo', [pipe]);
     const settings = [
