@@ -88,22 +88,6 @@ const attacks: readonly {
     },
   },
   {
-    name: 'gives its calls deadlines that no call can meet',
-    reason: 'rapid_resets',
-    attack: (peer) => {
-      const id = streamIds();
-      // Looking up a key takes longer.
-      for (let calls = 0; calls < 200; calls++) {
-        const stream = id();
-        const unknown = entry('x-api-key', `sik_${calls}`);
-        peer.send(
-          call(stream, list, entry('grpc-timeout', '1m'), unknown),
-          frame(frames.data, endStream, stream, message),
-        );
-      }
-    },
-  },
-  {
     name: 'sends a message byte by byte',
     reason: 'small_frames',
     attack: (peer) => {

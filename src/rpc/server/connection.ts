@@ -5,7 +5,6 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { status } from '@grpc/grpc-js';
 import { unwrittenBytes } from './http2';
 import type { CutOff } from './observer';
 
@@ -45,10 +44,7 @@ const smallFrames = { atAll: 1_024, perCall: 64 };
  */
 const overheadBytes = { atAll: 1024 * 1024, perCall: 64 * 1024, perSecond: 64 * 1024 };
 
-/**
- * A call that its client resets within this time is a rapid reset (CVE-2023-44487), in milliseconds. So is a call that
- * ends by a deadline of at most this: its client has announced that it will give the call up.
- */
+/** A call that its client resets within this time is a rapid reset (CVE-2023-44487), in milliseconds. */
 const rapid = 50;
 
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
@@ -61,8 +57,6 @@ const pingAnswer = 128;
 interface OpenCall {
   readonly stream: ServerHttp2Stream;
   readonly openedAt: number;
-  /** How long its client waits, as gRPC sends it. */
-  readonly timeout: string | readonly string[] | undefined;
   /** How many bytes of metadata and messages it has received. */
   bytes: number;
   /** Since when a part of its answer waits to be taken; undefined: none does. */
@@ -127,10 +121,10 @@ export class Connection {
   }
 
   private callBegun(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    if (this.over) return;
     const call: OpenCall = {
       stream,
       openedAt: performance.now(),
-      timeout: headers['grpc-timeout'],
       bytes: 0,
       unreadSince: undefined,
       answeredAt: undefined,
@@ -174,8 +168,7 @@ export class Connection {
     this.requestBytesGrown(-call.bytes);
     if (this.calls.size === 0) this.idleAt = now;
     const wasReset = call.stream.rstCode !== constants.NGHTTP2_NO_ERROR;
-    const wasRapid = wasReset && now - call.openedAt < rapid;
-    if (wasRapid || (hasExpired(call.stream) && isRapid(call.timeout))) this.countReset(now);
+    if (wasReset && now - call.openedAt < rapid) this.countReset(now);
   }
 
   private countReset(now: number): void {
@@ -257,25 +250,14 @@ export class Connection {
       reason === 'protocol_error'
         ? constants.NGHTTP2_PROTOCOL_ERROR
         : constants.NGHTTP2_ENHANCE_YOUR_CALM;
-    // The socket as well: a session that is closing already would wait for its peer.
-    this.session?.destroy(new Error(`cut off: ${reason}`), code);
-    this.socket.destroy();
+    // Not at once: this may be called while nghttp2 reads frames, and Node.js aborts if its session is freed meanwhile.
+    setImmediate(() => {
+      // The socket as well: a session that is closing already would wait for its peer.
+      this.session?.destroy(new Error(`cut off: ${reason}`), code);
+      this.socket.destroy();
+    });
     this.cutOff(reason);
   }
-}
-
-/** Whether a timeout is at most {@link rapid} (gRPC over HTTP/2, `Timeout`: digits and a unit). */
-function isRapid(timeout: OpenCall['timeout']): boolean {
-  const [, digits, unit = ''] = /^(\d{1,8})([mun])$/.exec(String(timeout)) ?? [];
-  const inMilliseconds: Readonly<Record<string, number>> = { m: 1, u: 1e-3, n: 1e-6 };
-  return Number(digits) * (inMilliseconds[unit] ?? Number.NaN) <= rapid;
-}
-
-/** Whether a call has ended by its deadline. Nothing was sent of one that its client gave up early. */
-function hasExpired(stream: ServerHttp2Stream): boolean {
-  const { sentTrailers, sentHeaders } = stream as Partial<ServerHttp2Stream>;
-  const code: number = status.DEADLINE_EXCEEDED;
-  return Number(sentTrailers?.['grpc-status'] ?? sentHeaders?.['grpc-status']) === code;
 }
 
 /** About how many bytes the metadata of a call takes. */
