@@ -87,6 +87,8 @@ export function limitingRequestTime(seconds: number, running: RunningCalls): Ser
           }),
         );
         timer = setTimeout(() => {
+          // Nobody tells of the end of a call whose connection is gone.
+          arrived();
           call.sendStatus({
             code: status.DEADLINE_EXCEEDED,
             details: `The request did not arrive within ${seconds} s. Nothing was written.`,
