@@ -31,6 +31,7 @@ import { lineOfReads, lineOfShares, lineWidth, readSeconds } from './rpc/call/li
 import { RateLimiter } from './rpc/call/rate-limiter';
 import { RunningCalls } from './rpc/call/running-calls';
 import { Watches } from './rpc/events/watches';
+import { Arrivals } from './rpc/server/arrivals';
 import { CertificateFiles } from './rpc/server/certificates';
 import { createGrpcServer, listen } from './rpc/server/grpc-server';
 import { HealthMonitor } from './rpc/server/health';
@@ -42,7 +43,6 @@ import { takeStep } from './sweeps/sweep';
 import { SessionReader } from './store/relations/read';
 import { boundsTransactions } from './store/tables';
 import type { Logger } from './telemetry/log';
-import { Admission } from './turns/admission';
 import { keySource } from './token/key-source';
 import { Keys } from './token/keys';
 import { SigningKeyFile } from './token/signer';
@@ -78,7 +78,7 @@ const checkingAge = 5;
 interface Parts {
   readonly health: HealthMonitor;
   readonly events: EventHub;
-  readonly running: RunningCalls;
+  readonly arrivals: Arrivals;
   readonly grpc: Server;
   readonly closeables: readonly { close(): void }[];
   readonly databases: readonly Database[];
@@ -191,6 +191,8 @@ export class SessionImportServer {
         config.shareTokenSigningKey === undefined
           ? undefined
           : opened(await SigningKeyFile.open(config.shareTokenSigningKey, shareTokens, clock, log));
+      const running = new RunningCalls();
+      const arrivals = new Arrivals(running, metrics);
       const lines = { reads: lineOfReads(reads, retry), shares: lineOfShares(shares, retry) };
       const watches = new Watches();
       const imports = new ImportQueue(groupsOf(importer, log), config.queue, observer);
@@ -207,7 +209,11 @@ export class SessionImportServer {
           watched('events', feeds, feedsPool),
           watched('health', checking, 1),
         ],
-        lines: () => ({ reads: lines.reads.waiting, shares: lines.shares.waiting }),
+        lines: () => ({
+          begin: arrivals.waiting,
+          reads: lines.reads.waiting,
+          shares: lines.shares.waiting,
+        }),
         queue: () => imports.lengths(),
         queueLimit: config.queue.limit,
         keySet: () => keys.state(),
@@ -218,11 +224,9 @@ export class SessionImportServer {
 
       const events = opened(new EventHub(feeds));
       for (const work of repeatedWork(feeds, events, config, clock, log)) opened(work);
-      const running = new RunningCalls();
       const grpc = createGrpcServer(config.grpc, running, metrics);
       addServices(grpc, {
         callers: new Callers(lookUps, retry, config.trustedGateways),
-        admission: new Admission(),
         rateLimiter: new RateLimiter(config.rateLimit),
         lines,
         shareTokens,
@@ -246,10 +250,10 @@ export class SessionImportServer {
       await unlessAborted(() => health.start(() => imports.isStuck(silence)), signal);
       const port = await listen(grpc, config.grpc.address, certificates?.credentials());
       listening = true;
-      opened(new Peers(grpc, config.grpc.maxConnections, metrics, log));
+      opened(new Peers(grpc, config.grpc, arrivals, metrics, log));
       const ports = { port, ...(http ? { metrics_port: http.port } : {}) };
       log.info({ address: config.grpc.address, ...ports, tls: Boolean(certificates) }, 'serving');
-      const parts = { health, events, running, grpc, closeables, databases };
+      const parts = { health, events, arrivals, grpc, closeables, databases };
       return new SessionImportServer(port, http?.port, config.shutdownGrace, log, parts);
     } catch (error) {
       health.stop();
@@ -269,7 +273,7 @@ export class SessionImportServer {
   }
 
   private async drain(): Promise<void> {
-    const { health, events, running, grpc, closeables, databases } = this.parts;
+    const { health, events, arrivals, grpc, closeables, databases } = this.parts;
     this.log.info('stopping: finishing what runs');
     health.stop();
     // Its streams would not end by themselves.
@@ -279,7 +283,7 @@ export class SessionImportServer {
         resolve();
       });
     });
-    await atMost(this.shutdownGrace * 1_000, running.ended());
+    await atMost(this.shutdownGrace * 1_000, arrivals.ended());
     // A client that watches the health keeps its connection for ever: it is not waited for.
     await atMost(closeTimeout, shutDown);
     grpc.forceShutdown();

@@ -166,6 +166,18 @@ export const scenarios: readonly Scenario[] = [
       return Promise.resolve({ attacks: [{ ...flood, connections: 8, madeUpKeys: true }] });
     },
   },
+  manyCalls('short-deadlines', {
+    title: '20 connections of 200 concurrent calls with a deadline of 20 ms',
+    headers: { 'grpc-timeout': '20m' },
+  }),
+  manyCalls('taken-back', {
+    title: '20 connections of 200 concurrent calls that are taken back after 60 ms',
+    cancelAfter: 60,
+  }),
+  manyCalls('unknown-method', {
+    title: '20 connections of 200 concurrent calls of a method that does not exist',
+    path: '/sessionimport.v1.SessionRead/GetNothing',
+  }),
   {
     name: 'unread-answers',
     title: '20 connections of 100 reflection streams and 4 of 100 large GetSession, never read',
@@ -278,6 +290,25 @@ function rowsOf2Mb(
         ],
       };
     },
+  };
+}
+
+/** A flood of calls without an API key, over many connections. */
+function manyCalls(
+  name: string,
+  {
+    title,
+    path = paths.listSessions,
+    headers = {},
+    ...options
+  }: { readonly title: string } & Partial<Pick<CallFlood, 'path' | 'headers' | 'cancelAfter'>>,
+): Scenario {
+  const flood = calls(path, headers, [listSessions], 0);
+  return {
+    name,
+    title,
+    prepare: () =>
+      Promise.resolve({ attacks: [{ ...flood, ...options, connections: 20, concurrent: 200 }] }),
   };
 }
 

@@ -207,7 +207,8 @@ export const variables = {
     schema: wholeNumber(1, 1_000_000),
   },
   GRPC_MAX_CONCURRENT_STREAMS: {
-    description: 'The most concurrent calls on one connection',
+    description:
+      'The most concurrent calls on one connection. If an address has more than five connections, they share five times as many',
     default: '500',
     schema: wholeNumber(1, 1_000_000),
   },

@@ -34,7 +34,7 @@ export interface WatchedPool {
 /** What is looked at whenever the metrics are read. */
 export interface Watched {
   readonly pools: readonly WatchedPool[];
-  /** How many calls other than imports wait, by line. */
+  /** How many calls wait, by line; imports have a queue of their own once they have begun. */
   readonly lines: () => Readonly<Record<string, number>>;
   /** How many calls wait, by kind and lane. */
   readonly queue: () => readonly QueueLength[];
@@ -136,6 +136,12 @@ export class Metrics extends ExposedMetrics implements ImportObserver, RpcObserv
     registers: this.registers,
   });
 
+  private readonly callsRefused = new Counter({
+    name: 'session_import_calls_refused_total',
+    help: 'Calls that were refused before they began, because too many waited to begin.',
+    registers: this.registers,
+  });
+
   /** @param isReady whether the service takes calls: told from the start on. */
   constructor(version: string, isReady: () => boolean) {
     super();
@@ -186,7 +192,7 @@ export class Metrics extends ExposedMetrics implements ImportObserver, RpcObserv
     );
     const inLine = this.gauge(
       'line_calls',
-      'Calls that are not imports and wait for their turn. line: shares for ShareSession, RevokeShareToken and changes of connections, reads for the others.',
+      'Calls that wait for their turn. line: begin for calls of any kind that have not begun; shares for ShareSession, RevokeShareToken and changes of connections; reads for all others but imports.',
       ['line'],
       () => {
         for (const [line, calls] of Object.entries(lines())) inLine.set({ line }, calls);
@@ -328,6 +334,10 @@ export class Metrics extends ExposedMetrics implements ImportObserver, RpcObserv
   rpcEnded(labels: RpcLabels, code: status, seconds: number): void {
     this.rpcHandled.inc({ ...labels, grpc_code: codeName(code) });
     this.rpcSeconds.observe({ ...labels }, seconds);
+  }
+
+  callRefused(): void {
+    this.callsRefused.inc();
   }
 
   connectionCut(reason: CutOff): void {

@@ -5,7 +5,6 @@ import type { ImportQueue } from '../import/queue';
 import type { RefusalRecorder } from '../import/refusal-recorder';
 import type { SessionReader } from '../store/relations/read';
 import type { Logger } from '../telemetry/log';
-import type { Admission } from '../turns/admission';
 import type { ShareTokenSigner } from '../token/signer';
 import type { Clock, ShareTokenVerifier } from '../token/verifier';
 import type { Callers } from './call/callers';
@@ -18,8 +17,6 @@ import type { Watches } from './events/watches';
 export interface Context {
   readonly callers: Callers;
   readonly rateLimiter: RateLimiter;
-  /** Lets calls begin in turns, by connection. */
-  readonly admission: Admission<string>;
   readonly lines: CallLines;
   readonly shareTokens: ShareTokenVerifier;
   /** Undefined: this service makes no share tokens. */

@@ -1,5 +1,4 @@
-import { CallAbandoned } from '../model/problems';
-import { FairLine } from './fair-line';
+import { FairLines, type Place } from './fair-lines';
 
 /**
  * How many items begin in one turn of the event loop. A call has several steps, and each keeps the loop
@@ -14,43 +13,61 @@ const itemsPerTurn = 6;
  */
 const flood = 256;
 
+/** Something that waits until it may begin. Exactly one of the two is called, unless it leaves before. */
+export interface Waiting {
+  readonly begin: () => void;
+  /** There is no room for it. */
+  readonly refuse: () => void;
+}
+
 /**
- * Lets a few items begin in each turn of the event loop; their owners take turns. Otherwise, when a
- * thousand arrive together, all other work would wait until each of them has made its first step.
+ * Lets a few items begin in each turn of the event loop; the groups of their owners take turns, and in each group the
+ * owners. Otherwise, when a thousand arrive together, all other work would wait until each of them has made its first
+ * step.
  */
-export class Admission<Owner> {
-  private readonly line = new FairLine<Owner, () => void>();
+export class Admission<Group, Owner> {
+  private readonly line = new FairLines<Group, Owner, Waiting>();
   private scheduled = false;
   /** How many items have begun in this turn of the event loop. */
   private begun = 0;
 
+  /** @param limit how many items may wait. */
+  constructor(private readonly limit: number) {}
+
+  /** How many items wait. */
+  get waiting(): number {
+    return this.line.length;
+  }
+
   /**
-   * Resolves when it is the owner's turn; at once while none waits and fewer than {@link itemsPerTurn} have begun in
-   * this turn of the event loop. So calls that arrive together can share a group.
+   * Lets an item begin when it is its turn; at once while none waits and fewer than {@link itemsPerTurn} have
+   * begun in this turn of the event loop. So calls that arrive together can share a group.
    *
-   * @param signal ends the waiting. So a call that has already ended takes no turn and no memory: a peer could
-   * send any number of calls with short deadlines.
-   * @throws CallAbandoned if the signal was aborted before.
+   * If too many wait, one is refused: the newest one of the owner with the most in the group with the most, or else
+   * this one.
+   *
+   * @returns what has become of it so far.
    */
-  async enter(owner: Owner, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw new CallAbandoned();
+  enter(place: Place<Group, Owner>, item: Waiting): 'begun' | 'refused' | 'waits' {
     if (this.line.length === 0 && this.begun < itemsPerTurn) {
       this.begun++;
       this.schedule();
-      return;
+      item.begin();
+      return 'begun';
     }
-    return new Promise((resolve, reject) => {
-      const giveUp = (): void => {
-        if (this.line.remove(owner, begin)) reject(new CallAbandoned());
-      };
-      const begin = (): void => {
-        signal.removeEventListener('abort', giveUp);
-        resolve();
-      };
-      signal.addEventListener('abort', giveUp, { once: true });
-      this.line.append(owner, begin);
-      this.schedule();
-    });
+    if (this.line.length >= this.limit) {
+      const giving = this.line.removeNewestOfTheLargest(place);
+      (giving ?? item).refuse();
+      if (giving === undefined) return 'refused';
+    }
+    this.line.append(place, item);
+    this.schedule();
+    return 'waits';
+  }
+
+  /** Ends the waiting of an item, if it waits. So a call that has already ended takes no turn and no memory. */
+  leave(place: Place<Group, Owner>, item: Waiting): void {
+    this.line.remove(place, item);
   }
 
   private schedule(): void {
@@ -62,13 +79,14 @@ export class Admission<Owner> {
       this.beginNext();
     });
   }
+
   private beginNext(): void {
-    const { length, owners } = this.line;
-    const most = length > flood && owners <= itemsPerTurn ? 1 : itemsPerTurn;
+    const few = this.line.length > flood && this.line.owners <= itemsPerTurn;
+    const most = few ? 1 : itemsPerTurn;
     for (; this.begun < most; this.begun++) {
-      const begin = this.line.shift();
-      if (!begin) break;
-      begin();
+      const next = this.line.shift();
+      if (!next) break;
+      next.begin();
     }
     if (this.begun > 0) this.schedule();
   }

@@ -11,12 +11,9 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { RunningCalls } from '../../src/rpc/call/running-calls';
-import { createGrpcServer, listen } from '../../src/rpc/server/grpc-server';
 import type { CutOff } from '../../src/rpc/server/observer';
-import { Peers } from '../../src/rpc/server/peers';
-import { createLogger } from '../../src/telemetry/log';
 import { CertificateAuthority } from '../support/certificates';
+import { startTestServer } from '../support/grpc-server';
 import { HealthClient } from '../support/health';
 import { eventually } from '../support/helpers';
 import { call, endStream, entry, frame, frames, Http2Peer } from '../support/http2-peer';
@@ -424,46 +421,23 @@ describe('a connection without calls', () => {
 
 describe('a peer that does not take its answers', () => {
   it('is cut off when too much waits for it', async () => {
-    const limits = { keepalive: 60, maxConnectionAge: 0, requestTimeout: 10, maxConnections: 10 };
-    const server = createGrpcServer(
-      { address: '', tls: undefined, maxConcurrentStreams: 100, ...limits },
-      new RunningCalls(),
-    );
     const answer = Buffer.alloc(2 * 1024 * 1024);
-    server.addService(
+    const cut: CutOff[] = [];
+    const cutting = new Signal();
+    const server = await startTestServer(
       {
-        large: {
-          path: '/test/Large',
-          requestStream: false,
-          responseStream: false,
-          requestSerialize: same,
-          requestDeserialize: same,
-          responseSerialize: same,
-          responseDeserialize: same,
-        },
-      },
-      {
-        large: (_: unknown, callback: (error: null, answer: Buffer) => void) => {
+        '/test/Large': (_: unknown, callback: (error: null, answer: Buffer) => void) => {
           callback(null, answer);
         },
       },
-    );
-    const port = await listen(server, '127.0.0.1:0', undefined);
-    const cut: CutOff[] = [];
-    const cutting = new Signal();
-    const observer = {
-      connectionCut: (reason: CutOff) => {
-        cut.push(reason);
-        cutting.fire();
+      {
+        cut: (reason) => {
+          cut.push(reason);
+          cutting.fire();
+        },
       },
-    };
-    const peers = new Peers(
-      server,
-      limits.maxConnections,
-      observer,
-      createLogger({ level: 'silent', format: 'json' }),
     );
-    const peer = await Http2Peer.connect(port);
+    const peer = await Http2Peer.connect(server.port);
     const id = streamIds();
     // It opens no window: the first 64 KiB are all that it lets come.
     for (let asked = 0; asked < 20; asked++) {
@@ -473,7 +447,6 @@ describe('a peer that does not take its answers', () => {
     await peer.cutOff();
     await cutting.until(() => cut.length > 0);
     expect(cut).to.deep.equal(['answer_bytes']);
-    peers.close();
-    server.forceShutdown();
+    server.stop();
   });
 });

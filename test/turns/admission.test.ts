@@ -1,27 +1,41 @@
 import { expect } from 'chai';
-import { CallAbandoned } from '../../src/model/problems';
 import { Admission } from '../../src/turns/admission';
 
-/** The signal of a call that nobody gives up. */
-const waiting = (): AbortSignal => new AbortController().signal;
+/** More than the tests let wait. */
+const room = 10_000;
+
+/** Resolves when an item begins, and rejects if it is refused. */
+function enter(admission: Admission<string, string>, owner: string, group = owner): Promise<void> {
+  return new Promise((begin, refuse) => {
+    admission.enter(
+      { group, owner },
+      {
+        begin,
+        refuse: () => {
+          refuse(new Error('refused'));
+        },
+      },
+    );
+  });
+}
 
 /** More than begin in one turn of the event loop. */
 const oneTurn = 10;
 
 describe('the admission of calls', () => {
   it('lets a call begin at once when few others do', async () => {
-    const admission = new Admission<string>();
+    const admission = new Admission<string, string>(room);
     let turns = 0;
     setImmediate(() => turns++);
-    await admission.enter('one', waiting());
+    await enter(admission, 'one');
     expect(turns).to.equal(0);
   });
 
   it('lets others do something between many that arrive together, and all of them begin', async () => {
-    const admission = new Admission<string>();
+    const admission = new Admission<string, string>(room);
     let begun = 0;
     const many = Array.from({ length: 1_000 }, () =>
-      admission.enter('many', waiting()).then(() => {
+      enter(admission, 'many').then(() => {
         begun++;
       }),
     );
@@ -39,9 +53,9 @@ describe('the admission of calls', () => {
   });
 
   it('lets nobody wait longer in a flood of many connections', async () => {
-    const admission = new Admission<string>();
+    const admission = new Admission<string, string>(room);
     for (let call = 0; call < 100; call++) {
-      for (let other = 0; other < 20; other++) void admission.enter(`other ${other}`, waiting());
+      for (let other = 0; other < 20; other++) void enter(admission, `other ${other}`);
     }
     let turns = 0;
     const counting = { on: true };
@@ -50,41 +64,86 @@ describe('the admission of calls', () => {
       if (counting.on) setImmediate(count);
     };
     setImmediate(count);
-    await admission.enter('one', waiting());
+    await enter(admission, 'one');
     counting.on = false;
     // Six of twenty-one in each turn.
     expect(turns).to.be.at.most(5);
   });
 
   it('gives a connection its turn, though another one came first with many calls', async () => {
-    const admission = new Admission<string>();
+    const admission = new Admission<string, string>(room);
     const order: string[] = [];
-    const enter = (owner: string): Promise<unknown> =>
-      admission.enter(owner, waiting()).then(() => order.push(owner));
-    const many = Array.from({ length: 50 }, () => enter('many'));
-    await Promise.all([...many, enter('one')]);
+    const begin = (owner: string): Promise<unknown> =>
+      enter(admission, owner).then(() => order.push(owner));
+    const many = Array.from({ length: 50 }, () => begin('many'));
+    await Promise.all([...many, begin('one')]);
     expect(order.indexOf('one')).to.be.below(oneTurn);
   });
 
-  it('ends the waiting of a call at once when it is given up, and takes no turn for it', async () => {
-    const admission = new Admission<string>();
-    let turns = 0;
-    setImmediate(() => turns++);
-    for (let calls = 0; calls < oneTurn; calls++) void admission.enter('many', waiting());
-    const calls = Array.from({ length: 100 }, () => new AbortController());
-    const many = calls.map(({ signal }) => admission.enter('many', signal));
-    const other = admission.enter('many', waiting());
-    for (const call of calls) call.abort();
-    for (const ended of await Promise.allSettled(many)) {
-      expect(ended).to.have.property('reason').that.is.instanceOf(CallAbandoned);
-    }
-    expect(turns).to.equal(0);
-    await other;
-    expect(turns).to.equal(1);
+  it('gives a group no more turns for having many owners', async () => {
+    const admission = new Admission<string, string>(room);
+    const order: string[] = [];
+    const begin = (owner: string, group: string): Promise<unknown> =>
+      enter(admission, owner, group).then(() => order.push(owner));
+    const crowd = Array.from({ length: 300 }, (_, index) =>
+      begin(`of crowd ${index % 100}`, 'crowd'),
+    );
+    const few = Array.from({ length: 20 }, () => begin('alone', 'few'));
+    await Promise.all([...crowd, ...few]);
+    // Those that begin at once do not count.
+    expect(order.lastIndexOf('alone')).to.be.below(2 * (oneTurn + few.length));
+    // The owners of a group take turns as well.
+    expect(new Set(order.slice(0, 130)).size).to.equal(101);
   });
 
-  it('lets no call wait that was given up before', async () => {
-    const late = new Admission<string>().enter('one', AbortSignal.abort());
-    expect(await late.catch((error: unknown) => error)).to.be.instanceOf(CallAbandoned);
+  it('lets an item leave, and takes no turn for it', async () => {
+    const admission = new Admission<string, string>(room);
+    let turns = 0;
+    setImmediate(() => turns++);
+    for (let calls = 0; calls < oneTurn; calls++) void enter(admission, 'many');
+    const many = { group: 'many', owner: 'many' };
+    const begun: number[] = [];
+    const leaving = Array.from({ length: 100 }, (_, index) => ({
+      begin: () => begun.push(index),
+      refuse: () => undefined,
+    }));
+    for (const item of leaving) admission.enter(many, item);
+    const other = enter(admission, 'many');
+    for (const item of leaving) admission.leave(many, item);
+    await other;
+    expect(turns).to.equal(1);
+    expect(begun).to.deep.equal([]);
+    expect(admission.waiting).to.equal(0);
+  });
+
+  it('refuses the newest item of the owner with the most when it is full', async () => {
+    const admission = new Admission<string, string>(100);
+    const outcomes: string[] = [];
+    const begin = (owner: string): Promise<unknown> =>
+      enter(admission, owner).then(
+        () => outcomes.push(`${owner} begun`),
+        () => outcomes.push(`${owner} refused`),
+      );
+    const many = Array.from({ length: 200 }, () => begin('many'));
+    await Promise.all([...many, begin('one'), begin('other')]);
+    const count = (outcome: string): number => outcomes.filter((each) => each === outcome).length;
+    expect(count('one begun')).to.equal(1);
+    expect(count('other begun')).to.equal(1);
+    // Six begin at once, a hundred wait, and two of them give way.
+    expect(count('many begun')).to.equal(104);
+    expect(count('many refused')).to.equal(96);
+  });
+
+  it('refuses an item of the group with the most, however few each of its owners has', async () => {
+    const admission = new Admission<string, string>(100);
+    const refused: string[] = [];
+    const begin = (owner: string, group: string): Promise<unknown> =>
+      enter(admission, owner, group).catch(() => refused.push(owner));
+    const alone = Array.from({ length: 30 }, () => begin('alone', 'few'));
+    const crowd = Array.from({ length: 200 }, (_, index) => begin(`of crowd ${index}`, 'crowd'));
+    const more = begin('alone', 'few');
+    await Promise.all([...alone, ...crowd, more]);
+    expect(refused).to.have.length.above(0);
+    expect(refused).not.to.include('alone');
   });
 });

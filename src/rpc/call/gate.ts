@@ -21,8 +21,7 @@ export class Gate {
    * @throws CallAbandoned if the call was given up before its turn.
    */
   async authenticate(): Promise<Caller> {
-    const { admission, callers, annotate, signal } = this.context;
-    await admission.enter(this.credentials.peer, signal);
+    const { callers, annotate } = this.context;
     const caller = await inSpan('authenticate', () => callers.authenticate(this.credentials));
     const { applicationId, actor } = caller;
     annotate({

@@ -5,7 +5,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { unwrittenBytes } from './http2';
+import { unwrittenBytes, waitingChunks } from './http2';
 import type { CutOff } from './observer';
 
 /** How long a peer may take for TLS and the first frame of HTTP/2, in milliseconds. */
@@ -54,9 +54,15 @@ const resets = { atOnce: 100, perSecond: 20 };
 const pingAnswer = 128;
 
 /** An open call of the connection, and what it costs. */
-interface OpenCall {
+export interface OpenCall {
   readonly stream: ServerHttp2Stream;
   readonly openedAt: number;
+  /** Set while it waits for its turn. */
+  leaveQueue: (() => void) | undefined;
+  /** Whether its messages are read. Until then, they wait in its stream. */
+  begun: boolean;
+  /** How many bytes of messages waited in its stream when it was last looked at. */
+  waitingBytes: number;
   /** How many bytes of metadata and messages it has received. */
   bytes: number;
   /** Since when a part of its answer waits to be taken; undefined: none does. */
@@ -78,8 +84,10 @@ export class Connection {
   private readonly calls = new Set<OpenCall>();
   private session: ServerHttp2Session | undefined;
   private ready = false;
-  private callsBegun = 0;
+  private callsSeen = 0;
   private dataBytes = 0;
+  /** Bytes of messages that waited to be read when the connection was last looked at. */
+  private waitingBytes = 0;
   private smallFrames = 0;
   private rapidResets = 0;
   private resetsAt: number;
@@ -90,12 +98,14 @@ export class Connection {
 
   /**
    * @param address of the peer, without its port.
+   * @param mostCalls how many calls it may have open, as the server tells each connection at first.
    * @param requestBytesGrown is told by how many bytes `requestBytes` has grown; negative: shrunk.
    * @param cutOff is told once, if the connection is cut off.
    */
   constructor(
     readonly socket: Socket,
     readonly address: string,
+    private mostCalls: number,
     private readonly openedAt: number,
     private readonly requestBytesGrown: (bytes: number) => void,
     private readonly cutOff: (reason: CutOff) => void,
@@ -115,41 +125,77 @@ export class Connection {
     session.once('remoteSettings', () => {
       this.ready = true;
     });
-    session.on('stream', (stream, headers) => {
-      this.callBegun(stream, headers);
-    });
   }
 
-  private callBegun(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    if (this.over) return;
+  /**
+   * A call has arrived. What it costs counts from now on.
+   *
+   * @returns undefined: it has ended, because the connection was cut off.
+   */
+  callArrived(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): OpenCall | undefined {
+    // An error that nobody listens to ends the process. All that matters is that the stream closes then.
+    stream.on('error', () => undefined);
+    if (this.over) return undefined;
     const call: OpenCall = {
       stream,
       openedAt: performance.now(),
+      leaveQueue: undefined,
+      begun: false,
+      waitingBytes: 0,
       bytes: 0,
       unreadSince: undefined,
       answeredAt: undefined,
     };
-    this.callsBegun += 1;
+    this.callsSeen += 1;
     this.calls.add(call);
     this.grow(call, sizeOf(headers));
-    stream.on('data', (chunk: Buffer) => {
-      this.received(call, chunk.length);
-    });
     stream.once('close', () => {
+      call.leaveQueue?.();
       this.callEnded(call);
     });
+    return call;
+  }
+
+  /** A call has begun: somebody reads its messages from now on. */
+  callBegun(call: OpenCall): void {
+    this.grow(call, -call.waitingBytes);
+    call.waitingBytes = 0;
+    call.begun = true;
+    call.stream.on('data', (chunk: Buffer) => {
+      this.received(call, chunk.length);
+    });
+  }
+
+  /** Ends a call for which nothing was done. */
+  refuse(call: OpenCall): void {
+    this.forget(call);
+    call.stream.close(constants.NGHTTP2_REFUSED_STREAM);
+  }
+
+  /** Limits how many calls the peer may have open at the same time (RFC 9113, section 5.1.2). */
+  limitCalls(most: number): void {
+    const { session } = this;
+    if (most === this.mostCalls || !session || session.closed || session.destroyed) return;
+    // Node.js ends a connection whose peer acknowledges nothing.
+    if (this.ready && session.pendingSettingsAck) return;
+    this.mostCalls = most;
+    session.settings({ maxConcurrentStreams: most });
   }
 
   private received(call: OpenCall, bytes: number): void {
     this.dataBytes += bytes;
     if (bytes < smallFrame) this.smallFrames += 1;
-    if (this.smallFrames > smallFrames.atAll + smallFrames.perCall * this.callsBegun) {
+    if (this.smallFrames > this.allowedSmallFrames()) {
       this.cut('small_frames');
     } else {
       this.grow(call, bytes);
       // The call was refused some time ago, or has sent more than any call needs.
       if (call.bytes > maxCallBytes) call.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     }
+  }
+
+  private allowedSmallFrames(): number {
+    return smallFrames.atAll + smallFrames.perCall * this.callsSeen;
   }
 
   private grow(call: OpenCall, bytes: number): void {
@@ -161,14 +207,19 @@ export class Connection {
   }
 
   private callEnded(call: OpenCall): void {
-    if (this.over) return;
     const now = performance.now();
-    this.calls.delete(call);
-    this.requestBytes -= call.bytes;
-    this.requestBytesGrown(-call.bytes);
-    if (this.calls.size === 0) this.idleAt = now;
+    if (!this.forget(call)) return;
     const wasReset = call.stream.rstCode !== constants.NGHTTP2_NO_ERROR;
     if (wasReset && now - call.openedAt < rapid) this.countReset(now);
+  }
+
+  /** @returns whether it was known. */
+  private forget(call: OpenCall): boolean {
+    if (this.over || !this.calls.delete(call)) return false;
+    this.requestBytes -= call.bytes;
+    this.requestBytesGrown(-call.bytes);
+    if (this.calls.size === 0) this.idleAt = performance.now();
+    return true;
   }
 
   private countReset(now: number): void {
@@ -190,8 +241,11 @@ export class Connection {
 
   private lookAtCalls(now: number): void {
     this.answerBytes = 0;
+    this.waitingBytes = 0;
+    let waitingSmallFrames = 0;
     for (const call of this.calls) {
       const { stream } = call;
+      if (!call.begun) waitingSmallFrames += this.lookAtWaiting(call);
       this.answerBytes += stream.writableLength;
       call.unreadSince = stream.writableLength === 0 ? undefined : (call.unreadSince ?? now);
       if (now - (call.unreadSince ?? now) > answerTime) this.cut('answer_unread');
@@ -199,16 +253,27 @@ export class Connection {
       // RFC 9113, section 8.1: the answer is complete, and the rest of the request is not wanted.
       if (now - (call.answeredAt ?? now) > halfOpenTime) stream.close(constants.NGHTTP2_NO_ERROR);
     }
+    if (this.smallFrames + waitingSmallFrames > this.allowedSmallFrames()) this.cut('small_frames');
+  }
+
+  /** @returns how many small frames of a call wait. */
+  private lookAtWaiting(call: OpenCall): number {
+    const bytes = call.stream.readableLength;
+    this.grow(call, bytes - call.waitingBytes);
+    call.waitingBytes = bytes;
+    this.waitingBytes += bytes;
+    const frames = waitingChunks(call.stream);
+    return bytes < frames * smallFrame ? frames : 0;
   }
 
   private overhead(): number {
-    return this.socket.bytesRead - this.dataBytes;
+    return this.socket.bytesRead - this.dataBytes - this.waitingBytes;
   }
 
   private allowedOverhead(now: number): number {
     const seconds = (now - this.openedAt) / 1_000;
     const { atAll, perCall, perSecond } = overheadBytes;
-    return atAll + perCall * this.callsBegun + perSecond * seconds;
+    return atAll + perCall * this.callsSeen + perSecond * seconds;
   }
 
   /**

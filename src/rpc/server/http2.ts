@@ -1,5 +1,5 @@
 import { Server as NetServer, type Socket } from 'node:net';
-import type { Http2Server } from 'node:http2';
+import type { Http2Server, ServerHttp2Stream } from 'node:http2';
 import type { Server } from '@grpc/grpc-js';
 
 /**
@@ -28,4 +28,16 @@ export function unwrittenBytes(socket: Socket): number | undefined {
     readonly _handle?: { readonly writeQueueSize?: number } | null;
   };
   return handle?.writeQueueSize;
+}
+
+/**
+ * How many chunks of a stream have come and were not read yet: Node.js makes one of each DATA frame.
+ *
+ * @returns zero if this version of Node.js does not tell. There is no public way.
+ */
+export function waitingChunks(stream: ServerHttp2Stream): number {
+  const { readableBuffer } = stream as unknown as {
+    readonly readableBuffer?: { readonly length?: number };
+  };
+  return readableBuffer?.length ?? 0;
 }

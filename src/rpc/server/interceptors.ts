@@ -67,6 +67,12 @@ export function observingRpcs(observer: RpcObserver): ServerInterceptor {
   };
 }
 
+/** For a call that waited for its turn until its deadline had passed. */
+const lateStatus = {
+  code: status.DEADLINE_EXCEEDED,
+  details: 'The deadline passed before the call began. Nothing was written.',
+};
+
 /**
  * Ends calls whose request does not come in time: without a deadline, one would stay open for ever. Until
  * then they count as running, so that a stop does not cut off a call that was accepted.
@@ -78,6 +84,10 @@ export function limitingRequestTime(seconds: number, running: RunningCalls): Ser
     let arrived = (): void => undefined;
     return new ServerInterceptingCall(call, {
       start: (next) => {
+        if (Number(call.getDeadline()) <= Date.now()) {
+          call.sendStatus(lateStatus);
+          return;
+        }
         running.add(
           new Promise((resolve) => {
             arrived = () => {

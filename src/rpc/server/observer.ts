@@ -37,7 +37,8 @@ export const cutOffs = [
 ] as const;
 export type CutOff = (typeof cutOffs)[number];
 
-/** Is told of connections that were cut off. */
+/** Is told of connections that were cut off, and of calls that were refused before they began. */
 export interface PeerObserver {
+  callRefused(): void;
   connectionCut(reason: CutOff): void;
 }

@@ -1,9 +1,15 @@
-import type { Http2Server, ServerHttp2Session } from 'node:http2';
+import type {
+  Http2Server,
+  IncomingHttpHeaders,
+  ServerHttp2Session,
+  ServerHttp2Stream,
+} from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Server } from '@grpc/grpc-js';
 import { LogThrottle } from '../../telemetry/log-throttle';
 import { groupBy } from '../../model/collections';
 import type { Logger } from '../../telemetry/log';
+import type { Arrivals } from './arrivals';
 import { Connection } from './connection';
 import { http2ServersOf } from './http2';
 import { networkOf } from './networks';
@@ -29,6 +35,23 @@ const maxRequestBytes = 64 * 1024 * 1024;
 const maxAnswerBytes = 128 * 1024 * 1024;
 
 /**
+ * How many connections of one address may have all the calls that a connection may have. If there are more, they share
+ * that: otherwise an attacker with many connections could send as many calls in one turn of the event loop as in
+ * several seconds. Nothing is lost for a gateway with many connections, because its clients wait for a free stream.
+ */
+const fullConnections = 5;
+
+/** A connection may always have this many calls. */
+const leastCalls = 12;
+
+/** The limits that the configuration sets. */
+interface PeerLimits {
+  readonly maxConnections: number;
+  /** Calls that a connection may have open at the same time. */
+  readonly maxConcurrentStreams: number;
+}
+
+/**
  * Protects the service from broken and hostile peers: each connection has limits, and so have all of them
  * together. A connection that exceeds its limits is cut off. If all together exceed theirs, one of the most
  * expensive address is cut off. Addresses of one network count as one: see {@link networkOf}.
@@ -39,16 +62,20 @@ export class Peers {
   private readonly timer: NodeJS.Timeout;
   /** Until when new connections of an address wait, as of `performance.now`. */
   private readonly penalties = new Map<string, number>();
+  private readonly bySession = new WeakMap<ServerHttp2Session, Connection>();
+  /** How many connections there are, by address. */
+  private readonly counts = new Map<string, number>();
   private requestBytes = 0;
 
   /**
    * @param server must listen already.
-   * @param limit the most connections.
+   * @param arrivals takes the calls.
    * @param observer undefined: nobody is told.
    */
   constructor(
     server: Server,
-    private readonly limit: number,
+    private readonly limits: PeerLimits,
+    private readonly arrivals: Arrivals,
     private readonly observer: PeerObserver | undefined,
     private readonly log: Logger,
   ) {
@@ -75,8 +102,23 @@ export class Peers {
     });
     http2.on('session', (session: ServerHttp2Session) => {
       const connection = this.connections.get(nameOf(session.socket));
-      if (connection) connection.begin(session);
-      else session.destroy();
+      if (connection) {
+        this.bySession.set(session, connection);
+        connection.begin(session);
+        connection.limitCalls(this.shareOf(connection.address));
+      } else session.destroy();
+    });
+    // Instead of the listener of grpc-js, which begins the call at once.
+    const handlers = http2.listeners('stream');
+    http2.removeAllListeners('stream');
+    http2.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => {
+      const session = stream.session as ServerHttp2Session | undefined;
+      const connection = session && this.bySession.get(session);
+      // Undefined: it has ended already.
+      if (!connection) return;
+      this.arrivals.take(connection, stream, headers, () => {
+        for (const handler of handlers) handler.call(http2, stream, headers, flags);
+      });
     });
   }
 
@@ -90,6 +132,7 @@ export class Peers {
     const connection = new Connection(
       socket,
       address,
+      this.limits.maxConcurrentStreams,
       performance.now(),
       (bytes) => {
         this.requestBytes += bytes;
@@ -104,8 +147,10 @@ export class Peers {
     );
     const name = nameOf(socket);
     this.connections.set(name, connection);
+    this.count(address, 1);
     socket.once('close', () => {
       this.connections.delete(name);
+      this.count(address, -1);
     });
     // The connection may break while it waits, and an error that nobody listens to ends the process.
     socket.on('error', () => undefined);
@@ -125,7 +170,7 @@ export class Peers {
    * @returns whether there is room now.
    */
   private makeRoom(newcomer: string): boolean {
-    if (this.connections.size < this.limit) return true;
+    if (this.connections.size < this.limits.maxConnections) return true;
     const byAddress = this.byAddress();
     const addresses = [...byAddress.values()];
     const most = addresses.reduce((longest, { length }) => Math.max(longest, length), 0);
@@ -148,9 +193,28 @@ export class Peers {
     let answerBytes = 0;
     for (const connection of this.connections.values()) {
       connection.look(now);
+      connection.limitCalls(this.shareOf(connection.address));
       answerBytes += connection.answerBytes;
     }
     if (answerBytes > maxAnswerBytes) this.costliest('answerBytes')?.cut('answer_bytes');
+  }
+
+  private count(address: string, more: 1 | -1): void {
+    const count = (this.counts.get(address) ?? 0) + more;
+    if (count === 0) this.counts.delete(address);
+    else this.counts.set(address, count);
+  }
+
+  /** How many calls each connection of an address may have open now. */
+  private shareOf(address: string): number {
+    const most = this.limits.maxConcurrentStreams;
+    const connections = this.counts.get(address) ?? 0;
+    let share = most;
+    // In few steps, so that the peers are seldom told.
+    while (share * connections > most * fullConnections && share > leastCalls) {
+      share = Math.max(Math.floor(share / 2), leastCalls);
+    }
+    return share;
   }
 
   /**

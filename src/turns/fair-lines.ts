@@ -1,0 +1,79 @@
+import { FairLine, newestOfTheLargest } from './fair-line';
+
+/** Who an item is of: owners are in groups. */
+export interface Place<Group, Owner> {
+  readonly group: Group;
+  readonly owner: Owner;
+}
+
+/**
+ * A fair queue of two levels: groups take turns, and in each group its owners do. So a group gets no more turns by
+ * having more owners.
+ */
+export class FairLines<Group, Owner, Item> {
+  /** In the order in which the groups have their turns. A group without items has none. */
+  private readonly lines = new Map<Group, FairLine<Owner, Item>>();
+  private count = 0;
+
+  get length(): number {
+    return this.count;
+  }
+
+  /** How many owners have items. */
+  get owners(): number {
+    let owners = 0;
+    for (const line of this.lines.values()) owners += line.owners;
+    return owners;
+  }
+
+  /** Adds an item behind all others of its owner. */
+  append({ group, owner }: Place<Group, Owner>, item: Item): void {
+    const line = this.lines.get(group) ?? new FairLine<Owner, Item>();
+    this.lines.set(group, line);
+    line.append(owner, item);
+    this.count++;
+  }
+
+  /** Takes the first item of the owner whose turn it is, in the group whose turn it is. */
+  shift(): Item | undefined {
+    for (const [group, line] of this.lines) {
+      const item = line.shift();
+      this.lines.delete(group);
+      if (line.length > 0) this.lines.set(group, line);
+      this.count--;
+      return item;
+    }
+    return undefined;
+  }
+
+  /** Removes an item, if it is in the line. */
+  remove({ group, owner }: Place<Group, Owner>, item: Item): void {
+    const line = this.lines.get(group);
+    if (line?.remove(owner, item)) this.removed(group, line);
+  }
+
+  /**
+   * Removes an item of the group that has the most, if it has at least two more than the newcomer's: the newest one of
+   * its owner with the most. In the newcomer's own group, the same goes for owners.
+   *
+   * @param newcomer gets one more.
+   * @returns what was removed; undefined: nothing.
+   */
+  removeNewestOfTheLargest(newcomer: Place<Group, Owner>): Item | undefined {
+    const { group: itsGroup } = newcomer;
+    let most = { group: itsGroup, count: (this.lines.get(itsGroup)?.length ?? 0) + 1 };
+    for (const [group, { length }] of this.lines) {
+      if (length > most.count) most = { group, count: length };
+    }
+    const line = this.lines.get(most.group);
+    if (!line) return undefined;
+    const item = newestOfTheLargest([line], most.group === itsGroup ? newcomer.owner : undefined);
+    if (item !== undefined) this.removed(most.group, line);
+    return item;
+  }
+
+  private removed(group: Group, line: FairLine<Owner, Item>): void {
+    if (line.length === 0) this.lines.delete(group);
+    this.count--;
+  }
+}

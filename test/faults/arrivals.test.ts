@@ -1,0 +1,329 @@
+import { once } from 'node:events';
+import type { IncomingHttpHeaders } from 'node:http';
+import {
+  connect,
+  constants,
+  createServer,
+  type ClientHttp2Session,
+  type ServerHttp2Session,
+} from 'node:http2';
+import { connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
+import { status, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
+import { expect } from 'chai';
+import { Connection, type OpenCall } from '../../src/rpc/server/connection';
+import type { CutOff } from '../../src/rpc/server/observer';
+import { startTestServer, type TestServer } from '../support/grpc-server';
+import { eventually } from '../support/helpers';
+import { call as callFrames, frame, frames, Http2Peer } from '../support/http2-peer';
+import { Signal } from '../support/signal';
+
+type Call = ServerUnaryCall<Buffer, Buffer>;
+
+/** More calls than begin in one turn of the event loop (`src/turns/admission.ts`). */
+const oneTurn = 7;
+
+const path = '/test/Echo';
+/** An empty message as gRPC puts it on the wire. */
+const message = Buffer.alloc(5);
+
+const echo = (_call: Call, answer: sendUnaryData<Buffer>): void => {
+  answer(null, Buffer.alloc(0));
+};
+
+/** @param address a local one: only Linux has many. */
+async function connected(port: number, address = '127.0.0.1'): Promise<ClientHttp2Session> {
+  const session = connect(`http://127.0.0.1:${port}`, {
+    createConnection: () => connectTcp({ port, host: '127.0.0.1', localAddress: address }),
+  });
+  session.on('error', () => undefined);
+  await once(session, 'remoteSettings');
+  return session;
+}
+
+/** How a call ended: its gRPC status, or the code that its stream was reset with. */
+type End = { readonly status: number } | { readonly reset: number };
+
+interface Calling {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly sent?: Buffer;
+  /** Takes the call back in the next turn of the event loop. */
+  readonly takesBack?: boolean;
+}
+
+async function call(session: ClientHttp2Session, how: Calling = {}): Promise<End> {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': path,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...how.headers,
+  });
+  let told: unknown;
+  const note = (headers: IncomingHttpHeaders): void => {
+    told ??= headers['grpc-status'];
+  };
+  stream.on('response', note).on('trailers', note);
+  const closed = new Promise((resolve) => stream.once('close', resolve));
+  stream.on('error', () => undefined).resume();
+  stream.end(how.sent ?? message);
+  if (how.takesBack) {
+    setImmediate(() => {
+      stream.close(constants.NGHTTP2_CANCEL);
+    });
+  }
+  await closed;
+  return told === undefined ? { reset: stream.rstCode } : { status: Number(told) };
+}
+
+const many = (session: ClientHttp2Session, count: number, how?: Calling): Promise<End[]> =>
+  Promise.all(Array.from({ length: count }, () => call(session, how)));
+
+/** How many calls have begun in each turn of the event loop. */
+class Turns {
+  most = 0;
+  private begun = 0;
+  private counting = true;
+
+  constructor() {
+    const next = (): void => {
+      this.most = Math.max(this.most, this.begun);
+      this.begun = 0;
+      if (this.counting) setImmediate(next);
+    };
+    setImmediate(next);
+  }
+
+  readonly add = (): void => {
+    this.begun++;
+  };
+
+  end(): void {
+    this.counting = false;
+  }
+}
+
+/** Calls that end in different ways: most of them before a handler could see them. */
+const floods: readonly (Calling & { readonly name: string; readonly ends: readonly End[] })[] = [
+  { name: 'are answered', ends: [{ status: status.OK }] },
+  {
+    name: 'have a deadline of a millisecond',
+    headers: { 'grpc-timeout': '1m' },
+    ends: [{ status: status.DEADLINE_EXCEEDED }, { status: status.OK }],
+  },
+  {
+    name: 'have a deadline of a nanosecond',
+    headers: { 'grpc-timeout': '1n' },
+    ends: [{ status: status.DEADLINE_EXCEEDED }],
+  },
+  {
+    name: 'have a deadline that can not be read',
+    headers: { 'grpc-timeout': 'soon' },
+    ends: [{ status: status.INVALID_ARGUMENT }],
+  },
+  {
+    name: 'are of a method that does not exist',
+    headers: { ':path': '/test/Nothing' },
+    ends: [{ status: status.UNIMPLEMENTED }],
+  },
+  {
+    name: 'are no gRPC calls',
+    headers: { 'content-type': 'text/html' },
+    ends: [{ reset: constants.NGHTTP2_NO_ERROR }],
+  },
+  {
+    name: 'have a message in an unknown compression',
+    headers: { 'grpc-encoding': 'lzma' },
+    sent: Buffer.from([1, 0, 0, 0, 1, 0]),
+    ends: [{ status: status.UNIMPLEMENTED }],
+  },
+  {
+    name: 'have a message that is too large',
+    sent: Buffer.from([0, 255, 0, 0, 0]),
+    ends: [{ status: status.RESOURCE_EXHAUSTED }],
+  },
+];
+
+describe('calls that arrive together', () => {
+  let server: TestServer | undefined;
+  const sessions: ClientHttp2Session[] = [];
+  const opened = async (port: number, address?: string): Promise<ClientHttp2Session> => {
+    const session = await connected(port, address);
+    sessions.push(session);
+    return session;
+  };
+  afterEach(() => {
+    for (const session of sessions.splice(0)) session.destroy();
+    server?.stop();
+  });
+
+  for (const { name, ends, ...how } of floods) {
+    it(`begin in turns if they ${name}`, async () => {
+      const turns = new Turns();
+      server = await startTestServer({ [path]: echo }, { begun: turns.add });
+      const { port } = server;
+      const clients = await Promise.all(Array.from({ length: 5 }, () => opened(port)));
+      const ended = await Promise.all(clients.map((session) => many(session, 60, how)));
+      turns.end();
+      expect(turns.most).to.be.within(1, oneTurn);
+      expect(ended.flat()).to.have.length(300);
+      for (const end of ended.flat()) expect(ends).to.deep.include(end);
+    });
+  }
+
+  it('take no turn if they are taken back before', async () => {
+    const begun: string[] = [];
+    server = await startTestServer({ [path]: echo }, { begun: (of) => begun.push(of) });
+    const session = await opened(server.port);
+    // Fewer than a connection may take back at once.
+    await many(session, 90, { takesBack: true });
+    await call(session);
+    expect(begun).to.have.length.below(90);
+    expect(server.arrivals.waiting).to.equal(0);
+    await server.arrivals.ended();
+  });
+
+  it('count their timeout from when they arrived', async () => {
+    const seen: { readonly at: number; readonly deadline: number }[] = [];
+    server = await startTestServer({
+      [path]: (received: Call, answer: sendUnaryData<Buffer>) => {
+        seen.push({ at: Date.now(), deadline: Number(received.getDeadline()) });
+        // So that the others wait for some time.
+        const end = performance.now() + 1;
+        while (performance.now() < end);
+        echo(received, answer);
+      },
+    });
+    const session = await opened(server.port);
+    await many(session, 100, { headers: { 'grpc-timeout': '10S' } });
+    const [first, last] = [seen.at(0), seen.at(-1)];
+    if (!first || !last) throw new Error('no call has begun');
+    expect(last.at - first.at).to.be.above(50);
+    expect(last.deadline - first.deadline).to.be.below((last.at - first.at) / 2);
+  });
+
+  it('count as running while they wait, so that a stop does not cut them off', async () => {
+    server = await startTestServer({ [path]: echo });
+    const { arrivals, port } = server;
+    const session = await opened(port);
+    const ended = many(session, 200);
+    await new Promise<void>((resolve) => {
+      const look = (): void => {
+        if (arrivals.waiting > 0) resolve();
+        else setImmediate(look);
+      };
+      look();
+    });
+    await arrivals.ended();
+    expect(arrivals.waiting).to.equal(0);
+    for (const end of await ended) expect(end).to.deep.equal({ status: status.OK });
+  });
+
+  it('are refused if 4,000 wait, and a call of another connection is not', async function () {
+    // There is one address only, whose connections share their calls.
+    if (process.platform !== 'linux') this.skip();
+    let refused = 0;
+    server = await startTestServer({ [path]: echo }, { refused: () => refused++ });
+    const { port } = server;
+    const clients = await Promise.all(
+      Array.from({ length: 25 }, (_, index) => opened(port, `127.0.5.${index + 1}`)),
+    );
+    const other = await opened(port, '127.0.6.1');
+    const flood = clients.map((session) => many(session, 200));
+    const [answered, ...ended] = await Promise.all([call(other), ...flood]);
+    expect(answered).to.deep.equal({ status: status.OK });
+    const resets = ended.flat().filter((end) => 'reset' in end);
+    expect(refused).to.be.above(0);
+    expect(resets).to.have.length(refused);
+    for (const end of resets) {
+      expect(end).to.deep.equal({ reset: constants.NGHTTP2_REFUSED_STREAM });
+    }
+  });
+});
+
+describe('the calls of an address', () => {
+  it('are shared by its connections when it has many, and only then', async function () {
+    if (process.platform !== 'linux') this.skip();
+    const server = await startTestServer({ [path]: echo });
+    const { port } = server;
+    const open = (count: number, address: string): Promise<ClientHttp2Session[]> =>
+      Promise.all(Array.from({ length: count }, () => connected(port, address)));
+    const most = ({ remoteSettings }: ClientHttp2Session): number | undefined =>
+      remoteSettings.maxConcurrentStreams;
+    const crowd = await open(20, '127.0.7.1');
+    const few = await open(5, '127.0.7.2');
+    await eventually(() => Promise.resolve(crowd.every((session) => most(session) === 50)));
+    expect(few.map(most)).to.deep.equal([200, 200, 200, 200, 200]);
+    // A connection whose calls exceed its new share goes on.
+    const [first, ...others] = crowd;
+    if (!first) throw new Error('there is no connection');
+    const ended = await many(first, 300);
+    for (const end of ended) expect(end).to.deep.equal({ status: status.OK });
+    for (const session of others) session.destroy();
+    await eventually(() => Promise.resolve(most(first) === 200));
+    for (const session of [first, ...few]) session.destroy();
+    server.stop();
+  });
+});
+
+describe('a call that waits', () => {
+  const cut: CutOff[] = [];
+  const cutting = new Signal();
+  let connection: Connection | undefined;
+  let waiting: OpenCall | undefined;
+  let arrived = new Signal();
+  // In place of `Peers`, and lets no call begin.
+  const server = createServer();
+  server.on('connection', (socket: Socket) => {
+    const now = performance.now();
+    const grown = (): void => undefined;
+    connection = new Connection(socket, 'one', 200, now, grown, (reason) => {
+      cut.push(reason);
+      cutting.fire();
+    });
+  });
+  server.on('session', (session: ServerHttp2Session) => connection?.begin(session));
+  server.on('stream', (stream, headers) => {
+    waiting = connection?.callArrived(stream, headers);
+    arrived.fire();
+  });
+  let peer: Http2Peer;
+  before((done) => void server.listen(0, '127.0.0.1', done));
+  beforeEach(async () => {
+    arrived = new Signal();
+    peer = await Http2Peer.connect((server.address() as AddressInfo).port);
+    peer.send(callFrames(1, path));
+    await arrived.until(() => waiting !== undefined);
+  });
+  afterEach(() => {
+    peer.close();
+    waiting = undefined;
+    cut.length = 0;
+  });
+  after((done) => void server.close(done));
+
+  it('counts the bytes of its messages, once', async () => {
+    peer.send(frame(frames.data, 0, 1, Buffer.alloc(16_000)));
+    await peer.read();
+    if (!connection || !waiting) throw new Error('there is no call');
+    const before = connection.requestBytes;
+    connection.look(performance.now());
+    expect(connection.requestBytes - before).to.equal(16_000);
+    connection.look(performance.now());
+    expect(connection.requestBytes - before).to.equal(16_000);
+    const { stream } = waiting;
+    connection.callBegun(waiting);
+    await eventually(() => Promise.resolve(stream.readableLength === 0));
+    expect(connection.requestBytes - before).to.equal(16_000);
+    expect(cut).to.deep.equal([]);
+  });
+
+  it('is cut off for its small frames', async () => {
+    const small = frame(frames.data, 0, 1, Buffer.alloc(1));
+    peer.send(Buffer.concat(Array.from({ length: 2_000 }, () => small)));
+    await peer.read();
+    connection?.look(performance.now());
+    await cutting.until(() => cut.length > 0);
+    expect(cut).to.deep.equal(['small_frames']);
+    await peer.cutOff();
+  });
+});

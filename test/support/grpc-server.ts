@@ -1,0 +1,75 @@
+import type { UntypedHandleCall } from '@grpc/grpc-js';
+import { RunningCalls } from '../../src/rpc/call/running-calls';
+import { Arrivals } from '../../src/rpc/server/arrivals';
+import { createGrpcServer, listen } from '../../src/rpc/server/grpc-server';
+import { http2ServersOf } from '../../src/rpc/server/http2';
+import type { CutOff, PeerObserver } from '../../src/rpc/server/observer';
+import { Peers } from '../../src/rpc/server/peers';
+import { createLogger } from '../../src/telemetry/log';
+
+/** The limits of the tests, where they do not say others. */
+const limits = {
+  keepalive: 60,
+  maxConnectionAge: 0,
+  requestTimeout: 10,
+  maxConnections: 100,
+  maxConcurrentStreams: 200,
+};
+
+const same = (bytes: Buffer): Buffer => bytes;
+
+/** A gRPC server without a database, with everything that protects it. Its messages are bytes. */
+export interface TestServer {
+  readonly port: number;
+  readonly arrivals: Arrivals;
+  stop(): void;
+}
+
+/**
+ * @param handlers by the path of their method, such as `/test/Echo`.
+ * @param options `begun` is called when a call begins.
+ */
+export async function startTestServer(
+  handlers: Readonly<Record<string, UntypedHandleCall>>,
+  options: {
+    readonly begun?: (path: string) => void;
+    readonly refused?: () => void;
+    readonly cut?: (reason: CutOff) => void;
+    readonly limits?: Partial<typeof limits>;
+  } = {},
+): Promise<TestServer> {
+  const config = { address: '', tls: undefined, ...limits, ...options.limits };
+  const running = new RunningCalls();
+  const observer: PeerObserver = {
+    callRefused: () => options.refused?.(),
+    connectionCut: (reason) => options.cut?.(reason),
+  };
+  const server = createGrpcServer(config, running);
+  for (const [path, handler] of Object.entries(handlers)) {
+    const method = {
+      path,
+      requestStream: false,
+      responseStream: false,
+      requestSerialize: same,
+      requestDeserialize: same,
+      responseSerialize: same,
+      responseDeserialize: same,
+    };
+    server.addService({ method }, { method: handler });
+  }
+  const port = await listen(server, '127.0.0.1:0', undefined);
+  for (const http2 of http2ServersOf(server)) {
+    http2.on('stream', (_stream, headers) => options.begun?.(headers[':path'] ?? ''));
+  }
+  const arrivals = new Arrivals(running, observer);
+  const log = createLogger({ level: 'silent', format: 'json' });
+  const peers = new Peers(server, config, arrivals, observer, log);
+  return {
+    port,
+    arrivals,
+    stop: () => {
+      peers.close();
+      server.forceShutdown();
+    },
+  };
+}
