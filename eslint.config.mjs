@@ -8,7 +8,7 @@ const owners = {
   'accounts.ts': ['applications', 'workflows', 'api_keys'],
   'ledger/**': ['session_imports'],
   'refusals.ts': ['import_refusals'],
-  '{received-,}share-tokens.ts': ['share_tokens'],
+  '{received-,revoke-,}share-tokens.ts': ['share_tokens'],
   'connections/**': ['session_connections'],
   'session-numbers.ts': ['session_counters'],
   'retention.ts': ['session_retention'],

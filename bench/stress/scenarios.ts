@@ -66,6 +66,9 @@ const freshPerSecond = 600;
 
 const megabyte = 1_000_000;
 
+/** In seconds. */
+const hour = 3_600;
+
 /** In the order in which they are played. */
 export const scenarios: readonly Scenario[] = [
   {
@@ -135,11 +138,14 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'revocations',
-    title: '4 concurrent RevokeShareToken of a session with 200,000 tokens',
+    title:
+      '4 concurrent RevokeShareToken of a session with 200,000 tokens of the last day, 1,000 of them live',
     async prepare(stage) {
       const [session] = await createOwn(stage, stage.attacker, 1);
       if (!session) throw new Error('no session was made');
-      await recordShareTokens(stage.db, stage.attacker, session, 200_000);
+      // As a loop makes them that has used its limit of live tokens all day long.
+      await recordShareTokens(stage.db, stage.attacker, session, 199_000, hour);
+      await recordShareTokens(stage.db, stage.attacker, session, 1_000);
       const request = RevokeShareTokenRequest.create({
         target: { $case: 'sessionId', value: session },
       });

@@ -75,15 +75,21 @@ export async function createOwn(
   return multiply(db, own, 'user', template, count);
 }
 
-/** Records share tokens of a session as `ShareSession` would. */
+/**
+ * Records share tokens of a session as `ShareSession` would.
+ *
+ * @param expiredFor for how many seconds they have expired; undefined: they are live.
+ */
 export async function recordShareTokens(
   db: Database,
   { applicationId, apiKeyId }: Importing,
   sessionId: SessionId,
   count: number,
+  expiredFor?: number,
 ): Promise<ShareTokenId[]> {
   const ids = Array.from({ length: count }, () => newId<ShareTokenId>());
-  const createdAt = new Date();
+  const age = expiredFor === undefined ? 0 : lifetime + expiredFor;
+  const createdAt = new Date(Date.now() - age * 1_000);
   const expiresAt = new Date(createdAt.getTime() + lifetime * 1_000);
   for (let start = 0; start < count; start += rowsPerStatement) {
     const rows = ids
@@ -98,10 +104,12 @@ export async function recordShareTokens(
         toBinary(apiKeyId),
         createdAt,
         expiresAt,
+        expiredFor !== undefined,
       ]);
     await write(db, {
       sql: `INSERT INTO share_tokens (id, application_id, session_id, session_kind,
-              for_application_id, linked_sessions, api_key_id, created_at, expires_at)
+              for_application_id, linked_sessions, api_key_id, created_at, expires_at,
+              expiry_told)
             VALUES ?`,
       bindings: [rows],
     });

@@ -6,7 +6,6 @@ import {
   inList,
   query,
   read,
-  readTogether,
   select,
   sql,
   writeTogether,
@@ -17,18 +16,15 @@ import { inTransaction } from '../db/transaction';
 import {
   firstIdOf,
   fromBinary,
-  newId,
   toBinary,
   type ApplicationId,
   type SessionId,
   type ShareTokenId,
 } from '../model/ids';
-import { slicesOf } from '../model/collections';
 import { newEvent, type EventFacts, type RecordedEvent } from '../model/events';
 import type { Grounds } from '../model/grounds';
 import { must } from '../model/must';
 import { ServiceError } from '../model/problems';
-import { kindSchemas } from '../model/relations';
 import type { Scope } from '../model/scope';
 import type { Actor, SessionKind } from '../model/session';
 import { actorBindings, actorOf, type ActorRow } from './actor-columns';
@@ -39,11 +35,9 @@ import {
   groundsOf,
   type GroundsRow,
 } from './grounds-columns';
-import { recordEventIf, recordEvents } from './events/outbox';
+import { recordEventIf } from './events/outbox';
 import { joinRedemption, sessionWasImported } from './ledger/entries';
 import { scopeColumn, scopeOf, storedScope, type ScopeRow } from './scope-column';
-import { lockSession } from './sessions/lock';
-import { readSurely } from './surely';
 
 /** A share token as it is recorded: everything but the token itself. */
 export interface ShareTokenRecord {
@@ -113,7 +107,7 @@ export async function recordShareToken(db: MultiDatabase, share: ShareTokenRecor
 }
 
 /** What events tell of a share token. */
-function factsOf(
+export function factsOf(
   share: Pick<ShareTokenRecord, 'id' | 'applicationId' | 'sessionId' | 'kind' | 'forApplicationId'>,
 ): EventFacts {
   return {
@@ -291,121 +285,6 @@ export function markRedeemed(ids: readonly ShareTokenId[]): Statement {
      SET t.redeemed_at = i.created_at
      WHERE t.id IN (?)`,
     ids.map(toBinary),
-  );
-}
-
-/**
- * How many tokens a revocation marks in one transaction, and so under one lock of the session. All live tokens fit
- * into the first transaction, even if concurrent calls have made some beyond the limit.
- */
-const revokedAtOnce = mostLiveTokens + 100;
-
-/**
- * How long after its expiry a token is still marked as revoked, in milliseconds: a day. An import that has
- * verified the token in time may still wait for its group, though never for that long.
- */
-const revokedAfterExpiry = 86_400_000;
-
-/** The result of a revocation. */
-export interface Revocation {
-  /** How many tokens it revoked: only those that had not expired and were not revoked before. */
-  readonly revoked: number;
-  /** How many of the selected tokens were redeemed. */
-  readonly redeemed: number;
-}
-
-/**
- * Revokes one share token of a session, or all of them.
- *
- * It first looks for the tokens. Then it marks them, some at a time, and locks the session's row exclusively
- * for each of these batches. The live ones are all in the first batch: so even if the database fails, either all of
- * them are revoked or none, and expired ones never delay them. An import locks that row before it looks for revoked
- * tokens. So an import has either ended before its token is marked, or it sees the mark. Redeemed tokens are
- * counted last, without the lock: by then, no import with these tokens can succeed any more.
- *
- * @param shareTokenId undefined: all of them.
- * @param by `triedBefore`: an earlier try of the same revocation, with the same moment, may have marked tokens.
- * They count as revoked by this one.
- */
-export async function revokeShareTokens(
-  db: MultiDatabase,
-  applicationId: ApplicationId,
-  shared: SharedSession,
-  shareTokenId: ShareTokenId | undefined,
-  by: { readonly actor: Actor; readonly at: Date; readonly triedBefore: boolean },
-): Promise<Revocation> {
-  const meant = allOf(
-    sql('t.session_id = ?', toBinary(shared.sessionId)),
-    sql('t.application_id = ?', toBinary(applicationId)),
-    ifGiven(shareTokenId, (id) => sql('t.id = ?', toBinary(id))),
-  );
-  const toRevoke = sql('(t.revoked_at IS NULL OR t.revoked_at = ?)', by.triedBefore ? by.at : null);
-  const wanted = select<{ readonly id: Buffer }>(
-    `SELECT t.id FROM share_tokens t WHERE ${meant.sql} AND ${toRevoke.sql} AND t.expires_at > ?
-     ORDER BY t.expires_at DESC`,
-    [...meant.bindings, ...toRevoke.bindings, new Date(by.at.getTime() - revokedAfterExpiry)],
-  );
-  const found = await readSurely(
-    db,
-    (from) => read(from, wanted),
-    ({ length }) => length === 0,
-  );
-  let revoked = 0;
-  for (const some of slicesOf(found, revokedAtOnce)) {
-    const ids = some.map(({ id }) => id);
-    const revoke = (life: '>' | '<='): Statement => ({
-      // mysql2 lets the server count the rows that it finds, not those that it changes, so marked ones count again.
-      sql: `UPDATE share_tokens t
-            SET t.revoked_at = ?, t.revoked_by_api_key_id = ?, t.revoked_by_gateway = ?
-            WHERE t.id IN (?) AND ${toRevoke.sql} AND t.expires_at ${life} ?`,
-      bindings: [by.at, ...actorBindings(by.actor), ids, ...toRevoke.bindings, by.at],
-    });
-    revoked += await inTransaction(db, async (trx) => {
-      const [, live] = await readTogether(trx, [
-        lockSession(kindSchemas[shared.kind], shared.sessionId),
-        liveTokens(ids, by.at),
-      ]);
-      const events = live.map(({ id, for_application_id: recipient }) =>
-        newEvent(
-          'share_token_revoked',
-          by.at,
-          factsOf({
-            ...shared,
-            id: fromBinary(id),
-            applicationId,
-            forApplicationId: fromBinary(recipient),
-          }),
-        ),
-      );
-      // Expired tokens are revoked too, but not counted: an import that verified one in time may not
-      // have its locks yet.
-      const [taken] = await writeTogether(trx, [
-        revoke('>'),
-        revoke('<='),
-        ...(events.length > 0 ? [recordEvents(newId(), events)] : []),
-      ]);
-      return must(taken, 'what was revoked').affectedRows;
-    });
-  }
-  const [counted] = await read(
-    db,
-    select<{ readonly redeemed: number }>(
-      `SELECT COUNT(*) AS redeemed FROM share_tokens t JOIN ${joinRedemption} WHERE ${meant.sql}`,
-      meant.bindings,
-    ),
-  );
-  return { revoked, redeemed: must(counted, 'how many were redeemed').redeemed };
-}
-
-/** Those of some share tokens that have neither expired nor been revoked. An earlier try has told of the others. */
-function liveTokens(
-  ids: readonly Buffer[],
-  at: Date,
-): Query<Readonly<Record<'id' | 'for_application_id', Buffer>>[]> {
-  return select(
-    `SELECT id, for_application_id FROM share_tokens
-     WHERE id IN (?) AND revoked_at IS NULL AND expires_at > ?`,
-    [ids, at],
   );
 }
 

@@ -343,6 +343,27 @@ describe('a database with many rows', () => {
     expect(extras).not.to.include('filesort').and.not.to.include('temporary');
   });
 
+  it('is read by the imports of a session, and not by all of its tokens, to count the redeemed ones', async () => {
+    const { client, db, source, target, proxy } = harness;
+    const sessionId = await createSession(db, source, 'user');
+    await addShareTokens(db, source, target, sessionId, filled);
+    let counting = '';
+    proxy.intercept = ({ sql }) => {
+      if (sql.includes('AS redeemed FROM')) counting = sql;
+    };
+    await client.call(
+      SessionShareService.revokeShareToken,
+      source.apiKey,
+      RevokeShareTokenRequest.fromPartial({ target: { $case: 'sessionId', value: sessionId } }),
+    );
+    proxy.intercept = undefined;
+    const steps = await select(`EXPLAIN FORMAT=TRADITIONAL ${counting}`, []);
+    expect(steps.map(({ table, type, key }) => [table, type, key])).to.deep.equal([
+      ['i', 'ref', 'session_imports_source_session_id_index'],
+      ['t', 'eq_ref', 'PRIMARY'],
+    ]);
+  });
+
   it('is never scanned by the job that prunes either, except for the ids of applications', async () => {
     const { db, source } = harness;
     const applicationId = source.applicationId;

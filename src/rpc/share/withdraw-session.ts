@@ -7,7 +7,7 @@ import { read } from '../../db/query';
 import { newId, type SessionId, type WithdrawalId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
 import { sessionById } from '../../store/sessions/find';
-import { revokeShareTokens } from '../../store/share-tokens';
+import { revokeShareTokens } from '../../store/revoke-share-tokens';
 import { readSurely } from '../../store/surely';
 import { withdrawSession } from '../../store/withdrawals/withdraw';
 import type { Caller } from '../call/callers';

@@ -338,13 +338,22 @@ export function forgetAnswersOf(entries: readonly Imported[]): Statement {
 }
 
 /**
- * Joins the ledger entry `i` of the import that was made with a share token `t`. A token's `jti` is
+ * The condition that the import of a ledger entry `i` was made with a share token `t`. A token's `jti` is
  * stored in its normal form. Release 0.1.0 stored it as it was written: in either case, and with or
  * without hyphens.
  */
-export const joinRedemption = `session_imports i FORCE INDEX (PRIMARY)
-  ON i.application_id = t.for_application_id AND i.source_session_id = t.session_id
+const madeWith = `i.application_id = t.for_application_id AND i.source_session_id = t.session_id
   AND LOWER(i.token_id) IN (LOWER(HEX(t.id)), ${withHyphens('LOWER(HEX(t.id))')})`;
+
+/** Joins the ledger entry `i` of the import that was made with a share token `t`. */
+export const joinRedemption = `session_imports i FORCE INDEX (PRIMARY) ON ${madeWith}`;
+
+/**
+ * The same, for all imports of a session: there are as many as applications have imported it, which are fewer than it
+ * may have tokens. So the ledger comes first, and finds each token by its id.
+ */
+export const redemptions = `session_imports i FORCE INDEX (session_imports_source_session_id_index)
+  STRAIGHT_JOIN share_tokens t ON t.id = UNHEX(REPLACE(i.token_id, '-', '')) AND ${madeWith}`;
 
 /** The condition that the recipient of a share token `s` has imported its session, by this token or another. */
 export const sessionWasImported = `EXISTS (SELECT 1 FROM session_imports i FORCE INDEX (PRIMARY)
