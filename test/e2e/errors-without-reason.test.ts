@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
-import { createServer } from 'node:http2';
+import { constants, createServer, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -173,19 +173,29 @@ describe('an error without a reason', () => {
       client.close();
       return told;
     },
-    'the connection was lost, or the process exited': async () => {
-      const server = createServer().on('stream', ({ session }) => session?.destroy());
-      server.listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      const client = new TestClient((server.address() as AddressInfo).port);
-      const told = await calling(client);
-      client.close();
-      server.close();
-      return told;
-    },
+    'the connection was lost, or the process exited': () =>
+      servedBy(({ session }) => {
+        session?.destroy();
+      }),
+    '4,000 calls waited to begin when it arrived (REFUSED_STREAM)': () =>
+      servedBy((stream) => {
+        stream.on('error', () => undefined).close(constants.NGHTTP2_REFUSED_STREAM);
+      }),
     'a proxy or load balancer answers instead of the service': async () =>
       Promise.all([401, 403, 404, 429, 502, 503, 504, 418].map(proxied)),
   };
+
+  /** What a client says of a server that ends each call in some way. */
+  async function servedBy(end: (stream: ServerHttp2Stream) => void): Promise<Told> {
+    const server = createServer().on('stream', end);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const client = new TestClient((server.address() as AddressInfo).port);
+    const told = await calling(client);
+    client.close();
+    server.close();
+    return told;
+  }
 
   /** Its answer is in HTTP alone, and has a test of its own. */
   const elsewhere = ['the content type is not `application/grpc`'];

@@ -4,22 +4,10 @@ import { Admission } from '../../turns/admission';
 import type { RunningCalls } from '../call/running-calls';
 import type { Connection } from './connection';
 import type { PeerObserver } from './observer';
+import { timeoutLeft } from './timeouts';
 
 /** The most calls that wait to begin. Each takes some ten kilobytes. */
 const mostWaiting = 4_000;
-
-/** The milliseconds of the units of `grpc-timeout` (gRPC over HTTP/2, Requests). */
-const unitsInMs: Readonly<Record<string, number>> = {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1_000,
-  m: 1,
-  u: 1e-3,
-  n: 1e-6,
-};
-
-/** A wait that is a smaller part of the timeout than this is not taken off it. */
-const negligible = 1 / 100;
 
 /**
  * Lets calls begin in turns, by address and then by connection, before gRPC has done anything for them. So what a flood
@@ -49,7 +37,7 @@ export class Arrivals {
   /**
    * Takes a call that has arrived.
    *
-   * @param headers its metadata. The time that it has waited is taken off its `grpc-timeout`.
+   * @param headers its metadata. Its `grpc-timeout` becomes what is left of it when the call begins.
    * @param begin hands it over to gRPC.
    */
   take(
@@ -66,7 +54,10 @@ export class Arrivals {
       begin: () => {
         call.leaveQueue = undefined;
         if (stream.closed) return;
-        shortenTimeout(headers, performance.now() - arrivedAt);
+        const timeout = headers['grpc-timeout'];
+        if (typeof timeout === 'string') {
+          headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - arrivedAt);
+        }
         begin();
         connection.callBegun(call);
       },
@@ -90,17 +81,4 @@ export class Arrivals {
       await this.running.ended();
     }
   }
-}
-
-/** Takes the time that a call has waited off its timeout, which counts from when it was sent. */
-function shortenTimeout(headers: IncomingHttpHeaders, waitedMs: number): void {
-  const timeout = headers['grpc-timeout'];
-  // Anything else is for gRPC to refuse.
-  if (typeof timeout !== 'string' || waitedMs < 1) return;
-  const [, count, unit] = /^(\d{1,8})([HMSmun])$/.exec(timeout) ?? [];
-  if (count === undefined || unit === undefined) return;
-  const given = Number(count) * (unitsInMs[unit] ?? 0);
-  // Node.js has a list of timers for each number of milliseconds, so few numbers are better than many.
-  if (waitedMs < given * negligible) return;
-  headers['grpc-timeout'] = `${Math.max(0, Math.round(given - waitedMs))}m`;
 }

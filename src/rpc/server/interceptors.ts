@@ -7,7 +7,6 @@ import {
   type ServerMethodDefinition,
 } from '@grpc/grpc-js';
 import type { RunningCalls } from '../call/running-calls';
-import { allowLongDeadline } from './long-deadlines';
 import type { RpcLabels, RpcObserver } from './observer';
 import { blamingPeer } from './peer-faults';
 import { withPushback } from './pushback';
@@ -40,7 +39,6 @@ export function observingRpcs(observer: RpcObserver): ServerInterceptor {
       end(told.code);
       send(told);
     };
-    allowLongDeadline(call);
     return new ServerInterceptingCall(call, {
       start: (next) => {
         next(

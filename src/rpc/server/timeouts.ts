@@ -1,0 +1,40 @@
+/** The milliseconds of each unit of `grpc-timeout` (gRPC over HTTP/2, "Requests"). */
+const unitsInMs: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
+
+/**
+ * The longest timeout, in milliseconds: 24.8 days. grpc-js and the timers of Node.js keep milliseconds in a signed
+ * number of 32 bits, so with a longer one, a call would end at once, or at any other time.
+ */
+const longest = 2 ** 31 - 1;
+
+/** A `grpc-timeout` has at most eight digits. */
+const mostDigits = 99_999_999;
+
+/**
+ * A wait that is a smaller part of the timeout than this is not taken off. Node.js keeps a list of timers for each number
+ * of milliseconds, so calls with the same timeout should keep it.
+ */
+const negligible = 1 / 100;
+
+/**
+ * What is left of the timeout of a call that has waited. It counts from when the call was sent.
+ *
+ * @param timeout the value of `grpc-timeout`.
+ * @param waited in milliseconds.
+ * @returns the value for gRPC. A malformed one stays as it is: gRPC refuses it.
+ */
+export function timeoutLeft(timeout: string, waited: number): string {
+  const [, count, unit] = /^(\d{1,8})([HMSmun])$/.exec(timeout) ?? [];
+  if (count === undefined || unit === undefined) return timeout;
+  const given = Number(count) * (unitsInMs[unit] ?? 0);
+  if (given <= longest && waited < given * negligible) return timeout;
+  const left = Math.max(0, Math.round(Math.min(given, longest) - waited));
+  return left <= mostDigits ? `${left}m` : `${Math.floor(left / 1_000)}S`;
+}
