@@ -3,7 +3,11 @@ import { SessionConnectionService } from '../gen/sessionimport/v1/session_connec
 import { SessionEventsService } from '../gen/sessionimport/v1/session_events';
 import { SessionErasureService } from '../gen/sessionimport/v1/session_erasure';
 import { SessionImportService } from '../gen/sessionimport/v1/session_import';
-import { SessionReadService } from '../gen/sessionimport/v1/session_read';
+import {
+  GetSessionResponse,
+  ListSessionRowsResponse,
+  SessionReadService,
+} from '../gen/sessionimport/v1/session_read';
 import { SessionShareService } from '../gen/sessionimport/v1/session_share';
 import { SessionTraceService } from '../gen/sessionimport/v1/session_trace';
 import { must } from '../model/must';
@@ -25,6 +29,7 @@ import { listWorkflows } from './import/list-workflows';
 import { getSession } from './read/get-session';
 import { listSessionRows } from './read/list-session-rows';
 import { listSessions } from './read/list-sessions';
+import { largeAnswer, type MessageType } from './server/large-answers';
 import { strictUtf8 } from './server/strict-utf8';
 import { acknowledgeWithdrawal } from './share/acknowledge-withdrawal';
 import { listReceivedShareTokens } from './share/list-received-share-tokens';
@@ -37,10 +42,11 @@ import { getProvenance } from './trace/get-provenance';
 import { listImports } from './trace/list-imports';
 
 /** How a method of the contract is carried out. */
-type Method<Request, Response> = { readonly privilege: Privilege } & (
-  | UnaryMethod<Request, Response>
-  | StreamMethod<Request, Response>
-);
+type Method<Request, Response> = {
+  readonly privilege: Privilege;
+  /** The type of its answers, if they can be large. */
+  readonly largeAnswer?: MessageType<Response>;
+} & (UnaryMethod<Request, Response> | StreamMethod<Request, Response>);
 
 /** A service of the contract with all its methods. If one is missing, the code does not compile. */
 interface Service {
@@ -100,8 +106,18 @@ const services: readonly Service[] = [
     },
   }),
   service(SessionReadService, {
-    getSession: { privilege: 'read:sessions', line: 'reads', handler: getSession },
-    listSessionRows: { privilege: 'read:sessions', line: 'reads', handler: listSessionRows },
+    getSession: {
+      privilege: 'read:sessions',
+      line: 'reads',
+      handler: getSession,
+      largeAnswer: GetSessionResponse,
+    },
+    listSessionRows: {
+      privilege: 'read:sessions',
+      line: 'reads',
+      handler: listSessionRows,
+      largeAnswer: ListSessionRowsResponse,
+    },
     listSessions: { privilege: 'read:sessions', line: 'reads', handler: listSessions },
   }),
   service(SessionTraceService, {
@@ -163,6 +179,18 @@ export function addServices(server: Server, context: Context): void {
         ];
       }),
     );
-    server.addService(strictUtf8(definition), implementation);
+    server.addService(withLargeAnswers(strictUtf8(definition), methods), implementation);
   }
+}
+
+function withLargeAnswers(
+  definition: ServiceDefinition,
+  methods: Service['methods'],
+): ServiceDefinition {
+  return Object.fromEntries(
+    Object.entries(definition).map(([name, method]) => {
+      const type = methods[name]?.largeAnswer;
+      return [name, type ? { ...method, responseSerialize: largeAnswer(type) } : method];
+    }),
+  );
 }

@@ -1,6 +1,5 @@
 import type { Cursor } from '../../db/cursor';
 import type { Relation } from '../../model/relations';
-import type { SessionKind } from '../../model/session';
 import type { RangeRows, Row } from '../../store/relations/read';
 import { jsonRow, sizeOf } from './wire-relations';
 
@@ -28,17 +27,12 @@ const beforeAll = -1;
  * The rows must be in order, with values as in the database. There must be one row more than the
  * page may have, unless there are no more or they are too large.
  */
-export function cut(
-  kind: SessionKind,
-  relation: Relation,
-  { rows, more }: RangeRows,
-  room: Room,
-): CutRows {
+export function cut(relation: Relation, { rows, more }: RangeRows, room: Room): CutRows {
   const shown: Row[] = [];
   let bytes = 0;
   for (const found of rows.slice(0, room.rows)) {
     const row = jsonRow(relation, found);
-    bytes += sizeOf(kind, relation, row);
+    bytes += sizeOf(relation, row);
     if (bytes > room.bytes && !(room.always && shown.length === 0)) break;
     shown.push(row);
   }

@@ -65,7 +65,7 @@ function cutAll({ session, rows }: SessionReading, limit: number): Cut {
   const ends = new Map<Relation, Cursor>();
   for (const [relation, found] of rows) {
     const { below } = relation;
-    let page = cut(session.kind, relation, found, room);
+    let page = cut(relation, found, room);
     if (below) {
       // A child is shown inside its parent. If the parent is on a later page, so is the child.
       const parent = must(relationOf(session.kind, below.relation), below.relation);

@@ -57,7 +57,7 @@ export async function listSessionRows(
     const names = kindSchemas[kind].relations.map(({ name }) => name);
     throw invalidField('relation', `must be one of a ${kind} session: ${names.join(', ')}`);
   }
-  const { shown, end } = cut(kind, found.relation, found.rows, {
+  const { shown, end } = cut(found.relation, found.rows, {
     rows: size,
     bytes: bytesOfPage,
     always: true,
