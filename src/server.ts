@@ -192,7 +192,7 @@ export class SessionImportServer {
           ? undefined
           : opened(await SigningKeyFile.open(config.shareTokenSigningKey, shareTokens, clock, log));
       const running = new RunningCalls();
-      const arrivals = new Arrivals(running, metrics);
+      const arrivals = new Arrivals(running);
       const lines = { reads: lineOfReads(reads, retry), shares: lineOfShares(shares, retry) };
       const watches = new Watches();
       const imports = new ImportQueue(groupsOf(importer, log), config.queue, observer);

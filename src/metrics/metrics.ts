@@ -136,12 +136,6 @@ export class Metrics extends ExposedMetrics implements ImportObserver, RpcObserv
     registers: this.registers,
   });
 
-  private readonly callsRefused = new Counter({
-    name: 'session_import_calls_refused_total',
-    help: 'Calls that were refused before they began, because too many waited to begin.',
-    registers: this.registers,
-  });
-
   /** @param isReady whether the service takes calls: told from the start on. */
   constructor(version: string, isReady: () => boolean) {
     super();
@@ -334,10 +328,6 @@ export class Metrics extends ExposedMetrics implements ImportObserver, RpcObserv
   rpcEnded(labels: RpcLabels, code: status, seconds: number): void {
     this.rpcHandled.inc({ ...labels, grpc_code: codeName(code) });
     this.rpcSeconds.observe({ ...labels }, seconds);
-  }
-
-  callRefused(): void {
-    this.callsRefused.inc();
   }
 
   connectionCut(reason: CutOff): void {

@@ -13,12 +13,8 @@ const itemsPerTurn = 6;
  */
 const flood = 256;
 
-/** Something that waits until it may begin. Exactly one of the two is called, unless it leaves before. */
-export interface Waiting {
-  readonly begin: () => void;
-  /** There is no room for it. */
-  readonly refuse: () => void;
-}
+/** Begins something. */
+type Begin = () => void;
 
 /**
  * Lets a few items begin in each turn of the event loop; the groups of their owners take turns, and in each group the
@@ -26,48 +22,42 @@ export interface Waiting {
  * step.
  */
 export class Admission<Group, Owner> {
-  private readonly line = new FairLines<Group, Owner, Waiting>();
+  private readonly line = new FairLines<Group, Owner, Begin>();
   private scheduled = false;
   /** How many items have begun in this turn of the event loop. */
   private begun = 0;
-
-  /** @param limit how many items may wait. */
-  constructor(private readonly limit: number) {}
 
   /** How many items wait. */
   get waiting(): number {
     return this.line.length;
   }
 
+  /** Whose items wait that have the most in the group with the most. Undefined: none waits. */
+  largestOwner(): Owner | undefined {
+    return this.line.largest();
+  }
+
   /**
    * Lets an item begin when it is its turn; at once while none waits and fewer than {@link itemsPerTurn} have
    * begun in this turn of the event loop. So calls that arrive together can share a group.
    *
-   * If too many wait, one is refused: the newest one of the owner with the most in the group with the most, or else
-   * this one.
-   *
-   * @returns what has become of it so far.
+   * @returns whether it waits.
    */
-  enter(place: Place<Group, Owner>, item: Waiting): 'begun' | 'refused' | 'waits' {
+  enter(place: Place<Group, Owner>, begin: Begin): boolean {
     if (this.line.length === 0 && this.begun < itemsPerTurn) {
       this.begun++;
       this.schedule();
-      item.begin();
-      return 'begun';
+      begin();
+      return false;
     }
-    if (this.line.length >= this.limit) {
-      const giving = this.line.removeNewestOfTheLargest(place);
-      (giving ?? item).refuse();
-      if (giving === undefined) return 'refused';
-    }
-    this.line.append(place, item);
+    this.line.append(place, begin);
     this.schedule();
-    return 'waits';
+    return true;
   }
 
   /** Ends the waiting of an item, if it waits. So a call that has already ended takes no turn and no memory. */
-  leave(place: Place<Group, Owner>, item: Waiting): void {
-    this.line.remove(place, item);
+  leave(place: Place<Group, Owner>, begin: Begin): void {
+    this.line.remove(place, begin);
   }
 
   private schedule(): void {
@@ -84,9 +74,9 @@ export class Admission<Group, Owner> {
     const few = this.line.length > flood && this.line.owners <= itemsPerTurn;
     const most = few ? 1 : itemsPerTurn;
     for (; this.begun < most; this.begun++) {
-      const next = this.line.shift();
-      if (!next) break;
-      next.begin();
+      const begin = this.line.shift();
+      if (!begin) break;
+      begin();
     }
     if (this.begun > 0) this.schedule();
   }

@@ -105,7 +105,8 @@ export class FairLine<Owner, Item> {
 
 /**
  * Makes sure that the lines have room for one more item of an owner. If they are full, an item of another
- * owner is removed: {@link newestOfTheLargest}.
+ * owner is removed: of the one that has the most items in all lines together, if it has at least two more
+ * than the given owner. This is its newest item in the first line where it has any.
  *
  * @param limit how many items all lines together may have.
  * @param refuse is called with the removed item.
@@ -124,30 +125,20 @@ export function requireRoom<Owner, Item>(
   refuse(item, overloaded);
 }
 
-/**
- * Removes an item of the owner that has the most items in all lines together, if it has at least two more than
- * the newcomer: the newest one in the first line where it has any.
- *
- * @param newcomer the owner that is to get one more; undefined: it has no place in these lines.
- * @returns what was removed; undefined: nothing.
- */
-export function newestOfTheLargest<Owner, Item>(
+/** @returns the item that was removed from its line; undefined: there is none. */
+function newestOfTheLargest<Owner, Item>(
   lines: readonly FairLine<Owner, Item>[],
-  newcomer: Owner | undefined,
+  owner: Owner,
 ): Item | undefined {
   const items = new Map<Owner, number>();
   for (const line of lines) {
-    for (const [owner, count] of line.lengths()) items.set(owner, (items.get(owner) ?? 0) + count);
+    for (const [other, count] of line.lengths()) items.set(other, (items.get(other) ?? 0) + count);
   }
-  let most: { owner: Owner | undefined; count: number } = {
-    owner: newcomer,
-    count: newcomer === undefined ? 0 : (items.get(newcomer) ?? 0) + 1,
-  };
-  for (const [owner, count] of items) if (count > most.count) most = { owner, count };
-  const { owner } = most;
-  if (owner === undefined || owner === newcomer) return undefined;
+  let most = { owner, count: (items.get(owner) ?? 0) + 1 };
+  for (const [other, count] of items) if (count > most.count) most = { owner: other, count };
+  if (most.owner === owner) return undefined;
   for (const line of lines) {
-    const newest = line.pop(owner);
+    const newest = line.pop(most.owner);
     if (newest !== undefined) return newest;
   }
   return undefined;

@@ -1,4 +1,4 @@
-import { FairLine, newestOfTheLargest } from './fair-line';
+import { FairLine } from './fair-line';
 
 /** Who an item is of: owners are in groups. */
 export interface Place<Group, Owner> {
@@ -52,24 +52,17 @@ export class FairLines<Group, Owner, Item> {
     if (line?.remove(owner, item)) this.removed(group, line);
   }
 
-  /**
-   * Removes an item of the group that has the most, if it has at least two more than the newcomer's: the newest one of
-   * its owner with the most. In the newcomer's own group, the same goes for owners.
-   *
-   * @param newcomer gets one more.
-   * @returns what was removed; undefined: nothing.
-   */
-  removeNewestOfTheLargest(newcomer: Place<Group, Owner>): Item | undefined {
-    const { group: itsGroup } = newcomer;
-    let most = { group: itsGroup, count: (this.lines.get(itsGroup)?.length ?? 0) + 1 };
-    for (const [group, { length }] of this.lines) {
-      if (length > most.count) most = { group, count: length };
+  /** The owner with the most items, of the group with the most. Undefined: there are none. */
+  largest(): Owner | undefined {
+    let most: FairLine<Owner, Item> | undefined;
+    for (const line of this.lines.values()) {
+      if (line.length > (most?.length ?? 0)) most = line;
     }
-    const line = this.lines.get(most.group);
-    if (!line) return undefined;
-    const item = newestOfTheLargest([line], most.group === itsGroup ? newcomer.owner : undefined);
-    if (item !== undefined) this.removed(most.group, line);
-    return item;
+    let largest: { readonly owner: Owner; readonly count: number } | undefined;
+    for (const [owner, count] of most?.lengths() ?? []) {
+      if (count > (largest?.count ?? 0)) largest = { owner, count };
+    }
+    return largest?.owner;
   }
 
   private removed(group: Group, line: FairLine<Owner, Item>): void {

@@ -177,7 +177,7 @@ describe('an error without a reason', () => {
       servedBy(({ session }) => {
         session?.destroy();
       }),
-    '4,000 calls waited to begin when it arrived (REFUSED_STREAM)': () =>
+    'the client has called before it knew how many calls it may have open (REFUSED_STREAM)': () =>
       servedBy((stream) => {
         stream.on('error', () => undefined).close(constants.NGHTTP2_REFUSED_STREAM);
       }),

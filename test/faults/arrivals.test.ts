@@ -218,49 +218,81 @@ describe('calls that arrive together', () => {
     for (const end of await ended) expect(end).to.deep.equal({ status: status.OK });
   });
 
-  it('are refused if 4,000 wait, and a call of another connection is not', async function () {
+  it('have the connection with the most cut off if 8,000 wait, and no other', async function () {
     // There is one address only, whose connections share their calls.
     if (process.platform !== 'linux') this.skip();
-    let refused = 0;
-    server = await startTestServer({ [path]: echo }, { refused: () => refused++ });
+    const cut: CutOff[] = [];
+    server = await startTestServer({ [path]: echo }, { cut: (reason) => cut.push(reason) });
     const { port } = server;
     const clients = await Promise.all(
-      Array.from({ length: 25 }, (_, index) => opened(port, `127.0.5.${index + 1}`)),
+      Array.from({ length: 45 }, (_, index) => opened(port, `127.0.5.${index + 1}`)),
     );
     const other = await opened(port, '127.0.6.1');
     const flood = clients.map((session) => many(session, 200));
     const [answered, ...ended] = await Promise.all([call(other), ...flood]);
     expect(answered).to.deep.equal({ status: status.OK });
-    const resets = ended.flat().filter((end) => 'reset' in end);
-    expect(refused).to.be.above(0);
-    expect(resets).to.have.length(refused);
-    for (const end of resets) {
-      expect(end).to.deep.equal({ reset: constants.NGHTTP2_REFUSED_STREAM });
-    }
+    expect(cut).to.have.length.within(1, 10);
+    expect(new Set(cut)).to.deep.equal(new Set(['waiting_calls']));
+    const lost = ended.filter((ends) => ends.some((end) => 'reset' in end));
+    expect(lost).to.have.length(cut.length);
   });
 });
 
-describe('the calls of an address', () => {
-  it('are shared by its connections when it has many, and only then', async function () {
+describe('the connections of an address', () => {
+  const most = ({ remoteSettings }: ClientHttp2Session): number | undefined =>
+    remoteSettings.maxConcurrentStreams;
+
+  /** Opens connections, one after the other. */
+  async function open(port: number, count: number, address: string): Promise<ClientHttp2Session[]> {
+    const sessions: ClientHttp2Session[] = [];
+    for (let opened = 0; opened < count; opened++) sessions.push(await connected(port, address));
+    return sessions;
+  }
+
+  it('may have fewer calls than others from the sixth on, until there are fewer', async function () {
     if (process.platform !== 'linux') this.skip();
     const server = await startTestServer({ [path]: echo });
     const { port } = server;
-    const open = (count: number, address: string): Promise<ClientHttp2Session[]> =>
-      Promise.all(Array.from({ length: count }, () => connected(port, address)));
-    const most = ({ remoteSettings }: ClientHttp2Session): number | undefined =>
-      remoteSettings.maxConcurrentStreams;
-    const crowd = await open(20, '127.0.7.1');
-    const few = await open(5, '127.0.7.2');
-    await eventually(() => Promise.resolve(crowd.every((session) => most(session) === 50)));
+    const crowd = await open(port, 20, '127.0.7.1');
+    const few = await open(port, 5, '127.0.7.2');
+    await eventually(() =>
+      Promise.resolve(crowd.slice(10).every((session) => most(session) === 50)),
+    );
+    expect(crowd.map(most)).to.deep.equal([
+      ...Array.from({ length: 5 }, () => 200),
+      ...Array.from({ length: 5 }, () => 100),
+      ...Array.from({ length: 10 }, () => 50),
+    ]);
     expect(few.map(most)).to.deep.equal([200, 200, 200, 200, 200]);
-    // A connection whose calls exceed its new share goes on.
-    const [first, ...others] = crowd;
-    if (!first) throw new Error('there is no connection');
-    const ended = await many(first, 300);
+    const [last, ...others] = crowd.toReversed();
+    if (!last) throw new Error('there is no connection');
+    // The others wait in the client.
+    const ended = await many(last, 300);
     for (const end of ended) expect(end).to.deep.equal({ status: status.OK });
     for (const session of others) session.destroy();
-    await eventually(() => Promise.resolve(most(first) === 200));
-    for (const session of [first, ...few]) session.destroy();
+    await eventually(() => Promise.resolve(most(last) === 200));
+    for (const session of [last, ...few]) session.destroy();
+    server.stop();
+  });
+
+  it('may have calls besides those that stay open, however many connections there are', async function () {
+    if (process.platform !== 'linux') this.skip();
+    this.timeout(20_000);
+    const waits: sendUnaryData<Buffer>[] = [];
+    const server = await startTestServer({
+      [path]: echo,
+      '/test/Wait': (_call: Call, answer: sendUnaryData<Buffer>) => void waits.push(answer),
+    });
+    const crowd = await open(server.port, 99, '127.0.8.1');
+    const [last] = await open(server.port, 1, '127.0.8.1');
+    if (!last) throw new Error('there is no connection');
+    await eventually(() => Promise.resolve(most(last) === 12));
+    const staying = many(last, 15, { headers: { ':path': '/test/Wait' } });
+    expect(await call(last)).to.deep.equal({ status: status.OK });
+    await eventually(() => Promise.resolve(waits.length === 15));
+    for (const answer of waits) answer(null, Buffer.alloc(0));
+    await staying;
+    for (const session of [last, ...crowd]) session.destroy();
     server.stop();
   });
 });
@@ -281,8 +313,9 @@ describe('a call that waits', () => {
       cutting.fire();
     });
   });
-  server.on('session', (session: ServerHttp2Session) => connection?.begin(session));
+  server.on('session', (session: ServerHttp2Session) => connection?.begin(session, 200));
   server.on('stream', (stream, headers) => {
+    stream.on('error', () => undefined);
     waiting = connection?.callArrived(stream, headers);
     arrived.fire();
   });

@@ -16,7 +16,15 @@ import { CertificateAuthority } from '../support/certificates';
 import { startTestServer } from '../support/grpc-server';
 import { HealthClient } from '../support/health';
 import { eventually } from '../support/helpers';
-import { call, endStream, entry, frame, frames, Http2Peer } from '../support/http2-peer';
+import {
+  call,
+  endHeaders,
+  endStream,
+  entry,
+  frame,
+  frames,
+  Http2Peer,
+} from '../support/http2-peer';
 import { scrape, sumOf } from '../support/metrics';
 import { startHarness, type Harness } from '../support/service';
 import { Signal } from '../support/signal';
@@ -200,6 +208,40 @@ describe('a peer is cut off, and others are answered, if it', () => {
     await heard('127.0.2.2');
     await waiting;
     expect(order).to.deep.equal(['127.0.2.2', '127.0.2.1']);
+  });
+
+  it('and can not end the process with the first bytes of the next one, which has to wait', async function () {
+    // There is one address only.
+    if (process.platform !== 'linux') this.skip();
+    const { port } = harness.server;
+    const from = '127.0.2.3';
+    const peer = await Http2Peer.connect(port, from);
+    peer.send(call(1, check), frame(frames.data, 0, 1, Buffer.from([0, 0, 0, 0xff, 0])));
+    peer.flood(() => many(1_000, frame(frames.data, 0, 1, Buffer.alloc(1))));
+    await peer.cutOff();
+    // With an error, and about the stream that has just begun.
+    const endings = [
+      frame(frames.goaway, 0, 0, Buffer.from([0, 0, 0, 0, 0, 0, 0, 1])),
+      frame(frames.reset, 0, 1, Buffer.from([0, 0, 0, 2])),
+      frame(frames.settings, 0, 0, Buffer.from([0, 4, 0xff, 0xff, 0xff, 0xff])),
+      frame(frames.headers, endHeaders, 3, Buffer.alloc(8, 0xff)),
+    ];
+    const paths = [check, '/there.is.no/Method'];
+    const next = await Promise.all(
+      paths.flatMap((path) =>
+        endings.map(async (ending) => {
+          const each = await Http2Peer.connect(port, from);
+          each.send(call(1, path), ending);
+          return each;
+        }),
+      ),
+    );
+    // Some have answers, and some are cut off.
+    await Promise.all(next.map((each) => Promise.race([each.heard(), each.cutOff()])));
+    for (const each of next) each.close();
+    const other = await Http2Peer.connect(port, '127.0.2.4');
+    await other.read();
+    other.close();
   });
 
   it('adds to what all cost by many connections, and not a gateway that costs more than each', async function () {

@@ -33,7 +33,6 @@ export async function startTestServer(
   handlers: Readonly<Record<string, UntypedHandleCall>>,
   options: {
     readonly begun?: (path: string) => void;
-    readonly refused?: () => void;
     readonly cut?: (reason: CutOff) => void;
     readonly limits?: Partial<typeof limits>;
   } = {},
@@ -41,7 +40,6 @@ export async function startTestServer(
   const config = { address: '', tls: undefined, ...limits, ...options.limits };
   const running = new RunningCalls();
   const observer: PeerObserver = {
-    callRefused: () => options.refused?.(),
     connectionCut: (reason) => options.cut?.(reason),
   };
   const server = createGrpcServer(config, running);
@@ -61,7 +59,7 @@ export async function startTestServer(
   for (const http2 of http2ServersOf(server)) {
     http2.on('stream', (_stream, headers) => options.begun?.(headers[':path'] ?? ''));
   }
-  const arrivals = new Arrivals(running, observer);
+  const arrivals = new Arrivals(running);
   const log = createLogger({ level: 'silent', format: 'json' });
   const peers = new Peers(server, config, arrivals, observer, log);
   return {

@@ -1,21 +1,10 @@
 import { expect } from 'chai';
 import { Admission } from '../../src/turns/admission';
 
-/** More than the tests let wait. */
-const room = 10_000;
-
-/** Resolves when an item begins, and rejects if it is refused. */
+/** Resolves when an item begins. */
 function enter(admission: Admission<string, string>, owner: string, group = owner): Promise<void> {
-  return new Promise((begin, refuse) => {
-    admission.enter(
-      { group, owner },
-      {
-        begin,
-        refuse: () => {
-          refuse(new Error('refused'));
-        },
-      },
-    );
+  return new Promise((begin) => {
+    admission.enter({ group, owner }, begin);
   });
 }
 
@@ -24,7 +13,7 @@ const oneTurn = 10;
 
 describe('the admission of calls', () => {
   it('lets a call begin at once when few others do', async () => {
-    const admission = new Admission<string, string>(room);
+    const admission = new Admission<string, string>();
     let turns = 0;
     setImmediate(() => turns++);
     await enter(admission, 'one');
@@ -32,7 +21,7 @@ describe('the admission of calls', () => {
   });
 
   it('lets others do something between many that arrive together, and all of them begin', async () => {
-    const admission = new Admission<string, string>(room);
+    const admission = new Admission<string, string>();
     let begun = 0;
     const many = Array.from({ length: 1_000 }, () =>
       enter(admission, 'many').then(() => {
@@ -53,7 +42,7 @@ describe('the admission of calls', () => {
   });
 
   it('lets nobody wait longer in a flood of many connections', async () => {
-    const admission = new Admission<string, string>(room);
+    const admission = new Admission<string, string>();
     for (let call = 0; call < 100; call++) {
       for (let other = 0; other < 20; other++) void enter(admission, `other ${other}`);
     }
@@ -71,7 +60,7 @@ describe('the admission of calls', () => {
   });
 
   it('gives a connection its turn, though another one came first with many calls', async () => {
-    const admission = new Admission<string, string>(room);
+    const admission = new Admission<string, string>();
     const order: string[] = [];
     const begin = (owner: string): Promise<unknown> =>
       enter(admission, owner).then(() => order.push(owner));
@@ -81,7 +70,7 @@ describe('the admission of calls', () => {
   });
 
   it('gives a group no more turns for having many owners', async () => {
-    const admission = new Admission<string, string>(room);
+    const admission = new Admission<string, string>();
     const order: string[] = [];
     const begin = (owner: string, group: string): Promise<unknown> =>
       enter(admission, owner, group).then(() => order.push(owner));
@@ -97,16 +86,13 @@ describe('the admission of calls', () => {
   });
 
   it('lets an item leave, and takes no turn for it', async () => {
-    const admission = new Admission<string, string>(room);
+    const admission = new Admission<string, string>();
     let turns = 0;
     setImmediate(() => turns++);
     for (let calls = 0; calls < oneTurn; calls++) void enter(admission, 'many');
     const many = { group: 'many', owner: 'many' };
     const begun: number[] = [];
-    const leaving = Array.from({ length: 100 }, (_, index) => ({
-      begin: () => begun.push(index),
-      refuse: () => undefined,
-    }));
+    const leaving = Array.from({ length: 100 }, (_, index) => () => void begun.push(index));
     for (const item of leaving) admission.enter(many, item);
     const other = enter(admission, 'many');
     for (const item of leaving) admission.leave(many, item);
@@ -116,34 +102,18 @@ describe('the admission of calls', () => {
     expect(admission.waiting).to.equal(0);
   });
 
-  it('refuses the newest item of the owner with the most when it is full', async () => {
-    const admission = new Admission<string, string>(100);
-    const outcomes: string[] = [];
-    const begin = (owner: string): Promise<unknown> =>
-      enter(admission, owner).then(
-        () => outcomes.push(`${owner} begun`),
-        () => outcomes.push(`${owner} refused`),
-      );
-    const many = Array.from({ length: 200 }, () => begin('many'));
-    await Promise.all([...many, begin('one'), begin('other')]);
-    const count = (outcome: string): number => outcomes.filter((each) => each === outcome).length;
-    expect(count('one begun')).to.equal(1);
-    expect(count('other begun')).to.equal(1);
-    // Six begin at once, a hundred wait, and two of them give way.
-    expect(count('many begun')).to.equal(104);
-    expect(count('many refused')).to.equal(96);
-  });
-
-  it('refuses an item of the group with the most, however few each of its owners has', async () => {
-    const admission = new Admission<string, string>(100);
-    const refused: string[] = [];
-    const begin = (owner: string, group: string): Promise<unknown> =>
-      enter(admission, owner, group).catch(() => refused.push(owner));
-    const alone = Array.from({ length: 30 }, () => begin('alone', 'few'));
-    const crowd = Array.from({ length: 200 }, (_, index) => begin(`of crowd ${index}`, 'crowd'));
-    const more = begin('alone', 'few');
-    await Promise.all([...alone, ...crowd, more]);
-    expect(refused).to.have.length.above(0);
-    expect(refused).not.to.include('alone');
+  it('tells whose items wait that are the most, of the group with the most', async () => {
+    const admission = new Admission<string, string>();
+    expect(admission.largestOwner()).to.equal(undefined);
+    const waiting = [
+      // Those that begin at once do not count.
+      ...Array.from({ length: oneTurn }, () => enter(admission, 'first')),
+      ...Array.from({ length: 30 }, () => enter(admission, 'alone', 'few')),
+      ...Array.from({ length: 50 }, (_, index) => enter(admission, `of crowd ${index}`, 'crowd')),
+      enter(admission, 'of crowd 20', 'crowd'),
+    ];
+    expect(admission.largestOwner()).to.equal('of crowd 20');
+    await Promise.all(waiting);
+    expect(admission.largestOwner()).to.equal(undefined);
   });
 });

@@ -15,10 +15,9 @@ export class Gate {
   ) {}
 
   /**
-   * Waits until it is the turn of the call's connection, and finds out who calls.
+   * Finds out who calls.
    *
    * @throws ServiceError with what `Callers.authenticate` throws.
-   * @throws CallAbandoned if the call was given up before its turn.
    */
   async authenticate(): Promise<Caller> {
     const { callers, annotate } = this.context;

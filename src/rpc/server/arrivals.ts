@@ -3,31 +3,24 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { Admission } from '../../turns/admission';
 import type { RunningCalls } from '../call/running-calls';
 import type { Connection } from './connection';
-import type { PeerObserver } from './observer';
 import { timeoutLeft } from './timeouts';
 
-/** The most calls that wait to begin. Each takes some ten kilobytes. */
-const mostWaiting = 4_000;
+/** The most calls that wait to begin. Each takes some six kilobytes. */
+const mostWaiting = 8_000;
 
 /**
- * Lets calls begin in turns, by address and then by connection, before gRPC has done anything for them. So what a flood
- * of calls costs in a turn of the event loop is bounded, however the calls would end: answered, refused, unknown,
- * malformed or late.
+ * Lets calls begin in turns, by address and then by connection, before gRPC has done anything for them. So in a turn of
+ * the event loop, few calls cost more than their arrival, however they would end: answered, refused, unknown, malformed
+ * or late.
  *
- * A call that ends before its turn takes none. If too many wait, one of the address with the most is refused with
- * REFUSED_STREAM: nothing was done for it, and it may be repeated (RFC 9113, section 8.7).
+ * A call that ends before its turn takes none. If too many wait, the connection with the most, of the address with the
+ * most, is cut off. To refuse calls would not be enough: their peer would send others at once.
  */
 export class Arrivals {
-  private readonly admission = new Admission<string, Connection>(mostWaiting);
+  private readonly admission = new Admission<string, Connection>();
 
-  /**
-   * @param running has the calls that have begun.
-   * @param observer undefined: nobody is told of refused calls.
-   */
-  constructor(
-    private readonly running: RunningCalls,
-    private readonly observer: PeerObserver | undefined,
-  ) {}
+  /** @param running has the calls that have begun. */
+  constructor(private readonly running: RunningCalls) {}
 
   /** How many calls wait. */
   get waiting(): number {
@@ -50,27 +43,22 @@ export class Arrivals {
     if (!call) return;
     const arrivedAt = performance.now();
     const place = { group: connection.address, owner: connection };
-    const item = {
-      begin: () => {
-        call.leaveQueue = undefined;
-        if (stream.closed) return;
-        const timeout = headers['grpc-timeout'];
-        if (typeof timeout === 'string') {
-          headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - arrivedAt);
-        }
-        begin();
-        connection.callBegun(call);
-      },
-      refuse: () => {
-        call.leaveQueue = undefined;
-        this.observer?.callRefused();
-        connection.refuse(call);
-      },
+    const start = (): void => {
+      call.leaveQueue = undefined;
+      if (stream.closed) return;
+      const timeout = headers['grpc-timeout'];
+      if (typeof timeout === 'string') {
+        headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - arrivedAt);
+      }
+      begin();
+      connection.callBegun(call);
     };
-    if (this.admission.enter(place, item) !== 'waits') return;
+    if (!this.admission.enter(place, start)) return;
     call.leaveQueue = () => {
-      this.admission.leave(place, item);
+      call.leaveQueue = undefined;
+      this.admission.leave(place, start);
     };
+    if (this.waiting > mostWaiting) this.admission.largestOwner()?.cut('waiting_calls');
   }
 
   /** Resolves when no call waits and none runs: a stop does not cut off calls that were accepted. */

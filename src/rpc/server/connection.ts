@@ -32,6 +32,9 @@ const maxCallBytes = 256 * 1024;
 /** How long a call that was answered may leave its request open, in milliseconds. */
 const halfOpenTime = 5_000;
 
+/** A call that is open for longer than this is probably a stream that stays open, in milliseconds. */
+const longCall = 5_000;
+
 /** A smaller DATA frame is a small frame, which costs more than it carries. A usual request has a kilobyte. */
 const smallFrame = 256;
 
@@ -85,6 +88,10 @@ export class Connection {
   private session: ServerHttp2Session | undefined;
   private ready = false;
   private callsSeen = 0;
+  /** How many calls the peer may have open, as it was told last. */
+  private allowedCalls: number;
+  /** How many of its calls had been open for long when the connection was last looked at. */
+  private longCalls = 0;
   private dataBytes = 0;
   /** Bytes of messages that waited to be read when the connection was last looked at. */
   private waitingBytes = 0;
@@ -98,18 +105,19 @@ export class Connection {
 
   /**
    * @param address of the peer, without its port.
-   * @param mostCalls how many calls it may have open, as the server tells each connection at first.
+   * @param fullCalls how many calls any connection may have open, as the server tells each at first.
    * @param requestBytesGrown is told by how many bytes `requestBytes` has grown; negative: shrunk.
    * @param cutOff is told once, if the connection is cut off.
    */
   constructor(
     readonly socket: Socket,
     readonly address: string,
-    private mostCalls: number,
+    private readonly fullCalls: number,
     private readonly openedAt: number,
     private readonly requestBytesGrown: (bytes: number) => void,
     private readonly cutOff: (reason: CutOff) => void,
   ) {
+    this.allowedCalls = fullCalls;
     this.resetsAt = openedAt;
     this.idleAt = openedAt;
   }
@@ -119,9 +127,16 @@ export class Connection {
     return this.calls.size === 0 ? this.idleAt : undefined;
   }
 
-  /** It speaks HTTP/2 from now on. */
-  begin(session: ServerHttp2Session): void {
+  /**
+   * It speaks HTTP/2 from now on.
+   *
+   * @param most how many calls the peer may have open at the same time, if not as many as any.
+   */
+  begin(session: ServerHttp2Session, most: number): void {
     this.session = session;
+    this.allowedCalls = most;
+    // Right behind the first settings: clients wait for them before they call.
+    if (most < this.fullCalls) session.settings({ maxConcurrentStreams: most });
     session.once('remoteSettings', () => {
       this.ready = true;
     });
@@ -133,8 +148,6 @@ export class Connection {
    * @returns undefined: it has ended, because the connection was cut off.
    */
   callArrived(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): OpenCall | undefined {
-    // An error that nobody listens to ends the process. All that matters is that the stream closes then.
-    stream.on('error', () => undefined);
     if (this.over) return undefined;
     const call: OpenCall = {
       stream,
@@ -166,20 +179,20 @@ export class Connection {
     });
   }
 
-  /** Ends a call for which nothing was done. */
-  refuse(call: OpenCall): void {
-    this.forget(call);
-    call.stream.close(constants.NGHTTP2_REFUSED_STREAM);
-  }
-
-  /** Limits how many calls the peer may have open at the same time (RFC 9113, section 5.1.2). */
-  limitCalls(most: number): void {
+  /**
+   * Lets the peer have more calls open at the same time (RFC 9113, section 5.1.2): so many, and one for each that has
+   * been open for long. So streams that stay open do not keep others from beginning.
+   *
+   * It never lets the peer have fewer: calls that are on their way would be refused.
+   */
+  allowCalls(most: number): void {
     const { session } = this;
-    if (most === this.mostCalls || !session || session.closed || session.destroyed) return;
+    const allowed = Math.min(most + this.longCalls, this.fullCalls);
+    if (allowed <= this.allowedCalls || !session || session.closed || session.destroyed) return;
     // Node.js ends a connection whose peer acknowledges nothing.
-    if (this.ready && session.pendingSettingsAck) return;
-    this.mostCalls = most;
-    session.settings({ maxConcurrentStreams: most });
+    if (session.pendingSettingsAck) return;
+    this.allowedCalls = allowed;
+    session.settings({ maxConcurrentStreams: allowed });
   }
 
   private received(call: OpenCall, bytes: number): void {
@@ -207,19 +220,15 @@ export class Connection {
   }
 
   private callEnded(call: OpenCall): void {
+    if (this.over) return;
     const now = performance.now();
-    if (!this.forget(call)) return;
-    const wasReset = call.stream.rstCode !== constants.NGHTTP2_NO_ERROR;
-    if (wasReset && now - call.openedAt < rapid) this.countReset(now);
-  }
-
-  /** @returns whether it was known. */
-  private forget(call: OpenCall): boolean {
-    if (this.over || !this.calls.delete(call)) return false;
+    this.calls.delete(call);
     this.requestBytes -= call.bytes;
     this.requestBytesGrown(-call.bytes);
-    if (this.calls.size === 0) this.idleAt = performance.now();
-    return true;
+    if (this.calls.size === 0) this.idleAt = now;
+    const { rstCode, aborted } = call.stream;
+    const wasReset = aborted || rstCode !== constants.NGHTTP2_NO_ERROR;
+    if (wasReset && now - call.openedAt < rapid) this.countReset(now);
   }
 
   private countReset(now: number): void {
@@ -242,9 +251,11 @@ export class Connection {
   private lookAtCalls(now: number): void {
     this.answerBytes = 0;
     this.waitingBytes = 0;
+    this.longCalls = 0;
     let waitingSmallFrames = 0;
     for (const call of this.calls) {
       const { stream } = call;
+      if (now - call.openedAt > longCall) this.longCalls += 1;
       if (!call.begun) waitingSmallFrames += this.lookAtWaiting(call);
       this.answerBytes += stream.writableLength;
       call.unreadSince = stream.writableLength === 0 ? undefined : (call.unreadSince ?? now);
@@ -310,6 +321,7 @@ export class Connection {
     this.requestBytesGrown(-this.requestBytes);
     this.requestBytes = 0;
     this.answerBytes = 0;
+    for (const call of this.calls) call.leaveQueue?.();
     this.calls.clear();
     const code =
       reason === 'protocol_error'

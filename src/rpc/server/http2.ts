@@ -18,6 +18,14 @@ export function http2ServersOf(server: Server): readonly Http2Server[] {
 }
 
 /**
+ * Lets a server read nothing from a connection before `socket.read(0)`. It is the option `pauseOnConnect` of `net`, but
+ * grpc-js makes the servers.
+ */
+export function pauseOnConnect(server: Http2Server): void {
+  Object.assign(server, { pauseOnConnect: true });
+}
+
+/**
  * How many bytes of a socket the kernel has not taken yet.
  *
  * @returns undefined if this version of Node.js does not tell. `writableLength` is of no use here, because

@@ -30,6 +30,7 @@ export const cutOffs = [
   'small_frames',
   'overhead',
   'rapid_resets',
+  'waiting_calls',
   'request_bytes',
   'answer_bytes',
   'answer_unread',
@@ -37,8 +38,7 @@ export const cutOffs = [
 ] as const;
 export type CutOff = (typeof cutOffs)[number];
 
-/** Is told of connections that were cut off, and of calls that were refused before they began. */
+/** Is told of connections that were cut off. */
 export interface PeerObserver {
-  callRefused(): void;
   connectionCut(reason: CutOff): void;
 }

@@ -11,7 +11,7 @@ import { groupBy } from '../../model/collections';
 import type { Logger } from '../../telemetry/log';
 import type { Arrivals } from './arrivals';
 import { Connection } from './connection';
-import { http2ServersOf } from './http2';
+import { http2ServersOf, pauseOnConnect } from './http2';
 import { networkOf } from './networks';
 import type { CutOff, PeerObserver } from './observer';
 
@@ -23,9 +23,18 @@ const maxMetadata = 64 * 1024;
 
 /**
  * How long new connections of an address wait after one was cut off, in milliseconds: an attacker must not
- * go on over a new one at once. They are not refused, since others may be behind the same address.
+ * go on over a new one at once. They are not refused, since others may be behind the same address. If one is cut off soon
+ * after that again, they wait for twice as long. Then they begin one by one.
  */
-const penalty = 1_000;
+const penalties = { first: 1_000, most: 16_000, forgottenAfter: 30_000, between: 50 };
+
+/** What became of an address of which a connection was cut off. Times are those of `performance.now`. */
+interface Penalty {
+  readonly length: number;
+  readonly until: number;
+  /** When the next connection may begin. */
+  next: number;
+}
 
 /** Reasons without a penalty: such a peer has cost little. */
 const unpunished: ReadonlySet<CutOff> = new Set(['handshake', 'protocol_error', 'too_many']);
@@ -35,13 +44,13 @@ const maxRequestBytes = 64 * 1024 * 1024;
 const maxAnswerBytes = 128 * 1024 * 1024;
 
 /**
- * How many connections of one address may have all the calls that a connection may have. If there are more, they share
- * that: otherwise an attacker with many connections could send as many calls in one turn of the event loop as in
- * several seconds. Nothing is lost for a gateway with many connections, because its clients wait for a free stream.
+ * How many connections of one address may have all the calls that a connection may have. If it has more, the next ones
+ * may have fewer: otherwise an attacker with many connections could send as many calls in one turn of the event loop as
+ * in several seconds.
  */
 const fullConnections = 5;
 
-/** A connection may always have this many calls. */
+/** A connection may always have this many calls, besides those that stay open. */
 const leastCalls = 12;
 
 /** The limits that the configuration sets. */
@@ -60,8 +69,7 @@ export class Peers {
   private readonly connections = new Map<string, Connection>();
   private readonly throttles = new Map<CutOff, LogThrottle>();
   private readonly timer: NodeJS.Timeout;
-  /** Until when new connections of an address wait, as of `performance.now`. */
-  private readonly penalties = new Map<string, number>();
+  private readonly penalties = new Map<string, Penalty>();
   private readonly bySession = new WeakMap<ServerHttp2Session, Connection>();
   /** How many connections there are, by address. */
   private readonly counts = new Map<string, number>();
@@ -91,6 +99,9 @@ export class Peers {
 
   private watch(http2: Http2Server): void {
     http2.updateSettings({ maxHeaderListSize: maxMetadata });
+    // If Node.js gets bytes that came before HTTP/2 began, it reads all of them at once, and streams can end before it
+    // tells of them. Peers have ended the process in that way.
+    pauseOnConnect(http2);
     // Instead of the listeners of Node.js and grpc-js, which begin the session at once.
     const listeners = http2.listeners('connection');
     http2.removeAllListeners('connection');
@@ -98,20 +109,22 @@ export class Peers {
       this.accept(socket, () => {
         if (socket.destroyed) return;
         for (const listener of listeners) listener.call(http2, socket);
+        socket.read(0);
       });
     });
     http2.on('session', (session: ServerHttp2Session) => {
       const connection = this.connections.get(nameOf(session.socket));
       if (connection) {
         this.bySession.set(session, connection);
-        connection.begin(session);
-        connection.limitCalls(this.shareOf(connection.address));
+        connection.begin(session, this.shareOf(connection.address));
       } else session.destroy();
     });
     // Instead of the listener of grpc-js, which begins the call at once.
     const handlers = http2.listeners('stream');
     http2.removeAllListeners('stream');
     http2.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => {
+      // An error that nobody listens to ends the process. All that matters is that the stream closes then.
+      stream.on('error', () => undefined);
       const session = stream.session as ServerHttp2Session | undefined;
       const connection = session && this.bySession.get(session);
       // Undefined: it has ended already.
@@ -141,7 +154,7 @@ export class Peers {
         }
       },
       (reason) => {
-        if (!unpunished.has(reason)) this.penalties.set(address, performance.now() + penalty);
+        if (!unpunished.has(reason)) this.punish(address);
         this.hasCut(reason);
       },
     );
@@ -149,14 +162,27 @@ export class Peers {
     this.connections.set(name, connection);
     this.count(address, 1);
     socket.once('close', () => {
-      this.connections.delete(name);
+      // A peer can connect again from the same port before its old connection has closed here.
+      if (this.connections.get(name) === connection) this.connections.delete(name);
       this.count(address, -1);
     });
     // The connection may break while it waits, and an error that nobody listens to ends the process.
     socket.on('error', () => undefined);
-    const wait = (this.penalties.get(address) ?? 0) - performance.now();
-    if (wait > 0) setTimeout(begin, wait);
-    else begin();
+    const penalty = this.penalties.get(address);
+    const wait = penalty ? penalty.next - performance.now() : 0;
+    if (penalty && wait > 0) {
+      penalty.next += penalties.between;
+      setTimeout(begin, wait);
+    } else begin();
+  }
+
+  private punish(address: string): void {
+    const now = performance.now();
+    const before = this.penalties.get(address);
+    // Several of its connections may be cut off for the same.
+    if (before && now < before.until) return;
+    const length = before ? Math.min(2 * before.length, penalties.most) : penalties.first;
+    this.penalties.set(address, { length, until: now + length, next: now + length });
   }
 
   /**
@@ -187,13 +213,13 @@ export class Peers {
 
   private look(): void {
     const now = performance.now();
-    for (const [address, until] of this.penalties) {
-      if (until <= now) this.penalties.delete(address);
+    for (const [address, { until }] of this.penalties) {
+      if (until + penalties.forgottenAfter <= now) this.penalties.delete(address);
     }
     let answerBytes = 0;
     for (const connection of this.connections.values()) {
       connection.look(now);
-      connection.limitCalls(this.shareOf(connection.address));
+      connection.allowCalls(this.shareOf(connection.address));
       answerBytes += connection.answerBytes;
     }
     if (answerBytes > maxAnswerBytes) this.costliest('answerBytes')?.cut('answer_bytes');
@@ -205,12 +231,12 @@ export class Peers {
     else this.counts.set(address, count);
   }
 
-  /** How many calls each connection of an address may have open now. */
+  /** How many calls the next connection of an address may have open. */
   private shareOf(address: string): number {
     const most = this.limits.maxConcurrentStreams;
     const connections = this.counts.get(address) ?? 0;
     let share = most;
-    // In few steps, so that the peers are seldom told.
+    // In few steps, so that peers are seldom told.
     while (share * connections > most * fullConnections && share > leastCalls) {
       share = Math.max(Math.floor(share / 2), leastCalls);
     }
