@@ -286,10 +286,10 @@ describe('the connections of an address', () => {
     const crowd = await open(server.port, 99, '127.0.8.1');
     const [last] = await open(server.port, 1, '127.0.8.1');
     if (!last) throw new Error('there is no connection');
-    await eventually(() => Promise.resolve(most(last) === 12));
-    const staying = many(last, 15, { headers: { ':path': '/test/Wait' } });
+    await eventually(() => Promise.resolve(most(last) === 20));
+    const staying = many(last, 30, { headers: { ':path': '/test/Wait' } });
     expect(await call(last)).to.deep.equal({ status: status.OK });
-    await eventually(() => Promise.resolve(waits.length === 15));
+    await eventually(() => Promise.resolve(waits.length === 30));
     for (const answer of waits) answer(null, Buffer.alloc(0));
     await staying;
     for (const session of [last, ...crowd]) session.destroy();

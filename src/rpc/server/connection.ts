@@ -33,7 +33,7 @@ const maxCallBytes = 256 * 1024;
 const halfOpenTime = 5_000;
 
 /** A call that is open for longer than this is probably a stream that stays open, in milliseconds. */
-const longCall = 5_000;
+const longCall = 1_000;
 
 /** A smaller DATA frame is a small frame, which costs more than it carries. A usual request has a kilobyte. */
 const smallFrame = 256;

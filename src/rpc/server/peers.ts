@@ -51,7 +51,7 @@ const maxAnswerBytes = 128 * 1024 * 1024;
 const fullConnections = 5;
 
 /** A connection may always have this many calls, besides those that stay open. */
-const leastCalls = 12;
+const leastCalls = 20;
 
 /** The limits that the configuration sets. */
 interface PeerLimits {
