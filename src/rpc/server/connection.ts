@@ -86,6 +86,8 @@ export class Connection {
 
   private readonly calls = new Set<OpenCall>();
   private session: ServerHttp2Session | undefined;
+  /** When the peer was first listened to; undefined: it still waits for that. */
+  private readSince: number | undefined;
   private ready = false;
   private callsSeen = 0;
   /** How many calls the peer may have open, as it was told last. */
@@ -125,6 +127,11 @@ export class Connection {
   /** Since when it has had no call; undefined: it has one. */
   get idleSince(): number | undefined {
     return this.calls.size === 0 ? this.idleAt : undefined;
+  }
+
+  /** Its peer is listened to from now on. */
+  beginReading(): void {
+    this.readSince = performance.now();
   }
 
   /**
@@ -242,7 +249,7 @@ export class Connection {
   look(now: number): void {
     if (this.over) return;
     this.lookAtCalls(now);
-    if (!this.ready && now - this.openedAt > handshakeTime) this.cut('handshake');
+    if (!this.ready && now - (this.readSince ?? now) > handshakeTime) this.cut('handshake');
     else if (this.overhead() > this.allowedOverhead(now)) this.cut('overhead');
     else if (this.answerBytes > maxAnswerBytes) this.cut('answer_bytes');
     else this.lookWhetherBroken();

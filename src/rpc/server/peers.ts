@@ -24,9 +24,16 @@ const maxMetadata = 64 * 1024;
 /**
  * How long new connections of an address wait after one was cut off, in milliseconds: an attacker must not
  * go on over a new one at once. They are not refused, since others may be behind the same address. If one is cut off soon
- * after that again, they wait for twice as long. Then they begin one by one.
+ * after that again, they wait for twice as long. Then they begin one by one. Only so many wait, because it is not known
+ * whether their peers are still there.
  */
-const penalties = { first: 1_000, most: 16_000, forgottenAfter: 30_000, between: 50 };
+const penalties = {
+  first: 1_000,
+  most: 16_000,
+  forgottenAfter: 30_000,
+  between: 50,
+  waiting: 20,
+} as const;
 
 /** What became of an address of which a connection was cut off. Times are those of `performance.now`. */
 interface Penalty {
@@ -135,7 +142,7 @@ export class Peers {
     });
   }
 
-  private accept(socket: Socket, begin: () => void): void {
+  private accept(socket: Socket, speak: () => void): void {
     const address = socket.remoteAddress && networkOf(socket.remoteAddress);
     // Undefined: the peer has gone already.
     if (address === undefined || !this.makeRoom(address)) {
@@ -168,12 +175,24 @@ export class Peers {
     });
     // The connection may break while it waits, and an error that nobody listens to ends the process.
     socket.on('error', () => undefined);
+    const begin = (): void => {
+      connection.beginReading();
+      speak();
+    };
     const penalty = this.penalties.get(address);
-    const wait = penalty ? penalty.next - performance.now() : 0;
-    if (penalty && wait > 0) {
+    const now = performance.now();
+    if (!penalty || penalty.next <= now) {
+      begin();
+    } else if (
+      penalty.next - Math.max(now, penalty.until) <
+      penalties.waiting * penalties.between
+    ) {
+      setTimeout(begin, penalty.next - now);
       penalty.next += penalties.between;
-      setTimeout(begin, wait);
-    } else begin();
+    } else {
+      this.hasCut('too_many');
+      socket.destroy();
+    }
   }
 
   private punish(address: string): void {
