@@ -8,7 +8,12 @@ import {
   type ServerHttp2Session,
 } from 'node:http2';
 import { connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
-import { status, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
+import {
+  status,
+  type sendUnaryData,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+} from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { Connection, type OpenCall } from '../../src/rpc/server/connection';
 import type { CutOff } from '../../src/rpc/server/observer';
@@ -238,6 +243,36 @@ describe('calls that arrive together', () => {
   });
 });
 
+describe('the requests of streams', () => {
+  it('are answered in turns, also if all of them come at once', async () => {
+    const turns = new Turns();
+    let answered = 0;
+    const server = await startTestServer(
+      {},
+      {
+        streams: {
+          '/test/Chat': (chat: ServerDuplexStream<Buffer, Buffer>) => {
+            chat.on('data', () => {
+              turns.add();
+              answered++;
+            });
+            chat.on('end', () => chat.end());
+          },
+        },
+      },
+    );
+    const session = await connected(server.port);
+    const sent = Buffer.concat(Array.from({ length: 50 }, () => message));
+    const ended = await many(session, 10, { headers: { ':path': '/test/Chat' }, sent });
+    turns.end();
+    for (const end of ended) expect(end).to.deep.equal({ status: status.OK });
+    expect(answered).to.equal(500);
+    expect(turns.most).to.be.within(1, oneTurn);
+    session.destroy();
+    server.stop();
+  });
+});
+
 describe('the connections of an address', () => {
   const most = ({ remoteSettings }: ClientHttp2Session): number | undefined =>
     remoteSettings.maxConcurrentStreams;
@@ -334,17 +369,14 @@ describe('a call that waits', () => {
   });
   after((done) => void server.close(done));
 
-  it('counts the bytes of its messages, once', async () => {
-    peer.send(frame(frames.data, 0, 1, Buffer.alloc(16_000)));
-    await peer.read();
+  it('counts the bytes of its messages, before anybody reads them', async () => {
     if (!connection || !waiting) throw new Error('there is no call');
     const before = connection.requestBytes;
-    connection.look(performance.now());
-    expect(connection.requestBytes - before).to.equal(16_000);
-    connection.look(performance.now());
+    peer.send(frame(frames.data, 0, 1, Buffer.alloc(16_000)));
+    await peer.read();
     expect(connection.requestBytes - before).to.equal(16_000);
     const { stream } = waiting;
-    connection.callBegun(waiting);
+    stream.resume();
     await eventually(() => Promise.resolve(stream.readableLength === 0));
     expect(connection.requestBytes - before).to.equal(16_000);
     expect(cut).to.deep.equal([]);
@@ -353,8 +385,6 @@ describe('a call that waits', () => {
   it('is cut off for its small frames', async () => {
     const small = frame(frames.data, 0, 1, Buffer.alloc(1));
     peer.send(Buffer.concat(Array.from({ length: 2_000 }, () => small)));
-    await peer.read();
-    connection?.look(performance.now());
     await cutting.until(() => cut.length > 0);
     expect(cut).to.deep.equal(['small_frames']);
     await peer.cutOff();

@@ -189,14 +189,18 @@ describe('a peer is cut off, and others are answered, if it', () => {
     peer.close();
   });
 
+  /** Sends a message byte by byte, until it is cut off. */
+  async function offend(peer: Http2Peer): Promise<void> {
+    peer.send(call(1, check), frame(frames.data, 0, 1, Buffer.from([0, 0, 0, 0xff, 0])));
+    peer.flood(() => many(1_000, frame(frames.data, 0, 1, Buffer.alloc(1))));
+    await peer.cutOff();
+  }
+
   it('and the next connection of its address waits', async function () {
     // There is one address only.
     if (process.platform !== 'linux') this.skip();
     const { port } = harness.server;
-    const peer = await Http2Peer.connect(port, '127.0.2.1');
-    peer.send(call(1, check), frame(frames.data, 0, 1, Buffer.from([0, 0, 0, 0xff, 0])));
-    peer.flood(() => many(1_000, frame(frames.data, 0, 1, Buffer.alloc(1))));
-    await peer.cutOff();
+    await offend(await Http2Peer.connect(port, '127.0.2.1'));
     const order: string[] = [];
     const heard = async (from: string): Promise<void> => {
       const next = await Http2Peer.connect(port, from);
@@ -210,15 +214,43 @@ describe('a peer is cut off, and others are answered, if it', () => {
     expect(order).to.deep.equal(['127.0.2.2', '127.0.2.1']);
   });
 
+  it('and waits for longer after each time, together with twenty others of its address', async function () {
+    // There is one address only.
+    if (process.platform !== 'linux') this.skip();
+    this.timeout(20_000);
+    const { port } = harness.server;
+    const [twice, once] = ['127.0.2.5', '127.0.2.6'];
+    await offend(await Http2Peer.connect(port, twice));
+    await offend(await Http2Peer.connect(port, twice));
+    await offend(await Http2Peer.connect(port, once));
+    const order: string[] = [];
+    const become = async (from: string): Promise<void> => {
+      const next = await Http2Peer.connect(port, from);
+      const end = await Promise.race([
+        next.heard().then(
+          () => 'heard',
+          () => 'cut off',
+        ),
+        next.cutOff().then(() => 'cut off'),
+      ]);
+      order.push(`${from} ${end}`);
+      next.close();
+    };
+    const crowd = Array.from({ length: 25 }, () => become(twice));
+    await Promise.all([...crowd, become(once)]);
+    expect(order).to.deep.equal([
+      ...Array.from({ length: 5 }, () => `${twice} cut off`),
+      `${once} heard`,
+      ...Array.from({ length: 20 }, () => `${twice} heard`),
+    ]);
+  });
+
   it('and can not end the process with the first bytes of the next one, which has to wait', async function () {
     // There is one address only.
     if (process.platform !== 'linux') this.skip();
     const { port } = harness.server;
     const from = '127.0.2.3';
-    const peer = await Http2Peer.connect(port, from);
-    peer.send(call(1, check), frame(frames.data, 0, 1, Buffer.from([0, 0, 0, 0xff, 0])));
-    peer.flood(() => many(1_000, frame(frames.data, 0, 1, Buffer.alloc(1))));
-    await peer.cutOff();
+    await offend(await Http2Peer.connect(port, from));
     // With an error, and about the stream that has just begun.
     const endings = [
       frame(frames.goaway, 0, 0, Buffer.from([0, 0, 0, 0, 0, 0, 0, 1])),

@@ -34,6 +34,8 @@ export async function startTestServer(
   options: {
     readonly begun?: (path: string) => void;
     readonly cut?: (reason: CutOff) => void;
+    /** Handlers of methods with streams in both directions. */
+    readonly streams?: Readonly<Record<string, UntypedHandleCall>>;
     readonly limits?: Partial<typeof limits>;
   } = {},
 ): Promise<TestServer> {
@@ -43,11 +45,12 @@ export async function startTestServer(
     connectionCut: (reason) => options.cut?.(reason),
   };
   const server = createGrpcServer(config, running);
-  for (const [path, handler] of Object.entries(handlers)) {
+  const { streams = {} } = options;
+  for (const [path, handler] of Object.entries({ ...handlers, ...streams })) {
     const method = {
       path,
-      requestStream: false,
-      responseStream: false,
+      requestStream: path in streams,
+      responseStream: path in streams,
       requestSerialize: same,
       requestDeserialize: same,
       responseSerialize: same,

@@ -51,7 +51,6 @@ export class Arrivals {
         headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - arrivedAt);
       }
       begin();
-      connection.callBegun(call);
     };
     if (!this.admission.enter(place, start)) return;
     call.leaveQueue = () => {

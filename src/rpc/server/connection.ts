@@ -5,7 +5,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { unwrittenBytes, waitingChunks } from './http2';
+import { onReceived, stopReading, unwrittenBytes } from './http2';
 import type { CutOff } from './observer';
 
 /** How long a peer may take for TLS and the first frame of HTTP/2, in milliseconds. */
@@ -39,7 +39,7 @@ const longCall = 1_000;
 const smallFrame = 256;
 
 /** How many small DATA frames a connection may send: a basic number, and more for each call. */
-const smallFrames = { atAll: 1_024, perCall: 64 };
+const smallFrames = { atAll: 1_024, perCall: 16 };
 
 /**
  * How many bytes a connection may send besides messages: metadata (up to 64 KiB a call), the headers of
@@ -62,10 +62,6 @@ export interface OpenCall {
   readonly openedAt: number;
   /** Set while it waits for its turn. */
   leaveQueue: (() => void) | undefined;
-  /** Whether its messages are read. Until then, they wait in its stream. */
-  begun: boolean;
-  /** How many bytes of messages waited in its stream when it was last looked at. */
-  waitingBytes: number;
   /** How many bytes of metadata and messages it has received. */
   bytes: number;
   /** Since when a part of its answer waits to be taken; undefined: none does. */
@@ -95,8 +91,6 @@ export class Connection {
   /** How many of its calls had been open for long when the connection was last looked at. */
   private longCalls = 0;
   private dataBytes = 0;
-  /** Bytes of messages that waited to be read when the connection was last looked at. */
-  private waitingBytes = 0;
   private smallFrames = 0;
   private rapidResets = 0;
   private resetsAt: number;
@@ -160,8 +154,6 @@ export class Connection {
       stream,
       openedAt: performance.now(),
       leaveQueue: undefined,
-      begun: false,
-      waitingBytes: 0,
       bytes: 0,
       unreadSince: undefined,
       answeredAt: undefined,
@@ -169,21 +161,14 @@ export class Connection {
     this.callsSeen += 1;
     this.calls.add(call);
     this.grow(call, sizeOf(headers));
+    onReceived(stream, (bytes) => {
+      this.received(call, bytes);
+    });
     stream.once('close', () => {
       call.leaveQueue?.();
       this.callEnded(call);
     });
     return call;
-  }
-
-  /** A call has begun: somebody reads its messages from now on. */
-  callBegun(call: OpenCall): void {
-    this.grow(call, -call.waitingBytes);
-    call.waitingBytes = 0;
-    call.begun = true;
-    call.stream.on('data', (chunk: Buffer) => {
-      this.received(call, chunk.length);
-    });
   }
 
   /**
@@ -205,17 +190,13 @@ export class Connection {
   private received(call: OpenCall, bytes: number): void {
     this.dataBytes += bytes;
     if (bytes < smallFrame) this.smallFrames += 1;
-    if (this.smallFrames > this.allowedSmallFrames()) {
+    if (this.smallFrames > smallFrames.atAll + smallFrames.perCall * this.callsSeen) {
       this.cut('small_frames');
     } else {
       this.grow(call, bytes);
       // The call was refused some time ago, or has sent more than any call needs.
       if (call.bytes > maxCallBytes) call.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     }
-  }
-
-  private allowedSmallFrames(): number {
-    return smallFrames.atAll + smallFrames.perCall * this.callsSeen;
   }
 
   private grow(call: OpenCall, bytes: number): void {
@@ -257,13 +238,10 @@ export class Connection {
 
   private lookAtCalls(now: number): void {
     this.answerBytes = 0;
-    this.waitingBytes = 0;
     this.longCalls = 0;
-    let waitingSmallFrames = 0;
     for (const call of this.calls) {
       const { stream } = call;
       if (now - call.openedAt > longCall) this.longCalls += 1;
-      if (!call.begun) waitingSmallFrames += this.lookAtWaiting(call);
       this.answerBytes += stream.writableLength;
       call.unreadSince = stream.writableLength === 0 ? undefined : (call.unreadSince ?? now);
       if (now - (call.unreadSince ?? now) > answerTime) this.cut('answer_unread');
@@ -271,21 +249,10 @@ export class Connection {
       // RFC 9113, section 8.1: the answer is complete, and the rest of the request is not wanted.
       if (now - (call.answeredAt ?? now) > halfOpenTime) stream.close(constants.NGHTTP2_NO_ERROR);
     }
-    if (this.smallFrames + waitingSmallFrames > this.allowedSmallFrames()) this.cut('small_frames');
-  }
-
-  /** @returns how many small frames of a call wait. */
-  private lookAtWaiting(call: OpenCall): number {
-    const bytes = call.stream.readableLength;
-    this.grow(call, bytes - call.waitingBytes);
-    call.waitingBytes = bytes;
-    this.waitingBytes += bytes;
-    const frames = waitingChunks(call.stream);
-    return bytes < frames * smallFrame ? frames : 0;
   }
 
   private overhead(): number {
-    return this.socket.bytesRead - this.dataBytes - this.waitingBytes;
+    return this.socket.bytesRead - this.dataBytes;
   }
 
   private allowedOverhead(now: number): number {
@@ -334,6 +301,7 @@ export class Connection {
       reason === 'protocol_error'
         ? constants.NGHTTP2_PROTOCOL_ERROR
         : constants.NGHTTP2_ENHANCE_YOUR_CALM;
+    stopReading(this.socket);
     // Not at once: this may be called while nghttp2 reads frames, and Node.js aborts if its session is freed meanwhile.
     setImmediate(() => {
       // The socket as well: a session that is closing already would wait for its peer.

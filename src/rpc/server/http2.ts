@@ -39,13 +39,25 @@ export function unwrittenBytes(socket: Socket): number | undefined {
 }
 
 /**
- * How many chunks of a stream have come and were not read yet: Node.js makes one of each DATA frame.
- *
- * @returns zero if this version of Node.js does not tell. There is no public way.
+ * Lets nothing more come from a socket that is about to be destroyed. Otherwise Node.js would read up to 2 MiB before
+ * that. HTTP/2 does not know of it, so this is for nothing else.
  */
-export function waitingChunks(stream: ServerHttp2Stream): number {
-  const { readableBuffer } = stream as unknown as {
-    readonly readableBuffer?: { readonly length?: number };
+export function stopReading(socket: Socket): void {
+  const { _handle: handle } = socket as unknown as {
+    readonly _handle?: { readonly readStop?: () => void } | null;
   };
-  return readableBuffer?.length ?? 0;
+  handle?.readStop?.();
+}
+
+/**
+ * Tells of each chunk that comes for a stream, also before anybody reads it. Node.js pushes one for each DATA frame.
+ *
+ * @param received is told how many bytes it has.
+ */
+export function onReceived(stream: ServerHttp2Stream, received: (bytes: number) => void): void {
+  const push = stream.push.bind(stream);
+  stream.push = (chunk: Buffer | null) => {
+    if (chunk) received(chunk.length);
+    return push(chunk);
+  };
 }

@@ -4,6 +4,7 @@ import {
   status,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
+import { Admission } from '../../turns/admission';
 
 /** The most open calls that answer with a stream. A client needs few: it watches one health name or a few. */
 const maxStreams = { perConnection: 16, inAll: 1_000 };
@@ -21,13 +22,18 @@ const maxTime = 60_000;
  * Limits calls that answer with a stream: reflection and the health service's Watch. Nothing else would
  * end them: the library answers every request, even if nobody takes the answers, and waits for the next
  * request for ever.
+ *
+ * Their requests are answered in turns. An answer of reflection can have all files of the contract, and a peer can send
+ * all of its requests together.
  */
 export function limitingStreams(): ServerInterceptor {
   const open = new Map<string, number>();
   let all = 0;
+  const admission = new Admission<string, string>();
   return (method, call) => {
     const { remoteAddress, remotePort } = call.getConnectionInfo();
     const connection = `${remoteAddress} ${remotePort}`;
+    const place = { group: String(remoteAddress), owner: connection };
     const refuse = (code: status, details: string): void => {
       call.sendStatus({ code, details });
     };
@@ -52,7 +58,9 @@ export function limitingStreams(): ServerInterceptor {
             .withOnReceiveMessage((message, proceed) => {
               requests += 1;
               if (requests <= maxRequests) {
-                proceed(message);
+                admission.enter(place, () => {
+                  proceed(message);
+                });
               } else {
                 const details = `A stream takes ${maxRequests} requests. Open another.`;
                 refuse(status.RESOURCE_EXHAUSTED, details);
