@@ -46,7 +46,7 @@ bench: $(program) ## Measure imports beside other ways of copying, in some three
 bench-full: $(program) ## Measure that and more, in ten minutes or more: sizes, settings, memory
 	@$(ts) bench/main.ts --full
 
-stress: $(program) ## Measure what an application notices while others flood the service, in seven minutes
+stress: $(program) ## Measure what an application notices while others flood the service, in ten minutes
 	@$(ts) bench/stress/main.ts
 
 stress-full: $(program) ## The same with a minute for each flood, and write the figures into docs/security.md
