@@ -309,13 +309,12 @@ function manyCalls(
     ...options
   }: { readonly title: string } & Partial<Pick<CallFlood, 'path' | 'headers' | 'cancelAfter'>>,
 ): Scenario {
-  const flood = calls(path, headers, [listSessions], 0);
-  return {
-    name,
-    title,
-    prepare: () =>
-      Promise.resolve({ attacks: [{ ...flood, ...options, connections: 20, concurrent: 200 }] }),
+  const messages = [listSessions];
+  const flood: CallFlood = {
+    ...{ type: 'calls', path, headers, messages, connections: 20, concurrent: 200 },
+    ...options,
   };
+  return { name, title, prepare: () => Promise.resolve({ attacks: [flood] }) };
 }
 
 /** A flood of calls over two connections, so that no connection needs more streams than it may have. */

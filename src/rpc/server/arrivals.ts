@@ -1,4 +1,4 @@
-import { type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Admission } from '../../turns/admission';
 import type { RunningCalls } from '../call/running-calls';
@@ -41,20 +41,18 @@ export class Arrivals {
   ): void {
     const call = connection.callArrived(stream, headers);
     if (!call) return;
-    const arrivedAt = performance.now();
     const place = { group: connection.address, owner: connection };
     const start = (): void => {
       call.leaveQueue = undefined;
       if (stream.closed) return;
       const timeout = headers['grpc-timeout'];
       if (typeof timeout === 'string') {
-        headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - arrivedAt);
+        headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - call.openedAt);
       }
       begin();
     };
     if (!this.admission.enter(place, start)) return;
     call.leaveQueue = () => {
-      call.leaveQueue = undefined;
       this.admission.leave(place, start);
     };
     if (this.waiting > mostWaiting) this.admission.largestOwner()?.cut('waiting_calls');

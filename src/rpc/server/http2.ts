@@ -18,6 +18,22 @@ export function http2ServersOf(server: Server): readonly Http2Server[] {
 }
 
 /**
+ * Takes the listeners of an event away from a server.
+ *
+ * @returns a function that hands an event on to them.
+ */
+export function takeOver(
+  server: Http2Server,
+  event: 'connection' | 'stream',
+): (...args: readonly unknown[]) => void {
+  const listeners = server.listeners(event);
+  server.removeAllListeners(event);
+  return (...args) => {
+    for (const listener of listeners) listener.apply(server, args);
+  };
+}
+
+/**
  * Lets a server read nothing from a connection before `socket.read(0)`. It is the option `pauseOnConnect` of `net`, but
  * grpc-js makes the servers.
  */

@@ -11,37 +11,16 @@ import { groupBy } from '../../model/collections';
 import type { Logger } from '../../telemetry/log';
 import type { Arrivals } from './arrivals';
 import { Connection } from './connection';
-import { http2ServersOf, pauseOnConnect } from './http2';
+import { http2ServersOf, pauseOnConnect, takeOver } from './http2';
 import { networkOf } from './networks';
 import type { CutOff, PeerObserver } from './observer';
+import { Penalties } from './penalties';
 
 /** How often connections are checked, in milliseconds. In between, one can exceed some of its limits. */
 const interval = 200;
 
 /** The most metadata of a call, in bytes as HTTP/2 counts them (RFC 9113, section 6.5.2). */
 const maxMetadata = 64 * 1024;
-
-/**
- * How long new connections of an address wait after one was cut off, in milliseconds: an attacker must not
- * go on over a new one at once. They are not refused, since others may be behind the same address. If one is cut off soon
- * after that again, they wait for twice as long. Then they begin one by one. Only so many wait, because it is not known
- * whether their peers are still there.
- */
-const penalties = {
-  first: 1_000,
-  most: 16_000,
-  forgottenAfter: 30_000,
-  between: 50,
-  waiting: 20,
-} as const;
-
-/** What became of an address of which a connection was cut off. Times are those of `performance.now`. */
-interface Penalty {
-  readonly length: number;
-  readonly until: number;
-  /** When the next connection may begin. */
-  next: number;
-}
 
 /** Reasons without a penalty: such a peer has cost little. */
 const unpunished: ReadonlySet<CutOff> = new Set(['handshake', 'protocol_error', 'too_many']);
@@ -76,10 +55,8 @@ export class Peers {
   private readonly connections = new Map<string, Connection>();
   private readonly throttles = new Map<CutOff, LogThrottle>();
   private readonly timer: NodeJS.Timeout;
-  private readonly penalties = new Map<string, Penalty>();
+  private readonly penalties = new Penalties();
   private readonly bySession = new WeakMap<ServerHttp2Session, Connection>();
-  /** How many connections there are, by address. */
-  private readonly counts = new Map<string, number>();
   private requestBytes = 0;
 
   /**
@@ -109,13 +86,12 @@ export class Peers {
     // If Node.js gets bytes that came before HTTP/2 began, it reads all of them at once, and streams can end before it
     // tells of them. Peers have ended the process in that way.
     pauseOnConnect(http2);
-    // Instead of the listeners of Node.js and grpc-js, which begin the session at once.
-    const listeners = http2.listeners('connection');
-    http2.removeAllListeners('connection');
+    // In place of Node.js and grpc-js, which would begin the session at once.
+    const speak = takeOver(http2, 'connection');
     http2.on('connection', (socket: Socket) => {
       this.accept(socket, () => {
         if (socket.destroyed) return;
-        for (const listener of listeners) listener.call(http2, socket);
+        speak(socket);
         socket.read(0);
       });
     });
@@ -123,12 +99,12 @@ export class Peers {
       const connection = this.connections.get(nameOf(session.socket));
       if (connection) {
         this.bySession.set(session, connection);
-        connection.begin(session, this.shareOf(connection.address));
+        const ofAddress = this.byAddress().get(connection.address) ?? [];
+        connection.begin(session, this.shareOf(ofAddress.length));
       } else session.destroy();
     });
-    // Instead of the listener of grpc-js, which begins the call at once.
-    const handlers = http2.listeners('stream');
-    http2.removeAllListeners('stream');
+    // In place of grpc-js, which would begin the call at once.
+    const call = takeOver(http2, 'stream');
     http2.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => {
       // An error that nobody listens to ends the process. All that matters is that the stream closes then.
       stream.on('error', () => undefined);
@@ -137,7 +113,7 @@ export class Peers {
       // Undefined: it has ended already.
       if (!connection) return;
       this.arrivals.take(connection, stream, headers, () => {
-        for (const handler of handlers) handler.call(http2, stream, headers, flags);
+        call(stream, headers, flags);
       });
     });
   }
@@ -145,7 +121,8 @@ export class Peers {
   private accept(socket: Socket, speak: () => void): void {
     const address = socket.remoteAddress && networkOf(socket.remoteAddress);
     // Undefined: the peer has gone already.
-    if (address === undefined || !this.makeRoom(address)) {
+    const wait = address === undefined ? undefined : this.admit(address);
+    if (address === undefined || wait === undefined) {
       socket.destroy();
       return;
     }
@@ -161,17 +138,15 @@ export class Peers {
         }
       },
       (reason) => {
-        if (!unpunished.has(reason)) this.punish(address);
+        if (!unpunished.has(reason)) this.penalties.punish(address);
         this.hasCut(reason);
       },
     );
     const name = nameOf(socket);
     this.connections.set(name, connection);
-    this.count(address, 1);
     socket.once('close', () => {
       // A peer can connect again from the same port before its old connection has closed here.
       if (this.connections.get(name) === connection) this.connections.delete(name);
-      this.count(address, -1);
     });
     // The connection may break while it waits, and an error that nobody listens to ends the process.
     socket.on('error', () => undefined);
@@ -179,29 +154,15 @@ export class Peers {
       connection.beginReading();
       speak();
     };
-    const penalty = this.penalties.get(address);
-    const now = performance.now();
-    if (!penalty || penalty.next <= now) {
-      begin();
-    } else if (
-      penalty.next - Math.max(now, penalty.until) <
-      penalties.waiting * penalties.between
-    ) {
-      setTimeout(begin, penalty.next - now);
-      penalty.next += penalties.between;
-    } else {
-      this.hasCut('too_many');
-      socket.destroy();
-    }
+    if (wait > 0) setTimeout(begin, wait);
+    else begin();
   }
 
-  private punish(address: string): void {
-    const now = performance.now();
-    const before = this.penalties.get(address);
-    // Several of its connections may be cut off for the same.
-    if (before && now < before.until) return;
-    const length = before ? Math.min(2 * before.length, penalties.most) : penalties.first;
-    this.penalties.set(address, { length, until: now + length, next: now + length });
+  /** @returns how long a new connection of an address has to wait, in milliseconds; undefined: there is no room for it. */
+  private admit(address: string): number | undefined {
+    const wait = this.penalties.turnOf(address);
+    if (wait === undefined) this.hasCut('too_many');
+    return wait !== undefined && this.makeRoom(address) ? wait : undefined;
   }
 
   /**
@@ -232,28 +193,22 @@ export class Peers {
 
   private look(): void {
     const now = performance.now();
-    for (const [address, { until }] of this.penalties) {
-      if (until + penalties.forgottenAfter <= now) this.penalties.delete(address);
-    }
+    this.penalties.forget();
     let answerBytes = 0;
-    for (const connection of this.connections.values()) {
-      connection.look(now);
-      connection.allowCalls(this.shareOf(connection.address));
-      answerBytes += connection.answerBytes;
+    for (const connections of this.byAddress().values()) {
+      const share = this.shareOf(connections.length);
+      for (const connection of connections) {
+        connection.look(now);
+        connection.allowCalls(share);
+        answerBytes += connection.answerBytes;
+      }
     }
     if (answerBytes > maxAnswerBytes) this.costliest('answerBytes')?.cut('answer_bytes');
   }
 
-  private count(address: string, more: 1 | -1): void {
-    const count = (this.counts.get(address) ?? 0) + more;
-    if (count === 0) this.counts.delete(address);
-    else this.counts.set(address, count);
-  }
-
-  /** How many calls the next connection of an address may have open. */
-  private shareOf(address: string): number {
+  /** How many calls the next of the connections of an address may have open. */
+  private shareOf(connections: number): number {
     const most = this.limits.maxConcurrentStreams;
-    const connections = this.counts.get(address) ?? 0;
     let share = most;
     // In few steps, so that peers are seldom told.
     while (share * connections > most * fullConnections && share > leastCalls) {

@@ -5,6 +5,7 @@ import {
   type ServerInterceptor,
 } from '@grpc/grpc-js';
 import { Admission } from '../../turns/admission';
+import { networkOf } from './networks';
 
 /** The most open calls that answer with a stream. A client needs few: it watches one health name or a few. */
 const maxStreams = { perConnection: 16, inAll: 1_000 };
@@ -33,7 +34,8 @@ export function limitingStreams(): ServerInterceptor {
   return (method, call) => {
     const { remoteAddress, remotePort } = call.getConnectionInfo();
     const connection = `${remoteAddress} ${remotePort}`;
-    const place = { group: String(remoteAddress), owner: connection };
+    const network = remoteAddress === undefined ? '' : networkOf(remoteAddress);
+    const place = { group: network, owner: connection };
     const refuse = (code: status, details: string): void => {
       call.sendStatus({ code, details });
     };
