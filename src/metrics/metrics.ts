@@ -79,7 +79,7 @@ export class Metrics extends ExposedMetrics implements ImportObserver, RpcObserv
   });
   private readonly rpcSeconds = new Histogram({
     name: 'grpc_server_handling_seconds',
-    help: 'How long RPCs took, in seconds.',
+    help: 'How long RPCs took from their turn to begin on, in seconds.',
     labelNames: rpcLabels,
     buckets: secondsBuckets,
     registers: this.registers,

@@ -9,7 +9,7 @@ const itemsPerTurn = 6;
 /**
  * While more items than this wait, of at most {@link itemsPerTurn} owners, one begins in each turn. That leaves more time
  * for what has already begun. It is not the rule: with 256 callers, an import then cost the service up to 28 % more.
- * With more owners, six begin as ever, because each owner would wait for many turns.
+ * With more owners, six begin as ever, because otherwise each owner would wait for many turns.
  */
 const flood = 256;
 
@@ -32,14 +32,14 @@ export class Admission<Group, Owner> {
     return this.line.length;
   }
 
-  /** Whose items wait that have the most in the group with the most. Undefined: none waits. */
+  /** The owner with the most waiting items, in the group with the most. Undefined: nothing waits. */
   largestOwner(): Owner | undefined {
     return this.line.largest();
   }
 
   /**
    * Lets an item begin when it is its turn; at once while none waits and fewer than {@link itemsPerTurn} have
-   * begun in this turn of the event loop. So calls that arrive together can share a group.
+   * begun in this turn of the event loop. So imports that arrive together can share a transaction.
    *
    * @returns whether it waits.
    */

@@ -24,7 +24,10 @@ import { Signal } from '../support/signal';
 
 type Call = ServerUnaryCall<Buffer, Buffer>;
 
-/** More calls than begin in one turn of the event loop (`src/turns/admission.ts`). */
+/**
+ * The most calls that may be seen to begin in one turn: six (`src/turns/admission.ts`), and one more, because turns are
+ * not counted from the same moment on.
+ */
 const oneTurn = 7;
 
 const path = '/test/Echo';
@@ -223,8 +226,8 @@ describe('calls that arrive together', () => {
     for (const end of await ended) expect(end).to.deep.equal({ status: status.OK });
   });
 
-  it('have the connection with the most cut off if 8,000 wait, and no other', async function () {
-    // There is one address only, whose connections share their calls.
+  it('have connections with the most of them cut off while more than 8,000 wait, and no others', async function () {
+    // Elsewhere, there is only one local address, and its connections get fewer calls.
     if (process.platform !== 'linux') this.skip();
     this.timeout(30_000);
     const cut: CutOff[] = [];
@@ -285,7 +288,7 @@ describe('the connections of an address', () => {
     return sessions;
   }
 
-  it('may have fewer calls than others from the sixth on, until there are fewer', async function () {
+  it('may have fewer calls than others from the sixth on, until others have closed', async function () {
     if (process.platform !== 'linux') this.skip();
     const server = await startTestServer({ [path]: echo });
     const { port } = server;

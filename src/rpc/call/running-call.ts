@@ -15,7 +15,7 @@ export type AnyCall = Omit<ServerUnaryCall<unknown, unknown>, 'request' | 'sendM
 /** The metadata key of the request's id. The id finds the call's log line. */
 const requestIdKey = 'x-request-id';
 
-/** One call, from its arrival to its log line. */
+/** One call, from its turn to its log line. */
 export class RunningCall {
   readonly span: Span;
   readonly context: CallContext;

@@ -9,11 +9,11 @@ import { timeoutLeft } from './timeouts';
 const mostWaiting = 8_000;
 
 /**
- * Lets calls begin in turns, by address and then by connection, before gRPC has done anything for them. So in a turn of
- * the event loop, few calls cost more than their arrival, however they would end: answered, refused, unknown, malformed
- * or late.
+ * Lets calls begin in turns, by address and then by connection, before gRPC has done anything for them. So in each turn
+ * of the event loop, only a few calls are worked on, however they end: answered, refused, unknown, malformed or late. For
+ * the others, only their arrival has a cost.
  *
- * A call that ends before its turn takes none. If too many wait, the connection with the most, of the address with the
+ * A call that its client takes back leaves the queue. One whose deadline passes is answered in its turn. If too many wait, the connection with the most, of the address with the
  * most, is cut off. To refuse calls would not be enough: their peer would send others at once.
  */
 export class Arrivals {

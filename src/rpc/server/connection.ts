@@ -131,12 +131,13 @@ export class Connection {
   /**
    * It speaks HTTP/2 from now on.
    *
-   * @param most how many calls the peer may have open at the same time, if not as many as any.
+   * @param most how many calls the peer may have open at the same time: at most `fullCalls`.
    */
   begin(session: ServerHttp2Session, most: number): void {
     this.session = session;
     this.allowedCalls = most;
-    // Right behind the first settings: clients wait for them before they call.
+    // Right behind the first settings, because most clients wait for those before they call. Calls of the others may be
+    // refused (REFUSED_STREAM).
     if (most < this.fullCalls) session.settings({ maxConcurrentStreams: most });
     session.once('remoteSettings', () => {
       this.ready = true;

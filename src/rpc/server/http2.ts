@@ -56,7 +56,7 @@ export function unwrittenBytes(socket: Socket): number | undefined {
 
 /**
  * Lets nothing more come from a socket that is about to be destroyed. Otherwise Node.js would read up to 2 MiB before
- * that. HTTP/2 does not know of it, so this is for nothing else.
+ * that. It is for such sockets only: HTTP/2 does not notice it, and would wait for ever.
  */
 export function stopReading(socket: Socket): void {
   const { _handle: handle } = socket as unknown as {

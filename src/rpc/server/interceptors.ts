@@ -72,7 +72,7 @@ const lateStatus = {
 };
 
 /**
- * Ends calls whose request does not come in time: without a deadline, one would stay open for ever. Until
+ * Ends calls whose deadline has passed before their turn, and those whose request does not come in time: without a deadline, one would stay open for ever. Until
  * then they count as running, so that a stop does not cut off a call that was accepted.
  */
 export function limitingRequestTime(seconds: number, running: RunningCalls): ServerInterceptor {

@@ -30,9 +30,8 @@ const maxRequestBytes = 64 * 1024 * 1024;
 const maxAnswerBytes = 128 * 1024 * 1024;
 
 /**
- * How many connections of one address may have all the calls that a connection may have. If it has more, the next ones
- * may have fewer: otherwise an attacker with many connections could send as many calls in one turn of the event loop as
- * in several seconds.
+ * How many connections of an address get the full limit of open calls. Further ones get less: otherwise an attacker with
+ * many connections could send thousands of calls in one turn of the event loop.
  */
 const fullConnections = 5;
 
@@ -206,7 +205,7 @@ export class Peers {
     if (answerBytes > maxAnswerBytes) this.costliest('answerBytes')?.cut('answer_bytes');
   }
 
-  /** How many calls the next of the connections of an address may have open. */
+  /** How many calls a connection may have open if its address has so many connections. */
   private shareOf(connections: number): number {
     const most = this.limits.maxConcurrentStreams;
     let share = most;

@@ -20,7 +20,7 @@ interface Penalty {
 
 /**
  * The addresses of which connections were cut off. New ones wait: an attacker must not go on over a new one at once.
- * They are not refused, since others may be behind the same address.
+ * A few wait and are not refused, since others may be behind the same address.
  */
 export class Penalties {
   private readonly penalties = new Map<string, Penalty>();

@@ -14,8 +14,8 @@ const unitsInMs: Readonly<Record<string, number>> = {
  */
 const longest = 2 ** 31 - 1;
 
-/** A `grpc-timeout` has at most eight digits. */
-const mostDigits = 99_999_999;
+/** The largest number in a `grpc-timeout`, which has at most eight digits. */
+const largestCount = 99_999_999;
 
 /**
  * A wait that is a smaller part of the timeout than this is not taken off. Node.js keeps a list of timers for each number
@@ -24,10 +24,10 @@ const mostDigits = 99_999_999;
 const negligible = 1 / 100;
 
 /**
- * What is left of the timeout of a call that has waited. It counts from when the call was sent.
+ * What is left of the timeout of a call that has waited.
  *
  * @param timeout the value of `grpc-timeout`.
- * @param waited in milliseconds.
+ * @param waited since the call arrived, in milliseconds: it is not known here when it was sent.
  * @returns the value for gRPC. A malformed one stays as it is: gRPC refuses it.
  */
 export function timeoutLeft(timeout: string, waited: number): string {
@@ -36,5 +36,5 @@ export function timeoutLeft(timeout: string, waited: number): string {
   const given = Number(count) * (unitsInMs[unit] ?? 0);
   if (given <= longest && waited < given * negligible) return timeout;
   const left = Math.max(0, Math.round(Math.min(given, longest) - waited));
-  return left <= mostDigits ? `${left}m` : `${Math.floor(left / 1_000)}S`;
+  return left <= largestCount ? `${left}m` : `${Math.floor(left / 1_000)}S`;
 }
