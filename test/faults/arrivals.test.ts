@@ -139,6 +139,11 @@ const floods: readonly (Calling & { readonly name: string; readonly ends: readon
     ends: [{ reset: constants.NGHTTP2_NO_ERROR }],
   },
   {
+    name: 'end without a message',
+    sent: Buffer.alloc(0),
+    ends: [{ status: status.INVALID_ARGUMENT }],
+  },
+  {
     name: 'have a message in an unknown compression',
     headers: { 'grpc-encoding': 'lzma' },
     sent: Buffer.from([1, 0, 0, 0, 1, 0]),
@@ -271,6 +276,11 @@ describe('the requests of streams', () => {
     turns.end();
     for (const end of ended) expect(end).to.deep.equal({ status: status.OK });
     expect(answered).to.equal(500);
+    // The end is told of also where it is all that came while the stream waited.
+    const empty = { headers: { ':path': '/test/Chat' }, sent: Buffer.alloc(0) };
+    for (const end of await many(session, 60, empty)) {
+      expect(end).to.deep.equal({ status: status.OK });
+    }
     expect(turns.most).to.be.within(1, oneTurn);
     session.destroy();
     server.stop();

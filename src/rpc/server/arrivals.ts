@@ -50,6 +50,7 @@ export class Arrivals {
         headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - call.openedAt);
       }
       begin();
+      call.letEnd();
     };
     if (!this.admission.enter(place, start)) return;
     call.leaveQueue = () => {

@@ -60,6 +60,8 @@ const pingAnswer = 128;
 export interface OpenCall {
   readonly stream: ServerHttp2Stream;
   readonly openedAt: number;
+  /** To be called when its stream has listeners: until then, it does not tell of its end. */
+  readonly letEnd: () => void;
   /** Set while it waits for its turn. */
   leaveQueue: (() => void) | undefined;
   /** How many bytes of metadata and messages it has received. */
@@ -153,6 +155,9 @@ export class Connection {
     if (this.over) return undefined;
     const call: OpenCall = {
       stream,
+      letEnd: onReceived(stream, (bytes) => {
+        this.received(call, bytes);
+      }),
       openedAt: performance.now(),
       leaveQueue: undefined,
       bytes: 0,
@@ -162,9 +167,6 @@ export class Connection {
     this.callsSeen += 1;
     this.calls.add(call);
     this.grow(call, sizeOf(headers));
-    onReceived(stream, (bytes) => {
-      this.received(call, bytes);
-    });
     stream.once('close', () => {
       call.leaveQueue?.();
       this.callEnded(call);

@@ -66,14 +66,30 @@ export function stopReading(socket: Socket): void {
 }
 
 /**
- * Tells of each chunk that comes for a stream, also before anybody reads it. Node.js pushes one for each DATA frame.
+ * Tells of each chunk that comes for a stream, also before anybody reads it. Node.js pushes one for each DATA frame. The
+ * end is held back: a stream that ends without a chunk would tell of its end while nobody listens.
  *
- * @param received is told how many bytes it has.
+ * @param received is told how many bytes a chunk has.
+ * @returns a function to be called when there are listeners: it lets the stream end.
  */
-export function onReceived(stream: ServerHttp2Stream, received: (bytes: number) => void): void {
+export function onReceived(
+  stream: ServerHttp2Stream,
+  received: (bytes: number) => void,
+): () => void {
   const push = stream.push.bind(stream);
+  let heard = false;
+  let hasEnded = false;
   stream.push = (chunk: Buffer | null) => {
-    if (chunk) received(chunk.length);
+    if (chunk) {
+      received(chunk.length);
+    } else if (!heard) {
+      hasEnded = true;
+      return false;
+    }
     return push(chunk);
+  };
+  return () => {
+    heard = true;
+    if (hasEnded) push(null);
   };
 }
