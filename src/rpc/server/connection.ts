@@ -305,10 +305,9 @@ export class Connection {
         ? constants.NGHTTP2_PROTOCOL_ERROR
         : constants.NGHTTP2_ENHANCE_YOUR_CALM;
     stopReading(this.socket);
-    // Not at once: this may be called while nghttp2 reads frames, and Node.js aborts if its session is freed meanwhile.
+    this.session?.destroy(new Error(`cut off: ${reason}`), code);
+    // The socket as well, after it: a session that is closing already would wait for its peer.
     setImmediate(() => {
-      // The socket as well: a session that is closing already would wait for its peer.
-      this.session?.destroy(new Error(`cut off: ${reason}`), code);
       this.socket.destroy();
     });
     this.cutOff(reason);

@@ -1,5 +1,5 @@
 import { Server as NetServer, type Socket } from 'node:net';
-import type { Http2Server, ServerHttp2Stream } from 'node:http2';
+import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Server } from '@grpc/grpc-js';
 
 /**
@@ -39,6 +39,26 @@ export function takeOver(
  */
 export function pauseOnConnect(server: Http2Server): void {
   Object.assign(server, { pauseOnConnect: true });
+}
+
+/**
+ * Lets a session be closed and destroyed in the next turn of the event loop, whoever does it. Node.js 20 closes a session
+ * while it reads a GOAWAY frame from it, frees memory that it goes on to use, and the process ends: often at once, and
+ * otherwise somewhere else.
+ */
+export function endInNextTurn(session: ServerHttp2Session): void {
+  const close = session.close.bind(session);
+  const destroy = session.destroy.bind(session);
+  session.close = (...args) => {
+    setImmediate(() => {
+      close(...args);
+    });
+  };
+  session.destroy = (...args) => {
+    setImmediate(() => {
+      destroy(...args);
+    });
+  };
 }
 
 /**

@@ -11,7 +11,7 @@ import { groupBy } from '../../model/collections';
 import type { Logger } from '../../telemetry/log';
 import type { Arrivals } from './arrivals';
 import { Connection } from './connection';
-import { http2ServersOf, pauseOnConnect, takeOver } from './http2';
+import { endInNextTurn, http2ServersOf, pauseOnConnect, takeOver } from './http2';
 import { networkOf } from './networks';
 import type { CutOff, PeerObserver } from './observer';
 import { Penalties } from './penalties';
@@ -95,6 +95,7 @@ export class Peers {
       });
     });
     http2.on('session', (session: ServerHttp2Session) => {
+      endInNextTurn(session);
       const connection = this.connections.get(nameOf(session.socket));
       if (connection) {
         this.bySession.set(session, connection);

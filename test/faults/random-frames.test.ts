@@ -1,0 +1,141 @@
+import { expect } from 'chai';
+import * as fc from 'fast-check';
+import { createSigner, type Signer } from '../support/fixtures';
+import { HealthClient } from '../support/health';
+import {
+  call,
+  endHeaders,
+  endStream,
+  entry,
+  frame,
+  frames,
+  Http2Peer,
+} from '../support/http2-peer';
+import { serviceUrl } from '../support/mysql';
+import { ServiceProcess } from '../support/process';
+
+const health = '/grpc.health.v1.Health/Check';
+
+/** The streams that frames are about. */
+const stream = fc.integer({ min: 0, max: 7 }).map((index) => 1 + 2 * index);
+const flags = fc.constantFrom(0, endStream, endHeaders, endStream | endHeaders);
+/** An error (RFC 9113, section 7), and mostly that there is none. */
+const code = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 13 }));
+const bytes = fc.uint8Array({ maxLength: 50 });
+const uint32 = (value: number): Buffer => {
+  const written = Buffer.alloc(4);
+  written.writeUInt32BE(value);
+  return written;
+};
+
+/** Calls whose number is that of their place among the frames, or any: complete or not, and longer or shorter than they say. */
+const calls = fc
+  .record({
+    path: fc.constantFrom(health, '/there.is.no/Method'),
+    length: fc.option(fc.nat(100)),
+    id: fc.oneof(
+      { weight: 9, arbitrary: fc.constant(undefined) },
+      { weight: 1, arbitrary: stream },
+    ),
+    ended: fc.boolean(),
+  })
+  .map(({ path, length, id, ended }) => (place: number) => {
+    const more = length === null ? [] : [entry('content-length', String(length))];
+    const begun = call(id ?? 1 + 2 * place, path, ...more);
+    if (ended) begun.writeUInt8(endStream | endHeaders, 4);
+    return begun;
+  });
+
+const goaway = fc
+  .tuple(fc.nat(20), code)
+  .map(([last, error]) => frame(frames.goaway, 0, 0, Buffer.concat([uint32(last), uint32(error)])));
+
+const others = fc
+  .oneof(
+    { weight: 5, arbitrary: goaway },
+    fc.tuple(flags, stream, bytes).map(([flag, id, data]) => frame(frames.data, flag, id, data)),
+    fc
+      .tuple(flags, stream, fc.nat())
+      .map(([flag, id, value]) =>
+        frame(frames.headers, flag, id, entry('x-trailer', String(value))),
+      ),
+    fc.tuple(stream, code).map(([id, error]) => frame(frames.reset, 0, id, uint32(error))),
+    fc
+      .tuple(fc.nat(15), fc.nat(2 ** 20))
+      .map(([id, by]) => frame(frames.windowUpdate, 0, id, uint32(by))),
+    fc
+      .tuple(fc.nat(8), fc.nat(2 ** 24))
+      .map(([name, value]) =>
+        frame(frames.settings, 0, 0, Buffer.concat([Buffer.from([0, name]), uint32(value)])),
+      ),
+    stream.map((id) => frame(frames.priority, 0, id, Buffer.alloc(5))),
+    bytes.map((data) => Buffer.from(data)),
+  )
+  .map((written) => () => written);
+
+/** What a connection sends at once. */
+const anyFrames = fc
+  .array(fc.oneof({ weight: 2, arbitrary: calls }, { weight: 1, arbitrary: others }), {
+    minLength: 1,
+    maxLength: 12,
+  })
+  .map((list) => Buffer.concat(list.map((written, place) => written(place))));
+
+/** Calls after the peer has said that it makes none any more. */
+const callsAfterGoaway = fc
+  .array(calls, { minLength: 1, maxLength: 4 })
+  .map((list) =>
+    Buffer.concat([
+      frame(frames.goaway, 0, 0, Buffer.alloc(8)),
+      ...list.map((written, place) => written(place)),
+    ]),
+  );
+
+const kinds = { 'any frames': anyFrames, 'calls after GOAWAY': callsAfterGoaway };
+
+describe('a service lives on, and answers others, if peers send', () => {
+  let signer: Signer;
+  let service: ServiceProcess;
+  before(async () => {
+    signer = await createSigner();
+    service = await ServiceProcess.serve({
+      DATABASE_URL: serviceUrl(),
+      SHARE_TOKEN_JWKS: signer.jwks,
+      SESSION_BASE_URL: 'https://verify.example.com/session',
+      GRPC_REQUEST_TIMEOUT: '1',
+    });
+  });
+  after(async () => {
+    const code = await service.stop();
+    signer.remove();
+    expect(code).to.equal(0);
+  });
+
+  for (const [name, kind] of Object.entries(kinds)) {
+    it(name, async function () {
+      this.timeout(30_000);
+      const port = await service.port();
+      const seed = Math.trunc(Math.random() * 2 ** 31);
+      const connections = fc.sample(kind, { numRuns: 2_000, seed });
+      const play = async (): Promise<void> => {
+        const correct = await Http2Peer.connect(port);
+        for (let next = connections.pop(); next; next = connections.pop()) {
+          const peer = await Http2Peer.connect(port);
+          peer.send(next);
+          // The service goes on, and has most probably read what was sent.
+          await correct.read();
+          peer.close();
+        }
+        correct.close();
+      };
+      const died = service.ended().then(() => {
+        throw new Error(`with the seed ${seed}, the service has ended: ${service.errors}`);
+      });
+      await Promise.race([died, Promise.all(Array.from({ length: 20 }, play))]);
+      died.catch(() => undefined);
+      const client = new HealthClient(port);
+      expect(await client.check('')).to.equal('SERVING');
+      client.close();
+    });
+  }
+});
