@@ -275,6 +275,21 @@ describe('a peer is cut off, and others are answered, if it', () => {
     other.close();
   });
 
+  it('and a connection that waits for that is closed when the service stops', async function () {
+    // There is one address only.
+    if (process.platform !== 'linux') this.skip();
+    const begun: string[] = [];
+    const server = await startTestServer({}, { begun: (path) => begun.push(path) });
+    await offend(await Http2Peer.connect(server.port));
+    const waiting = await Http2Peer.connect(server.port);
+    waiting.send(call(1, check), frame(frames.data, endStream, 1, message));
+    const before = begun.length;
+    server.drain();
+    await waiting.cutOff();
+    expect(begun.length).to.equal(before);
+    server.stop();
+  });
+
   it('adds to what all cost by many connections, and not a gateway that costs more than each', async function () {
     // There is one address only.
     if (process.platform !== 'linux') this.skip();

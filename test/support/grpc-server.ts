@@ -22,6 +22,8 @@ const same = (bytes: Buffer): Buffer => bytes;
 export interface TestServer {
   readonly port: number;
   readonly arrivals: Arrivals;
+  /** Accepts nothing more, and lets calls end. */
+  drain(): void;
   stop(): void;
 }
 
@@ -68,6 +70,9 @@ export async function startTestServer(
   return {
     port,
     arrivals,
+    drain: () => {
+      server.tryShutdown(() => undefined);
+    },
     stop: () => {
       peers.close();
       server.forceShutdown();

@@ -5,7 +5,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { onReceived, stopReading, unwrittenBytes } from './http2';
+import { endInNextTurn, onReceived, stopReading, unwrittenBytes } from './http2';
 import type { CutOff } from './observer';
 
 /** How long a peer may take for TLS and the first frame of HTTP/2, in milliseconds. */
@@ -136,6 +136,7 @@ export class Connection {
    * @param most how many calls the peer may have open at the same time: at most `fullCalls`.
    */
   begin(session: ServerHttp2Session, most: number): void {
+    endInNextTurn(session);
     this.session = session;
     this.allowedCalls = most;
     // Right behind the first settings, because most clients wait for those before they call. Calls of the others may be

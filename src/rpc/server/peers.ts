@@ -11,7 +11,7 @@ import { groupBy } from '../../model/collections';
 import type { Logger } from '../../telemetry/log';
 import type { Arrivals } from './arrivals';
 import { Connection } from './connection';
-import { endInNextTurn, http2ServersOf, pauseOnConnect, takeOver } from './http2';
+import { http2ServersOf, pauseOnConnect, takeOver } from './http2';
 import { networkOf } from './networks';
 import type { CutOff, PeerObserver } from './observer';
 import { Penalties } from './penalties';
@@ -90,12 +90,16 @@ export class Peers {
     http2.on('connection', (socket: Socket) => {
       this.accept(socket, () => {
         if (socket.destroyed) return;
+        // It has waited, and meanwhile the service stops.
+        if (!http2.listening) {
+          socket.destroy();
+          return;
+        }
         speak(socket);
         socket.read(0);
       });
     });
     http2.on('session', (session: ServerHttp2Session) => {
-      endInNextTurn(session);
       const connection = this.connections.get(nameOf(session.socket));
       if (connection) {
         this.bySession.set(session, connection);
