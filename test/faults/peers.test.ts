@@ -488,6 +488,22 @@ describe('connections', () => {
   });
 });
 
+describe('a connection from the port of one that has just broken', () => {
+  it('has limits as well', async () => {
+    const cut: CutOff[] = [];
+    const server = await startTestServer({}, { cut: (reason) => cut.push(reason) });
+    const first = await Http2Peer.connect(server.port);
+    await first.read();
+    const second = await first.reconnect(server.port);
+    await second.read();
+    const update = frame(frames.windowUpdate, 0, 0, Buffer.from([0, 0, 0, 1]));
+    second.flood(() => many(1_000, update));
+    await second.cutOff();
+    expect(cut).to.deep.equal(['overhead']);
+    server.stop();
+  });
+});
+
 describe('a connection without calls', () => {
   it('gives way to a newcomer also if the oldest one of another address has calls', async function () {
     // There is one address only.

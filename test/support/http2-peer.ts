@@ -78,10 +78,13 @@ export function call(stream: number, path: string, ...more: readonly Buffer[]): 
 export class Http2Peer {
   private constructor(private readonly socket: Socket) {}
 
-  /** @param from the local address: any of the loopback's. Only Linux has many. */
-  static async connect(port: number, from = '127.0.0.1'): Promise<Http2Peer> {
+  /**
+   * @param from the local address: any of the loopback's. Only Linux has many.
+   * @param localPort 0: any that is free.
+   */
+  static async connect(port: number, from = '127.0.0.1', localPort = 0): Promise<Http2Peer> {
     const localAddress = process.platform === 'linux' ? from : '127.0.0.1';
-    const socket = connect({ port, host: '127.0.0.1', localAddress });
+    const socket = connect({ port, host: '127.0.0.1', localAddress, localPort });
     await once(socket, 'connect');
     // Answers do not matter, and the test waits for the error that it can't write any more.
     socket.resume().on('error', () => undefined);
@@ -135,5 +138,14 @@ export class Http2Peer {
 
   close(): void {
     this.socket.destroy();
+  }
+
+  /** Breaks the connection off, and connects again from the same port. */
+  async reconnect(port: number): Promise<Http2Peer> {
+    const { localAddress, localPort, closed } = this.socket;
+    const gone = closed ? undefined : once(this.socket, 'close');
+    this.socket.resetAndDestroy();
+    await gone;
+    return Http2Peer.connect(port, localAddress, localPort);
   }
 }
