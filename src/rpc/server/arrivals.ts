@@ -49,6 +49,11 @@ export class Arrivals {
       if (typeof timeout === 'string') {
         headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - call.openedAt);
       }
+      // If the answer comes before the request was read, nobody reads it, and Node.js does not forget the stream. The client
+      // has its answer and makes the next call, which would be reset because the connection has too many.
+      stream.once('finish', () => {
+        stream.resume();
+      });
       begin();
       call.letEnd();
     };
