@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
 import {
   connect,
@@ -6,9 +7,11 @@ import {
   createServer,
   type ClientHttp2Session,
   type ServerHttp2Session,
+  type Settings,
 } from 'node:http2';
 import { connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
 import {
+  ServerCredentials,
   status,
   type sendUnaryData,
   type ServerDuplexStream,
@@ -17,10 +20,12 @@ import {
 import { expect } from 'chai';
 import { Connection, type OpenCall } from '../../src/rpc/server/connection';
 import type { CutOff } from '../../src/rpc/server/observer';
+import { CertificateAuthority } from '../support/certificates';
 import { startTestServer, type TestServer } from '../support/grpc-server';
 import { eventually } from '../support/helpers';
 import { call as callFrames, frame, frames, Http2Peer } from '../support/http2-peer';
 import { Signal } from '../support/signal';
+import { serverNames } from '../support/tls';
 
 type Call = ServerUnaryCall<Buffer, Buffer>;
 
@@ -183,6 +188,14 @@ describe('calls that arrive together', () => {
     });
   }
 
+  for (const { name, ends, ...how } of floods) {
+    it(`are not reset if their client has as many as it may, and they ${name}`, async () => {
+      server = await startTestServer({ [path]: echo }, { limits: { maxConcurrentStreams: 20 } });
+      const ended = await many(await opened(server.port), 200, how);
+      for (const end of ended) expect(ends).to.deep.include(end);
+    });
+  }
+
   it('take no turn if they are taken back before', async () => {
     const begun: string[] = [];
     server = await startTestServer({ [path]: echo }, { begun: (of) => begun.push(of) });
@@ -298,21 +311,23 @@ describe('the connections of an address', () => {
     return sessions;
   }
 
-  it('may have fewer calls than others from the sixth on, until others have closed', async function () {
+  it('may have fewer calls than others from the third on, until others have closed', async function () {
     if (process.platform !== 'linux') this.skip();
     const server = await startTestServer({ [path]: echo });
     const { port } = server;
     const crowd = await open(port, 20, '127.0.7.1');
-    const few = await open(port, 5, '127.0.7.2');
+    const few = await open(port, 2, '127.0.7.2');
     await eventually(() =>
-      Promise.resolve(crowd.slice(10).every((session) => most(session) === 50)),
+      Promise.resolve(crowd.slice(16).every((session) => most(session) === 20)),
     );
     expect(crowd.map(most)).to.deep.equal([
-      ...Array.from({ length: 5 }, () => 200),
-      ...Array.from({ length: 5 }, () => 100),
-      ...Array.from({ length: 10 }, () => 50),
+      ...Array.from({ length: 2 }, () => 200),
+      ...Array.from({ length: 2 }, () => 100),
+      ...Array.from({ length: 4 }, () => 50),
+      ...Array.from({ length: 8 }, () => 25),
+      ...Array.from({ length: 4 }, () => 20),
     ]);
-    expect(few.map(most)).to.deep.equal([200, 200, 200, 200, 200]);
+    expect(few.map(most)).to.deep.equal([200, 200]);
     const [last, ...others] = crowd.toReversed();
     if (!last) throw new Error('there is no connection');
     // The others wait in the client.
@@ -322,6 +337,37 @@ describe('the connections of an address', () => {
     await eventually(() => Promise.resolve(most(last) === 200));
     for (const session of [last, ...few]) session.destroy();
     server.stop();
+  });
+
+  it('are told so in the first settings, over TLS as well', async function () {
+    if (process.platform !== 'linux') this.skip();
+    const authority = await CertificateAuthority.create();
+    const { certificate, privateKey } = await authority.issue('server', [...serverNames]);
+    const [cert_chain, private_key] = await Promise.all([
+      readFile(certificate),
+      readFile(privateKey),
+    ]);
+    const pairs = [{ cert_chain, private_key }];
+    const secure = await startTestServer(
+      {},
+      { credentials: ServerCredentials.createSsl(null, pairs) },
+    );
+    const plain = await startTestServer({});
+    for (const [scheme, { port }] of Object.entries({ https: secure, http: plain })) {
+      const sessions: ClientHttp2Session[] = [];
+      for (let opened = 0; opened < 3; opened++) {
+        const session = connect(`${scheme}://localhost:${port}`, {
+          ca: await readFile(authority.file),
+        });
+        sessions.push(session);
+        const [settings] = (await once(session, 'remoteSettings')) as [Settings];
+        expect(settings.maxConcurrentStreams).to.equal(opened < 2 ? 200 : 100);
+      }
+      for (const session of sessions) session.destroy();
+    }
+    secure.stop();
+    plain.stop();
+    await authority.remove();
   });
 
   it('may have calls besides those that stay open, however many connections there are', async function () {

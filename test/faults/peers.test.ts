@@ -35,6 +35,9 @@ const watch = '/grpc.health.v1.Health/Watch';
 const list = '/sessionimport.v1.SessionImport/ListWorkflows';
 const reflection = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
 
+/** A request of reflection: list_services, its field 7. */
+const listServices = Buffer.from([0x3a, 0]);
+
 const same = (bytes: Buffer): Buffer => bytes;
 const empty = Buffer.alloc(0);
 /** An empty message as gRPC puts it on the wire. */
@@ -433,34 +436,49 @@ describe('streams', () => {
     const stream = client.makeBidiStreamRequest(reflection, same, same);
     let answers = 0;
     stream.on('data', () => (answers += 1));
-    // list_services, field 7 of ServerReflectionRequest.
-    for (let request = 0; request < 100; request++) stream.write(Buffer.from([0x3a, 0]));
+    for (let request = 0; request < 100; request++) stream.write(listServices);
     const [error] = (await once(stream, 'error')) as [ServiceError];
     expect(error.code).to.equal(status.RESOURCE_EXHAUSTED);
     expect(answers).to.equal(64);
   });
 
-  it('are limited in number, and there is room again when some have ended', async () => {
-    const open: ClientReadableStream<Buffer>[] = [];
-    /** Whether one more is taken. */
-    const taken = (): Promise<boolean> => {
-      const stream = client.makeServerStreamRequest(watch, same, same, empty);
-      open.push(stream);
-      return new Promise((resolve) => {
-        stream.once('data', () => {
-          resolve(true);
-        });
-        stream.once('error', ({ code }: ServiceError) => {
-          resolve(code !== status.RESOURCE_EXHAUSTED);
-        });
+  /** How a stream is opened that gets an answer at once. */
+  const kinds: Readonly<Record<string, (by: Client) => ClientReadableStream<Buffer>>> = {
+    'of a connection': (by) => by.makeServerStreamRequest(watch, same, same, empty),
+    'of reflection, from all connections of an address': (by) => {
+      const stream = by.makeBidiStreamRequest(reflection, same, same);
+      stream.write(listServices);
+      return stream;
+    },
+  };
+  for (const [name, openOne] of Object.entries(kinds)) {
+    it(`${name}, are limited in number, and there is room again when some have ended`, async () => {
+      const other = new Client(`127.0.0.1:${harness.server.port}`, credentials.createInsecure(), {
+        'grpc.use_local_subchannel_pool': 1,
       });
-    };
-    for (let opened = 1; opened <= 16; opened++) expect(await taken()).to.equal(true);
-    expect(await taken()).to.equal(false);
-    for (const stream of open.splice(0)) stream.cancel();
-    await eventually(taken);
-    for (const stream of open) stream.cancel();
-  });
+      const open: ClientReadableStream<Buffer>[] = [];
+      /** Whether one more is taken. */
+      const taken = (by = client): Promise<boolean> => {
+        const stream = openOne(by);
+        open.push(stream);
+        return new Promise((resolve) => {
+          stream.once('data', () => {
+            resolve(true);
+          });
+          stream.once('error', ({ code }: ServiceError) => {
+            resolve(code !== status.RESOURCE_EXHAUSTED);
+          });
+        });
+      };
+      for (let opened = 1; opened <= 16; opened++) expect(await taken()).to.equal(true);
+      expect(await taken()).to.equal(false);
+      expect(await taken(other)).to.equal(name === 'of a connection');
+      for (const stream of open.splice(0)) stream.cancel();
+      await eventually(taken);
+      for (const stream of open) stream.cancel();
+      other.close();
+    });
+  }
 });
 
 describe('connections', () => {

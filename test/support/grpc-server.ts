@@ -1,4 +1,4 @@
-import type { UntypedHandleCall } from '@grpc/grpc-js';
+import type { ServerCredentials, UntypedHandleCall } from '@grpc/grpc-js';
 import { RunningCalls } from '../../src/rpc/call/running-calls';
 import { Arrivals } from '../../src/rpc/server/arrivals';
 import { createGrpcServer, listen } from '../../src/rpc/server/grpc-server';
@@ -39,6 +39,8 @@ export async function startTestServer(
     /** Handlers of methods with streams in both directions. */
     readonly streams?: Readonly<Record<string, UntypedHandleCall>>;
     readonly limits?: Partial<typeof limits>;
+    /** For TLS. */
+    readonly credentials?: ServerCredentials;
   } = {},
 ): Promise<TestServer> {
   const config = { address: '', tls: undefined, ...limits, ...options.limits };
@@ -60,7 +62,7 @@ export async function startTestServer(
     };
     server.addService({ method }, { method: handler });
   }
-  const port = await listen(server, '127.0.0.1:0', undefined);
+  const port = await listen(server, '127.0.0.1:0', options.credentials);
   for (const http2 of http2ServersOf(server)) {
     http2.on('stream', (_stream, headers) => options.begun?.(headers[':path'] ?? ''));
   }

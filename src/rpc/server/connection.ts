@@ -89,7 +89,7 @@ export class Connection {
   private ready = false;
   private callsSeen = 0;
   /** How many calls the peer may have open, as it was told last. */
-  private allowedCalls: number;
+  private allowedCalls = 0;
   /** How many of its calls had been open for long when the connection was last looked at. */
   private longCalls = 0;
   private dataBytes = 0;
@@ -103,7 +103,7 @@ export class Connection {
 
   /**
    * @param address of the peer, without its port.
-   * @param fullCalls how many calls any connection may have open, as the server tells each at first.
+   * @param fullCalls how many calls any connection may have open.
    * @param requestBytesGrown is told by how many bytes `requestBytes` has grown; negative: shrunk.
    * @param cutOff is told once, if the connection is cut off.
    */
@@ -115,7 +115,6 @@ export class Connection {
     private readonly requestBytesGrown: (bytes: number) => void,
     private readonly cutOff: (reason: CutOff) => void,
   ) {
-    this.allowedCalls = fullCalls;
     this.resetsAt = openedAt;
     this.idleAt = openedAt;
   }
@@ -133,15 +132,12 @@ export class Connection {
   /**
    * It speaks HTTP/2 from now on.
    *
-   * @param most how many calls the peer may have open at the same time: at most `fullCalls`.
+   * @param allowedCalls how many calls the peer may have open at the same time, as the first settings say.
    */
-  begin(session: ServerHttp2Session, most: number): void {
+  begin(session: ServerHttp2Session, allowedCalls: number): void {
     endInNextTurn(session);
     this.session = session;
-    this.allowedCalls = most;
-    // Right behind the first settings, because most clients wait for those before they call. Calls of the others may be
-    // refused (REFUSED_STREAM).
-    if (most < this.fullCalls) session.settings({ maxConcurrentStreams: most });
+    this.allowedCalls = allowedCalls;
     session.once('remoteSettings', () => {
       this.ready = true;
     });

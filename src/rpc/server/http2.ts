@@ -1,4 +1,5 @@
 import { Server as NetServer, type Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Server } from '@grpc/grpc-js';
 
@@ -31,6 +32,11 @@ export function takeOver(
   return (...args) => {
     for (const listener of listeners) listener.apply(server, args);
   };
+}
+
+/** Tells of each connection right before its session begins: behind the handshake, if there is TLS. */
+export function beforeSession(server: Http2Server, tell: (socket: Socket) => void): void {
+  server.prependListener(server instanceof TlsServer ? 'secureConnection' : 'connection', tell);
 }
 
 /**

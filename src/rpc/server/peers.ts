@@ -11,7 +11,7 @@ import { groupBy } from '../../model/collections';
 import type { Logger } from '../../telemetry/log';
 import type { Arrivals } from './arrivals';
 import { Connection } from './connection';
-import { http2ServersOf, pauseOnConnect, takeOver } from './http2';
+import { beforeSession, http2ServersOf, pauseOnConnect, takeOver } from './http2';
 import { networkOf } from './networks';
 import type { CutOff, PeerObserver } from './observer';
 import { Penalties } from './penalties';
@@ -33,7 +33,7 @@ const maxAnswerBytes = 128 * 1024 * 1024;
  * How many connections of an address get the full limit of open calls. Further ones get less: otherwise an attacker with
  * many connections could send thousands of calls in one turn of the event loop.
  */
-const fullConnections = 5;
+const fullConnections = 2;
 
 /** A connection may always have this many calls, besides those that stay open. */
 const leastCalls = 20;
@@ -85,6 +85,12 @@ export class Peers {
     // If Node.js gets bytes that came before HTTP/2 began, it reads all of them at once, and streams can end before it
     // tells of them. Peers have ended the process in that way.
     pauseOnConnect(http2);
+    // In the first settings, because most clients wait for those before they call: calls over the limit are reset.
+    beforeSession(http2, (socket) => {
+      const connection = this.connections.get(nameOf(socket));
+      if (connection)
+        http2.updateSettings({ maxConcurrentStreams: this.allowedCallsOf(connection) });
+    });
     // In place of Node.js and grpc-js, which would begin the session at once.
     const speak = takeOver(http2, 'connection');
     http2.on('connection', (socket: Socket) => {
@@ -103,8 +109,7 @@ export class Peers {
       const connection = this.connections.get(nameOf(session.socket));
       if (connection) {
         this.bySession.set(session, connection);
-        const ofAddress = this.byAddress().get(connection.address) ?? [];
-        connection.begin(session, this.shareOf(ofAddress.length));
+        connection.begin(session, this.allowedCallsOf(connection));
       } else session.destroy();
     });
     // In place of grpc-js, which would begin the call at once.
@@ -208,6 +213,11 @@ export class Peers {
       }
     }
     if (answerBytes > maxAnswerBytes) this.costliest('answerBytes')?.cut('answer_bytes');
+  }
+
+  /** How many calls a new connection may have open. */
+  private allowedCallsOf({ address }: Connection): number {
+    return this.shareOf(this.byAddress().get(address)?.length ?? 1);
   }
 
   /** How many calls a connection may have open if its address has so many connections. */

@@ -7,8 +7,11 @@ import {
 import { Admission } from '../../turns/admission';
 import { networkOf } from './networks';
 
-/** The most open calls that answer with a stream. A client needs few: it watches one health name or a few. */
-const maxStreams = { perConnection: 16, inAll: 1_000 };
+/**
+ * The most open calls that answer with a stream. A client needs few: it watches one health name or a few. Reflection is
+ * for people, and its answers are large: its streams count by address.
+ */
+const maxStreams = { perOwner: 16, inAll: 1_000 };
 
 /** The most requests on one stream. grpcurl asks reflection some ten times. */
 const maxRequests = 64;
@@ -36,18 +39,19 @@ export function limitingStreams(): ServerInterceptor {
     const connection = `${remoteAddress} ${remotePort}`;
     const network = remoteAddress === undefined ? '' : networkOf(remoteAddress);
     const place = { group: network, owner: connection };
+    const owner = method.requestStream ? network : connection;
     const refuse = (code: status, details: string): void => {
       call.sendStatus({ code, details });
     };
     return new ServerInterceptingCall(call, {
       start: (next) => {
-        const ofConnection = open.get(connection) ?? 0;
-        if (ofConnection >= maxStreams.perConnection || all >= maxStreams.inAll) {
+        const ofOwner = open.get(owner) ?? 0;
+        if (ofOwner >= maxStreams.perOwner || all >= maxStreams.inAll) {
           refuse(status.RESOURCE_EXHAUSTED, 'Too many streams are open. End some first.');
           return;
         }
         all += 1;
-        open.set(connection, ofConnection + 1);
+        open.set(owner, ofOwner + 1);
         const timer = method.requestStream
           ? setTimeout(() => {
               const details = `A stream may take ${maxTime / 1_000} s. Open another.`;
@@ -72,9 +76,9 @@ export function limitingStreams(): ServerInterceptor {
             .withOnCancel(() => {
               clearTimeout(timer);
               all -= 1;
-              const left = (open.get(connection) ?? 1) - 1;
-              if (left === 0) open.delete(connection);
-              else open.set(connection, left);
+              const left = (open.get(owner) ?? 1) - 1;
+              if (left === 0) open.delete(owner);
+              else open.set(owner, left);
             })
             .build(),
         );
