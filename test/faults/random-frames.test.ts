@@ -107,7 +107,7 @@ describe('a service lives on, and answers others, if peers send', () => {
   });
   after(async () => {
     const code = await service.stop();
-    signer.remove();
+    await signer.remove();
     expect(code).to.equal(0);
   });
 

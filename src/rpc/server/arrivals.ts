@@ -13,8 +13,9 @@ const mostWaiting = 8_000;
  * of the event loop, only a few calls are worked on, however they end: answered, refused, unknown, malformed or late. For
  * the others, only their arrival has a cost.
  *
- * A call that its client takes back leaves the queue. One whose deadline passes is answered in its turn. If too many wait, the connection with the most, of the address with the
- * most, is cut off. To refuse calls would not be enough: their peer would send others at once.
+ * A call that its client takes back leaves the queue. One whose deadline passes is answered in its turn. If too many
+ * wait, the connection with the most, of the address with the most, is cut off. To refuse calls would not be enough:
+ * their peer would send others at once.
  */
 export class Arrivals {
   private readonly admission = new Admission<string, Connection>();

@@ -72,8 +72,9 @@ const lateStatus = {
 };
 
 /**
- * Ends calls whose deadline has passed before their turn, and those whose request does not come in time: without a deadline, one would stay open for ever. Until
- * then they count as running, so that a stop does not cut off a call that was accepted.
+ * Ends calls whose deadline has passed before their turn, and those whose request does not come in time: without a
+ * deadline, such a call would stay open for ever. Until its request has come, a call counts as running, so that a stop
+ * does not cut it off.
  */
 export function limitingRequestTime(seconds: number, running: RunningCalls): ServerInterceptor {
   return (method, call) => {
