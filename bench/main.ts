@@ -1,9 +1,10 @@
 /**
  * Measures the service beside other ways of doing the same, on a private MySQL:
  *
- *     node -r sucrase/register bench/main.ts [--full]
+ *     node -r sucrase/register bench/main.ts [--full] [--save NAME]
  */
 import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
 import { startMysql } from '../scripts/mysql/server';
 import { openDatabase } from '../src/db/connection';
 import type { Database } from '../src/db/database';
@@ -28,7 +29,12 @@ import type { World } from './subjects';
 /** How much of its best rate the service is given in the open loop. */
 const openLoopShare = 0.7;
 
-async function main(full: boolean): Promise<void> {
+const { values: options } = parseArgs({
+  options: { full: { type: 'boolean', default: false }, save: { type: 'string' } },
+});
+
+async function main(): Promise<void> {
+  const { full, save: name = full ? 'full' : 'quick' } = options;
   // A server of its own, with settings that are known, and room for whatever is written.
   delete process.env['DATABASE_URL'];
   const mysql = await startMysql({ mysqldArguments });
@@ -73,7 +79,7 @@ async function main(full: boolean): Promise<void> {
     openLoop: loop,
     ...(full ? { full: await measureMore(db, world, bench, service, mysql.url) } : {}),
   };
-  await save(found, full ? 'full' : 'quick');
+  await save(found, name);
   process.stdout.write(`${describeResults(found)}\n${machineReadable(found)}\n`);
 
   bench.close();
@@ -139,7 +145,7 @@ async function save(found: Results, name: string): Promise<void> {
   await writeFile(`${base}.svg`, drawChart(found));
 }
 
-main(process.argv.includes('--full')).then(
+main().then(
   () => process.exit(),
   (error: unknown) => {
     process.stderr.write(
