@@ -99,7 +99,8 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'list-imports',
-    title: '60 concurrent ListImports of 600,000 rows that nothing fits, cancelled after 100 ms',
+    title:
+      '60 concurrent ListImports whose filter matches none of 600,000 rows, cancelled after 100 ms',
     async prepare(stage) {
       await fillLedger(stage.db, stage.attacker.applicationId, 600_000);
       const request = ListImportsRequest.create({ otherApplicationId: newId() });
@@ -166,7 +167,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'strangers',
-    title: '8 connections of 1,500 concurrent calls with made-up API keys',
+    title: '8 connections that try to keep 1,500 calls with made-up API keys open, each',
     prepare: () => {
       const flood = calls(paths.listSessions, {}, [listSessions], 1_500);
       return Promise.resolve({ attacks: [{ ...flood, connections: 8, madeUpKeys: true }] });
@@ -177,7 +178,7 @@ export const scenarios: readonly Scenario[] = [
     headers: { 'grpc-timeout': '20m' },
   }),
   manyCalls('taken-back', {
-    title: '20 connections of 200 concurrent calls that are taken back after 60 ms',
+    title: '20 connections of 200 concurrent calls that are cancelled after 60 ms',
     cancelAfter: 60,
   }),
   manyCalls('unknown-method', {
@@ -221,7 +222,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'endless-requests',
-    title: '20 connections of 100 requests that never end, of 60 KB messages',
+    title: '20 connections of 100 requests that send messages of 60 KB without end',
     prepare: () =>
       Promise.resolve({
         attacks: [

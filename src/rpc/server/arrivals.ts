@@ -9,11 +9,11 @@ import { timeoutLeft } from './timeouts';
 const mostWaiting = 8_000;
 
 /**
- * Lets calls begin in turns, by address and then by connection, before gRPC has done anything for them. So in each turn
- * of the event loop, only a few calls are worked on, however they end: answered, refused, unknown, malformed or late. For
- * the others, only their arrival has a cost.
+ * Lets calls begin in turns, by address and then by connection, before gRPC has done anything for them. So only
+ * a few calls begin in each turn of the event loop, whether they will be answered, refused, unknown, malformed or late. A
+ * call that waits has cost its arrival, and no more.
  *
- * A call that its client takes back leaves the queue. One whose deadline passes is answered in its turn. If too many
+ * A call that its client cancels leaves the queue. One whose deadline passes is answered in its turn. If too many
  * wait, the connection with the most, of the address with the most, is cut off. To refuse calls would not be enough:
  * their peer would send others at once.
  */
@@ -50,8 +50,8 @@ export class Arrivals {
       if (typeof timeout === 'string') {
         headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - call.openedAt);
       }
-      // If the answer comes before the request was read, nobody reads it, and Node.js does not forget the stream. The client
-      // has its answer and makes the next call, which would be reset because the connection has too many.
+      // If the answer comes before the request was read, nobody reads the rest, and Node.js counts the stream as open.
+      // The client counts it as closed, and makes its next call: it would be reset if the connection is at its limit.
       stream.once('finish', () => {
         stream.resume();
       });

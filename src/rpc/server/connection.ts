@@ -12,7 +12,7 @@ import type { CutOff } from './observer';
 const handshakeTime = 10_000;
 
 /**
- * The most bytes of calls that have not ended, their metadata included: the calls that a gateway has
+ * The most bytes of open calls, their metadata included, also of complete requests: the calls that a gateway has
  * open have some kilobytes each, and the largest has 128 KiB.
  */
 const maxRequestBytes = 16 * 1024 * 1024;
@@ -47,7 +47,7 @@ const smallFrames = { atAll: 1_024, perCall: 16 };
  */
 const overheadBytes = { atAll: 1024 * 1024, perCall: 64 * 1024, perSecond: 64 * 1024 };
 
-/** A call that its client resets within this time is a rapid reset (CVE-2023-44487), in milliseconds. */
+/** A call that ends with an error within this time counts as a rapid reset (CVE-2023-44487), in milliseconds. */
 const rapid = 50;
 
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
@@ -172,8 +172,9 @@ export class Connection {
   }
 
   /**
-   * Lets the peer have more calls open at the same time (RFC 9113, section 5.1.2): so many, and one for each that has
-   * been open for long. So streams that stay open do not keep others from beginning.
+   * Lets the peer have more calls open at the same time (RFC 9113, section 5.1.2): `most`, and one more for each that has
+   * been open for long, but never more than any connection may. So streams that stay open do not keep others from
+   * beginning.
    *
    * It never lets the peer have fewer: calls that are on their way would be refused.
    */
@@ -181,7 +182,7 @@ export class Connection {
     const { session } = this;
     const allowed = Math.min(most + this.longCalls, this.fullCalls);
     if (allowed <= this.allowedCalls || !session || session.closed || session.destroyed) return;
-    // Node.js ends a connection whose peer acknowledges nothing.
+    // Not before the last settings are acknowledged: Node.js ends a connection with too many that are not.
     if (session.pendingSettingsAck) return;
     this.allowedCalls = allowed;
     session.settings({ maxConcurrentStreams: allowed });
@@ -264,8 +265,7 @@ export class Connection {
   /**
    * When nghttp2 has ended a connection for an error of the peer (a metadata entry over 64 KiB, for
    * example), Node.js 20 leaves it open: nothing is read or written any more, and its other calls hang.
-   * Such a connection can be told because a ping is not even written to it. So a connection that has fallen
-   * silent is pinged.
+   * It can be recognised because a ping is not even written to it. So a connection that has fallen silent is pinged.
    */
   private lookWhetherBroken(): void {
     const { session, socket } = this;

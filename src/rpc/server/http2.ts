@@ -48,9 +48,9 @@ export function pauseOnConnect(server: Http2Server): void {
 }
 
 /**
- * Lets a session be closed and destroyed in the next turn of the event loop, whoever does it. Node.js 20 closes a session
- * while it reads a GOAWAY frame from it, frees memory that it goes on to use, and the process ends: often at once, and
- * otherwise somewhere else.
+ * Defers the end of an HTTP/2 session to the next turn of the event loop, whoever ends it. It may be asked for while
+ * frames of the session are read: by Node.js itself, for a GOAWAY frame. Node.js 20 would free memory that it then goes
+ * on to use, which ends the process.
  */
 export function endInNextTurn(session: ServerHttp2Session): void {
   const close = session.close.bind(session);

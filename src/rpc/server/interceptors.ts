@@ -12,9 +12,9 @@ import { blamingPeer } from './peer-faults';
 import { withPushback } from './pushback';
 
 /**
- * Corrects when and how RPCs end, and tells an observer of every RPC of every service, also of those that
- * end before they reach their handler. It must be the first interceptor, because only that one gets the
- * call of grpc-js itself.
+ * Corrects the status of RPCs, and tells an observer of every RPC of every service, also of those that end before they
+ * reach their handler. Not of calls of unknown methods, and of those that end while they wait to begin: no interceptor
+ * sees them. It must be the first interceptor, because only that one gets the call of grpc-js itself.
  */
 export function observingRpcs(observer: RpcObserver): ServerInterceptor {
   return (method, call) => {

@@ -7,7 +7,7 @@ export interface RpcLabels {
   readonly grpc_method: string;
 }
 
-/** Is told of every RPC of every service, also of those that end before they reach their handler. */
+/** Is told of every RPC that has begun, of every service, also of those that end before they reach their handler. */
 export interface RpcObserver {
   rpcBegun(labels: RpcLabels): void;
   messageReceived(labels: RpcLabels): void;

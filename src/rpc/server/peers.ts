@@ -30,8 +30,8 @@ const maxRequestBytes = 64 * 1024 * 1024;
 const maxAnswerBytes = 128 * 1024 * 1024;
 
 /**
- * How many connections of an address get the full limit of open calls. Further ones get less: otherwise an attacker with
- * many connections could send thousands of calls in one turn of the event loop.
+ * How many connections of an address get the full limit of open calls. Further ones get less, because the calls of many
+ * connections can come in one turn of the event loop.
  */
 const fullConnections = 2;
 
@@ -47,8 +47,8 @@ interface PeerLimits {
 
 /**
  * Protects the service from broken and hostile peers: each connection has limits, and so have all of them
- * together. A connection that exceeds its limits is cut off. If all together exceed theirs, one of the most
- * expensive address is cut off. Addresses of one network count as one: see {@link networkOf}.
+ * together. A connection that exceeds its limits is cut off. If all together exceed theirs, the most expensive
+ * one of the most expensive address is cut off. Addresses of one network count as one: see {@link networkOf}.
  */
 export class Peers {
   private readonly connections = new Map<string, Connection>();
@@ -83,7 +83,7 @@ export class Peers {
   private watch(http2: Http2Server): void {
     http2.updateSettings({ maxHeaderListSize: maxMetadata });
     // If Node.js gets bytes that came before HTTP/2 began, it reads all of them at once, and streams can end before it
-    // tells of them. Peers have ended the process in that way.
+    // tells of them. In this way, a peer could end the process.
     pauseOnConnect(http2);
     // In the first settings, because most clients wait for those before they call: calls over the limit are reset.
     beforeSession(http2, (socket) => {
@@ -257,7 +257,7 @@ export class Peers {
   }
 }
 
-/** A name that no other open connection has. */
+/** Names a connection. One from the same port that has just ended may still have the same name. */
 function nameOf({ localAddress, remoteAddress, remotePort }: Socket): string {
   return `${localAddress} ${remoteAddress} ${remotePort}`;
 }

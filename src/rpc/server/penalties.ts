@@ -1,7 +1,7 @@
 /** How long connections of an address wait after one was cut off, in milliseconds: at first, and at most. */
 const lengths = { first: 1_000, most: 16_000 };
 
-/** If a connection is cut off within this time after a penalty, the next one is twice as long, in milliseconds. */
+/** If a connection is cut off within this time after a penalty, the next penalty is twice as long, in milliseconds. */
 const forgottenAfter = 30_000;
 
 /** After a penalty, those that have waited begin one by one, with this time between them, in milliseconds. */
@@ -19,7 +19,7 @@ interface Penalty {
 }
 
 /**
- * The addresses of which connections were cut off. New ones wait: an attacker must not go on over a new one at once.
+ * The addresses of which connections were cut off. New ones wait, so that an attacker can't reconnect and go on.
  * A few wait and are not refused, since others may be behind the same address.
  */
 export class Penalties {

@@ -8,7 +8,7 @@ import { Admission } from '../../turns/admission';
 import { networkOf } from './networks';
 
 /**
- * The most open calls that answer with a stream. A client needs few: it watches one health name or a few. Reflection is
+ * The most open streams of reflection and Watch. A client needs few: it watches one health name or a few. Reflection is
  * for people, and its answers are large: its streams count by address.
  */
 const maxStreams = { perOwner: 16, inAll: 1_000 };
@@ -23,9 +23,8 @@ const maxRequests = 64;
 const maxTime = 60_000;
 
 /**
- * Limits calls that answer with a stream: reflection and the health service's Watch. Nothing else would
- * end them: the library answers every request, even if nobody takes the answers, and waits for the next
- * request for ever.
+ * Limits calls that answer with a stream: reflection and the health service's Watch. grpc-js does not: it answers every
+ * request, even if nobody takes the answers, and waits for the next one for ever.
  *
  * Their requests are answered in turns. An answer of reflection can have all files of the contract, and a peer can send
  * all of its requests together.
