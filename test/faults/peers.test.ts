@@ -481,6 +481,34 @@ describe('streams', () => {
   }
 });
 
+describe('streams whose deadlines have passed before they began', () => {
+  for (const path of [watch, reflection]) {
+    it(`leave room for others: ${path}`, async () => {
+      const harness = await startHarness();
+      const session = connectHttp2(`http://127.0.0.1:${harness.server.port}`);
+      const answerOf = async (headers: Record<string, string>): Promise<unknown> => {
+        const stream = session.request({
+          ':method': 'POST',
+          ':path': path,
+          'content-type': 'application/grpc',
+          te: 'trailers',
+          ...headers,
+        });
+        stream.write(Buffer.concat([Buffer.from([0, 0, 0, 0, 2]), listServices]));
+        if (path === watch) stream.end();
+        const [answer] = (await once(stream, 'response')) as [Record<string, unknown>];
+        return answer['grpc-status'];
+      };
+      for (let late = 0; late < 20; late++) {
+        expect(await answerOf({ 'grpc-timeout': '1n' })).to.equal(`${status.DEADLINE_EXCEEDED}`);
+      }
+      expect(await answerOf({})).to.equal(undefined);
+      session.destroy();
+      await harness.stop();
+    });
+  }
+});
+
 describe('connections', () => {
   it('that have no call give way when there are too many', async () => {
     const harness = await startHarness({ environment: { GRPC_MAX_CONNECTIONS: '3' } });

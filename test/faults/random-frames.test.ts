@@ -91,7 +91,12 @@ const callsAfterGoaway = fc
     ]),
   );
 
-const kinds = { 'any frames': anyFrames, 'calls after GOAWAY': callsAfterGoaway };
+/** What a connection sends, each part at once. */
+const kinds: Readonly<Record<string, fc.Arbitrary<readonly Buffer[]>>> = {
+  'any frames': fc.tuple(anyFrames),
+  'any frames in two parts': fc.tuple(anyFrames, anyFrames),
+  'calls after GOAWAY': fc.tuple(callsAfterGoaway),
+};
 
 describe('a service lives on, and answers others, if peers send', () => {
   let signer: Signer;
@@ -121,9 +126,11 @@ describe('a service lives on, and answers others, if peers send', () => {
         const correct = await Http2Peer.connect(port);
         for (let next = connections.pop(); next; next = connections.pop()) {
           const peer = await Http2Peer.connect(port);
-          peer.send(next);
-          // The service goes on, and has most probably read what was sent.
-          await correct.read();
+          for (const part of next) {
+            peer.send(part);
+            // The service goes on, and has most probably read what was sent.
+            await correct.read();
+          }
           peer.close();
         }
         correct.close();

@@ -1,3 +1,4 @@
+import { promisify } from 'node:util';
 import type { ServerCredentials, UntypedHandleCall } from '@grpc/grpc-js';
 import { RunningCalls } from '../../src/rpc/call/running-calls';
 import { Arrivals } from '../../src/rpc/server/arrivals';
@@ -22,6 +23,8 @@ const same = (bytes: Buffer): Buffer => bytes;
 export interface TestServer {
   readonly port: number;
   readonly arrivals: Arrivals;
+  /** How many connections are open. */
+  connections(): Promise<number>;
   /** Accepts nothing more, and lets calls end. */
   drain(): void;
   stop(): void;
@@ -63,7 +66,8 @@ export async function startTestServer(
     server.addService({ method }, { method: handler });
   }
   const port = await listen(server, '127.0.0.1:0', options.credentials);
-  for (const http2 of http2ServersOf(server)) {
+  const http2Servers = http2ServersOf(server);
+  for (const http2 of http2Servers) {
     http2.on('stream', (_stream, headers) => options.begun?.(headers[':path'] ?? ''));
   }
   const arrivals = new Arrivals(running);
@@ -72,6 +76,10 @@ export async function startTestServer(
   return {
     port,
     arrivals,
+    connections: async () => {
+      const counts = http2Servers.map((http2) => promisify(http2.getConnections.bind(http2))());
+      return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+    },
     drain: () => {
       server.tryShutdown(() => undefined);
     },

@@ -136,6 +136,11 @@ export class Http2Peer {
     });
   }
 
+  /** Takes nothing any more that the other side sends. */
+  stopReading(): void {
+    this.socket.pause();
+  }
+
   close(): void {
     this.socket.destroy();
   }

@@ -45,7 +45,12 @@ export class Arrivals {
     const place = { group: connection.address, owner: connection };
     const start = (): void => {
       call.leaveQueue = undefined;
-      if (stream.closed) return;
+      if (stream.closed) {
+        // Node.js waits until somebody has read it.
+        call.letEnd();
+        stream.resume();
+        return;
+      }
       const timeout = headers['grpc-timeout'];
       if (typeof timeout === 'string') {
         headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - call.openedAt);

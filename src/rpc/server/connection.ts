@@ -5,8 +5,10 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { endInNextTurn, onReceived, stopReading, unwrittenBytes } from './http2';
+import { outliveStreams } from './node-20';
+import { onReceived, stopReading, unwrittenBytes } from './http2';
 import type { CutOff } from './observer';
+import { SessionEnd } from './session-end';
 
 /** How long a peer may take for TLS and the first frame of HTTP/2, in milliseconds. */
 const handshakeTime = 10_000;
@@ -31,6 +33,12 @@ const maxCallBytes = 256 * 1024;
 
 /** How long a call that was answered may leave its request open, in milliseconds. */
 const halfOpenTime = 5_000;
+
+/** How long a connection may take to close when its session has ended and everything is written, in milliseconds. */
+const closingTime = 10_000;
+
+/** How long a stream that has ended may wait for what nobody reads or takes any more, in milliseconds. */
+const endedTime = 1_000;
 
 /** A call that is open for longer than this is probably a stream that stays open, in milliseconds. */
 const longCall = 1_000;
@@ -68,6 +76,8 @@ export interface OpenCall {
   bytes: number;
   /** Since when a part of its answer waits to be taken; undefined: none does. */
   unreadSince: number | undefined;
+  /** Since when its stream has ended, though Node.js has not forgotten it; undefined: it has not. */
+  endedAt: number | undefined;
   /** When its answer was complete, though its request has not ended; undefined: it is not. */
   answeredAt: number | undefined;
 }
@@ -84,6 +94,9 @@ export class Connection {
 
   private readonly calls = new Set<OpenCall>();
   private session: ServerHttp2Session | undefined;
+  private end: SessionEnd | undefined;
+  /** When its session was first seen to be destroyed. */
+  private destroyedAt: number | undefined;
   /** When the peer was first listened to; undefined: it still waits for that. */
   private readSince: number | undefined;
   private ready = false;
@@ -135,8 +148,9 @@ export class Connection {
    * @param allowedCalls how many calls the peer may have open at the same time, as the first settings say.
    */
   begin(session: ServerHttp2Session, allowedCalls: number): void {
-    endInNextTurn(session);
+    outliveStreams(session);
     this.session = session;
+    this.end = new SessionEnd(session, this.socket, () => this.calls.size === 0);
     this.allowedCalls = allowedCalls;
     session.once('remoteSettings', () => {
       this.ready = true;
@@ -146,10 +160,14 @@ export class Connection {
   /**
    * A call has arrived. What it costs counts from now on.
    *
-   * @returns undefined: it has ended, because the connection was cut off.
+   * @returns undefined: it has ended, because the connection was cut off, or takes no more calls.
    */
   callArrived(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): OpenCall | undefined {
     if (this.over) return undefined;
+    if (this.end?.begun) {
+      stream.close(constants.NGHTTP2_REFUSED_STREAM);
+      return undefined;
+    }
     const call: OpenCall = {
       stream,
       letEnd: onReceived(stream, (bytes) => {
@@ -159,6 +177,7 @@ export class Connection {
       leaveQueue: undefined,
       bytes: 0,
       unreadSince: undefined,
+      endedAt: undefined,
       answeredAt: undefined,
     };
     this.callsSeen += 1;
@@ -181,7 +200,7 @@ export class Connection {
   allowCalls(most: number): void {
     const { session } = this;
     const allowed = Math.min(most + this.longCalls, this.fullCalls);
-    if (allowed <= this.allowedCalls || !session || session.closed || session.destroyed) return;
+    if (allowed <= this.allowedCalls || !session || session.destroyed) return;
     // Not before the last settings are acknowledged: Node.js ends a connection with too many that are not.
     if (session.pendingSettingsAck) return;
     this.allowedCalls = allowed;
@@ -214,7 +233,10 @@ export class Connection {
     this.calls.delete(call);
     this.requestBytes -= call.bytes;
     this.requestBytesGrown(-call.bytes);
-    if (this.calls.size === 0) this.idleAt = now;
+    if (this.calls.size === 0) {
+      this.idleAt = now;
+      this.end?.callsEnded();
+    }
     const { rstCode, aborted } = call.stream;
     const wasReset = aborted || rstCode !== constants.NGHTTP2_NO_ERROR;
     if (wasReset && now - call.openedAt < rapid) this.countReset(now);
@@ -231,6 +253,7 @@ export class Connection {
   look(now: number): void {
     if (this.over) return;
     this.lookAtCalls(now);
+    if (this.session?.destroyed) this.lookAtRest(now);
     if (!this.ready && now - (this.readSince ?? now) > handshakeTime) this.cut('handshake');
     else if (this.overhead() > this.allowedOverhead(now)) this.cut('overhead');
     else if (this.answerBytes > maxAnswerBytes) this.cut('answer_bytes');
@@ -246,10 +269,23 @@ export class Connection {
       this.answerBytes += stream.writableLength;
       call.unreadSince = stream.writableLength === 0 ? undefined : (call.unreadSince ?? now);
       if (now - (call.unreadSince ?? now) > answerTime) this.cut('answer_unread');
+      // Its peer has reset it without an error: Node.js waits until everything is read and written.
+      if (stream.closed) call.endedAt ??= now;
+      if (now - (call.endedAt ?? now) > endedTime) stream.destroy();
       if (stream.writableFinished) call.answeredAt ??= now;
       // RFC 9113, section 8.1: the answer is complete, and the rest of the request is not wanted.
       if (now - (call.answeredAt ?? now) > halfOpenTime) stream.close(constants.NGHTTP2_NO_ERROR);
     }
+  }
+
+  /** The session has ended, but what it had to write may wait for the peer. The streams no longer tell. */
+  private lookAtRest(now: number): void {
+    const unwritten = unwrittenBytes(this.socket) ?? 0;
+    this.destroyedAt ??= now;
+    this.answerBytes = unwritten;
+    const time = now - this.destroyedAt;
+    if (time > answerTime) this.cut('answer_unread');
+    else if (unwritten === 0 && time > closingTime) this.socket.destroy();
   }
 
   private overhead(): number {
@@ -303,7 +339,7 @@ export class Connection {
         : constants.NGHTTP2_ENHANCE_YOUR_CALM;
     stopReading(this.socket);
     this.session?.destroy(new Error(`cut off: ${reason}`), code);
-    // The socket as well, after it: a session that is closing already would wait for its peer.
+    // The socket as well, behind it: a session that was destroyed before may still wait for its peer.
     setImmediate(() => {
       this.socket.destroy();
     });

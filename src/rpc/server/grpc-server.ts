@@ -1,7 +1,7 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { GrpcConfig } from '../../config';
 import type { RunningCalls } from '../call/running-calls';
-import { limitingRequestTime, observingRpcs } from './interceptors';
+import { limitingRequestTime, observingRpcs, refusingLate } from './interceptors';
 import { unobservedRpcs, type RpcObserver } from './observer';
 import { limitingStreams } from './streaming';
 
@@ -36,6 +36,7 @@ export function createGrpcServer(
         method.responseStream && !isOwn(method.path)
           ? limitStreams(method, limitTime(method, call))
           : limitTime(method, call),
+      refusingLate,
     ],
     'grpc.max_receive_message_length': maxRequestSize,
     'grpc.max_concurrent_streams': config.maxConcurrentStreams,

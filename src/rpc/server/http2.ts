@@ -1,6 +1,6 @@
 import { Server as NetServer, type Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
-import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { Http2Server, ServerHttp2Stream } from 'node:http2';
 import type { Server } from '@grpc/grpc-js';
 
 /**
@@ -45,26 +45,6 @@ export function beforeSession(server: Http2Server, tell: (socket: Socket) => voi
  */
 export function pauseOnConnect(server: Http2Server): void {
   Object.assign(server, { pauseOnConnect: true });
-}
-
-/**
- * Defers the end of an HTTP/2 session to the next turn of the event loop, whoever ends it. It may be asked for while
- * frames of the session are read: by Node.js itself, for a GOAWAY frame. Node.js 20 would free memory that it then goes
- * on to use, which ends the process.
- */
-export function endInNextTurn(session: ServerHttp2Session): void {
-  const close = session.close.bind(session);
-  const destroy = session.destroy.bind(session);
-  session.close = (...args) => {
-    setImmediate(() => {
-      close(...args);
-    });
-  };
-  session.destroy = (...args) => {
-    setImmediate(() => {
-      destroy(...args);
-    });
-  };
 }
 
 /**

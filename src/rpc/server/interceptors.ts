@@ -71,10 +71,18 @@ const lateStatus = {
   details: 'The deadline passed before the call began. Nothing was written.',
 };
 
+/** Ends calls whose deadline has passed before their turn. It must be the last interceptor, so that no other counts them. */
+export const refusingLate: ServerInterceptor = (_method, call) =>
+  new ServerInterceptingCall(call, {
+    start: (next) => {
+      if (Number(call.getDeadline()) <= Date.now()) call.sendStatus(lateStatus);
+      else next();
+    },
+  });
+
 /**
- * Ends calls whose deadline has passed before their turn, and those whose request does not come in time: without a
- * deadline, such a call would stay open for ever. Until its request has come, a call counts as running, so that a stop
- * does not cut it off.
+ * Ends calls whose request does not come in time: without a deadline, such a call would stay open for ever. Until its
+ * request has come, a call counts as running, so that a stop does not cut it off.
  */
 export function limitingRequestTime(seconds: number, running: RunningCalls): ServerInterceptor {
   return (method, call) => {
@@ -83,10 +91,6 @@ export function limitingRequestTime(seconds: number, running: RunningCalls): Ser
     let arrived = (): void => undefined;
     return new ServerInterceptingCall(call, {
       start: (next) => {
-        if (Number(call.getDeadline()) <= Date.now()) {
-          call.sendStatus(lateStatus);
-          return;
-        }
         running.add(
           new Promise((resolve) => {
             arrived = () => {

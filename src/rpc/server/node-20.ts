@@ -1,0 +1,35 @@
+import type { ServerHttp2Session } from 'node:http2';
+import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks';
+
+/** Whether this Node.js has the fault that {@link outliveStreams} is for. It was not seen on 22.23 and 24.22. */
+const isConcerned = Number(process.versions.node.split('.')[0]) < 22;
+
+/** Native parts of sessions that have ended: before the last full garbage collection, and since then. */
+const kept = { before: new Array<unknown>(), since: new Array<unknown>() };
+
+function isFull(entry: PerformanceEntry): boolean {
+  const { detail } = entry as { readonly detail?: { readonly kind?: number } };
+  return detail?.kind === constants.NODE_PERFORMANCE_GC_MAJOR;
+}
+
+if (isConcerned) {
+  new PerformanceObserver((list) => {
+    if (!list.getEntries().some(isFull)) return;
+    kept.before = kept.since;
+    kept.since = [];
+  }).observe({ entryTypes: ['gc'] });
+}
+
+/**
+ * Keeps the native part of a session until those of its streams are gone. Node.js 20 aborts if it frees a session before
+ * a stream of which it has not told anybody, because its headers were incomplete or wrong. Two full garbage collections
+ * free all streams that nobody uses.
+ */
+export function outliveStreams(session: ServerHttp2Session): void {
+  if (!isConcerned) return;
+  const symbol = Object.getOwnPropertySymbols(session).find(
+    ({ description }) => description === 'kHandle',
+  );
+  const native: unknown = symbol && Reflect.get(session, symbol);
+  session.once('close', () => kept.since.push(native));
+}

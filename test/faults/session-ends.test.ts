@@ -1,0 +1,156 @@
+import { once } from 'node:events';
+import { connect, type ClientHttp2Session } from 'node:http2';
+import { Client, credentials, status, type sendUnaryData } from '@grpc/grpc-js';
+import { expect } from 'chai';
+import type { CutOff } from '../../src/rpc/server/observer';
+import { startTestServer, type TestServer } from '../support/grpc-server';
+import { eventually } from '../support/helpers';
+import { call, endStream, frame, frames, Http2Peer } from '../support/http2-peer';
+import { Signal } from '../support/signal';
+
+const path = '/test/Wait';
+const same = (bytes: Buffer): Buffer => bytes;
+/** An empty message as gRPC puts it on the wire. */
+const message = Buffer.alloc(5);
+
+const uint32 = (value: number): Buffer => {
+  const written = Buffer.alloc(4);
+  written.writeUInt32BE(value);
+  return written;
+};
+const goaway = (code: number): Buffer =>
+  frame(frames.goaway, 0, 0, Buffer.concat([uint32(0), uint32(code)]));
+
+describe('a connection that is closed', () => {
+  const waits: sendUnaryData<Buffer>[] = [];
+  const waiting = new Signal();
+  const cut: CutOff[] = [];
+  let server: TestServer;
+
+  /** @param limits of the server. */
+  async function start(limits: Parameters<typeof startTestServer>[1] = {}): Promise<void> {
+    server = await startTestServer(
+      {
+        [path]: (_call: unknown, answer: sendUnaryData<Buffer>) => {
+          waits.push(answer);
+          waiting.fire();
+        },
+        '/test/Large': (_call: unknown, answer: sendUnaryData<Buffer>) => {
+          answer(null, Buffer.alloc(4 * 1024 * 1024));
+        },
+      },
+      { ...limits, cut: (reason) => cut.push(reason) },
+    );
+  }
+  afterEach(() => {
+    server.stop();
+    waits.length = 0;
+    cut.length = 0;
+  });
+
+  const closings: Readonly<Record<string, (session: ClientHttp2Session) => void>> = {
+    'by a stop of the service': () => {
+      server.drain();
+    },
+    'by its client': (session) => {
+      session.close();
+    },
+  };
+  for (const [name, close] of Object.entries(closings)) {
+    it(`${name} is still kept alive until its calls have ended`, async () => {
+      await start({ limits: { keepalive: 0.1 } });
+      const session = connect(`http://127.0.0.1:${server.port}`);
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': path,
+        'content-type': 'application/grpc',
+        te: 'trailers',
+      });
+      stream.end(message);
+      const answered = once(stream, 'trailers');
+      stream.resume();
+      await waiting.until(() => waits.length === 1);
+      const goes = name === 'by its client' ? undefined : once(session, 'goaway');
+      close(session);
+      await goes;
+      // Each must be answered: otherwise the connection is given up.
+      for (let pings = 0; pings < 3; pings++) await once(session, 'ping');
+      const ended = once(session, 'close');
+      waits[0]?.(null, Buffer.alloc(0));
+      const [trailers] = (await answered) as [Record<string, string>];
+      expect(Number(trailers['grpc-status'])).to.equal(status.OK);
+      await ended;
+      await eventually(async () => (await server.connections()) === 0);
+    });
+  }
+
+  it('takes no more calls, and says which it has taken', async () => {
+    await start();
+    const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
+    const ask = (): Promise<status> =>
+      new Promise((resolve) => {
+        client.makeUnaryRequest(path, same, same, message, (error) => {
+          resolve(error?.code ?? status.OK);
+        });
+      });
+    const accepted = Array.from({ length: 10 }, ask);
+    await waiting.until(() => waits.length === 10);
+    server.drain();
+    const late = Array.from({ length: 10 }, ask);
+    for (const code of await Promise.all(late)) expect(code).to.equal(status.UNAVAILABLE);
+    expect(waits).to.have.length(10);
+    for (const answer of waits) answer(null, Buffer.alloc(0));
+    for (const code of await Promise.all(accepted)) expect(code).to.equal(status.OK);
+    client.close();
+  });
+
+  it('by a GOAWAY with an error holds nothing that its peer does not take', async () => {
+    await start();
+    const peer = await Http2Peer.connect(server.port);
+    await peer.read();
+    for (let stream = 1; stream < 10; stream += 2) {
+      peer.send(call(stream, '/test/Large'), frame(frames.data, endStream, stream, message));
+    }
+    peer.stopReading();
+    // All windows are opened, and nothing is read.
+    const window = Buffer.concat([Buffer.from([0, 4]), uint32(2 ** 31 - 1)]);
+    peer.send(
+      frame(frames.settings, 0, 0, window),
+      frame(frames.windowUpdate, 0, 0, uint32(2 ** 30)),
+      goaway(1),
+    );
+    await eventually(async () => (await server.connections()) === 0);
+    expect(cut).to.deep.equal([]);
+  });
+
+  it('by GOAWAY, and then violates HTTP/2, is cut off', async () => {
+    await start();
+    const peer = await Http2Peer.connect(server.port);
+    peer.send(call(1, path), frame(frames.data, endStream, 1, message));
+    peer.send(goaway(0), frame(frames.data, 0, 0, Buffer.alloc(10)));
+    await peer.cutOff();
+    expect(cut).to.deep.equal(['protocol_error']);
+  });
+
+  for (const code of [0, 8]) {
+    for (const called of [path, '/there.is.no/Method']) {
+      it(`ends though calls of ${called} were reset with the code ${code}`, async () => {
+        await start();
+        const peer = await Http2Peer.connect(server.port);
+        const written = Array.from({ length: 60 }, (_, index) => {
+          const stream = 1 + 2 * index;
+          return Buffer.concat([
+            call(stream, called),
+            frame(frames.data, 0, stream, message),
+            frame(frames.reset, 0, stream, uint32(code)),
+          ]);
+        });
+        peer.send(...written);
+        await peer.read();
+        server.drain();
+        await peer.cutOff();
+        await server.arrivals.ended();
+      });
+    }
+  }
+});
