@@ -18,12 +18,19 @@ const uint32 = (value: number): Buffer => {
   written.writeUInt32BE(value);
   return written;
 };
+/** What opens all windows. */
+const window = Buffer.concat([Buffer.from([0, 4]), uint32(2 ** 31 - 1)]);
+const windowUpdate = frame(frames.windowUpdate, 0, 0, uint32(2 ** 30));
+
+const largeAnswer = 4 * 1024 * 1024;
+
 const goaway = (code: number): Buffer =>
   frame(frames.goaway, 0, 0, Buffer.concat([uint32(0), uint32(code)]));
 
 describe('a connection that is closed', () => {
   const waits: sendUnaryData<Buffer>[] = [];
   const waiting = new Signal();
+  let answered = 0;
   const cut: CutOff[] = [];
   let server: TestServer;
 
@@ -36,7 +43,9 @@ describe('a connection that is closed', () => {
           waiting.fire();
         },
         '/test/Large': (_call: unknown, answer: sendUnaryData<Buffer>) => {
-          answer(null, Buffer.alloc(4 * 1024 * 1024));
+          answer(null, Buffer.alloc(largeAnswer));
+          answered++;
+          waiting.fire();
         },
       },
       { ...limits, cut: (reason) => cut.push(reason) },
@@ -45,6 +54,7 @@ describe('a connection that is closed', () => {
   afterEach(() => {
     server.stop();
     waits.length = 0;
+    answered = 0;
     cut.length = 0;
   });
 
@@ -67,7 +77,7 @@ describe('a connection that is closed', () => {
         te: 'trailers',
       });
       stream.end(message);
-      const answered = once(stream, 'trailers');
+      const answer = once(stream, 'trailers');
       stream.resume();
       await waiting.until(() => waits.length === 1);
       const goes = name === 'by its client' ? undefined : once(session, 'goaway');
@@ -77,7 +87,7 @@ describe('a connection that is closed', () => {
       for (let pings = 0; pings < 3; pings++) await once(session, 'ping');
       const ended = once(session, 'close');
       waits[0]?.(null, Buffer.alloc(0));
-      const [trailers] = (await answered) as [Record<string, string>];
+      const [trailers] = (await answer) as [Record<string, string>];
       expect(Number(trailers['grpc-status'])).to.equal(status.OK);
       await ended;
       await eventually(async () => (await server.connections()) === 0);
@@ -113,15 +123,29 @@ describe('a connection that is closed', () => {
     }
     peer.stopReading();
     // All windows are opened, and nothing is read.
-    const window = Buffer.concat([Buffer.from([0, 4]), uint32(2 ** 31 - 1)]);
-    peer.send(
-      frame(frames.settings, 0, 0, window),
-      frame(frames.windowUpdate, 0, 0, uint32(2 ** 30)),
-      goaway(1),
-    );
+    peer.send(frame(frames.settings, 0, 0, window), windowUpdate, goaway(1));
     await eventually(async () => (await server.connections()) === 0);
     expect(cut).to.deep.equal([]);
   });
+
+  for (const name of ['by its client', 'by a stop of the service']) {
+    it(`${name} still gets its answers, however slowly it takes them`, async () => {
+      await start();
+      const peer = await Http2Peer.connect(server.port);
+      await peer.read();
+      peer.stopReading();
+      peer.send(frame(frames.settings, 0, 0, window), windowUpdate);
+      for (let stream = 1; stream < 10; stream += 2) {
+        peer.send(call(stream, '/test/Large'), frame(frames.data, endStream, stream, message));
+      }
+      await waiting.until(() => answered === 5);
+      if (name === 'by its client') peer.send(goaway(0));
+      else server.drain();
+      expect(await peer.readSlowly()).to.be.above(5 * largeAnswer);
+      peer.close();
+      expect(cut).to.deep.equal([]);
+    });
+  }
 
   it('by GOAWAY, and then violates HTTP/2, is cut off', async () => {
     await start();

@@ -136,6 +136,28 @@ export class Http2Peer {
     });
   }
 
+  /**
+   * Takes what comes, slowly, and allows the other side a byte more each time.
+   *
+   * @returns how many bytes came until the other side ended the connection.
+   */
+  async readSlowly(): Promise<number> {
+    const { socket } = this;
+    const update = frame(frames.windowUpdate, 0, 0, Buffer.from([0, 0, 0, 1]));
+    let bytes = 0;
+    socket.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      this.send(update);
+      socket.pause();
+      setImmediate(() => {
+        socket.resume();
+      });
+    });
+    socket.resume();
+    await Promise.race([once(socket, 'end'), this.cutOff()]);
+    return bytes;
+  }
+
   /** Takes nothing any more that the other side sends. */
   stopReading(): void {
     this.socket.pause();

@@ -34,9 +34,6 @@ const maxCallBytes = 256 * 1024;
 /** How long a call that was answered may leave its request open, in milliseconds. */
 const halfOpenTime = 5_000;
 
-/** How long a connection may take to close when its session has ended and everything is written, in milliseconds. */
-const closingTime = 10_000;
-
 /** How long a stream that has ended may wait for what nobody reads or takes any more, in milliseconds. */
 const endedTime = 1_000;
 
@@ -95,8 +92,8 @@ export class Connection {
   private readonly calls = new Set<OpenCall>();
   private session: ServerHttp2Session | undefined;
   private end: SessionEnd | undefined;
-  /** When its session was first seen to be destroyed. */
-  private destroyedAt: number | undefined;
+  /** Since when it has no more calls, but something to write, or to close; undefined: it has not. */
+  private restSince: number | undefined;
   /** When the peer was first listened to; undefined: it still waits for that. */
   private readSince: number | undefined;
   private ready = false;
@@ -235,7 +232,7 @@ export class Connection {
     this.requestBytesGrown(-call.bytes);
     if (this.calls.size === 0) {
       this.idleAt = now;
-      this.end?.callsEnded();
+      this.end?.check();
     }
     const { rstCode, aborted } = call.stream;
     const wasReset = aborted || rstCode !== constants.NGHTTP2_NO_ERROR;
@@ -253,7 +250,7 @@ export class Connection {
   look(now: number): void {
     if (this.over) return;
     this.lookAtCalls(now);
-    if (this.session?.destroyed) this.lookAtRest(now);
+    this.lookAtRest(now);
     if (!this.ready && now - (this.readSince ?? now) > handshakeTime) this.cut('handshake');
     else if (this.overhead() > this.allowedOverhead(now)) this.cut('overhead');
     else if (this.answerBytes > maxAnswerBytes) this.cut('answer_bytes');
@@ -278,14 +275,20 @@ export class Connection {
     }
   }
 
-  /** The session has ended, but what it had to write may wait for the peer. The streams no longer tell. */
+  /** There is no call any more, but what was to be written may wait for the peer: the streams no longer tell. */
   private lookAtRest(now: number): void {
-    const unwritten = unwrittenBytes(this.socket) ?? 0;
-    this.destroyedAt ??= now;
-    this.answerBytes = unwritten;
-    const time = now - this.destroyedAt;
-    if (time > answerTime) this.cut('answer_unread');
-    else if (unwritten === 0 && time > closingTime) this.socket.destroy();
+    const { session, socket } = this;
+    const unwritten = this.calls.size === 0 ? (unwrittenBytes(socket) ?? 0) : 0;
+    if (!session?.destroyed && unwritten === 0) {
+      this.restSince = undefined;
+      this.end?.check();
+      return;
+    }
+    this.restSince ??= now;
+    this.answerBytes += unwritten;
+    if (now - this.restSince <= answerTime) return;
+    if (unwritten > 0) this.cut('answer_unread');
+    else socket.destroy();
   }
 
   private overhead(): number {

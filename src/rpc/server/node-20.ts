@@ -4,6 +4,9 @@ import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf
 /** Whether this Node.js has the fault that {@link outliveStreams} is for. It was not seen on 22.23 and 24.22. */
 const isConcerned = Number(process.versions.node.split('.')[0]) < 22;
 
+/** The most native parts that are kept: each takes some 20 KB, of which Node.js does not tell its garbage collector. */
+const most = 1_000;
+
 /** Native parts of sessions that have ended: before the last full garbage collection, and since then. */
 const kept = { before: new Array<unknown>(), since: new Array<unknown>() };
 
@@ -31,5 +34,8 @@ export function outliveStreams(session: ServerHttp2Session): void {
     ({ description }) => description === 'kHandle',
   );
   const native: unknown = symbol && Reflect.get(session, symbol);
-  session.once('close', () => kept.since.push(native));
+  session.once('close', () => {
+    kept.since.push(native);
+    if (kept.since.length > most) kept.since.shift();
+  });
 }

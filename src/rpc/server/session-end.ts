@@ -1,13 +1,14 @@
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
+import { unwrittenBytes } from './http2';
 
 /**
  * How an HTTP/2 session ends, whoever ends it: its peer by GOAWAY, grpc-js, or the service. It takes the place of what
  * Node.js does, which has three faults:
  *
- * - It closes a session while it reads a GOAWAY frame from it. On Node.js 20, it then goes on to use freed memory, which
- *   ends the process; perhaps also for a call that comes when the session is marked as closed. So a session is closed in
- *   the next turn of the event loop, and only when no call is open.
+ * - It closes a session while it reads a GOAWAY frame from it, and may get calls of a session that is marked as closed.
+ *   Node.js 20 then goes on to use freed memory, which ends the process. So a session is closed in a turn of the event loop
+ *   of its own, when no call is open and GOAWAY is written: then nghttp2 ignores new calls.
  * - It sends no ping when a session is marked as closed. grpc-js takes that for a dead peer, and destroys the session
  *   with the calls that still run.
  * - It does not call back if a session has already ended.
@@ -23,7 +24,7 @@ export class SessionEnd {
    */
   constructor(
     private readonly session: ServerHttp2Session,
-    socket: Socket,
+    private readonly socket: Socket,
     private readonly isIdle: () => boolean,
   ) {
     this.close = session.close.bind(session);
@@ -35,7 +36,7 @@ export class SessionEnd {
       setImmediate(() => {
         destroy(error, code);
         // Nobody waits for what is not written yet. Node.js would keep it for as long as the peer takes nothing.
-        if (error !== undefined) socket.destroy();
+        if (error instanceof Error) socket.destroy();
       });
     };
   }
@@ -45,16 +46,15 @@ export class SessionEnd {
     return this.hasBegun;
   }
 
-  /** The last open call has ended. This may be told while frames of the session are read. */
-  callsEnded(): void {
+  /**
+   * Ends the session if it is to end, no call is open, and nothing waits to be written. To be called when the last open
+   * call has ended, also while frames of the session are read, and from time to time.
+   */
+  check(): void {
     if (!this.hasBegun) return;
     setImmediate(() => {
       this.finish();
     });
-  }
-
-  private finish(): void {
-    if (this.isIdle() && !this.session.destroyed) this.close();
   }
 
   private begin(ended: (() => void) | undefined): void {
@@ -70,7 +70,16 @@ export class SessionEnd {
       if (session.destroyed) return;
       // It tells which calls are still answered (RFC 9113, section 6.8); nghttp2 ignores later ones.
       session.goaway();
-      this.finish();
+      // nghttp2 writes it at the end of this turn.
+      setImmediate(() => {
+        this.check();
+      });
     });
+  }
+
+  private finish(): void {
+    const { session, socket } = this;
+    if (session.destroyed || !this.isIdle() || unwrittenBytes(socket)) return;
+    this.close();
   }
 }
