@@ -217,7 +217,9 @@ export class Peers {
 
   /** How many calls a new connection may have open. */
   private allowedCallsOf({ address }: Connection): number {
-    return this.shareOf(this.byAddress().get(address)?.length ?? 1);
+    let connections = 0;
+    for (const other of this.connections.values()) if (other.address === address) connections++;
+    return this.shareOf(connections);
   }
 
   /** How many calls a connection may have open if its address has so many connections. */
