@@ -23,6 +23,7 @@ import {
   entry,
   frame,
   frames,
+  goaway,
   Http2Peer,
 } from '../support/http2-peer';
 import { scrape, sumOf } from '../support/metrics';
@@ -255,7 +256,7 @@ describe('a peer is cut off, and others are answered, if it', () => {
     await offend(await Http2Peer.connect(port, from));
     // With an error, and about the stream that has just begun.
     const endings = [
-      frame(frames.goaway, 0, 0, Buffer.from([0, 0, 0, 0, 0, 0, 0, 1])),
+      goaway({ code: 1 }),
       frame(frames.reset, 0, 1, Buffer.from([0, 0, 0, 2])),
       frame(frames.settings, 0, 0, Buffer.from([0, 4, 0xff, 0xff, 0xff, 0xff])),
       frame(frames.headers, endHeaders, 3, Buffer.alloc(8, 0xff)),

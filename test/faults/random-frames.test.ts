@@ -9,7 +9,9 @@ import {
   entry,
   frame,
   frames,
+  goaway,
   Http2Peer,
+  uint32,
 } from '../support/http2-peer';
 import { serviceUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
@@ -22,13 +24,11 @@ const flags = fc.constantFrom(0, endStream, endHeaders, endStream | endHeaders);
 /** An error (RFC 9113, section 7), and mostly that there is none. */
 const code = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 13 }));
 const bytes = fc.uint8Array({ maxLength: 50 });
-const uint32 = (value: number): Buffer => {
-  const written = Buffer.alloc(4);
-  written.writeUInt32BE(value);
-  return written;
-};
 
-/** Calls whose number is that of their place among the frames, or any: complete or not, and longer or shorter than they say. */
+/**
+ * Calls whose number is that of their place among the frames, or any: complete or not, and longer or shorter than they
+ * say.
+ */
 const calls = fc
   .record({
     path: fc.constantFrom(health, '/there.is.no/Method'),
@@ -46,13 +46,11 @@ const calls = fc
     return begun;
   });
 
-const goaway = fc
-  .tuple(fc.nat(20), code)
-  .map(([last, error]) => frame(frames.goaway, 0, 0, Buffer.concat([uint32(last), uint32(error)])));
+const anyGoaway = fc.record({ last: fc.nat(20), code }).map(goaway);
 
 const others = fc
   .oneof(
-    { weight: 5, arbitrary: goaway },
+    { weight: 5, arbitrary: anyGoaway },
     fc.tuple(flags, stream, bytes).map(([flag, id, data]) => frame(frames.data, flag, id, data)),
     fc
       .tuple(flags, stream, fc.nat())
@@ -84,12 +82,7 @@ const anyFrames = fc
 /** Calls after the peer has said that it makes none any more. */
 const callsAfterGoaway = fc
   .array(calls, { minLength: 1, maxLength: 4 })
-  .map((list) =>
-    Buffer.concat([
-      frame(frames.goaway, 0, 0, Buffer.alloc(8)),
-      ...list.map((written, place) => written(place)),
-    ]),
-  );
+  .map((list) => Buffer.concat([goaway(), ...list.map((written, place) => written(place))]));
 
 /** What a connection sends, each part at once. */
 const kinds: Readonly<Record<string, fc.Arbitrary<readonly Buffer[]>>> = {

@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import type { CutOff } from '../../src/rpc/server/observer';
 import { startTestServer, type TestServer } from '../support/grpc-server';
 import { eventually } from '../support/helpers';
-import { call, endStream, frame, frames, Http2Peer } from '../support/http2-peer';
+import { call, endStream, frame, frames, goaway, Http2Peer, uint32 } from '../support/http2-peer';
 import { Signal } from '../support/signal';
 
 const path = '/test/Wait';
@@ -13,19 +13,11 @@ const same = (bytes: Buffer): Buffer => bytes;
 /** An empty message as gRPC puts it on the wire. */
 const message = Buffer.alloc(5);
 
-const uint32 = (value: number): Buffer => {
-  const written = Buffer.alloc(4);
-  written.writeUInt32BE(value);
-  return written;
-};
 /** What opens all windows. */
 const window = Buffer.concat([Buffer.from([0, 4]), uint32(2 ** 31 - 1)]);
 const windowUpdate = frame(frames.windowUpdate, 0, 0, uint32(2 ** 30));
 
 const largeAnswer = 4 * 1024 * 1024;
-
-const goaway = (code: number): Buffer =>
-  frame(frames.goaway, 0, 0, Buffer.concat([uint32(0), uint32(code)]));
 
 describe('a connection that is closed', () => {
   const waits: sendUnaryData<Buffer>[] = [];
@@ -123,7 +115,7 @@ describe('a connection that is closed', () => {
     }
     peer.stopReading();
     // All windows are opened, and nothing is read.
-    peer.send(frame(frames.settings, 0, 0, window), windowUpdate, goaway(1));
+    peer.send(frame(frames.settings, 0, 0, window), windowUpdate, goaway({ code: 1 }));
     await eventually(async () => (await server.connections()) === 0);
     expect(cut).to.deep.equal([]);
   });
@@ -139,7 +131,7 @@ describe('a connection that is closed', () => {
         peer.send(call(stream, '/test/Large'), frame(frames.data, endStream, stream, message));
       }
       await waiting.until(() => answered === 5);
-      if (name === 'by its client') peer.send(goaway(0));
+      if (name === 'by its client') peer.send(goaway());
       else server.drain();
       expect(await peer.readSlowly()).to.be.above(5 * largeAnswer);
       peer.close();
@@ -151,7 +143,7 @@ describe('a connection that is closed', () => {
     await start();
     const peer = await Http2Peer.connect(server.port);
     peer.send(call(1, path), frame(frames.data, endStream, 1, message));
-    peer.send(goaway(0), frame(frames.data, 0, 0, Buffer.alloc(10)));
+    peer.send(goaway(), frame(frames.data, 0, 0, Buffer.alloc(10)));
     await peer.cutOff();
     expect(cut).to.deep.equal(['protocol_error']);
   });

@@ -31,6 +31,18 @@ export function frame(type: number, flags: number, stream: number, payload: Uint
   return Buffer.concat([head, payload]);
 }
 
+/** A number as frames have it. */
+export function uint32(value: number): Buffer {
+  const written = Buffer.alloc(4);
+  written.writeUInt32BE(value);
+  return written;
+}
+
+/** A GOAWAY frame (RFC 9113, section 6.8). */
+export function goaway({ last = 0, code = 0 } = {}): Buffer {
+  return frame(frames.goaway, 0, 0, Buffer.concat([uint32(last), uint32(code)]));
+}
+
 /** A metadata entry that the other side is not to remember (RFC 7541, section 6.2.2). */
 export function entry(name: string, value: string): Buffer {
   return Buffer.concat([Buffer.from([0]), text(name), text(value)]);
