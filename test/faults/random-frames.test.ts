@@ -26,8 +26,8 @@ const code = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 13 }));
 const bytes = fc.uint8Array({ maxLength: 50 });
 
 /**
- * Calls whose number is that of their place among the frames, or any: complete or not, and longer or shorter than they
- * say.
+ * Calls. Most have the stream identifier of their place among the frames, some any. A call may end with its headers, and
+ * its `content-length` may be wrong.
  */
 const calls = fc
   .record({
@@ -121,7 +121,7 @@ describe('a service lives on, and answers others, if peers send', () => {
           const peer = await Http2Peer.connect(port);
           for (const part of next) {
             peer.send(part);
-            // The service goes on, and has most probably read what was sent.
+            // A ping on the correct connection is answered: the service runs, and has most probably read this part.
             await correct.read();
           }
           peer.close();

@@ -121,7 +121,7 @@ describe('a connection that is closed', () => {
   });
 
   for (const name of ['by its client', 'by a stop of the service']) {
-    it(`${name} still gets its answers, however slowly it takes them`, async () => {
+    it(`${name} still gets its answers if it takes them slowly`, async () => {
       await start();
       const peer = await Http2Peer.connect(server.port);
       await peer.read();

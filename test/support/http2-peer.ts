@@ -98,7 +98,7 @@ export class Http2Peer {
     const localAddress = process.platform === 'linux' ? from : '127.0.0.1';
     const socket = connect({ port, host: '127.0.0.1', localAddress, localPort });
     await once(socket, 'connect');
-    // Answers do not matter, and the test waits for the error that it can't write any more.
+    // Answers do not matter, and neither do errors: tests wait for the end (`cutOff`).
     socket.resume().on('error', () => undefined);
     const peer = new Http2Peer(socket);
     peer.send(Buffer.from(preface), frame(frames.settings, 0, 0, Buffer.alloc(0)));

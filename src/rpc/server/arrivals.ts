@@ -55,8 +55,9 @@ export class Arrivals {
       if (typeof timeout === 'string') {
         headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - call.openedAt);
       }
-      // If the answer comes before the request was read, nobody reads the rest, and Node.js counts the stream as open.
-      // The client counts it as closed, and makes its next call: it would be reset if the connection is at its limit.
+      // If the answer is sent before the request was read, nobody reads the rest. Node.js then still counts the stream as
+      // open, but the client does not: if it is at its limit, its next call would be reset. So the rest is read and
+      // dropped.
       stream.once('finish', () => {
         stream.resume();
       });

@@ -92,7 +92,10 @@ export class Connection {
   private readonly calls = new Set<OpenCall>();
   private session: ServerHttp2Session | undefined;
   private end: SessionEnd | undefined;
-  /** Since when it has no more calls, but something to write, or to close; undefined: it has not. */
+  /**
+   * Since when bytes wait to be written though no call is open, or its session is destroyed though its socket is open;
+   * undefined: neither.
+   */
   private restSince: number | undefined;
   /** When the peer was first listened to; undefined: it still waits for that. */
   private readSince: number | undefined;
@@ -275,7 +278,7 @@ export class Connection {
     }
   }
 
-  /** There is no call any more, but what was to be written may wait for the peer: the streams no longer tell. */
+  /** When no call is open, no stream tells what waits to be written. The socket does. */
   private lookAtRest(now: number): void {
     const { session, socket } = this;
     const unwritten = this.calls.size === 0 ? (unwrittenBytes(socket) ?? 0) : 0;
@@ -314,7 +317,7 @@ export class Connection {
     if (!silent || bytesRead - this.bytesAtPing <= pingAnswer) return;
     if (!session || session.destroyed || unwrittenBytes(socket) !== 0) return;
     this.bytesAtPing = bytesRead;
-    // Keepalive checks whether it is answered.
+    // What matters here is whether it is written. Keepalive finds peers that do not answer.
     if (!session.ping(() => undefined)) return;
     // nghttp2 writes what it has at the end of a turn of the event loop.
     setImmediate(() => {

@@ -71,7 +71,10 @@ const lateStatus = {
   details: 'The deadline passed before the call began. Nothing was written.',
 };
 
-/** Ends calls whose deadline has passed before their turn. It must be the last interceptor, so that no other counts them. */
+/**
+ * Ends calls whose deadline has passed before their turn. It must be the last interceptor: its `start` runs first, so a
+ * late call takes no place in the limit of streams.
+ */
 export const refusingLate: ServerInterceptor = (_method, call) =>
   new ServerInterceptingCall(call, {
     start: (next) => {

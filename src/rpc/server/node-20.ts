@@ -4,7 +4,10 @@ import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf
 /** Whether this Node.js has the fault that {@link outliveStreams} is for. It was not seen on 22.23 and 24.22. */
 const isConcerned = Number(process.versions.node.split('.')[0]) < 22;
 
-/** The most native parts that are kept: each takes some 20 KB, of which Node.js does not tell its garbage collector. */
+/**
+ * The most native parts that are kept between two full garbage collections; in all, twice as many can be. Each takes some
+ * 20 KB, by estimate, of which Node.js does not tell its garbage collector.
+ */
 const most = 1_000;
 
 /** Native parts of sessions that have ended: before the last full garbage collection, and since then. */
@@ -24,9 +27,9 @@ if (isConcerned) {
 }
 
 /**
- * Keeps the native part of a session until those of its streams are gone. Node.js 20 aborts if it frees a session before
- * a stream of which it has not told anybody, because its headers were incomplete or wrong. Two full garbage collections
- * free all streams that nobody uses.
+ * Keeps the native part of an ended session until there have been two full garbage collections, or too many are kept.
+ * Node.js 20 aborts if it frees a session before one of its streams. That can happen to a stream with incomplete or wrong
+ * headers, for which there was no `stream` event. Two full collections free all streams that nobody uses.
  */
 export function outliveStreams(session: ServerHttp2Session): void {
   if (!isConcerned) return;

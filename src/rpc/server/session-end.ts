@@ -3,15 +3,17 @@ import type { Socket } from 'node:net';
 import { unwrittenBytes } from './http2';
 
 /**
- * How an HTTP/2 session ends, whoever ends it: its peer by GOAWAY, grpc-js, or the service. It takes the place of what
- * Node.js does, which has three faults:
+ * How an HTTP/2 session ends, whoever ends it: its peer by GOAWAY, grpc-js, or the service. It replaces `close` and
+ * `destroy` of the session, because those of Node.js have three faults:
  *
- * - It closes a session while it reads a GOAWAY frame from it, and may get calls of a session that is marked as closed.
- *   Node.js 20 then goes on to use freed memory, which ends the process. So a session is closed in a turn of the event loop
- *   of its own, when no call is open and GOAWAY is written: then nghttp2 ignores new calls.
- * - It sends no ping when a session is marked as closed. grpc-js takes that for a dead peer, and destroys the session
- *   with the calls that still run.
- * - It does not call back if a session has already ended.
+ * - Node.js calls them while it reads a GOAWAY frame, and calls can still come for a session that is marked as closed.
+ *   Node.js 20 then uses freed memory, which ends the process.
+ * - `ping` sends nothing for a session that is marked as closed. grpc-js takes that for a dead peer, and destroys the
+ *   session with the calls that still run.
+ * - `close` does not call back if the session has already ended.
+ *
+ * Here, `close` sends GOAWAY, after which nghttp2 ignores new calls, and closes the session once no call is open and
+ * everything is written. `destroy` ends open calls too. Neither acts while frames are read.
  */
 export class SessionEnd {
   private hasBegun = false;
@@ -35,7 +37,7 @@ export class SessionEnd {
     session.destroy = (error, code) => {
       setImmediate(() => {
         destroy(error, code);
-        // Nobody waits for what is not written yet. Node.js would keep it for as long as the peer takes nothing.
+        // After an error, nobody waits for what is not written. Node.js would keep it while the peer takes nothing.
         if (error instanceof Error) socket.destroy();
       });
     };
@@ -48,7 +50,7 @@ export class SessionEnd {
 
   /**
    * Ends the session if it is to end, no call is open, and nothing waits to be written. To be called when the last open
-   * call has ended, also while frames of the session are read, and from time to time.
+   * call has ended, and from time to time. It may be called while frames are read.
    */
   check(): void {
     if (!this.hasBegun) return;
