@@ -1,4 +1,6 @@
-import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise';
+import { createPool, type RowDataPacket } from 'mysql2';
+import type { Pool } from 'mysql2/promise';
+import { setSession } from '../../src/db/session-settings';
 import { toBinary, type SessionId } from '../../src/model/ids';
 import { kindSchemas } from '../../src/model/relations';
 import type { SessionKind } from '../../src/model/session';
@@ -15,7 +17,12 @@ let pool: Pool | undefined;
 
 /** A pool that hides nothing: mysql2 would round microseconds and re-format JSON. */
 function exact(): Pool {
-  pool ??= createPool({
+  pool ??= openExact();
+  return pool;
+}
+
+function openExact(): Pool {
+  const opened = createPool({
     uri: databaseUrl(),
     timezone: 'Z',
     dateStrings: true,
@@ -23,7 +30,11 @@ function exact(): Pool {
     bigNumberStrings: true,
     jsonStrings: true,
   });
-  return pool;
+  // A connection may be made while a test has set the server for others. Its first query comes after this one.
+  opened.on('connection', (connection) => {
+    void setSession(connection.promise(), { lockWaitSeconds: 10 });
+  });
+  return opened.promise();
 }
 
 after(async () => {
