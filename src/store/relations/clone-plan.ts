@@ -12,7 +12,7 @@ import { toBinary, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { KindSchema, Relation } from '../../model/relations';
 import { shares, type Scope } from '../../model/scope';
-import { isJson, isText, sizeOfRelation, sizeSql } from './size';
+import { readLargeColumns, sizeOfRelation, sizeSql, type LargeColumns } from './size';
 import { uncheckedKeys } from './unchecked-keys';
 import {
   carriedColumns,
@@ -62,20 +62,18 @@ export interface Catalogue {
   readonly references: readonly Reference[];
   readonly keys: ColumnsByTable;
   readonly columns: ColumnsByTable;
-  readonly json: ColumnsByTable;
-  readonly texts: ColumnsByTable;
+  readonly large: LargeColumns;
 }
 
 /** Reads from the database's catalogue what plans need to know. */
 export async function readCatalogue(db: Database): Promise<Catalogue> {
-  const [references, keys, columns, json, texts] = await Promise.all([
+  const [references, keys, columns, large] = await Promise.all([
     readForeignKeys(db),
     readPrimaryKeys(db),
     readColumns(db, isStored),
-    readColumns(db, isJson),
-    readColumns(db, isText),
+    readLargeColumns(db),
   ]);
-  return { references, keys, columns, json, texts };
+  return { references, keys, columns, large };
 }
 
 /**
@@ -89,7 +87,7 @@ export async function readCatalogue(db: Database): Promise<Catalogue> {
 export function planClone(
   db: Database,
   schema: KindSchema,
-  { references, keys, columns, json, texts }: Catalogue,
+  { references, keys, columns, large }: Catalogue,
 ): ClonePlan {
   const problems = [
     ...relationProblems(schema, references),
@@ -111,7 +109,7 @@ export function planClone(
       refersToSessionsAlone(schema, relation.table, references),
     ),
     rowsSql: rowsSql(db, relation),
-    sizeSql: sizeOfRelation(db, relation, json, texts),
+    sizeSql: sizeOfRelation(db, large, relation),
   }));
   return planOf(schema, null, relations);
 }

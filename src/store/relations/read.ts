@@ -1,22 +1,13 @@
 import type { TextDatabase, TransactionOf } from '../../db/database';
-import { readColumns, type ColumnsByTable } from '../../db/catalogue';
 import { Keyset, type Cursor } from '../../db/cursor';
-import {
-  allOf,
-  ifGiven,
-  query,
-  read,
-  readTogether,
-  sql,
-  type Query,
-  type Statement,
-} from '../../db/query';
+import { allOf, ifGiven, query, read, readTogether, sql, type Query } from '../../db/query';
 import { atOneMoment } from '../../db/transaction';
 import { toBinary, type ApplicationId, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import { kindSchemas, relationOf, type Relation } from '../../model/relations';
 import type { SessionKind } from '../../model/session';
 import { requireWritable } from '../session-numbers';
+import { readLargeColumns, sizeOfRow } from './size';
 import { sessionById, sessionDetailsById, type SessionDetails } from '../sessions/find';
 
 /** A row of a relation, by the names of its columns. */
@@ -29,7 +20,7 @@ export interface RowRange {
   /** The most rows. */
   readonly limit: number;
   /**
-   * The range ends with the row whose large values reach this sum, whatever the size of that row.
+   * The range ends with the row whose large values reach this sum, whatever the size of that row (see `sizeOfRow`).
    * So large rows do not fill the memory of the service.
    */
   readonly bytes: number;
@@ -64,16 +55,20 @@ export interface RowsReading {
   readonly found: { readonly relation: Relation; readonly rows: RangeRows } | undefined;
 }
 
-/** The SQL condition for columns whose values can be large. In MariaDB, JSON is LONGTEXT. */
-const isLarge = "DATA_TYPE IN ('json', 'text', 'mediumtext', 'longtext')";
-
 /** Reads sessions with their relations. */
 export class SessionReader {
-  private constructor(private readonly largeColumns: ColumnsByTable) {}
+  /** @param sizes by table, SQL for the size of the large values of the row `z`. */
+  private constructor(private readonly sizes: ReadonlyMap<string, string>) {}
 
   /** Finds in the database's catalogue the columns that can be large. Run once, when the service starts. */
   static async create(db: TextDatabase): Promise<SessionReader> {
-    return new SessionReader(await readColumns(db, isLarge));
+    const large = await readLargeColumns(db);
+    const tables = Object.values(kindSchemas).flatMap(({ relations }) =>
+      relations.map(({ table }) => table),
+    );
+    return new SessionReader(
+      new Map(tables.map((table) => [table, sizeOfRow(db, large, table, 'z') ?? '0'])),
+    );
   }
 
   /**
@@ -180,7 +175,7 @@ export class SessionReader {
                 SELECT ${key}, size, SUM(size) OVER (ORDER BY ${key}) AS size_so_far,
                   COUNT(*) OVER () AS rows_found
                 FROM (
-                  SELECT ${key}, ${size.sql} AS size FROM ?? z FORCE INDEX (PRIMARY)
+                  SELECT ${key}, ${size} AS size FROM ?? z FORCE INDEX (PRIMARY)
                   WHERE ${wanted.sql}
                   ORDER BY session_id, ${key} LIMIT ?
                 ) s
@@ -188,10 +183,7 @@ export class SessionReader {
               STRAIGHT_JOIN ?? r FORCE INDEX (PRIMARY) ON r.session_id = ? AND ${sameRow(relation, 'r', 'k')}
               WHERE k.size_so_far - k.size < ?
               ORDER BY ${relation.key.map((column) => `k.${column}`).join(', ')}`,
-        bindings: [
-          ...[...size.bindings, table, ...wanted.bindings, limit],
-          ...[table, session, bytes],
-        ],
+        bindings: [...[table, ...wanted.bindings, limit], ...[table, session, bytes]],
       },
       (found: MeasuredRow[]) => {
         const { rows, more, size: read } = rangeRows(found);
@@ -212,9 +204,9 @@ export class SessionReader {
     { after, limit, bytes }: RowRange,
   ): Query<MeasuredRows> {
     const { table, key, session, size, wanted } = this.partsOf(relation, sessionId, after);
-    const sizeOfRow = `(SELECT ${size.sql} FROM ?? z FORCE INDEX (PRIMARY)
+    const sizeOfRow = `(SELECT ${size} FROM ?? z FORCE INDEX (PRIMARY)
                         WHERE z.session_id = ? AND ${sameRow(relation, 'z', 'k')})`;
-    const ofRow = [...size.bindings, table, session];
+    const ofRow = [table, session];
     return query(
       {
         sql: `WITH RECURSIVE
@@ -256,18 +248,12 @@ export class SessionReader {
       table: relation.table,
       key: relation.key.join(', '),
       session,
-      size: this.sizeOf(relation, 'z'),
+      size: must(this.sizes.get(relation.table), relation.table),
       wanted: allOf(
         sql('session_id = ?', session),
         ifGiven(after, (cursor) => keysetOf(relation).following(cursor)),
       ),
     };
-  }
-
-  /** SQL for the size of the large values of a row, in bytes. */
-  private sizeOf({ table }: Relation, row: string): Statement {
-    const large = this.largeColumns.get(table) ?? [];
-    return sql(large.map(() => `COALESCE(LENGTH(${row}.??), 0)`).join(' + ') || '0', ...large);
   }
 }
 

@@ -1,34 +1,63 @@
-import type { ColumnsByTable } from '../../db/catalogue';
+import { readColumns, type ColumnsByTable } from '../../db/catalogue';
 import type { Database } from '../../db/database';
 import type { KindSchema, Relation } from '../../model/relations';
 
-/** The SQL conditions for columns that can be large: those of JSON, and those of text or bytes. */
-export const isJson = "DATA_TYPE = 'json'";
-export const isText =
-  "DATA_TYPE IN ('text', 'mediumtext', 'longtext', 'blob', 'mediumblob', 'longblob')";
+/** The columns of all tables whose values can be large. */
+export interface LargeColumns {
+  readonly json: ColumnsByTable;
+  /** Texts and bytes. In MariaDB, JSON is LONGTEXT. */
+  readonly texts: ColumnsByTable;
+}
+
+/** Finds in the database's catalogue the columns that can be large. */
+export async function readLargeColumns(db: Database): Promise<LargeColumns> {
+  const [json, texts] = await Promise.all([
+    readColumns(db, "DATA_TYPE = 'json'"),
+    readColumns(
+      db,
+      "DATA_TYPE IN ('text', 'mediumtext', 'longtext', 'blob', 'mediumblob', 'longblob')",
+    ),
+  ]);
+  return { json, texts };
+}
 
 /**
- * Makes SQL that adds up the bytes of the large values that the session `s` has in a relation. MySQL has to read the
- * values for that.
+ * Makes SQL that adds up the bytes of a row's large values. MySQL has to read the values for that.
  *
- * @param json the columns of type JSON: they count by their stored size, since MySQL would first have to
- * make their text.
+ * Values of JSON count by their stored size, since MySQL would first have to make their text, which takes two to three
+ * times as long. The text can have six times as many bytes: a control character is stored as one, and written as `\u0001`.
+ *
+ * @param row what the statement calls the row.
+ * @returns undefined if no column of the table can be large.
+ */
+export function sizeOfRow(
+  db: Database,
+  { json, texts }: LargeColumns,
+  table: string,
+  row: string,
+): string | undefined {
+  const quote = (name: string): string => `${row}.${String(db.ref(name).toQuery())}`;
+  const values = [
+    ...(json.get(table) ?? []).map((column) => `JSON_STORAGE_SIZE(${quote(column)})`),
+    ...(texts.get(table) ?? []).map((column) => `LENGTH(${quote(column)})`),
+  ];
+  if (values.length === 0) return undefined;
+  return values.map((value) => `COALESCE(${value}, 0)`).join(' + ');
+}
+
+/**
+ * Makes SQL that adds up the bytes of the large values that the session `s` has in a relation.
+ *
  * @returns undefined if no column of the relation can be large.
  */
 export function sizeOfRelation(
   db: Database,
+  large: LargeColumns,
   { table, copied }: Relation,
-  json: ColumnsByTable,
-  texts: ColumnsByTable,
 ): string | undefined {
-  const quote = (name: string): string => db.ref(name).toQuery();
-  const values = [
-    ...(json.get(table) ?? []).map((column) => `JSON_STORAGE_SIZE(r.${quote(column)})`),
-    ...(texts.get(table) ?? []).map((column) => `LENGTH(r.${quote(column)})`),
-  ];
-  if (values.length === 0) return undefined;
-  const row = values.map((value) => `COALESCE(${value}, 0)`).join(' + ');
-  return `(SELECT COALESCE(SUM(${row}), 0) FROM ${quote(table)} r
+  const size = sizeOfRow(db, large, table, 'r');
+  if (size === undefined) return undefined;
+  return `(SELECT COALESCE(SUM(${size}), 0) FROM ${String(db.ref(table).toQuery())} r
         WHERE r.session_id = s.id ${copied === undefined ? '' : `AND ${copied}`})`;
 }
 
