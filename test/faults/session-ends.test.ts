@@ -148,6 +148,15 @@ describe('a connection that is closed', () => {
     expect(cut).to.deep.equal(['protocol_error']);
   });
 
+  it('notices a violation of a few bytes behind an answered ping', async () => {
+    await start();
+    const peer = await Http2Peer.connect(server.port);
+    peer.send(call(1, path), frame(frames.data, endStream, 1, message));
+    await peer.answerPing();
+    peer.send(frame(frames.data, 0, 0, Buffer.alloc(1)));
+    await peer.cutOff();
+  });
+
   for (const code of [0, 8]) {
     for (const called of [path, '/there.is.no/Method']) {
       it(`ends though calls of ${called} were reset with the code ${code}`, async () => {

@@ -15,6 +15,7 @@ export const frames = {
 } as const;
 export const endStream = 1;
 export const endHeaders = 4;
+const acknowledged = 1;
 
 const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 
@@ -146,6 +147,19 @@ export class Http2Peer {
       };
       socket.on('data', look);
     });
+  }
+
+  /** Waits until the other side sends a ping, and answers it. */
+  async answerPing(): Promise<void> {
+    const { socket } = this;
+    const ping = frame(frames.ping, 0, 0, Buffer.alloc(8)).subarray(0, 9);
+    let heard = Buffer.alloc(0);
+    for (let at = -1; at === -1; at = heard.indexOf(ping)) {
+      const [chunk] = (await once(socket, 'data')) as [Buffer];
+      heard = Buffer.concat([heard, chunk]);
+    }
+    const at = heard.indexOf(ping) + ping.length;
+    this.send(frame(frames.ping, acknowledged, 0, heard.subarray(at, at + 8)));
   }
 
   /**

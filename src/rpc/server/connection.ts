@@ -58,7 +58,7 @@ const rapid = 50;
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
 const resets = { atOnce: 100, perSecond: 20 };
 
-/** The most bytes that answer a ping, TLS included. If no more have come, there is no need to ping again. */
+/** The most bytes that answer a ping, TLS included. If more have come, others were among them. */
 const pingAnswer = 128;
 
 /** An open call of the connection, and what it costs. */
@@ -110,7 +110,8 @@ export class Connection {
   private rapidResets = 0;
   private resetsAt: number;
   private bytesAtLook = 0;
-  private bytesAtPing = 0;
+  /** How many bytes had come when nothing was wrong: by a ping, its answer included. */
+  private bytesChecked = 0;
   private idleAt: number;
   private over = false;
 
@@ -314,11 +315,14 @@ export class Connection {
     const { bytesRead, bytesWritten } = socket;
     const silent = bytesRead === this.bytesAtLook;
     this.bytesAtLook = bytesRead;
-    if (!silent || bytesRead - this.bytesAtPing <= pingAnswer) return;
+    if (!silent || bytesRead === this.bytesChecked) return;
     if (!session || session.destroyed || unwrittenBytes(socket) !== 0) return;
-    this.bytesAtPing = bytesRead;
+    this.bytesChecked = bytesRead;
     // What matters here is whether it is written. Keepalive finds peers that do not answer.
-    if (!session.ping(() => undefined)) return;
+    const pinged = session.ping(() => {
+      if (socket.bytesRead - bytesRead <= pingAnswer) this.bytesChecked = socket.bytesRead;
+    });
+    if (!pinged) return;
     // nghttp2 writes what it has at the end of a turn of the event loop.
     setImmediate(() => {
       setImmediate(() => {
