@@ -36,6 +36,7 @@ import { CertificateFiles } from './rpc/server/certificates';
 import { createGrpcServer, listen } from './rpc/server/grpc-server';
 import { HealthMonitor } from './rpc/server/health';
 import { Peers } from './rpc/server/peers';
+import { OpenStreams } from './rpc/server/streaming';
 import { addReflection } from './rpc/server/reflection';
 import { addServices, serviceNames } from './rpc/services';
 import { sweeps } from './sweeps';
@@ -56,7 +57,7 @@ import { WithdrawalWalker } from './withdrawals/walker';
  */
 const idleSeconds = 60;
 
-/** How long clients, and then the database, get to close their connections, in milliseconds. */
+/** How long the database gets to close its connections, in milliseconds. */
 const closeTimeout = 500;
 
 /** Connections for authenticating callers, one for stored answers, and one to look what waits for `prune`. */
@@ -78,7 +79,9 @@ const checkingAge = 5;
 interface Parts {
   readonly health: HealthMonitor;
   readonly events: EventHub;
+  readonly streams: OpenStreams;
   readonly arrivals: Arrivals;
+  readonly peers: Peers;
   readonly grpc: Server;
   readonly closeables: readonly { close(): void }[];
   readonly databases: readonly Database[];
@@ -224,7 +227,8 @@ export class SessionImportServer {
 
       const events = opened(new EventHub(feeds));
       for (const work of repeatedWork(feeds, events, config, clock, log)) opened(work);
-      const grpc = createGrpcServer(config.grpc, running, metrics);
+      const streams = new OpenStreams();
+      const grpc = createGrpcServer(config.grpc, running, streams, metrics);
       addServices(grpc, {
         callers: new Callers(lookUps, retry, config.trustedGateways),
         rateLimiter: new RateLimiter(config.rateLimit),
@@ -250,10 +254,10 @@ export class SessionImportServer {
       await unlessAborted(() => health.start(() => imports.isStuck(silence)), signal);
       const port = await listen(grpc, config.grpc.address, certificates?.credentials());
       listening = true;
-      opened(new Peers(grpc, config.grpc, arrivals, metrics, log));
+      const peers = opened(new Peers(grpc, config.grpc, arrivals, metrics, log));
       const ports = { port, ...(http ? { metrics_port: http.port } : {}) };
       log.info({ address: config.grpc.address, ...ports, tls: Boolean(certificates) }, 'serving');
-      const parts = { health, events, arrivals, grpc, closeables, databases };
+      const parts = { health, events, streams, arrivals, peers, grpc, closeables, databases };
       return new SessionImportServer(port, http?.port, config.shutdownGrace, log, parts);
     } catch (error) {
       health.stop();
@@ -273,19 +277,14 @@ export class SessionImportServer {
   }
 
   private async drain(): Promise<void> {
-    const { health, events, arrivals, grpc, closeables, databases } = this.parts;
+    const { health, events, streams, arrivals, peers, grpc, closeables, databases } = this.parts;
     this.log.info('stopping: finishing what runs');
     health.stop();
-    // Its streams would not end by themselves.
+    // These streams would not end by themselves.
     events.close();
-    const shutDown = new Promise<void>((resolve) => {
-      grpc.tryShutdown(() => {
-        resolve();
-      });
-    });
-    await atMost(this.shutdownGrace * 1_000, arrivals.ended());
-    // A client that watches the health keeps its connection for ever: it is not waited for.
-    await atMost(closeTimeout, shutDown);
+    streams.stop();
+    // Only the end of its connection tells that a peer has its answers. And work can go on when its peer has gone.
+    await atMost(this.shutdownGrace * 1_000, Promise.all([peers.drain(), arrivals.ended()]));
     grpc.forceShutdown();
     for (const part of closeables) part.close();
     await atMost(closeTimeout, closed(databases));

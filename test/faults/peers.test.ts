@@ -288,7 +288,7 @@ describe('a peer is cut off, and others are answered, if it', () => {
     const waiting = await Http2Peer.connect(server.port);
     waiting.send(call(1, check), frame(frames.data, endStream, 1, message));
     const before = begun.length;
-    server.drain();
+    void server.drain();
     await waiting.cutOff();
     expect(begun.length).to.equal(before);
     server.stop();
@@ -480,6 +480,48 @@ describe('streams', () => {
       other.close();
     });
   }
+});
+
+describe('streams that last', () => {
+  it('are taken from the address with the most, when there are too many', async function () {
+    if (process.platform !== 'linux') this.skip();
+    const harness = await startHarness();
+    const port = harness.server.port;
+    const open = async (from: string, streams: number) => {
+      const session = connectHttp2(`http://127.0.0.1:${port}`, {
+        createConnection: () => connect({ port, host: '127.0.0.1', localAddress: from }),
+      });
+      const answers = Array.from({ length: streams }, async () => {
+        const stream = session.request({
+          ':method': 'POST',
+          ':path': watch,
+          'content-type': 'application/grpc',
+          te: 'trailers',
+        });
+        stream.end(message);
+        stream.once('trailers', ({ 'grpc-status': code }) => ended.push(Number(code)));
+        const [answer] = (await once(stream, 'response')) as [Record<string, unknown>];
+        stream.resume();
+        return answer['grpc-status'];
+      });
+      return { session, answers: await Promise.all(answers) };
+    };
+    const ended: number[] = [];
+    const sessions = [];
+    // As many as there may be, of 16 for each connection.
+    for (let left = 1_000; left > 0; left -= 16) {
+      sessions.push(await open('127.0.0.2', Math.min(left, 16)));
+    }
+    const another = await open('127.0.0.2', 1);
+    expect(another.answers).to.deep.equal([`${status.RESOURCE_EXHAUSTED}`]);
+    expect(ended).to.deep.equal([]);
+    const other = await open('127.0.0.1', 2);
+    expect(other.answers).to.deep.equal([undefined, undefined]);
+    await eventually(() => Promise.resolve(ended.length === 2));
+    expect(ended).to.deep.equal([status.RESOURCE_EXHAUSTED, status.RESOURCE_EXHAUSTED]);
+    for (const { session } of [...sessions, another, other]) session.destroy();
+    await harness.stop();
+  });
 });
 
 describe('streams whose deadlines have passed before they began', () => {

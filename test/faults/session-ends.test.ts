@@ -52,7 +52,7 @@ describe('a connection that is closed', () => {
 
   const closings: Readonly<Record<string, (session: ClientHttp2Session) => void>> = {
     'by a stop of the service': () => {
-      server.drain();
+      void server.drain();
     },
     'by its client': (session) => {
       session.close();
@@ -97,7 +97,7 @@ describe('a connection that is closed', () => {
       });
     const accepted = Array.from({ length: 10 }, ask);
     await waiting.until(() => waits.length === 10);
-    server.drain();
+    void server.drain();
     const late = Array.from({ length: 10 }, ask);
     for (const code of await Promise.all(late)) expect(code).to.equal(status.UNAVAILABLE);
     expect(waits).to.have.length(10);
@@ -132,7 +132,7 @@ describe('a connection that is closed', () => {
       }
       await waiting.until(() => answered === 5);
       if (name === 'by its client') peer.send(goaway());
-      else server.drain();
+      else void server.drain();
       expect(await peer.readSlowly()).to.be.above(5 * largeAnswer);
       peer.close();
       expect(cut).to.deep.equal([]);
@@ -172,7 +172,7 @@ describe('a connection that is closed', () => {
         });
         peer.send(...written);
         await peer.read();
-        server.drain();
+        void server.drain();
         await peer.cutOff();
         await server.arrivals.ended();
       });

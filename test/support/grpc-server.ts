@@ -6,6 +6,7 @@ import { createGrpcServer, listen } from '../../src/rpc/server/grpc-server';
 import { http2ServersOf } from '../../src/rpc/server/http2';
 import type { CutOff, PeerObserver } from '../../src/rpc/server/observer';
 import { Peers } from '../../src/rpc/server/peers';
+import { OpenStreams } from '../../src/rpc/server/streaming';
 import { createLogger } from '../../src/telemetry/log';
 
 /** The limits of the tests, where they do not say others. */
@@ -25,8 +26,8 @@ export interface TestServer {
   readonly arrivals: Arrivals;
   /** How many connections are open. */
   connections(): Promise<number>;
-  /** Accepts nothing more, and lets calls end. */
-  drain(): void;
+  /** Accepts nothing more, lets calls end, and resolves when all connections have ended. */
+  drain(): Promise<void>;
   stop(): void;
 }
 
@@ -51,7 +52,7 @@ export async function startTestServer(
   const observer: PeerObserver = {
     connectionCut: (reason) => options.cut?.(reason),
   };
-  const server = createGrpcServer(config, running);
+  const server = createGrpcServer(config, running, new OpenStreams());
   const { streams = {} } = options;
   for (const [path, handler] of Object.entries({ ...handlers, ...streams })) {
     const method = {
@@ -80,9 +81,7 @@ export async function startTestServer(
       const counts = http2Servers.map((http2) => promisify(http2.getConnections.bind(http2))());
       return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
     },
-    drain: () => {
-      server.tryShutdown(() => undefined);
-    },
+    drain: () => peers.drain(),
     stop: () => {
       peers.close();
       server.forceShutdown();

@@ -1,4 +1,10 @@
-import { credentials, makeGenericClientConstructor, status, type Client } from '@grpc/grpc-js';
+import {
+  credentials,
+  makeGenericClientConstructor,
+  status,
+  type Client,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
 import { Signal } from './signal';
@@ -38,7 +44,7 @@ export class HealthClient {
     return this.telling.until(condition);
   }
 
-  /** Watches a service. The list grows with every status that is told. */
+  /** Watches a service. The list grows with every status that is told, and with the code that the stream ends with. */
   watch(service: string): string[] {
     const seen: string[] = [];
     const { path, requestSerialize, responseDeserialize } = methodOf('Watch');
@@ -53,8 +59,10 @@ export class HealthClient {
         seen.push(answer.status);
         this.telling.fire();
       })
-      // The server goes away in the end.
-      .on('error', () => undefined);
+      .on('error', ({ code }: ServiceError) => {
+        seen.push(status[code]);
+        this.telling.fire();
+      });
     return seen;
   }
 

@@ -333,6 +333,11 @@ export class Connection {
     });
   }
 
+  /** Ends the connection if it does not speak HTTP/2 yet. */
+  endUnbegun(): void {
+    if (!this.session) this.socket.destroy();
+  }
+
   /** Ends the connection at once, with all its calls. */
   cut(reason: CutOff): void {
     if (this.over) return;

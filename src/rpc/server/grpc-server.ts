@@ -3,7 +3,7 @@ import type { GrpcConfig } from '../../config';
 import type { RunningCalls } from '../call/running-calls';
 import { limitingRequestTime, observingRpcs, refusingLate } from './interceptors';
 import { unobservedRpcs, type RpcObserver } from './observer';
-import { limitingStreams } from './streaming';
+import type { OpenStreams } from './streaming';
 
 /** The largest request that is read, in bytes: a share token and a few short fields. */
 const maxRequestSize = 64 * 1024;
@@ -19,22 +19,23 @@ const connectionAgeGrace = 60_000;
  * apart from it, in `peers.ts`, once the server listens.
  *
  * @param running has the calls whose requests have not arrived.
+ * @param streams has the streams of the services that are not the contract's.
  * @param observer is told of every RPC.
  */
 export function createGrpcServer(
   config: GrpcConfig,
   running: RunningCalls,
+  streams: OpenStreams,
   observer: RpcObserver = unobservedRpcs,
 ): Server {
   const limitTime = limitingRequestTime(config.requestTimeout, running);
-  const limitStreams = limitingStreams();
   return new Server({
     interceptors: [
       // First, so that it sees how the others end a call.
       observingRpcs(observer),
       (method, call) =>
         method.responseStream && !isOwn(method.path)
-          ? limitStreams(method, limitTime(method, call))
+          ? streams.limit(method, limitTime(method, call))
           : limitTime(method, call),
       refusingLate,
     ],

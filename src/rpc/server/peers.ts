@@ -64,7 +64,7 @@ export class Peers {
    * @param observer undefined: nobody is told.
    */
   constructor(
-    server: Server,
+    private readonly server: Server,
     private readonly limits: PeerLimits,
     private readonly arrivals: Arrivals,
     private readonly observer: PeerObserver | undefined,
@@ -74,6 +74,21 @@ export class Peers {
     this.timer = setInterval(() => {
       this.look();
     }, interval).unref();
+  }
+
+  /**
+   * Accepts nothing more, and tells peers to end their connections. Those that do not speak HTTP/2 yet (they wait, or their
+   * handshake goes on) have no calls, and end at once.
+   *
+   * @returns when all connections have ended. A correct client ends its connection once it has all its answers.
+   */
+  drain(): Promise<void> {
+    return new Promise((resolve) => {
+      this.server.tryShutdown(() => {
+        resolve();
+      });
+      for (const connection of this.connections.values()) connection.endUnbegun();
+    });
   }
 
   close(): void {
@@ -96,11 +111,6 @@ export class Peers {
     http2.on('connection', (socket: Socket) => {
       this.accept(socket, () => {
         if (socket.destroyed) return;
-        // It has waited, and meanwhile the service stops.
-        if (!http2.listening) {
-          socket.destroy();
-          return;
-        }
         speak(socket);
         socket.read(0);
       });

@@ -4,6 +4,7 @@ import {
   status,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
+import { groupBy } from '../../model/collections';
 import { Admission } from '../../turns/admission';
 import { networkOf } from './networks';
 
@@ -22,6 +23,16 @@ const maxRequests = 64;
  */
 const maxTime = 60_000;
 
+/** An open stream. */
+interface OpenStream {
+  readonly network: string;
+  /** Who may have only some of them: a network, or a connection. */
+  readonly owner: string;
+  /** Whether it ends only with its connection. */
+  readonly lasts: boolean;
+  readonly end: (code: status, details: string) => void;
+}
+
 /**
  * Limits calls that answer with a stream: reflection and the health service's Watch. grpc-js does not: it answers every
  * request, even if nobody takes the answers, and waits for the next one for ever.
@@ -29,59 +40,112 @@ const maxTime = 60_000;
  * Their requests are answered in turns. An answer of reflection can have all files of the contract, and a peer can send
  * all of its requests together.
  */
-export function limitingStreams(): ServerInterceptor {
-  const open = new Map<string, number>();
-  let all = 0;
-  const admission = new Admission<string, string>();
-  return (method, call) => {
+export class OpenStreams {
+  private readonly open = new Set<OpenStream>();
+  private readonly byOwner = new Map<string, number>();
+  private readonly admission = new Admission<string, string>();
+  private stopping = false;
+
+  /** Ends the streams that would last as long as their connections, now and from now on, because the service stops. */
+  stop(): void {
+    this.stopping = true;
+    for (const stream of this.open) if (stream.lasts) refuseAtStop(stream);
+  }
+
+  /** Sees all calls that answer with a stream. */
+  readonly limit: ServerInterceptor = (method, call) => {
     const { remoteAddress, remotePort } = call.getConnectionInfo();
     const connection = `${remoteAddress} ${remotePort}`;
     const network = remoteAddress === undefined ? '' : networkOf(remoteAddress);
     const place = { group: network, owner: connection };
-    const owner = method.requestStream ? network : connection;
-    const refuse = (code: status, details: string): void => {
-      call.sendStatus({ code, details });
+    const stream: OpenStream = {
+      network,
+      owner: method.requestStream ? network : connection,
+      lasts: !method.requestStream,
+      end: (code, details) => {
+        this.leave(stream);
+        call.sendStatus({ code, details });
+      },
     };
     return new ServerInterceptingCall(call, {
       start: (next) => {
-        const ofOwner = open.get(owner) ?? 0;
-        if (ofOwner >= maxStreams.perOwner || all >= maxStreams.inAll) {
-          refuse(status.RESOURCE_EXHAUSTED, 'Too many streams are open. End some first.');
-          return;
-        }
-        all += 1;
-        open.set(owner, ofOwner + 1);
-        const timer = method.requestStream
-          ? setTimeout(() => {
+        if (!this.admits(stream)) return;
+        const timer = stream.lasts
+          ? undefined
+          : setTimeout(() => {
               const details = `A stream may take ${maxTime / 1_000} s. Open another.`;
-              refuse(status.DEADLINE_EXCEEDED, details);
-            }, maxTime)
-          : undefined;
+              stream.end(status.DEADLINE_EXCEEDED, details);
+            }, maxTime);
         let requests = 0;
         next(
           new ServerListenerBuilder()
             .withOnReceiveMessage((message, proceed) => {
               requests += 1;
               if (requests <= maxRequests) {
-                admission.enter(place, () => {
+                this.admission.enter(place, () => {
                   proceed(message);
                 });
               } else {
                 const details = `A stream takes ${maxRequests} requests. Open another.`;
-                refuse(status.RESOURCE_EXHAUSTED, details);
+                stream.end(status.RESOURCE_EXHAUSTED, details);
               }
             })
             // grpc-js calls this at the end of every call, also of one that was answered.
             .withOnCancel(() => {
               clearTimeout(timer);
-              all -= 1;
-              const left = (open.get(owner) ?? 1) - 1;
-              if (left === 0) open.delete(owner);
-              else open.set(owner, left);
+              this.leave(stream);
             })
             .build(),
         );
       },
     });
   };
+
+  /** Counts a stream as open if there is room for it, and ends it otherwise. */
+  private admits(stream: OpenStream): boolean {
+    const ofOwner = this.byOwner.get(stream.owner) ?? 0;
+    if (stream.lasts && this.stopping) {
+      refuseAtStop(stream);
+      return false;
+    }
+    if (ofOwner >= maxStreams.perOwner || !this.makeRoom(stream)) {
+      refuseForOthers(stream);
+      return false;
+    }
+    this.open.add(stream);
+    this.byOwner.set(stream.owner, ofOwner + 1);
+    return true;
+  }
+
+  /**
+   * Ends a stream if too many are open: the newest one of the address with the most, if that has at least two more than
+   * the newcomer's.
+   *
+   * @returns whether there is room now.
+   */
+  private makeRoom({ network }: OpenStream): boolean {
+    if (this.open.size < maxStreams.inAll) return true;
+    const byNetwork = groupBy(this.open, (stream) => stream.network);
+    const [most] = [...byNetwork.values()].sort((a, b) => b.length - a.length);
+    const newest = most?.at(-1);
+    if (!most || !newest) return false;
+    if (most.length < (byNetwork.get(network)?.length ?? 0) + 2) return false;
+    refuseForOthers(newest);
+    return true;
+  }
+
+  private leave(stream: OpenStream): void {
+    if (!this.open.delete(stream)) return;
+    const left = (this.byOwner.get(stream.owner) ?? 1) - 1;
+    if (left === 0) this.byOwner.delete(stream.owner);
+    else this.byOwner.set(stream.owner, left);
+  }
+}
+
+function refuseAtStop({ end }: OpenStream): void {
+  end(status.UNAVAILABLE, 'The service is stopping. Open another stream.');
+}
+
+function refuseForOthers({ end }: OpenStream): void {
+  end(status.RESOURCE_EXHAUSTED, 'Too many streams are open. End some first.');
 }
