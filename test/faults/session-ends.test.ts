@@ -148,6 +148,18 @@ describe('a connection that is closed', () => {
     expect(cut).to.deep.equal(['protocol_error']);
   });
 
+  it('by a stop of the service is not waited for if its peer has had no call for long', async () => {
+    await start();
+    const peer = await Http2Peer.connect(server.port);
+    await peer.read();
+    peer.stopReading();
+    const now = performance.now.bind(performance);
+    performance.now = () => now() + 61_000;
+    await server.drain();
+    performance.now = now;
+    peer.close();
+  });
+
   it('notices a violation of a few bytes behind an answered ping', async () => {
     await start();
     const peer = await Http2Peer.connect(server.port);

@@ -34,7 +34,7 @@ const maxCallBytes = 256 * 1024;
 /** How long a call that was answered may leave its request open, in milliseconds. */
 const halfOpenTime = 5_000;
 
-/** How long a stream that has ended may wait for what nobody reads or takes any more, in milliseconds. */
+/** How long a stream or session that has ended may wait for what nobody reads or takes any more, in milliseconds. */
 const endedTime = 1_000;
 
 /** A call that is open for longer than this is probably a stream that stays open, in milliseconds. */
@@ -290,7 +290,9 @@ export class Connection {
     }
     this.restSince ??= now;
     this.answerBytes += unwritten;
-    if (now - this.restSince <= answerTime) return;
+    // Its last answer may still be on its way, or was taken long ago.
+    const nothingComes = unwritten === 0 && now - this.idleAt > answerTime;
+    if (now - this.restSince <= (nothingComes ? endedTime : answerTime)) return;
     if (unwritten > 0) this.cut('answer_unread');
     else socket.destroy();
   }
