@@ -263,7 +263,8 @@ export const variables = {
     schema: wholeNumber(1, 1_000_000),
   },
   SHUTDOWN_GRACE: {
-    description: 'How long calls may take to finish when the service is stopped, in seconds',
+    description:
+      'When the service is stopped: how long calls may take to finish, and clients to take the answers and close their connections, in seconds',
     default: '25',
     schema: wholeNumber(0, 3_600),
   },
