@@ -1,11 +1,23 @@
 import { once } from 'node:events';
 import { connect, type ClientHttp2Session } from 'node:http2';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Client, credentials, status, type sendUnaryData } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import type { CutOff } from '../../src/rpc/server/observer';
 import { startTestServer, type TestServer } from '../support/grpc-server';
 import { eventually } from '../support/helpers';
-import { call, endStream, frame, frames, goaway, Http2Peer, uint32 } from '../support/http2-peer';
+import {
+  call,
+  endHeaders,
+  endStream,
+  entry,
+  frame,
+  frames,
+  goaway,
+  Http2Peer,
+  uint32,
+} from '../support/http2-peer';
 import { Signal } from '../support/signal';
 
 const path = '/test/Wait';
@@ -145,7 +157,8 @@ describe('a connection that is closed', () => {
     peer.send(call(1, path), frame(frames.data, endStream, 1, message));
     peer.send(goaway(), frame(frames.data, 0, 0, Buffer.alloc(10)));
     await peer.cutOff();
-    expect(cut).to.deep.equal(['protocol_error']);
+    // Later versions of Node.js see it themselves.
+    expect(cut).to.deep.equal(process.version.startsWith('v20.') ? ['protocol_error'] : []);
   });
 
   it('by a stop of the service is not waited for if its peer has had no call for long', async () => {
@@ -158,6 +171,38 @@ describe('a connection that is closed', () => {
     await server.drain();
     performance.now = now;
     peer.close();
+  });
+
+  it('leaves nothing in memory, however it ends', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    await start();
+    const violations: Readonly<Record<string, Buffer>> = {
+      none: Buffer.alloc(0),
+      'data of no stream': frame(frames.data, 0, 0, Buffer.alloc(1)),
+      'half of the headers': frame(frames.headers, 0, 1, entry(':method', 'POST')),
+      'a wrong header': call(1, path, entry('Not A Name', 'x')),
+      'headers that can not be read': frame(frames.headers, endHeaders, 1, Buffer.alloc(8, 0xff)),
+      'a ping that is too short': frame(frames.ping, 0, 0, Buffer.alloc(7)),
+      'a header that is too long': call(1, path, entry('x', '\\'.repeat(70_000))),
+      GOAWAY: goaway(),
+      'GOAWAY with an error': Buffer.concat([call(1, path), goaway({ code: 1 })]),
+    };
+    // Some stay until they are cut off, or for a while.
+    for (const violation of Object.values(violations)) {
+      for (const stays of [false, true]) {
+        const peer = await Http2Peer.connect(server.port);
+        const heard = peer.heard();
+        peer.send(violation);
+        await heard;
+        if (!stays) peer.close();
+        else setTimeout(() => peer.close(), 500);
+      }
+    }
+    await eventually(() => {
+      collectGarbage();
+      return Promise.resolve(server.sessions() === 0);
+    });
   });
 
   it('notices a violation of a few bytes behind an answered ping', async () => {

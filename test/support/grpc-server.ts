@@ -26,6 +26,8 @@ export interface TestServer {
   readonly arrivals: Arrivals;
   /** How many connections are open. */
   connections(): Promise<number>;
+  /** How many HTTP/2 sessions are in memory, whether they have ended or not. */
+  sessions(): number;
   /** Accepts nothing more, lets calls end, and resolves when all connections have ended. */
   drain(): Promise<void>;
   stop(): void;
@@ -68,7 +70,9 @@ export async function startTestServer(
   }
   const port = await listen(server, '127.0.0.1:0', options.credentials);
   const http2Servers = http2ServersOf(server);
+  const sessions: WeakRef<object>[] = [];
   for (const http2 of http2Servers) {
+    http2.on('session', (session) => sessions.push(new WeakRef(session)));
     http2.on('stream', (_stream, headers) => options.begun?.(headers[':path'] ?? ''));
   }
   const arrivals = new Arrivals(running);
@@ -81,6 +85,7 @@ export async function startTestServer(
       const counts = http2Servers.map((http2) => promisify(http2.getConnections.bind(http2))());
       return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
     },
+    sessions: () => sessions.filter((session) => session.deref()).length,
     drain: () => peers.drain(),
     stop: () => {
       peers.close();

@@ -290,11 +290,13 @@ export class Connection {
     }
     this.restSince ??= now;
     this.answerBytes += unwritten;
-    // Its last answer may still be on its way, or was taken long ago.
-    const nothingComes = unwritten === 0 && now - this.idleAt > answerTime;
+    const failed = this.end?.failed ?? false;
+    // Otherwise its last answer may still be on its way.
+    const nothingComes = failed || (unwritten === 0 && now - this.idleAt > answerTime);
     if (now - this.restSince <= (nothingComes ? endedTime : answerTime)) return;
-    if (unwritten > 0) this.cut('answer_unread');
-    else socket.destroy();
+    // Not right when the session fails: Node.js 24 would never free a session that was ended by nghttp2.
+    if (failed || unwritten === 0) socket.destroy();
+    else this.cut('answer_unread');
   }
 
   private overhead(): number {

@@ -1,8 +1,8 @@
 import type { ServerHttp2Session } from 'node:http2';
 import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks';
 
-/** Whether this Node.js has the fault that {@link outliveStreams} is for. It was not seen on 22.23 and 24.22. */
-const isConcerned = Number(process.versions.node.split('.')[0]) < 22;
+/** Whether this Node.js has the faults of Node.js 20. They were not seen on 22.23 and 24.22. */
+export const isNode20 = Number(process.versions.node.split('.')[0]) < 22;
 
 /**
  * The most native parts that are kept between two full garbage collections; in all, twice as many can be. Each takes some
@@ -18,7 +18,7 @@ function isFull(entry: PerformanceEntry): boolean {
   return detail?.kind === constants.NODE_PERFORMANCE_GC_MAJOR;
 }
 
-if (isConcerned) {
+if (isNode20) {
   new PerformanceObserver((list) => {
     if (!list.getEntries().some(isFull)) return;
     kept.before = kept.since;
@@ -32,7 +32,7 @@ if (isConcerned) {
  * headers, for which there was no `stream` event. Two full collections free all streams that nobody uses.
  */
 export function outliveStreams(session: ServerHttp2Session): void {
-  if (!isConcerned) return;
+  if (!isNode20) return;
   const symbol = Object.getOwnPropertySymbols(session).find(
     ({ description }) => description === 'kHandle',
   );

@@ -1,6 +1,7 @@
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import { unwrittenBytes } from './http2';
+import { isNode20 } from './node-20';
 
 /**
  * How an HTTP/2 session ends, whoever ends it: its peer by GOAWAY, grpc-js, or the service. It replaces `close` and
@@ -13,10 +14,11 @@ import { unwrittenBytes } from './http2';
  * - `close` does not call back if the session has already ended.
  *
  * Here, `close` sends GOAWAY, after which nghttp2 ignores new calls, and closes the session once no call is open and
- * everything is written. `destroy` ends open calls too. Neither acts while frames are read.
+ * everything is written. `destroy` ends open calls too. On Node.js 20, neither acts while frames are read.
  */
 export class SessionEnd {
   private hasBegun = false;
+  private hasFailed = false;
   /** What Node.js does. */
   private readonly close: () => void;
 
@@ -35,12 +37,21 @@ export class SessionEnd {
       this.begin(ended);
     };
     session.destroy = (error, code) => {
+      this.hasFailed ||= error instanceof Error;
+      // If nghttp2 has ended the session, a later version would never free it unless it is destroyed at once.
+      if (!isNode20) {
+        destroy(error, code);
+        return;
+      }
       setImmediate(() => {
         destroy(error, code);
-        // After an error, nobody waits for what is not written. Node.js would keep it while the peer takes nothing.
-        if (error instanceof Error) socket.destroy();
       });
     };
+  }
+
+  /** Whether it was destroyed for an error. So nobody waits for what is not written yet. */
+  get failed(): boolean {
+    return this.hasFailed;
   }
 
   /** Whether the session accepts no more calls. The open ones go on. */
