@@ -195,8 +195,11 @@ describe('a connection that is closed', () => {
         const heard = peer.heard();
         peer.send(violation);
         await heard;
-        if (!stays) peer.close();
-        else setTimeout(() => peer.close(), 500);
+        const close = (): void => {
+          peer.close();
+        };
+        if (stays) setTimeout(close, 500);
+        else close();
       }
     }
     await eventually(() => {

@@ -36,7 +36,7 @@ export function sizeOfRow(
   table: string,
   row: string,
 ): string | undefined {
-  const quote = (name: string): string => `${row}.${String(db.ref(name).toQuery())}`;
+  const quote = (name: string): string => `${row}.${db.ref(name).toQuery()}`;
   const values = [
     ...(json.get(table) ?? []).map((column) => `JSON_STORAGE_SIZE(${quote(column)})`),
     ...(texts.get(table) ?? []).map((column) => `LENGTH(${quote(column)})`),
@@ -57,7 +57,7 @@ export function sizeOfRelation(
 ): string | undefined {
   const size = sizeOfRow(db, large, table, 'r');
   if (size === undefined) return undefined;
-  return `(SELECT COALESCE(SUM(${size}), 0) FROM ${String(db.ref(table).toQuery())} r
+  return `(SELECT COALESCE(SUM(${size}), 0) FROM ${db.ref(table).toQuery()} r
         WHERE r.session_id = s.id ${copied === undefined ? '' : `AND ${copied}`})`;
 }
 
