@@ -24,10 +24,9 @@ const summaryLine = /^\d+ passed, \d+ failed/;
 
 /**
  * With room for more of what is soon garbage: copying what is still in use, to make room, takes a
- * twentieth of the tests' time otherwise. And code is compiled for speed later than usual: most of it runs so seldom
- * that compiling takes longer than it saves. Mocha gives its processes the options that it has got.
+ * twentieth of the tests' time otherwise. Mocha gives its processes the options that it has got.
  */
-const node: Command = ['node', '--max-semi-space-size=64', '--interrupt-budget=1000000'];
+const node: Command = ['node', '--max-semi-space-size=64'];
 
 const mocha = path.join(root, 'node_modules', 'mocha', 'bin', 'mocha.js');
 
