@@ -84,6 +84,11 @@ export class FairLine<Owner, Item> {
     return items.length === 0 ? undefined : this.takeOut(owner, items, items.length - 1);
   }
 
+  /** The items of an owner, from its oldest on. */
+  itemsOf(owner: Owner): readonly Item[] {
+    return this.items.get(owner) ?? [];
+  }
+
   /** How many items each owner has. */
   *lengths(): IterableIterator<readonly [Owner, number]> {
     for (const [owner, items] of this.items) yield [owner, items.length];
@@ -104,13 +109,32 @@ export class FairLine<Owner, Item> {
 }
 
 /**
- * Makes sure that the lines have room for one more item of an owner. If they are full, an item of another
+ * Makes room in the lines for one more item of an owner. If they are full, an item of another
  * owner is removed: of the one that has the most items in all lines together, if it has at least two more
  * than the given owner. This is its newest item in the first line where it has any.
  *
  * @param limit how many items all lines together may have.
  * @param refuse is called with the removed item.
- * @throws ServiceError with OVERLOADED if no item can be removed.
+ * @returns false if there is no room, and no item can be removed.
+ */
+export function makeRoom<Owner, Item>(
+  lines: readonly FairLine<Owner, Item>[],
+  limit: number,
+  owner: Owner,
+  refuse: (item: Item) => void,
+): boolean {
+  if (lines.reduce((sum, { length }) => sum + length, 0) < limit) return true;
+  const item = newestOfTheLargest(lines, owner);
+  if (item === undefined) return false;
+  refuse(item);
+  return true;
+}
+
+/**
+ * Does what {@link makeRoom} does.
+ *
+ * @param refuse is called with the removed item, and the error for it.
+ * @throws ServiceError with OVERLOADED if there is no room.
  */
 export function requireRoom<Owner, Item>(
   lines: readonly FairLine<Owner, Item>[],
@@ -118,11 +142,10 @@ export function requireRoom<Owner, Item>(
   owner: Owner,
   refuse: (item: Item, error: ServiceError) => void,
 ): void {
-  if (lines.reduce((sum, { length }) => sum + length, 0) < limit) return;
-  const overloaded = new ServiceError({ reason: 'OVERLOADED' });
-  const item = newestOfTheLargest(lines, owner);
-  if (item === undefined) throw overloaded;
-  refuse(item, overloaded);
+  const hasRoom = makeRoom(lines, limit, owner, (item) => {
+    refuse(item, new ServiceError({ reason: 'OVERLOADED' }));
+  });
+  if (!hasRoom) throw new ServiceError({ reason: 'OVERLOADED' });
 }
 
 /** @returns the item that was removed from its line; undefined: there is none. */

@@ -4,8 +4,8 @@ import {
   status,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
-import { groupBy } from '../../model/collections';
 import { Admission } from '../../turns/admission';
+import { FairLine, makeRoom } from '../../turns/fair-line';
 import { networkOf } from './networks';
 
 /**
@@ -41,15 +41,16 @@ interface OpenStream {
  * all of its requests together.
  */
 export class OpenStreams {
-  private readonly open = new Set<OpenStream>();
-  private readonly byOwner = new Map<string, number>();
+  /** The open streams of each network. */
+  private readonly open = new FairLine<string, OpenStream>();
   private readonly admission = new Admission<string, string>();
   private stopping = false;
 
   /** Ends the streams that would last as long as their connections, now and from now on, because the service stops. */
   stop(): void {
     this.stopping = true;
-    for (const stream of this.open) if (stream.lasts) refuseAtStop(stream);
+    const streams = [...this.open.lengths()].flatMap(([network]) => this.open.itemsOf(network));
+    for (const stream of streams) if (stream.lasts) refuseAtStop(stream);
   }
 
   /** Sees all calls that answer with a stream. */
@@ -63,7 +64,7 @@ export class OpenStreams {
       owner: method.requestStream ? network : connection,
       lasts: !method.requestStream,
       end: (code, details) => {
-        this.leave(stream);
+        this.open.remove(network, stream);
         call.sendStatus({ code, details });
       },
     };
@@ -93,7 +94,7 @@ export class OpenStreams {
             // grpc-js calls this at the end of every call, also of one that was answered.
             .withOnCancel(() => {
               clearTimeout(timer);
-              this.leave(stream);
+              this.open.remove(network, stream);
             })
             .build(),
         );
@@ -103,42 +104,18 @@ export class OpenStreams {
 
   /** Counts a stream as open if there is room for it, and ends it otherwise. */
   private admits(stream: OpenStream): boolean {
-    const ofOwner = this.byOwner.get(stream.owner) ?? 0;
-    if (stream.lasts && this.stopping) {
+    const { network, owner, lasts } = stream;
+    if (lasts && this.stopping) {
       refuseAtStop(stream);
       return false;
     }
-    if (ofOwner >= maxStreams.perOwner || !this.makeRoom(stream)) {
-      refuseForOthers(stream);
-      return false;
-    }
-    this.open.add(stream);
-    this.byOwner.set(stream.owner, ofOwner + 1);
-    return true;
-  }
-
-  /**
-   * Ends a stream if too many are open: the newest one of the address with the most, if that has at least two more than
-   * the newcomer's.
-   *
-   * @returns whether there is room now.
-   */
-  private makeRoom({ network }: OpenStream): boolean {
-    if (this.open.size < maxStreams.inAll) return true;
-    const byNetwork = groupBy(this.open, (stream) => stream.network);
-    const [most] = [...byNetwork.values()].sort((a, b) => b.length - a.length);
-    const newest = most?.at(-1);
-    if (!most || !newest) return false;
-    if (most.length < (byNetwork.get(network)?.length ?? 0) + 2) return false;
-    refuseForOthers(newest);
-    return true;
-  }
-
-  private leave(stream: OpenStream): void {
-    if (!this.open.delete(stream)) return;
-    const left = (this.byOwner.get(stream.owner) ?? 1) - 1;
-    if (left === 0) this.byOwner.delete(stream.owner);
-    else this.byOwner.set(stream.owner, left);
+    const ofOwner = this.open.itemsOf(network).filter((other) => other.owner === owner);
+    const hasRoom =
+      ofOwner.length < maxStreams.perOwner &&
+      makeRoom([this.open], maxStreams.inAll, network, refuseForOthers);
+    if (hasRoom) this.open.append(network, stream);
+    else refuseForOthers(stream);
+    return hasRoom;
   }
 }
 
