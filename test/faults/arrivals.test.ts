@@ -11,7 +11,6 @@ import {
 } from 'node:http2';
 import { connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
 import {
-  ServerCredentials,
   status,
   type sendUnaryData,
   type ServerDuplexStream,
@@ -25,7 +24,7 @@ import { startTestServer, type TestServer } from '../support/grpc-server';
 import { eventually } from '../support/helpers';
 import { call as callFrames, frame, frames, Http2Peer } from '../support/http2-peer';
 import { Signal } from '../support/signal';
-import { serverNames } from '../support/tls';
+import { tlsServer } from '../support/tls';
 
 type Call = ServerUnaryCall<Buffer, Buffer>;
 
@@ -342,16 +341,7 @@ describe('the connections of an address', () => {
   it('are told so in the first settings, over TLS as well', async function () {
     if (process.platform !== 'linux') this.skip();
     const authority = await CertificateAuthority.create();
-    const { certificate, privateKey } = await authority.issue('server', [...serverNames]);
-    const [cert_chain, private_key] = await Promise.all([
-      readFile(certificate),
-      readFile(privateKey),
-    ]);
-    const pairs = [{ cert_chain, private_key }];
-    const secure = await startTestServer(
-      {},
-      { credentials: ServerCredentials.createSsl(null, pairs) },
-    );
+    const secure = await startTestServer({}, { credentials: await tlsServer(authority) });
     const plain = await startTestServer({});
     for (const [scheme, { port }] of Object.entries({ https: secure, http: plain })) {
       const sessions: ClientHttp2Session[] = [];

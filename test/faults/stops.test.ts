@@ -1,7 +1,5 @@
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { ListSessionRowsRequest } from '../../src/gen/sessionimport/v1/session_read';
 import { toBinary } from '../../src/model/ids';
@@ -10,9 +8,18 @@ import { addLogs, createSession } from '../support/fixtures';
 import { startTestServer } from '../support/grpc-server';
 import { HealthClient } from '../support/health';
 import { pause } from '../support/helpers';
-import { call, endStream, entry, frame, frames, Http2Peer, uint32 } from '../support/http2-peer';
+import {
+  call,
+  endStream,
+  entry,
+  frame,
+  frames,
+  Http2Peer,
+  openWindows,
+  uint32,
+} from '../support/http2-peer';
 import { startHarness } from '../support/service';
-import { serverNames } from '../support/tls';
+import { tlsServer } from '../support/tls';
 
 describe('a stop of the service', () => {
   it('waits for a peer that takes its answer slowly', async () => {
@@ -31,10 +38,8 @@ describe('a stop of the service', () => {
     const peer = await Http2Peer.connect(server.port);
     await peer.read();
     peer.stopReading();
-    const window = Buffer.concat([Buffer.from([0, 4]), uint32(2 ** 31 - 1)]);
     peer.send(
-      frame(frames.settings, 0, 0, window),
-      frame(frames.windowUpdate, 0, 0, uint32(2 ** 30)),
+      openWindows,
       call(1, '/sessionimport.v1.SessionRead/ListSessionRows', entry('x-api-key', source.apiKey)),
       frame(frames.data, endStream, 1, message),
     );
@@ -74,14 +79,7 @@ describe('a stop of the service', () => {
 
   it('ends connections whose handshake goes on, so that no call is taken behind it', async () => {
     const authority = await CertificateAuthority.create();
-    const { certificate, privateKey } = await authority.issue('server', [...serverNames]);
-    const pairs = [
-      { cert_chain: await readFile(certificate), private_key: await readFile(privateKey) },
-    ];
-    const server = await startTestServer(
-      {},
-      { credentials: ServerCredentials.createSsl(null, pairs) },
-    );
+    const server = await startTestServer({}, { credentials: await tlsServer(authority) });
     const socket = connect(server.port, '127.0.0.1');
     await once(socket, 'connect');
     // The header of a TLS record (RFC 8446, section 5.1), whose content does not come.

@@ -39,6 +39,13 @@ export function uint32(value: number): Buffer {
   return written;
 }
 
+/** The frames that open all windows: the other side may send as much as it likes. */
+export const openWindows: Buffer = Buffer.concat([
+  // SETTINGS_INITIAL_WINDOW_SIZE, for all streams (RFC 9113, section 6.5.2).
+  frame(frames.settings, 0, 0, Buffer.concat([Buffer.from([0, 4]), uint32(2 ** 31 - 1)])),
+  frame(frames.windowUpdate, 0, 0, uint32(2 ** 30)),
+]);
+
 /** A GOAWAY frame (RFC 9113, section 6.8). */
 export function goaway({ last = 0, code = 0 } = {}): Buffer {
   return frame(frames.goaway, 0, 0, Buffer.concat([uint32(last), uint32(code)]));
@@ -134,32 +141,34 @@ export class Http2Peer {
 
   /** Waits until the other side has read all that was sent: it answers a ping. */
   async read(): Promise<void> {
-    const { socket } = this;
     const payload = Buffer.from('all read');
     this.send(frame(frames.ping, 0, 0, payload));
-    let heard = Buffer.alloc(0);
-    await new Promise<void>((resolve) => {
-      const look = (chunk: Buffer): void => {
-        heard = Buffer.concat([heard, chunk]);
-        if (!heard.includes(payload)) return;
-        socket.off('data', look);
-        resolve();
-      };
-      socket.on('data', look);
-    });
+    await this.hear((heard) => heard.includes(payload));
   }
 
   /** Waits until the other side sends a ping, and answers it. */
   async answerPing(): Promise<void> {
+    const payload = 8;
+    const head = frame(frames.ping, 0, 0, Buffer.alloc(payload)).subarray(0, -payload);
+    // Its head, and all of its payload.
+    const heard = await this.hear((bytes) => bytes.subarray(0, -payload).includes(head));
+    const at = heard.indexOf(head) + head.length;
+    this.send(frame(frames.ping, acknowledged, 0, heard.subarray(at, at + payload)));
+  }
+
+  /** Waits until it has heard enough from now on. */
+  private async hear(isEnough: (heard: Buffer) => boolean): Promise<Buffer> {
     const { socket } = this;
-    const ping = frame(frames.ping, 0, 0, Buffer.alloc(8)).subarray(0, 9);
     let heard = Buffer.alloc(0);
-    for (let at = -1; at === -1; at = heard.indexOf(ping)) {
-      const [chunk] = (await once(socket, 'data')) as [Buffer];
-      heard = Buffer.concat([heard, chunk]);
-    }
-    const at = heard.indexOf(ping) + ping.length;
-    this.send(frame(frames.ping, acknowledged, 0, heard.subarray(at, at + 8)));
+    return new Promise((resolve) => {
+      const look = (chunk: Buffer): void => {
+        heard = Buffer.concat([heard, chunk]);
+        if (!isEnough(heard)) return;
+        socket.off('data', look);
+        resolve(heard);
+      };
+      socket.on('data', look);
+    });
   }
 
   /**

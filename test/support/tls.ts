@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { credentials } from '@grpc/grpc-js';
+import { credentials, ServerCredentials } from '@grpc/grpc-js';
 import type { CertificateAuthority, Identity } from './certificates';
 import { TestClient } from './client';
 
@@ -8,6 +8,14 @@ export const serverNames = [
   { type: 'dns', value: 'localhost' },
   { type: 'ip', value: '127.0.0.1' },
 ] as const;
+
+/** The credentials of a server of the tests, with a certificate that an authority issues for it. */
+export async function tlsServer(authority: CertificateAuthority): Promise<ServerCredentials> {
+  const { certificate, privateKey } = await authority.issue('server', [...serverNames]);
+  return ServerCredentials.createSsl(null, [
+    { cert_chain: readFileSync(certificate), private_key: readFileSync(privateKey) },
+  ]);
+}
 
 /** A client that trusts what an authority has issued, and shows a certificate if it has one. */
 export function tlsClient(
