@@ -268,8 +268,8 @@ export class SessionImportServer {
   }
 
   /**
-   * Stops the service: refuses new calls, finishes running calls (within the configured grace), and
-   * closes the database connections. Safe to call more than once.
+   * Stops the service: refuses new calls, waits until running calls and all connections of clients have ended (within
+   * the configured grace), and closes the database connections. Safe to call more than once.
    */
   stop(): Promise<void> {
     this.stopping ??= this.drain();
@@ -283,7 +283,7 @@ export class SessionImportServer {
     // These streams would not end by themselves.
     events.close();
     streams.stop();
-    // Only the end of its connection tells that a peer has its answers. And work can go on when its peer has gone.
+    // That a peer has its answers is known only when its connection ends. And a call can run on when its peer has gone.
     await atMost(this.shutdownGrace * 1_000, Promise.all([peers.drain(), arrivals.ended()]));
     grpc.forceShutdown();
     for (const part of closeables) part.close();

@@ -483,8 +483,8 @@ describe('streams', () => {
   }
 });
 
-describe('streams that last', () => {
-  it('are taken from the address with the most, when there are too many', async function () {
+describe('streams of Watch', () => {
+  it('end, the newest of the address with the most, when another address needs a place', async function () {
     if (process.platform !== 'linux') this.skip();
     const harness = await startHarness();
     const port = harness.server.port;
@@ -509,7 +509,7 @@ describe('streams that last', () => {
     };
     const ended: number[] = [];
     const sessions = [];
-    // As many as there may be, of 16 for each connection.
+    // As many as may be open, 16 on each connection.
     for (let left = 1_000; left > 0; left -= 16) {
       sessions.push(await open('127.0.0.2', Math.min(left, 16)));
     }

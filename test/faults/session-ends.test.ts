@@ -165,13 +165,14 @@ describe('a connection that is closed', () => {
     await peer.read();
     peer.stopReading();
     const now = performance.now.bind(performance);
+    // After its last call, a peer is waited for, for a minute.
     performance.now = () => now() + 61_000;
     await server.drain();
     performance.now = now;
     peer.close();
   });
 
-  it('leaves nothing in memory, however it ends', async () => {
+  it('leaves no session in memory, whatever its peer has violated', async () => {
     setFlagsFromString('--expose-gc');
     const collectGarbage = runInNewContext('gc') as () => void;
     await start();
@@ -186,7 +187,7 @@ describe('a connection that is closed', () => {
       GOAWAY: goaway(),
       'GOAWAY with an error': Buffer.concat([call(1, path), goaway({ code: 1 })]),
     };
-    // Some stay until they are cut off, or for a while.
+    // Each peer closes at once, or stays until it is cut off, for a while at most.
     for (const violation of Object.values(violations)) {
       for (const stays of [false, true]) {
         const peer = await Http2Peer.connect(server.port);
@@ -206,7 +207,7 @@ describe('a connection that is closed', () => {
     });
   });
 
-  it('notices a violation of a few bytes behind an answered ping', async () => {
+  it('is cut off for a violation of a single byte, right after it has answered a ping', async () => {
     await start();
     const peer = await Http2Peer.connect(server.port);
     peer.send(call(1, path), frame(frames.data, endStream, 1, message));

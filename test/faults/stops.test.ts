@@ -48,7 +48,7 @@ describe('a stop of the service', () => {
     const stop = harness.stop().then(() => {
       stopped = true;
     });
-    // Longer than anything else that a stop waits for.
+    // Longer than a stop takes without a slow peer.
     await pause(1_000);
     expect(stopped).to.equal(false);
     expect(await peer.readSlowly()).to.be.above(size);
@@ -56,7 +56,7 @@ describe('a stop of the service', () => {
     await stop;
   });
 
-  it('waits for nobody who has no call, and for nobody who watches', async () => {
+  it('does not wait for clients that close when they are told to, nor for those that never spoke or only watch', async () => {
     const harness = await startHarness({ environment: { SHUTDOWN_GRACE: '300' } });
     const { port } = harness.server;
     const idle = await Http2Peer.connect(port);
@@ -77,7 +77,7 @@ describe('a stop of the service', () => {
     health.close();
   });
 
-  it('ends connections whose handshake goes on, so that no call is taken behind it', async () => {
+  it('ends connections whose TLS handshake is not complete', async () => {
     const authority = await CertificateAuthority.create();
     const server = await startTestServer({}, { credentials: await tlsServer(authority) });
     const socket = connect(server.port, '127.0.0.1');

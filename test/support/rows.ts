@@ -30,7 +30,8 @@ function openExact(): Pool {
     bigNumberStrings: true,
     jsonStrings: true,
   });
-  // A connection may be made while a test has set the server for others. Its first query comes after this one.
+  // A connection may be opened while a test has changed the server's global settings. This sets its own, before its
+  // first query.
   opened.on('connection', (connection) => {
     void setSession(connection.promise(), { lockWaitSeconds: 10 });
   });

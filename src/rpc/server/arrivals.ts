@@ -55,8 +55,8 @@ export class Arrivals {
       if (typeof timeout === 'string') {
         headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - call.openedAt);
       }
-      // If the answer is sent before the request was read, nobody reads the rest. Node.js then still counts the stream as
-      // open, but the client does not: if it is at its limit, its next call would be reset. So the rest is read and
+      // If the answer is sent before the request was read, nobody reads the rest. Node.js then still counts the stream
+      // as open, but the client does not: if it is at its limit, its next call would be reset. So the rest is read and
       // dropped.
       stream.once('finish', () => {
         stream.resume();

@@ -58,7 +58,7 @@ const rapid = 50;
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
 const resets = { atOnce: 100, perSecond: 20 };
 
-/** The most bytes that answer a ping, TLS included. If more have come, others were among them. */
+/** The most bytes that the answer to a ping has, TLS included. If more come, the peer has sent other things, too. */
 const pingAnswer = 128;
 
 /** An open call of the connection, and what it costs. */
@@ -110,7 +110,7 @@ export class Connection {
   private rapidResets = 0;
   private resetsAt: number;
   private bytesAtLook = 0;
-  /** How many bytes had come when nothing was wrong: by a ping, its answer included. */
+  /** `bytesRead` at the last ping, or after its answer: if nothing more has come, no other ping is needed. */
   private bytesChecked = 0;
   private idleAt: number;
   private over = false;
@@ -291,10 +291,10 @@ export class Connection {
     this.restSince ??= now;
     this.answerBytes += unwritten;
     const failed = this.end?.failed ?? false;
-    // Otherwise its last answer may still be on its way.
+    // After its last call, a peer gets some time to take the answer, which may be on its way when all is written.
     const nothingComes = failed || (unwritten === 0 && now - this.idleAt > answerTime);
     if (now - this.restSince <= (nothingComes ? endedTime : answerTime)) return;
-    // Not right when the session fails: Node.js 24 would never free a session that was ended by nghttp2.
+    // Not as soon as the session fails: if nghttp2 has ended the session, Node.js 24 would then never free it.
     if (failed || unwritten === 0) socket.destroy();
     else this.cut('answer_unread');
   }
@@ -322,7 +322,8 @@ export class Connection {
     if (!silent || bytesRead === this.bytesChecked) return;
     if (!session || session.destroyed || unwrittenBytes(socket) !== 0) return;
     this.bytesChecked = bytesRead;
-    // What matters here is whether it is written. Keepalive finds peers that do not answer.
+    // Below, it is checked whether the ping is written. (Keepalive finds peers that do not answer.) What its answer has
+    // does not lead to another ping.
     const pinged = session.ping(() => {
       if (socket.bytesRead - bytesRead <= pingAnswer) this.bytesChecked = socket.bytesRead;
     });

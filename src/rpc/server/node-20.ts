@@ -5,8 +5,8 @@ import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf
 export const isNode20 = Number(process.versions.node.split('.')[0]) < 22;
 
 /**
- * The most native parts that are kept between two full garbage collections; in all, twice as many can be. Each takes some
- * 20 KB, by estimate, of which Node.js does not tell its garbage collector.
+ * The most native parts that are kept between two full garbage collections; in all, twice as many can be. Each takes
+ * some 20 KB, by estimate, of which Node.js does not tell its garbage collector.
  */
 const most = 1_000;
 
@@ -28,8 +28,8 @@ if (isNode20) {
 
 /**
  * Keeps the native part of an ended session until there have been two full garbage collections, or too many are kept.
- * Node.js 20 aborts if it frees a session before one of its streams. That can happen to a stream with incomplete or wrong
- * headers, for which there was no `stream` event. Two full collections free all streams that nobody uses.
+ * Node.js 20 aborts if it frees a session before one of its streams. That can happen to a stream with incomplete or
+ * wrong headers, for which there was no `stream` event. Two full collections free all streams that nobody uses.
  */
 export function outliveStreams(session: ServerHttp2Session): void {
   if (!isNode20) return;

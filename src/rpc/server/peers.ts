@@ -77,8 +77,8 @@ export class Peers {
   }
 
   /**
-   * Accepts nothing more, and tells peers to end their connections. Those that do not speak HTTP/2 yet (they wait, or their
-   * handshake goes on) have no calls, and end at once.
+   * Accepts no new connections, and sends GOAWAY on the open ones. Connections that do not speak HTTP/2 yet (they wait,
+   * or are in the TLS handshake) have no calls, and are ended at once.
    *
    * @returns when all connections have ended. A correct client ends its connection once it has all its answers.
    */

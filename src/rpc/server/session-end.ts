@@ -14,7 +14,8 @@ import { isNode20 } from './node-20';
  * - `close` does not call back if the session has already ended.
  *
  * Here, `close` sends GOAWAY, after which nghttp2 ignores new calls, and closes the session once no call is open and
- * everything is written. `destroy` ends open calls too. On Node.js 20, neither acts while frames are read.
+ * everything is written. `destroy` ends open calls too. `close` never acts while frames are read, and on Node.js 20
+ * `destroy` does not either.
  */
 export class SessionEnd {
   private hasBegun = false;
@@ -38,7 +39,7 @@ export class SessionEnd {
     };
     session.destroy = (error, code) => {
       this.hasFailed ||= error instanceof Error;
-      // If nghttp2 has ended the session, a later version would never free it unless it is destroyed at once.
+      // If nghttp2 has ended the session, later versions of Node.js never free it unless it is destroyed at once.
       if (!isNode20) {
         destroy(error, code);
         return;
@@ -49,7 +50,7 @@ export class SessionEnd {
     };
   }
 
-  /** Whether it was destroyed for an error. So nobody waits for what is not written yet. */
+  /** Whether the session was destroyed with an error. Then bytes that are not written yet are dropped. */
   get failed(): boolean {
     return this.hasFailed;
   }

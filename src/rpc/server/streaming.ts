@@ -26,15 +26,15 @@ const maxTime = 60_000;
 /** An open stream. */
 interface OpenStream {
   readonly network: string;
-  /** Who may have only some of them: a network, or a connection. */
+  /** What the limit of open streams counts by: the network for reflection, the connection for Watch. */
   readonly owner: string;
-  /** Whether it ends only with its connection. */
+  /** Whether it has no limit of time (Watch). */
   readonly lasts: boolean;
   readonly end: (code: status, details: string) => void;
 }
 
 /**
- * Limits calls that answer with a stream: reflection and the health service's Watch. grpc-js does not: it answers every
+ * Limits the streams of reflection and of the health service's Watch. grpc-js does not: it answers every
  * request, even if nobody takes the answers, and waits for the next one for ever.
  *
  * Their requests are answered in turns. An answer of reflection can have all files of the contract, and a peer can send
@@ -53,7 +53,7 @@ export class OpenStreams {
     for (const stream of streams) if (stream.lasts) refuseAtStop(stream);
   }
 
-  /** Sees all calls that answer with a stream. */
+  /** Limits a stream of reflection or Watch. Streams of the contract (WatchEvents) have limits of their own. */
   readonly limit: ServerInterceptor = (method, call) => {
     const { remoteAddress, remotePort } = call.getConnectionInfo();
     const connection = `${remoteAddress} ${remotePort}`;

@@ -204,7 +204,7 @@ export class SessionReader {
     { after, limit, bytes }: RowRange,
   ): Query<MeasuredRows> {
     const { table, key, session, size, wanted } = this.partsOf(relation, sessionId, after);
-    const sizeOfRow = `(SELECT ${size} FROM ?? z FORCE INDEX (PRIMARY)
+    const sizeOfNext = `(SELECT ${size} FROM ?? z FORCE INDEX (PRIMARY)
                         WHERE z.session_id = ? AND ${sameRow(relation, 'z', 'k')})`;
     const ofRow = [table, session];
     return query(
@@ -220,9 +220,9 @@ export class SessionReader {
                   ) w
                 ),
                 f AS (
-                  SELECT k.*, CAST(${sizeOfRow} AS UNSIGNED) AS size_so_far FROM k WHERE place = 1
+                  SELECT k.*, CAST(${sizeOfNext} AS UNSIGNED) AS size_so_far FROM k WHERE place = 1
                   UNION ALL
-                  SELECT k.*, f.size_so_far + ${sizeOfRow}
+                  SELECT k.*, f.size_so_far + ${sizeOfNext}
                   FROM f STRAIGHT_JOIN k ON k.place = f.place + 1
                   WHERE f.size_so_far < ?
                 )

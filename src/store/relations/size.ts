@@ -24,8 +24,9 @@ export async function readLargeColumns(db: Database): Promise<LargeColumns> {
 /**
  * Makes SQL that adds up the bytes of a row's large values. MySQL has to read the values for that.
  *
- * Values of JSON count by their stored size, since MySQL would first have to make their text, which takes two to three
- * times as long. The text can have six times as many bytes: a control character is stored as one, and written as `\u0001`.
+ * Values of JSON count by their stored size. To measure their text, MySQL would first have to make it, and the sum
+ * would take two to three times as long. The text can have six times as many bytes: a control character is stored as
+ * one byte, and written as six (`\u0001`).
  *
  * @param row what the statement calls the row.
  * @returns undefined if no column of the table can be large.
