@@ -8,6 +8,7 @@ import {
   Metadata,
   status,
   type ClientReadableStream,
+  type ServerDuplexStream,
   type ServiceError,
 } from '@grpc/grpc-js';
 import { expect } from 'chai';
@@ -442,6 +443,35 @@ describe('streams', () => {
     const [error] = (await once(stream, 'error')) as [ServiceError];
     expect(error.code).to.equal(status.RESOURCE_EXHAUSTED);
     expect(answers).to.equal(64);
+  });
+
+  it('get their status though answers still wait for the peer', async () => {
+    const path = '/test/Answers';
+    const server = await startTestServer(
+      {},
+      {
+        streams: {
+          [path]: (stream: ServerDuplexStream<Buffer, Buffer>) => {
+            stream.on('data', () => stream.write(Buffer.alloc(100_000)));
+          },
+        },
+      },
+    );
+    const session = connectHttp2(`http://127.0.0.1:${server.port}`);
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    stream.write(many(100, message));
+    await once(stream, 'response');
+    const trailers = once(stream, 'trailers');
+    stream.resume();
+    const [{ 'grpc-status': code }] = (await trailers) as [Record<string, string>];
+    expect(Number(code)).to.equal(status.RESOURCE_EXHAUSTED);
+    session.destroy();
+    server.stop();
   });
 
   /** How a stream is opened that gets an answer at once. */

@@ -58,6 +58,8 @@ export function observingRpcs(observer: RpcObserver): ServerInterceptor {
         );
       },
       sendMessage: (message, next) => {
+        // It has waited behind others. If grpc-js wrote it behind the end, the stream would never end.
+        if (ended) return;
         observer.messageSent(labels);
         next(message);
       },
