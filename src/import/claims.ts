@@ -10,7 +10,7 @@ import {
   type StoredRequest,
 } from '../store/ledger/entries';
 import { sessionOf } from './copies';
-import { keyOf, type AdmittedImport, type Transaction } from './planned-import';
+import { keyOf, linkedCopies, type AdmittedImport, type Transaction } from './planned-import';
 
 export interface Claims {
   /** The calls that may make their copy. Nobody else can make it until this transaction ends. */
@@ -22,8 +22,9 @@ export interface Claims {
 }
 
 /**
- * Claims the calls' sessions, and makes their copies in the same round trip. This nearly always succeeds, because
- * rarely somebody else wants one of these sessions. If one is claimed already, all claims fail, and no copy is made.
+ * Claims the calls' sessions and their linked sessions, and makes all copies in the same round trip. This nearly
+ * always succeeds, because rarely somebody else wants one of these sessions. If one is claimed already, all claims
+ * fail, and no copy is made.
  *
  * @param makeCopies runs the given statement, and after it makes the copies of the calls, in one round trip.
  * @returns undefined if one of the claims is taken. Nothing was written then: see {@link claimSessions}.
@@ -36,7 +37,8 @@ export async function claimWithCopies(
   const first = firstForEach(calls);
   const claimants = [...first.values()];
   try {
-    await makeCopies(claimants, insertClaims(claimants.map(claimOf)));
+    const all = claimants.flatMap((call) => [call, ...linkedCopies(call)]);
+    await makeCopies(claimants, insertClaims(all.map(claimOf)));
   } catch (error) {
     if (duplicateKey(error) === undefined) throw error;
     // If the ledger has one of these claims, all of them were inserted: the duplicate was in one of the copies.

@@ -1,9 +1,11 @@
+import type { ResultSetHeader } from 'mysql2';
 import { Overtaken } from '../db/errors';
 import type { Statement } from '../db/query';
+import { slicesOf } from '../model/collections';
 import { newEvent, type RecordedEvent } from '../model/events';
 import { newId } from '../model/ids';
 import { must } from '../model/must';
-import { byScope, withheldBy, type SameScope } from '../model/scope';
+import { byScope, withheldBy } from '../model/scope';
 import type {
   CopiedSession,
   ImportedSession,
@@ -60,75 +62,75 @@ function copyOf(call: AdmittedImport): CopiedSession {
   };
 }
 
+/** Calls of one kind whose copies are made. */
+export interface Copied {
+  /** The plan for whole sessions. Calls that copy less have statements of their own. */
+  readonly plan: ClonePlan;
+  /** Their sources are locked, and their sessions are claimed: before, or by the claim that goes with the copies. */
+  readonly calls: readonly AdmittedImport[];
+  readonly entities: VendorEntities;
+}
+
 /**
  * Makes the copies, in one round trip (more if the calls have very many choices of relations): the vendor entities
  * that do not exist, the new sessions, the rows of every relation that is shared, the log entries, the marks of the
- * share tokens and of the connections, and the events.
+ * share tokens, the events, and the marks of the connections. Nothing else may be written before COMMIT.
  *
- * @param plan the plan for whole sessions. Calls that copy less have statements of their own.
- * @param calls whose sources are locked, and whose sessions are claimed: before, or by `claim`.
- * @param claim claims the sessions, and is run first. If it fails, nothing is copied.
- * @param last those of the calls whose transaction has nothing more to do than this: see `writeAndUse`.
+ * @param copied at least one call, each kind once.
+ * @param claim claims the sessions, and is run first. If it fails, nothing is copied. Undefined: they are claimed.
+ * @param links statements that make copies point at each other.
  * @throws Overtaken if a connection of one of these calls has ended. Also if the number of copied rows differs from the
  * number of counted rows, because somebody has changed a source session without locking it. Not every such change is
  * detected, so all writers have to lock.
  */
 export async function writeCopies(
   trx: Transaction,
-  plan: ClonePlan,
-  calls: readonly AdmittedImport[],
-  entities: VendorEntities,
-  last: readonly AdmittedImport[],
-  claim?: Statement,
+  copied: readonly Copied[],
+  { claim, links }: { readonly claim: Statement | undefined; readonly links: readonly Statement[] },
 ): Promise<void> {
-  const { schema } = plan;
+  const calls = copied.flatMap((one) => one.calls);
   const redeemed = calls.flatMap(({ redeems }) => redeems ?? []);
-  const before = [...(claim ? [claim] : []), ...(entities.create ? [entities.create] : [])];
-  const after: Write[] = [
-    { statement: appendImportLogs(schema, calls.map(logEntryOf)), rows: calls.length },
-    ...(redeemed.length > 0 ? [{ statement: markRedeemed(redeemed) }] : []),
-    { statement: recordEvents(newId(), calls.map(eventOf)) },
+  const before = [claim, ...copied.map(({ entities }) => entities.create)];
+  const after = [
+    ...(redeemed.length > 0 ? [markRedeemed(redeemed)] : []),
+    recordEvents(newId(), calls.map(eventOf)),
+    ...links,
   ];
-  const parts = byScope(calls, ({ source }) => source.scope);
-  for (let done = 0; done < parts.length; done += mostPartsTogether) {
-    const some = parts.slice(done, done + mostPartsTogether);
-    const isLast = done + mostPartsTogether >= parts.length;
-    await writeParts(
-      trx,
-      plan,
-      some,
-      entities,
-      done === 0 ? before : [],
-      isLast ? after : [],
-      isLast ? last : [],
-    );
+  const parts = copied.flatMap(copiesOfParts);
+  const texts = [...slicesOf(parts, mostPartsTogether)];
+  for (const [index, some] of texts.entries()) {
+    const isLast = index === texts.length - 1;
+    const writes: Write[] = [
+      ...(index === 0 ? before.flatMap((statement) => (statement ? [{ statement }] : [])) : []),
+      ...some.flat(),
+      ...(isLast ? [...copied.map(importLogs), ...after.map((statement) => ({ statement }))] : []),
+    ];
+    const statements = writes.map(({ statement }) => statement);
+    requireRows(writes, await writeAndUse(trx, statements, isLast ? calls : []));
   }
 }
 
-/** Copies some parts: see {@link writeCopies}. */
-async function writeParts(
-  trx: Transaction,
-  plan: ClonePlan,
-  parts: readonly SameScope<AdmittedImport>[],
-  entities: VendorEntities,
-  before: readonly Statement[],
-  after: readonly Write[],
-  last: readonly AdmittedImport[],
-): Promise<void> {
-  const writes: Write[] = [
-    ...before.map((statement) => ({ statement })),
-    ...parts.map(({ scope, items }) => ({
+/** The copies of sessions and of their rows, for each choice of relations. */
+function copiesOfParts({ plan, calls, entities }: Copied): readonly (readonly Write[])[] {
+  return byScope(calls, ({ source }) => source.scope).map(({ scope, items }) => [
+    {
       statement: insertCopies(
         plan.schema,
         scope,
         items.map((call) => newCopyOf(call, entities)),
       ),
-    })),
-    ...parts.flatMap(({ scope, items }) => cloneRelations(planWithin(plan, scope), items)),
-    ...after,
-  ];
-  const statements = writes.map(({ statement }) => statement);
-  const results = await writeAndUse(trx, statements, last);
+    },
+    ...cloneRelations(planWithin(plan, scope), items),
+  ]);
+}
+
+/** The log entries about the imports. */
+function importLogs({ plan: { schema }, calls }: Copied): Write {
+  return { statement: appendImportLogs(schema, calls.map(logEntryOf)), rows: calls.length };
+}
+
+/** @throws Overtaken if statements have inserted other numbers of rows than were counted. */
+function requireRows(writes: readonly Write[], results: readonly ResultSetHeader[]): void {
   for (const [index, { rows }] of writes.entries()) {
     if (rows !== undefined && results[index]?.affectedRows !== rows) {
       throw new Overtaken('a source session was changed by someone who had not locked it');

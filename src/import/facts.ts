@@ -1,10 +1,12 @@
 import { readTogether } from '../db/query';
-import type { SessionId, WorkflowId } from '../model/ids';
+import type { ApplicationId, SessionId, WorkflowId } from '../model/ids';
 import { must } from '../model/must';
+import { shares } from '../model/scope';
 import { workflowsById, type Workflow } from '../store/accounts';
 import { activeConnections } from '../store/connections/active';
 import { ledgerEntries, shareLockLedgerEntries } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
+import { sessionsToLink } from '../store/relations/key-people';
 import {
   ownersOfSessions,
   shareLockSessions,
@@ -14,7 +16,7 @@ import {
 import { recordedTokens } from '../store/share-tokens';
 import { vendorEntitiesByName } from '../store/vendor-entities';
 import { dayOf, rulesFor } from './acceptance';
-import { keyOf, type PlannedImport, type Transaction } from './planned-import';
+import { keyOf, maxLinkedSessions, type PlannedImport, type Transaction } from './planned-import';
 import { pairOf, shareTokenIdOf } from './request';
 import { detailsOf, filledDetails, requiredDetails, type RuledPart } from './required-details';
 import { judge, type Facts } from './rules';
@@ -106,6 +108,7 @@ async function lockSources(
       connections: new Map(),
       expired: new Map(),
       details: new Map(),
+      named: new Map(),
       measured: new Map(),
     };
   }
@@ -122,6 +125,7 @@ async function lockSources(
     own.filter(({ request }) => request.acceptance.documentsUnexpired || strict.has(request)),
   );
   const documents = withDocuments(plan, expected);
+  const linking = sourceWithLinked(own, owners);
   const pairs = calls.filter(({ request }) => request.asked).map(({ request }) => pairOf(request));
   const facts = await readTogether(trx, [
     shareLockSessions(plan.schema, ids, locking),
@@ -133,8 +137,11 @@ async function lockSources(
     pairs.length > 0 ? activeConnections(pairs) : undefined,
     documentsOf(documents, today),
     bytesOf(groupParts(plan, parts(chosen))),
+    // After the lock: who changes the key people of a session holds its lock.
+    linking && sessionsToLink(linking.id, linking.owner, maxLinkedSessions),
   ]);
-  const [locked, counts, workflows, shareTokens, connections = new Map(), expired, bytes] = facts;
+  const [locked, counts, workflows, shareTokens, connections = new Map(), expired, bytes, named] =
+    facts;
   strict.learn(workflows);
   const held = [...heldOf(ids, locked, locking)];
   // Now the workflows are known. Some may want unexpired documents although this was not expected.
@@ -157,7 +164,22 @@ async function lockSources(
     ...{ workflows, shareTokens, connections, measured: largest(bytes) },
     expired: new Map([...byPart(documents, expired), ...byPart(unread, others)]),
     details: filledDetails(required, details),
+    named: named ?? new Map(),
   };
+}
+
+/**
+ * The source session of the call that includes linked sessions: it is alone in its group. Undefined if there is none,
+ * or if the call's copy gets no key people.
+ */
+function sourceWithLinked(
+  calls: readonly PlannedImport[],
+  owners: ReadonlyMap<SessionId, Ownership>,
+): { readonly id: SessionId; readonly owner: ApplicationId } | undefined {
+  const call = calls.find(({ request }) => request.linkedWorkflowId !== null);
+  if (!call) return undefined;
+  const { id, scope } = partOf(call.request, owners);
+  return shares(scope, 'key_people') ? { id, owner: call.request.sourceApplicationId } : undefined;
 }
 
 /** What the calls copy of locked sessions, with the rules for it. */

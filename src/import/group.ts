@@ -8,12 +8,18 @@ import type { ClonePlan } from '../store/relations/clone-plan';
 import { requireWritable } from '../store/session-numbers';
 import type { Locking } from '../store/sessions/lock';
 import { claimSessions, claimWithCopies } from './claims';
-import { sessionOf, writeCopies } from './copies';
+import { sessionOf, writeCopies, type Copied } from './copies';
 import { gatherFacts } from './facts';
-import { claimLinkedSessions, copyLinkedSessions, findLinkedSessions } from './linked-sessions';
+import { claimLinkedSessions, findLinkedSessions, linkCopies } from './linked-sessions';
 import type { NumberLeases } from './number-leases';
 import { findOvertaken } from './overtaken';
-import { keyOf, type AdmittedImport, type PlannedImport, type Transaction } from './planned-import';
+import {
+  keyOf,
+  linkedCopies,
+  type AdmittedImport,
+  type PlannedImport,
+  type Transaction,
+} from './planned-import';
 import type { ImportResult } from './request';
 import type { SessionSizes } from './sizes';
 import type { StrictWorkflows } from './strict-workflows';
@@ -35,7 +41,7 @@ export const unlimited: RowLimits = {
 };
 
 /**
- * The most calls whose claims and copies are sent together. A claim can have 8 KB, so with more calls they might not
+ * The most sessions whose claims and copies are sent together. A claim can have 8 KB, so with more of them they might not
  * fit into 4 MiB, the lowest `max_allowed_packet` that the service accepts.
  */
 const mostClaimedWithCopies = 128;
@@ -68,9 +74,9 @@ export interface Tools {
  * import goes through this function, also that of a single call.
  *
  * It takes four round trips, however many rows there are: BEGIN with the first facts, the locks with the other facts,
- * the claims with the copies, COMMIT. There are more with linked sessions, if a claim is taken, if there are more than
- * {@link mostClaimedWithCopies} calls, if a workflow is first seen to want unexpired documents, if rules require
- * details, if an earlier attempt may have been committed, or if calls are refused and nothing is copied.
+ * the claims with the copies, COMMIT. There are more with linked sessions, if a claim is taken, if more than
+ * {@link mostClaimedWithCopies} sessions are copied, if a workflow is first seen to want unexpired documents, if rules
+ * require details, if an earlier attempt may have been committed, or if calls are refused and nothing is copied.
  *
  * @param trx a transaction at READ COMMITTED. The outcomes hold once it is committed.
  * @param calls if one of them includes linked sessions, it must be the only call.
@@ -108,8 +114,9 @@ export async function importGroup(
       continue;
     }
     const { source, workflow, linkedWorkflow, connectionId, redeems, rules } = verdict;
-    const linked = linkedWorkflow
-      ? await findLinkedSessions(trx, plans.user, call, linkedWorkflow, verdict, numbers, locking)
+    const linking = linkedWorkflow && { ...verdict, linkedWorkflow, named: facts.named };
+    const linked = linking
+      ? await findLinkedSessions(trx, plans.user, call, linking, numbers, locking)
       : [];
     if (linked === 'locked') {
       outcomes.set(call.sessionId, { type: 'locked' });
@@ -191,28 +198,39 @@ async function makeCopies(
   facts: Facts,
   outcomes: Outcomes,
 ): Promise<void> {
-  const plan = plans[kind];
   const write = (claimed: readonly AdmittedImport[], claim?: Statement): Promise<void> => {
-    const entities = planVendorEntities(plan.schema, claimed, facts.vendorEntities);
-    const last = claimed.filter(({ linked }) => linked.length === 0);
-    return writeCopies(trx, plan, claimed, entities, last, claim);
+    const linked = claimed.flatMap(linkedCopies);
+    const copied = [
+      copiedBy(plans[kind], claimed, facts.vendorEntities),
+      ...(linked.length > 0 ? [copiedBy(plans.user, linked, new Map())] : []),
+    ];
+    return writeCopies(trx, copied, { claim, links: claimed.flatMap(linkCopies) });
   };
-  // Linked sessions are claimed after the call's own session, and before any copy is made.
-  const together =
-    calls.length <= mostClaimedWithCopies && calls.every(({ linked }) => linked.length === 0);
-  const done = together ? await claimWithCopies(trx, calls, write) : undefined;
+  const claims = calls.reduce((sum, call) => sum + 1 + linkedCopies(call).length, 0);
+  const done =
+    claims <= mostClaimedWithCopies ? await claimWithCopies(trx, calls, write) : undefined;
   const { won, lost, reused } = done ?? (await claimSessions(trx, calls));
   for (const { call, existing } of lost) {
     outcomes.set(call.sessionId, outcomeOf(judgeImported(call, existing)));
   }
   for (const call of reused) outcomes.set(call.sessionId, failed({ reason: 'REQUEST_ID_REUSED' }));
   const claimed: AdmittedImport[] = [];
-  for (const call of won) claimed.push(await claimLinkedSessions(trx, plans.user, call));
+  for (const call of won) {
+    claimed.push(done ? call : await claimLinkedSessions(trx, plans.user, call));
+  }
   if (!done && claimed.length > 0) await write(claimed);
   for (const call of claimed) {
-    await copyLinkedSessions(trx, plans.user, call);
     outcomes.set(call.sessionId, { type: 'imported', session: sessionOf(call) });
   }
+}
+
+/** What is copied of calls of one kind. */
+function copiedBy(
+  plan: ClonePlan,
+  calls: readonly AdmittedImport[],
+  vendorEntities: Facts['vendorEntities'],
+): Copied {
+  return { plan, calls, entities: planVendorEntities(plan.schema, calls, vendorEntities) };
 }
 
 function outcomeOf(settled: Exclude<Verdict, { type: 'admitted' }>): Outcome {

@@ -1,25 +1,20 @@
 import { Overtaken } from '../db/errors';
-import { read, readTogether, write } from '../db/query';
+import { read, readTogether, write, type Statement } from '../db/query';
 import type { SessionId, WorkflowId } from '../model/ids';
 import { must } from '../model/must';
 import type { Problem } from '../model/problems';
-import { scopeOfCopy, shares } from '../model/scope';
+import { scopeOfCopy } from '../model/scope';
 import { finishedStatuses, type ExistingCopy } from '../model/session';
 import type { AcceptanceRules } from '../model/acceptance';
 import { storedRules } from '../store/acceptance';
 import { workflowsById, type Workflow } from '../store/accounts';
 import { ledgerEntries, ledgerKey, updateAnswer } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
-import {
-  countSessionsOfKeyPeople,
-  linkKeyPeople,
-  sessionsOfKeyPeople,
-} from '../store/relations/key-people';
+import { linkKeyPeople, type NamedSessions } from '../store/relations/key-people';
 import { shareLockCopies } from '../store/sessions/copies';
 import { ownersOfSessions, shareLockSessions, type Locking } from '../store/sessions/lock';
 import { claimSessions } from './claims';
-import { writeAndUse } from './connections';
-import { sessionOf, writeCopies } from './copies';
+import { sessionOf } from './copies';
 import { heldOf } from './facts';
 import {
   allViolations,
@@ -32,6 +27,8 @@ import {
 import type { NumberLeases } from './number-leases';
 import {
   keyOf,
+  linkedCopies,
+  maxLinkedSessions,
   noNumber,
   planImport,
   type AdmittedImport,
@@ -53,24 +50,24 @@ import {
   type PartKey,
   type SourcePart,
 } from './source-parts';
-import { planVendorEntities } from './vendor-entities';
+
+/** What is known of a call when its linked sessions are looked at. */
+export interface Linking extends Pick<AdmittedImport, 'source' | 'rules' | 'connectionId'> {
+  /** The call's own session's violations of the rules. */
+  readonly violations: Violations;
+  /** The workflow of the linked sessions. */
+  readonly linkedWorkflow: Workflow;
+  /** The sessions that the key people name. */
+  readonly named: NamedSessions | 'too many';
+}
 
 /**
- * The most linked sessions of one import. They are copied in one transaction, and the answer has about 600
- * bytes for each; clients accept 4 MiB.
- */
-export const maxLinkedSessions = 500;
-
-/**
- * Finds the sessions that the key people of a business session name, and share-locks them. Only
+ * Share-locks the sessions that the key people of a business session name, and judges them. Only
  * finished user sessions of the source application are linked, and none that were withdrawn.
  *
  * @param plan the clone plan of user sessions.
- * @param call its source session must be locked.
- * @param workflow that of the linked sessions.
- * @param own the rules for the call's own session, its violations of them, and the connection that all rest on. If
- * there are violations, or if a linked session that would be copied violates the rules for acceptance, the call is
- * settled.
+ * @param call its source session must be locked. It is settled if its own session has violations, or if a linked
+ * session that would be copied violates the rules for acceptance.
  * @returns the linked sessions, in the order of the key people, each once. A session is left out if
  * it was imported before and its copy was deleted: it can't be imported again. If there are too many,
  * nothing is locked, and the call is settled. `locked`: somebody else holds one of these sessions or of
@@ -80,30 +77,19 @@ export async function findLinkedSessions(
   trx: Transaction,
   plan: ClonePlan,
   call: PlannedImport,
-  workflow: Workflow,
-  own: Pick<AdmittedImport, 'source' | 'rules' | 'connectionId'> & {
-    readonly violations: Violations;
-  },
+  own: Linking,
   numbers: NumberLeases,
   locking: Locking,
 ): Promise<readonly LinkedImport[] | Settled | 'locked'> {
-  const { sourceSessionId, sourceApplicationId, workflowId } = call.request;
+  const { named, linkedWorkflow: workflow } = own;
+  const { workflowId } = call.request;
   const linkedWorkflowId = linkedWorkflowOf(call);
-  // If the source is a copy without key people, nothing names linked sessions. Counting one more than the limit
-  // shows whether there are too many.
-  const count = shares(own.source.scope, 'key_people')
-    ? await read(
-        trx,
-        countSessionsOfKeyPeople(sourceSessionId, sourceApplicationId, maxLinkedSessions + 1),
-      )
-    : 0;
-  if (count > maxLinkedSessions) return refuse(trx, call, tooMany(call));
-  if (count === 0) {
+  if (named === 'too many') return refuse(trx, call, tooMany(call));
+  if (named.size === 0) {
     return own.violations.count > 0
       ? refuse(trx, call, notMet(call, own.rules, own.violations))
       : [];
   }
-  const named = await read(trx, sessionsOfKeyPeople(sourceSessionId, sourceApplicationId));
   const ids = [...named.keys()];
   const requests = ids.map((id) => linkedRequest(call, id));
   const parts = new Map(
@@ -271,7 +257,7 @@ export async function claimLinkedSessions(
   plan: ClonePlan,
   call: AdmittedImport,
 ): Promise<AdmittedImport> {
-  const claimants = toCopy(call);
+  const claimants = linkedCopies(call);
   if (claimants.length === 0) return call;
   const { lost } = await claimSessions(trx, claimants);
   if (lost.length === 0) return call;
@@ -294,31 +280,15 @@ export async function claimLinkedSessions(
   return settled;
 }
 
-/**
- * Copies the linked sessions that were claimed. Then points the key people of the copied business
- * session at these copies, and at the copies that existed before.
- */
-export async function copyLinkedSessions(
-  trx: Transaction,
-  plan: ClonePlan,
-  call: AdmittedImport,
-): Promise<void> {
-  if (call.linked.length === 0) return;
-  const claimed = toCopy(call);
-  if (claimed.length > 0) {
-    const entities = planVendorEntities(plan.schema, claimed, new Map());
-    await writeCopies(trx, plan, claimed, entities, []);
-  }
+/** Makes the key people of the copy point at the linked copies; nothing if there are none. */
+export function linkCopies({ sessionId, linked }: AdmittedImport): readonly Statement[] {
+  if (linked.length === 0) return [];
   const copyOf = new Map(
-    call.linked.map((one) =>
+    linked.map((one) =>
       one.type === 'to copy'
         ? [one.call.request.sourceSessionId, one.call.sessionId]
         : [one.copy.sourceSessionId, one.copy.sessionId],
     ),
   );
-  await writeAndUse(trx, [linkKeyPeople(call.sessionId, copyOf)], [call]);
-}
-
-function toCopy(call: AdmittedImport): AdmittedImport[] {
-  return call.linked.flatMap((one) => (one.type === 'to copy' ? [one.call] : []));
+  return [linkKeyPeople(sessionId, copyOf)];
 }

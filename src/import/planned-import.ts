@@ -16,6 +16,12 @@ import type { RowCounts } from '../store/relations/count';
 import type { LockedSession } from '../store/sessions/lock';
 import type { ImportRequest } from './request';
 
+/**
+ * The most linked sessions of one import. They are copied in one transaction, and the answer has about 600
+ * bytes for each; clients accept 4 MiB.
+ */
+export const maxLinkedSessions = 500;
+
 /** The transaction that a group runs in. */
 export type Transaction = TransactionOf<MultiDatabase>;
 
@@ -71,6 +77,11 @@ export type LinkedImport =
   | { readonly type: 'to copy'; readonly call: AdmittedImport }
   /** The application already has a copy, and this copy is used. */
   | { readonly type: 'imported before'; readonly copy: ExistingCopy };
+
+/** The linked sessions of a call that are to be copied. */
+export function linkedCopies({ linked }: AdmittedImport): readonly AdmittedImport[] {
+  return linked.flatMap((one) => (one.type === 'to copy' ? [one.call] : []));
+}
 
 /** The number of a session that is only validated, so that no real number is used up. */
 export const noNumber = 0;

@@ -15,6 +15,7 @@ import type { Workflow } from '../store/accounts';
 import { pairKey, type PairKey } from '../store/connections/active';
 import type { LedgerEntry, LedgerKey } from '../store/ledger/entries';
 import type { ExpiredDocuments } from '../store/relations/expired-documents';
+import type { NamedSessions } from '../store/relations/key-people';
 import type { Ownership } from '../store/sessions/lock';
 import type { RecordedToken, ShareTokenKey } from '../store/share-tokens';
 import type { VendorKey } from '../store/vendor-entities';
@@ -44,6 +45,8 @@ export interface Facts {
   readonly expired: ReadonlyMap<PartKey, ExpiredDocuments>;
   /** The sessions that have details; read only for calls with rules that require them. */
   readonly details: FilledDetails;
+  /** The sessions that key people of the source name; empty unless the call includes linked sessions. */
+  readonly named: NamedSessions | 'too many';
   /** The share tokens of the calls, as far as they are recorded. */
   readonly shareTokens: ReadonlyMap<ShareTokenKey, RecordedToken>;
   /** The active connections of the applications; read only for calls that need one. */

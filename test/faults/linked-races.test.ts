@@ -13,7 +13,13 @@ import {
   ledgerOf,
   requestWithLinked,
 } from '../support/companies';
-import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
+import {
+  addLogs,
+  createSession,
+  createSessions,
+  createTenant,
+  type Tenant,
+} from '../support/fixtures';
 import { rowLockWaits, select } from '../support/rows';
 import { startHarness, startProxiedHarness, type ProxiedHarness } from '../support/service';
 
@@ -144,8 +150,7 @@ describe('imports with linked sessions at the same time', () => {
     let claims = 0;
     let direct: ImportSessionResponse | undefined;
     harness.proxy.intercept = async ({ sql }) => {
-      // The first claim is that of the company.
-      if (!sql.includes('INTO session_imports') || ++claims !== 2) return;
+      if (!sql.includes('INTO session_imports') || ++claims > 1) return;
       direct = await importing(wanted);
     };
     const response = await importing(request);
@@ -215,8 +220,11 @@ describe('imports with linked sessions at the same time', () => {
     const request = await requestFor(await company([person]));
     const wanted = await directRequest(person);
     let direct: ReturnType<typeof failureOf> | undefined;
-    harness.proxy.intercept = async ({ sql }) => {
-      if (direct || !sql.includes('UPDATE business_key_people')) return;
+    let linking: number | undefined;
+    harness.proxy.intercept = async ({ sql, connectionId }) => {
+      if (sql.includes('UPDATE business_key_people')) linking = connectionId;
+      // The person's session is claimed and copied, but not committed yet.
+      if (direct || connectionId !== linking || !sql.startsWith('COMMIT')) return;
       direct = failureOf(importing(wanted));
       await rowLockWaits();
     };
@@ -231,23 +239,26 @@ describe('imports with linked sessions at the same time', () => {
 
   it('take as many round trips, however many people there are', async () => {
     const counts: number[] = [];
-    for (const many of [2, 40]) {
+    // The claims of the last one are longer than what is sent together.
+    for (const many of [2, 120, 130]) {
       target = await createTenant(harness.db);
-      const request = await requestFor(await company(await people(many)));
+      const persons = await createSessions(harness.db, harness.source, 'user', many);
+      const request = await requestFor(await company(persons));
       // The first import into an application leases numbers for this one.
       const [first] = await people(1);
       if (first) await importing(await directRequest(first));
       let statements = 0;
       let importingOn: number | undefined;
       harness.proxy.intercept = ({ sql, connectionId }) => {
-        if (sql.startsWith('BEGIN')) importingOn = connectionId;
+        // Numbers are leased in transactions of their own.
+        if (sql.startsWith('BEGIN') && sql.includes('session_imports')) importingOn = connectionId;
         if (connectionId === importingOn) statements++;
       };
       expect((await importing(request)).linkedSessions).to.have.length(many);
       harness.proxy.intercept = undefined;
       counts.push(statements);
     }
-    expect(counts).to.deep.equal([11, 11]);
+    expect(counts).to.deep.equal([5, 5, 7]);
   });
 
   it('are one version of each person, while somebody changes them', async () => {

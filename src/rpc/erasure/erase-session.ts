@@ -7,7 +7,7 @@ import { read } from '../../db/query';
 import type { SessionId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
 import { eraseSessionById } from '../../store/erasures';
-import { sessionsOfKeyPeople } from '../../store/relations/key-people';
+import { firstSessionsOfKeyPeople } from '../../store/relations/key-people';
 import type { Caller } from '../call/callers';
 import { checkRequest, requiredId } from '../call/request';
 import type { HandlerContext } from '../context';
@@ -37,7 +37,7 @@ export async function eraseSession(
       erasure?.kind === 'business'
         ? [
             ...(
-              await read(db, sessionsOfKeyPeople(sessionId, applicationId, mostLinked + 1))
+              await read(db, firstSessionsOfKeyPeople(sessionId, applicationId, mostLinked + 1))
             ).keys(),
           ]
         : [];

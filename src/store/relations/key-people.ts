@@ -5,58 +5,77 @@ import { kindSchemas } from '../../model/relations';
 import type { Scope } from '../../model/scope';
 import { scopeColumn, scopeOf, type ScopeRow } from '../scope-column';
 
-/** The key people of a business session whose sessions are the given application's, and were not erased. */
+/** Key people with their sessions, as far as these are the given application's, and were not erased. */
 const linkedKeyPeople = `
-  FROM business_key_people k FORCE INDEX (PRIMARY)
-  STRAIGHT_JOIN ?? s FORCE INDEX (PRIMARY) ON s.id = k.kyc_session_id
-  WHERE k.session_id = ? AND s.application_id = ? AND s.erased_at IS NULL`;
+  business_key_people k FORCE INDEX (PRIMARY)
+  STRAIGHT_JOIN ?? s FORCE INDEX (PRIMARY)
+  ON s.id = k.kyc_session_id AND s.application_id = ? AND s.erased_at IS NULL`;
+
+/** Sorts by the place of the first key person of each session. Ordinals are INT UNSIGNED: the two make one number. */
+const inTheirOrder = 'ORDER BY MIN(k.check_ordinal * 4294967296 + k.ordinal)';
+
+/** The sessions that key people name, in the order of the key people, each with what is shared of it. */
+export type NamedSessions = ReadonlyMap<SessionId, Scope>;
+
+type NamedRow = ScopeRow & { readonly kyc_session_id: Buffer };
+
+const namedSessions = (rows: readonly NamedRow[]): NamedSessions =>
+  new Map(rows.map((row) => [fromBinary<SessionId>(row.kyc_session_id), scopeOf(row)]));
 
 /**
- * How many sessions the key people of a business session name, if they are the given application's; no more than
- * `limit` are counted. MySQL stops reading when it has found that many (MySQL 8.4 manual, section 10.2.1.19). So
- * thousands of sessions cost no more than a few hundred. But key people that add nothing to the count are all read:
- * those without a session, with one that was counted before, or with one of another application.
+ * The sessions that the key people of a business session name, if they are the given application's, and if there are
+ * not too many of them.
+ *
+ * MySQL first counts up to one more than the limit, and stops reading there (MySQL 8.4 manual, section 10.2.1.19). If
+ * that is too many, it reads no more. So thousands of sessions cost no more than a few hundred. But key people that
+ * add nothing to the count are all read: those without a session, with one that was counted before, or with one of
+ * another application.
  */
-export function countSessionsOfKeyPeople(
+export function sessionsToLink(
   businessSession: SessionId,
   owner: ApplicationId,
   limit: number,
-): Query<number> {
+): Query<NamedSessions | 'too many'> {
+  const { sessions } = kindSchemas.user;
+  const company = toBinary(businessSession);
+  // The one row with the count is always there, also if no key person names a session.
+  type Row = { readonly sessions: number } & (NamedRow | { readonly kyc_session_id: null });
   return query(
-    {
-      sql: `SELECT COUNT(*) AS sessions FROM (SELECT DISTINCT k.kyc_session_id ${linkedKeyPeople} LIMIT ?) found`,
-      bindings: [kindSchemas.user.sessions, toBinary(businessSession), toBinary(owner), limit],
+    sql(
+      `SELECT MIN(counted.sessions) AS sessions, k.kyc_session_id, MIN(s.${scopeColumn}) AS ${scopeColumn}
+       FROM (SELECT COUNT(*) AS sessions FROM
+              (SELECT DISTINCT k.kyc_session_id FROM ${linkedKeyPeople} WHERE k.session_id = ? LIMIT ?) found) counted
+       LEFT JOIN (${linkedKeyPeople}) ON counted.sessions <= ? AND k.session_id = ?
+       GROUP BY k.kyc_session_id ${inTheirOrder}`,
+      ...[sessions, toBinary(owner), company, limit + 1],
+      ...[sessions, toBinary(owner), limit, company],
+    ),
+    (rows: Row[]) => {
+      if (must(rows[0], 'a count').sessions > limit) return 'too many';
+      return namedSessions(rows.filter((row) => row.kyc_session_id !== null));
     },
-    ([row]: { readonly sessions: number }[]) => must(row, 'a count').sessions,
   );
 }
 
 /**
- * The sessions that the key people of a business session name, if they are the given application's: in the
- * order of the key people, each once, with what is shared of it if it is itself a copy.
+ * The first so many of the sessions that the key people of a business session name, if they are the given
+ * application's.
  *
  * The statement reads every key person once, however often a session is named: 0.13 s for 33,000 of them.
- *
- * @param limit the first so many; undefined: all.
  */
-export function sessionsOfKeyPeople(
+export function firstSessionsOfKeyPeople(
   businessSession: SessionId,
   owner: ApplicationId,
-  limit?: number,
-): Query<ReadonlyMap<SessionId, Scope>> {
+  limit: number,
+): Query<NamedSessions> {
   return query(
-    {
-      // Ordinals are INT UNSIGNED: the two of a key person make one number.
-      sql: `SELECT k.kyc_session_id, MIN(s.${scopeColumn}) AS ${scopeColumn} ${linkedKeyPeople}
-            GROUP BY k.kyc_session_id
-            ORDER BY MIN(k.check_ordinal * 4294967296 + k.ordinal) ${limit === undefined ? '' : 'LIMIT ?'}`,
-      bindings: [
-        ...[kindSchemas.user.sessions, toBinary(businessSession), toBinary(owner)],
-        ...(limit === undefined ? [] : [limit]),
-      ],
-    },
-    (rows: (ScopeRow & { readonly kyc_session_id: Buffer })[]) =>
-      new Map(rows.map((row) => [fromBinary<SessionId>(row.kyc_session_id), scopeOf(row)])),
+    sql(
+      `SELECT k.kyc_session_id, MIN(s.${scopeColumn}) AS ${scopeColumn}
+       FROM ${linkedKeyPeople} WHERE k.session_id = ?
+       GROUP BY k.kyc_session_id ${inTheirOrder} LIMIT ?`,
+      ...[kindSchemas.user.sessions, toBinary(owner), toBinary(businessSession), limit],
+    ),
+    namedSessions,
   );
 }
 
