@@ -1,6 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import type { ConnectionTerms } from '../model/connection';
-import { termsViolations } from '../model/connection-terms';
+import { certificationViolation, termsViolations } from '../model/connection-terms';
 import { maxReference } from '../model/grounds';
 import type { ApplicationId } from '../model/ids';
 import { wholeSeconds } from '../model/moments';
@@ -84,7 +84,8 @@ export function termsOfOptions(options: TermsOptions): ConnectionTerms {
     agreement: agreement ?? null,
     certifiedUntil: certifiedUntil ? wholeSeconds(certifiedUntil) : null,
   };
-  const violations = termsViolations(terms, new Date());
+  const over = certificationViolation(terms.certifiedUntil, new Date());
+  const violations = [...termsViolations(terms), ...(over ? [over] : [])];
   if (violations.length === 0) return terms;
   const named = Object.fromEntries(
     relations?.map((name, index) => [`relations[${index}]`, `--relations: ${name}`]) ?? [],

@@ -7,13 +7,11 @@ import { sessionKinds, type SessionKind } from './session';
 import { maxLifetime, minLifetime } from './share-lifetime';
 
 /**
- * What is wrong with terms that two applications want to agree on: in the order of the fields of `ConnectionTerms`,
- * which the violations name.
- *
- * @param now certification must end later than this.
+ * What is wrong with terms that two applications want to agree on, besides {@link certificationViolation}: in the order
+ * of the fields of `ConnectionTerms`, which the violations name.
  */
-export function termsViolations(terms: ConnectionTerms, now: Date): FieldViolation[] {
-  const { kinds, linkedSessions, longestTtl, relations, agreement, certifiedUntil } = terms;
+export function termsViolations(terms: ConnectionTerms): FieldViolation[] {
+  const { kinds, linkedSessions, longestTtl, relations, agreement } = terms;
   const violations: FieldViolation[] = [];
   const refuse = (field: string, description: string): void => {
     violations.push({ field, description });
@@ -45,10 +43,16 @@ export function termsViolations(terms: ConnectionTerms, now: Date): FieldViolati
   if (agreement !== null && !isCode(agreement, maxReference)) {
     refuse('agreement', `must consist of ${codeRule(maxReference)}, when present`);
   }
-  if (certifiedUntil !== null && certifiedUntil <= now) {
-    refuse('certified_until', 'must be in the future when present');
-  }
   return violations;
+}
+
+/** The violation of terms whose certification is over; undefined if it is not, or if there is none. */
+export function certificationViolation(
+  certifiedUntil: Date | null,
+  now: Date,
+): FieldViolation | undefined {
+  if (certifiedUntil === null || certifiedUntil > now) return undefined;
+  return { field: 'certified_until', description: 'must be in the future when present' };
 }
 
 /** Whether two sets of terms say the same, in whatever order they name kinds and relations. */

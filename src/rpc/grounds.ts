@@ -13,7 +13,8 @@ import {
   type GroundsKind,
 } from '../model/grounds';
 import { wholeSeconds } from '../model/moments';
-import { moment, optionalCode } from './call/request';
+import type { FieldViolation } from '../model/problems';
+import { brokenIf, moment, optionalCode } from './call/request';
 
 const wireKinds: Readonly<Record<GroundsKind, WireKind>> = {
   consent: WireKind.GROUNDS_KIND_CONSENT,
@@ -63,29 +64,33 @@ const evidence = z
   .refine(isEvidence, `must be ${evidenceRule}, when present`)
   .transform((hex) => Buffer.from(hex, 'hex'));
 
-/**
- * The rule for the grounds of a request.
- *
- * @param now grounds must not have been obtained later than this.
- */
-export function groundsRule(now: Date): z.ZodType<Grounds> {
-  return z
-    .object({
-      kind,
-      purpose: optionalCode(maxPurpose),
-      reference: optionalCode(maxReference),
-      obtained_at: moment
-        .min(new Date(0), 'must not be before 1970')
-        .transform(wholeSeconds)
-        .refine((at) => at <= now, 'must not be in the future')
-        .optional(),
-      evidence_sha256: evidence.optional(),
-    })
-    .transform((fields) => ({
-      kind: fields.kind,
-      purpose: fields.purpose ?? null,
-      reference: fields.reference ?? null,
-      obtainedAt: fields.obtained_at ?? null,
-      evidence: fields.evidence_sha256 ?? null,
-    }));
+/** The rule for the grounds of a request, besides {@link futureGrounds}. */
+export const groundsRule: z.ZodType<Grounds> = z
+  .object({
+    kind,
+    purpose: optionalCode(maxPurpose),
+    reference: optionalCode(maxReference),
+    obtained_at: moment
+      .min(new Date(0), 'must not be before 1970')
+      .transform(wholeSeconds)
+      .optional(),
+    evidence_sha256: evidence.optional(),
+  })
+  .transform((fields) => ({
+    kind: fields.kind,
+    purpose: fields.purpose ?? null,
+    reference: fields.reference ?? null,
+    obtainedAt: fields.obtained_at ?? null,
+    evidence: fields.evidence_sha256 ?? null,
+  }));
+
+/** The violation of grounds that were obtained in the future. */
+export function futureGrounds(
+  field: string,
+  given: WireGrounds | undefined,
+  now: Date,
+): FieldViolation | undefined {
+  const at = given?.obtainedAt;
+  const future = at !== undefined && wholeSeconds(at) > now;
+  return brokenIf(future, `${field}.obtained_at`, 'must not be in the future');
 }

@@ -184,7 +184,9 @@ describe('a stream of events', () => {
   });
 
   it('ends well when the service stops, though its reader takes nothing', async () => {
-    const own = await startHarness({ environment: quickEvents });
+    // The stop waits so long for the peer that does not read.
+    const environment = { ...quickEvents, SHUTDOWN_GRACE: '2' };
+    const own = await startHarness({ environment });
     try {
       await record(own, tenant, 5_000);
       await eventsOf(own, tenant, 5_000);

@@ -34,8 +34,8 @@ describe('a withdrawal', () => {
   it('that waits for an import comes behind it in the feed', async () => {
     const { proxy, source } = harness;
     const company = await createCompany(harness.db, source, []);
-    // The import has locked the company, and looks for linked sessions.
-    const held = proxy.holdBack('FROM business_key_people');
+    // The import has locked the company, and is about to copy it.
+    const held = proxy.holdBack('INTO session_imports');
     const importing = harness.client.import(
       harness.target.apiKey,
       await requestWithLinked(harness, company),

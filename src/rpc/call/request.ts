@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { codeRule, isCode } from '../../model/grounds';
-import { isUuid, toId, type Id } from '../../model/ids';
-import { ServiceError } from '../../model/problems';
+import { groupBy } from '../../model/collections';
+import { isUuid, toId, type ApplicationId, type Id } from '../../model/ids';
+import { ServiceError, type FieldViolation } from '../../model/problems';
 import { isUtf8 } from '../server/strict-utf8';
 
 /** A text field of a request. */
@@ -54,20 +55,59 @@ export const vendorData = text
 /**
  * Checks the form of a request.
  *
+ * @param schema the rules of single fields. It is made once, and not for each call: that would take 0.1 to 0.3 ms.
  * @param fields the request's fields by their names in the proto file, so that a violation names what
  * the caller wrote.
+ * @param besides violations of rules that depend on other fields, on the caller or on the time: see {@link brokenIf}.
  * @throws ServiceError with INVALID_REQUEST, naming every field that is wrong.
  */
-export function checkRequest<T>(schema: z.ZodType<T>, fields: object): T {
+export function checkRequest<T>(
+  schema: z.ZodType<T>,
+  fields: object,
+  besides: readonly (FieldViolation | undefined)[] = [],
+): T {
   const parsed = schema.safeParse(fields);
-  if (parsed.success) return parsed.data;
-  const first = new Map<string, string>();
-  for (const { path, message } of parsed.error.issues) {
-    const field = fieldPath(path);
-    if (!first.has(field)) first.set(field, message);
-  }
-  const violations = [...first].map(([field, description]) => ({ field, description }));
+  const others = besides.filter((violation) => violation !== undefined);
+  if (parsed.success && others.length === 0) return parsed.data;
+  const issues = parsed.success ? [] : parsed.error.issues;
+  const found = [
+    ...issues.map(({ path, message }) => ({ field: fieldPath(path), description: message })),
+    ...others,
+  ];
+  // The first one of each field.
+  const violations = [...groupBy(found, ({ field }) => field).values()].flatMap(
+    ([one]) => one ?? [],
+  );
   throw new ServiceError({ reason: 'INVALID_REQUEST', violations });
+}
+
+/** The violation of a rule that depends on more than its field; undefined unless the rule is broken. */
+export function brokenIf(
+  broken: boolean,
+  field: string,
+  description: string,
+): FieldViolation | undefined {
+  return broken ? { field, description } : undefined;
+}
+
+/** The violation of a period that ends before it begins. */
+export function emptyPeriod(
+  since: Date | undefined,
+  until: Date | undefined,
+  field: string,
+  description: string,
+): FieldViolation | undefined {
+  return brokenIf(since !== undefined && until !== undefined && until <= since, field, description);
+}
+
+/** The violation of naming one's own application as the other one. */
+export function ownApplication(
+  field: string,
+  id: string,
+  caller: ApplicationId,
+): FieldViolation | undefined {
+  const own = isUuid(id) && toId(id) === caller;
+  return brokenIf(own, field, 'must be another application than your own');
 }
 
 /** The error for one invalid field, when the rule can't be part of a schema. */

@@ -7,9 +7,9 @@ import type { ConnectionSide } from '../../model/connection-record';
 import { newId, type ApplicationId, type ConnectionId } from '../../model/ids';
 import { proposeConnection } from '../../store/connections/propose';
 import type { Caller } from '../call/callers';
-import { checkRequest, requiredId } from '../call/request';
+import { checkRequest, ownApplication, requiredId } from '../call/request';
 import type { HandlerContext } from '../context';
-import { fieldsOfTerms, termsRule } from './terms';
+import { fieldsOfTerms, overCertification, termsRule } from './terms';
 import { wantedSide, wireConnection } from './wire';
 
 const ownSide = z.number().transform((value, context): ConnectionSide => {
@@ -19,15 +19,11 @@ const ownSide = z.number().transform((value, context): ConnectionSide => {
   return z.NEVER;
 });
 
-const schemaFor = (caller: ApplicationId, now: Date) =>
-  z.object({
-    other_application_id: requiredId<ApplicationId>().refine(
-      (id) => id !== caller,
-      'must be another application than your own',
-    ),
-    own_side: ownSide,
-    terms: termsRule(now),
-  });
+const schema = z.object({
+  other_application_id: requiredId<ApplicationId>(),
+  own_side: ownSide,
+  terms: termsRule,
+});
 
 /**
  * Proposes a connection between the caller's application and another one. Nothing here checks whether the other one
@@ -43,11 +39,18 @@ export async function proposeConnectionHandler(
     other_application_id: other,
     own_side: party,
     terms,
-  } = checkRequest(schemaFor(applicationId, at), {
-    other_application_id: request.otherApplicationId,
-    own_side: request.ownSide,
-    terms: fieldsOfTerms(request.terms),
-  });
+  } = checkRequest(
+    schema,
+    {
+      other_application_id: request.otherApplicationId,
+      own_side: request.ownSide,
+      terms: fieldsOfTerms(request.terms),
+    },
+    [
+      ownApplication('other_application_id', request.otherApplicationId, applicationId),
+      overCertification('terms', request.terms, at),
+    ],
+  );
   const [sourceApplicationId, recipientApplicationId] =
     party === 'source' ? [applicationId, other] : [other, applicationId];
   const proposal = {

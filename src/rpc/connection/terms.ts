@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { ConnectionTerms as WireTerms } from '../../gen/sessionimport/v1/session_connection';
 import type { ConnectionTerms } from '../../model/connection';
-import { termsViolations } from '../../model/connection-terms';
+import { certificationViolation, termsViolations } from '../../model/connection-terms';
 import { wholeSeconds } from '../../model/moments';
+import type { FieldViolation } from '../../model/problems';
 import { boundedList, moment, text } from '../call/request';
 import { wantedKind, wireKinds } from '../wire';
 
@@ -61,26 +62,31 @@ const fields = z.object(
   'is required',
 );
 
-/**
- * The rule for the terms of a request.
- *
- * @param now certification must end later than this.
- */
-export function termsRule(now: Date): z.ZodType<ConnectionTerms> {
-  return fields
-    .transform((given): ConnectionTerms => ({
-      kinds: given.session_kinds,
-      linkedSessions: given.linked_sessions,
-      trustReview: given.trust_review,
-      longestTtl: given.longest_ttl ?? null,
-      relations: given.relations.length > 0 ? given.relations : null,
-      groundsRequired: given.grounds_required,
-      agreement: given.agreement ?? null,
-      certifiedUntil: given.certified_until ?? null,
-    }))
-    .superRefine((terms, context) => {
-      for (const { field, description } of termsViolations(terms, now)) {
-        context.addIssue({ code: 'custom', path: [field], message: description });
-      }
-    });
+/** The rule for the terms of a request, besides {@link overCertification}. */
+export const termsRule: z.ZodType<ConnectionTerms> = fields
+  .transform((given): ConnectionTerms => ({
+    kinds: given.session_kinds,
+    linkedSessions: given.linked_sessions,
+    trustReview: given.trust_review,
+    longestTtl: given.longest_ttl ?? null,
+    relations: given.relations.length > 0 ? given.relations : null,
+    groundsRequired: given.grounds_required,
+    agreement: given.agreement ?? null,
+    certifiedUntil: given.certified_until ?? null,
+  }))
+  .superRefine((terms, context) => {
+    for (const { field, description } of termsViolations(terms)) {
+      context.addIssue({ code: 'custom', path: [field], message: description });
+    }
+  });
+
+/** The violation of a certification that is over. */
+export function overCertification(
+  field: string,
+  given: WireTerms | undefined,
+  now: Date,
+): FieldViolation | undefined {
+  const until = given?.certifiedUntil;
+  const violation = certificationViolation(until ? wholeSeconds(until) : null, now);
+  return violation && { ...violation, field: `${field}.${violation.field}` };
 }

@@ -6,13 +6,13 @@ import type {
 import { read } from '../../db/query';
 import { maxReference } from '../../model/grounds';
 import type { SessionId } from '../../model/ids';
-import { ServiceError } from '../../model/problems';
+import { ServiceError, type FieldViolation } from '../../model/problems';
 import type { Retention } from '../../model/retention';
 import { setRetention as storeRetention } from '../../store/retention';
 import { sessionById } from '../../store/sessions/find';
 import { readSurely } from '../../store/surely';
 import type { Caller } from '../call/callers';
-import { checkRequest, moment, optionalCode, requiredId } from '../call/request';
+import { brokenIf, checkRequest, moment, optionalCode, requiredId } from '../call/request';
 import type { HandlerContext } from '../context';
 import { wireRetention } from './wire';
 
@@ -43,21 +43,32 @@ interface Wanted {
   readonly retention: Retention;
 }
 
+const schema = z.object({
+  session_id: requiredId<SessionId>(),
+  retention: z
+    .object({
+      erase_after: moment.optional(),
+      hold: z
+        .object({ until: moment.optional(), reference: optionalCode(maxReference) })
+        .optional(),
+    })
+    .optional(),
+});
+
 function parse({ sessionId, retention }: SetRetentionRequest, now: Date): Wanted {
-  const later = moment.refine((at) => at > now, 'must be in the future, when present').optional();
-  const schema = z.object({
-    session_id: requiredId<SessionId>(),
-    retention: z
-      .object({
-        erase_after: later,
-        hold: z.object({ until: later, reference: optionalCode(maxReference) }).optional(),
-      })
-      .optional(),
-  });
-  const fields = checkRequest(schema, {
-    session_id: sessionId,
-    retention: retention && { erase_after: retention.eraseAfter, hold: retention.hold },
-  });
+  const past = (at: Date | undefined, field: string): FieldViolation | undefined =>
+    brokenIf(at !== undefined && at <= now, field, 'must be in the future, when present');
+  const fields = checkRequest(
+    schema,
+    {
+      session_id: sessionId,
+      retention: retention && { erase_after: retention.eraseAfter, hold: retention.hold },
+    },
+    [
+      past(retention?.eraseAfter, 'retention.erase_after'),
+      past(retention?.hold?.until, 'retention.hold.until'),
+    ],
+  );
   const { erase_after: eraseAfter = null, hold } = fields.retention ?? {};
   return {
     sessionId: fields.session_id,

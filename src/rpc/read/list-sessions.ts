@@ -11,6 +11,7 @@ import { PageTokens } from '../call/page-tokens';
 import {
   boundedList,
   checkRequest,
+  emptyPeriod,
   knownValue,
   moment,
   optionalId,
@@ -44,27 +45,21 @@ export async function listSessions(
   return { sessions: items.map(wireSummary), nextPageToken: tokens.after(end) };
 }
 
-/** The rules of single fields, and the one about two of them. */
-function schemaFor({ createdSince: since }: ListSessionsRequest) {
-  const { created_until: until } = schema.shape;
-  return schema.extend({
-    created_until: until.refine(
-      (end) => !(since && end) || since < end,
-      'must be after created_since',
-    ),
-  });
-}
-
 function parseFilter(request: ListSessionsRequest): SessionFilter {
-  const fields = checkRequest(schemaFor(request), {
-    session_kind: request.sessionKind,
-    statuses: request.statuses,
-    vendor_data: request.vendorData,
-    shared_from_session: request.sharedFromSession,
-    shared_from_application: request.sharedFromApplication,
-    created_since: request.createdSince,
-    created_until: request.createdUntil,
-  });
+  const { createdSince: since, createdUntil: until } = request;
+  const fields = checkRequest(
+    schema,
+    {
+      session_kind: request.sessionKind,
+      statuses: request.statuses,
+      vendor_data: request.vendorData,
+      shared_from_session: request.sharedFromSession,
+      shared_from_application: request.sharedFromApplication,
+      created_since: since,
+      created_until: until,
+    },
+    [emptyPeriod(since, until, 'created_until', 'must be after created_since')],
+  );
   const kind = wantedKind(fields.session_kind);
   const statuses = Object.keys(wireStatuses) as SessionStatus[];
   return {

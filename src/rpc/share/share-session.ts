@@ -16,9 +16,9 @@ import { sessionById, type SessionSummary } from '../../store/sessions/find';
 import { recordShareToken, type ShareTokenRecord } from '../../store/share-tokens';
 import { readSurely } from '../../store/surely';
 import type { Caller } from '../call/callers';
-import { checkRequest, requiredId } from '../call/request';
+import { checkRequest, ownApplication, requiredId } from '../call/request';
 import type { HandlerContext } from '../context';
-import { fieldsOfGrounds, groundsRule } from '../grounds';
+import { fieldsOfGrounds, futureGrounds, groundsRule } from '../grounds';
 import { relations, scopeOfRequest } from './relations';
 import { requireActiveConnection } from './require-active-connection';
 import { wireShare } from './wire';
@@ -34,17 +34,13 @@ const lifetime = z
   )
   .transform(({ seconds }) => seconds);
 
-const schemaFor = (caller: ApplicationId, now: Date) =>
-  z.object({
-    session_id: requiredId<SessionId>(),
-    for_application_id: requiredId<ApplicationId>().refine(
-      (id) => id !== caller,
-      'must be another application than your own',
-    ),
-    ttl: lifetime.default(defaultLifetime),
-    grounds: groundsRule(now).optional(),
-    relations,
-  });
+const schema = z.object({
+  session_id: requiredId<SessionId>(),
+  for_application_id: requiredId<ApplicationId>(),
+  ttl: lifetime.default(defaultLifetime),
+  grounds: groundsRule.optional(),
+  relations,
+});
 
 /** Makes a share token for a session of the caller's application, and records it. */
 export async function shareSession(
@@ -58,13 +54,20 @@ export async function shareSession(
     ttl,
     grounds: given,
     relations: names,
-  } = checkRequest(schemaFor(applicationId, clock()), {
-    session_id: request.sessionId,
-    for_application_id: request.forApplicationId,
-    ttl: request.ttl,
-    grounds: fieldsOfGrounds(request.grounds),
-    relations: request.relations,
-  });
+  } = checkRequest(
+    schema,
+    {
+      session_id: request.sessionId,
+      for_application_id: request.forApplicationId,
+      ttl: request.ttl,
+      grounds: fieldsOfGrounds(request.grounds),
+      relations: request.relations,
+    },
+    [
+      ownApplication('for_application_id', request.forApplicationId, applicationId),
+      futureGrounds('grounds', request.grounds, clock()),
+    ],
+  );
   if (!signer) throw new ServiceError({ reason: 'SHARING_NOT_CONFIGURED' });
   const isLinked = (kind: SessionKind): boolean =>
     kind === 'business' && request.includeLinkedSessions;

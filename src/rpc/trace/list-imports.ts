@@ -11,7 +11,14 @@ import type { ImportFilter } from '../../store/import-records';
 import { incomingKeyset, outgoingKeyset } from '../../store/ledger/records';
 import type { Caller } from '../call/callers';
 import { PageTokens } from '../call/page-tokens';
-import { checkRequest, knownValue, moment, optionalId } from '../call/request';
+import {
+  brokenIf,
+  checkRequest,
+  emptyPeriod,
+  knownValue,
+  moment,
+  optionalId,
+} from '../call/request';
 import type { HandlerContext } from '../context';
 import { wantedKind, wantedKinds } from '../wire';
 import { wireImportRecord } from './wire';
@@ -67,35 +74,30 @@ const schema = z.object({
   until: moment.optional(),
 });
 
-/** Adds the rules that involve more than one field. */
-function schemaFor(request: ListImportsRequest) {
-  const { since } = request;
-  const othersRefusals =
-    isOutgoing(request) && request.outcome === ImportOutcome.IMPORT_OUTCOME_REFUSED;
-  const { outcome, until } = schema.shape;
-  return schema.extend({
-    outcome: outcome.refine(
-      () => !othersRefusals,
-      'must not be IMPORT_OUTCOME_REFUSED with IMPORT_DIRECTION_OUTGOING: what others were refused is theirs to know',
-    ),
-    until: until.refine((end) => !(since && end) || since < end, 'must be after since'),
-  });
-}
-
 /**
  * Checks the form of a request, less its page.
  *
  * @throws ServiceError with INVALID_REQUEST, naming every field that is wrong.
  */
 function parseRequest(request: ListImportsRequest): ParsedListImportsRequest {
-  const fields = checkRequest(schemaFor(request), {
-    direction: request.direction,
-    outcome: request.outcome,
-    session_kind: request.sessionKind,
-    other_application_id: request.otherApplicationId,
-    since: request.since,
-    until: request.until,
-  });
+  const { direction, outcome, since, until } = request;
+  const othersRefusals = isOutgoing(request) && outcome === ImportOutcome.IMPORT_OUTCOME_REFUSED;
+  const fields = checkRequest(
+    schema,
+    {
+      ...{ direction, outcome, since, until },
+      session_kind: request.sessionKind,
+      other_application_id: request.otherApplicationId,
+    },
+    [
+      brokenIf(
+        othersRefusals,
+        'outcome',
+        'must not be IMPORT_OUTCOME_REFUSED with IMPORT_DIRECTION_OUTGOING: what others were refused is theirs to know',
+      ),
+      emptyPeriod(since, until, 'until', 'must be after since'),
+    ],
+  );
   return {
     direction: isOutgoing(request) ? 'outgoing' : 'incoming',
     outcome: outcomes[fields.outcome],
