@@ -40,6 +40,14 @@ function statementsAbout(names, message) {
   ];
 }
 
+/** A schema that is made in each call takes longer than all that it checks. */
+const schemasInCalls = {
+  selector:
+    ':function :matches(CallExpression[callee.object.name="z"][callee.property.name="object"], ' +
+    'CallExpression[callee.property.name="extend"])',
+  message: 'Make the schema once, and give checkRequest what depends on the call.',
+};
+
 // The other rules, and the types, are checked by oxlint (.oxlintrc.json), which can not express these.
 export default [
   { ignores: ['dist/', 'src/gen/'] },
@@ -51,6 +59,7 @@ export default [
       'no-restricted-syntax': [
         'error',
         ...statementsAbout('\\w+', 'SQL about tables is for src/store.'),
+        schemasInCalls,
       ],
     },
   },

@@ -673,4 +673,43 @@ describe('a peer that does not take its answers', () => {
     expect(cut).to.deep.equal(['answer_bytes']);
     server.stop();
   });
+
+  it('is cut off together with as many others as it takes, all at once', async () => {
+    const answer = Buffer.alloc(30 * 2 ** 20);
+    const peers = 8;
+    const answering: (() => void)[] = [];
+    const cut: CutOff[] = [];
+    const changed = new Signal();
+    let together: number | undefined;
+    const server = await startTestServer(
+      {
+        '/test/Large': (_: unknown, callback: (error: null, answer: Buffer) => void) => {
+          answering.push(() => {
+            callback(null, answer);
+          });
+          changed.fire();
+        },
+      },
+      {
+        cut: (reason) => {
+          cut.push(reason);
+          setImmediate(() => {
+            together ??= cut.length;
+            changed.fire();
+          });
+        },
+      },
+    );
+    for (let count = 0; count < peers; count++) {
+      const peer = await Http2Peer.connect(server.port);
+      peer.send(call(1, '/test/Large'), frame(frames.data, endStream, 1, message));
+    }
+    await changed.until(() => answering.length === peers);
+    for (const callBack of answering) callBack();
+    // Four have 120 MiB together, of the 128 that may wait.
+    await changed.until(() => together !== undefined);
+    expect(together).to.equal(4);
+    expect(new Set(cut)).to.deep.equal(new Set(['answer_bytes']));
+    server.stop();
+  });
 });

@@ -222,7 +222,12 @@ export class Peers {
         answerBytes += connection.answerBytes;
       }
     }
-    if (answerBytes > maxAnswerBytes) this.costliest('answerBytes')?.cut('answer_bytes');
+    while (answerBytes > maxAnswerBytes) {
+      const costliest = this.costliest('answerBytes');
+      if (!costliest?.answerBytes) return;
+      answerBytes -= costliest.answerBytes;
+      costliest.cut('answer_bytes');
+    }
   }
 
   /** How many calls a new connection may have open. */
