@@ -27,6 +27,7 @@ import { MetricsServer } from './metrics/http';
 import { Metrics, type WatchedPool } from './metrics/metrics';
 import { sessionKinds } from './model/session';
 import { Callers, lookUpConnections } from './rpc/call/callers';
+import { KnownPeers } from './rpc/call/known-peers';
 import { lineOfReads, lineOfShares, lineWidth, readSeconds } from './rpc/call/lines';
 import { RateLimiter } from './rpc/call/rate-limiter';
 import { RunningCalls } from './rpc/call/running-calls';
@@ -195,7 +196,8 @@ export class SessionImportServer {
           ? undefined
           : opened(await SigningKeyFile.open(config.shareTokenSigningKey, shareTokens, clock, log));
       const running = new RunningCalls();
-      const arrivals = new Arrivals(running);
+      const known = new KnownPeers();
+      const arrivals = new Arrivals(running, known);
       const lines = { reads: lineOfReads(reads, retry), shares: lineOfShares(shares, retry) };
       const watches = new Watches();
       const imports = new ImportQueue(groupsOf(importer, log), config.queue, observer);
@@ -231,6 +233,7 @@ export class SessionImportServer {
       const grpc = createGrpcServer(config.grpc, running, streams, metrics);
       addServices(grpc, {
         callers: new Callers(lookUps, retry, config.trustedGateways),
+        known,
         rateLimiter: new RateLimiter(config.rateLimit),
         lines,
         shareTokens,
@@ -254,7 +257,7 @@ export class SessionImportServer {
       await unlessAborted(() => health.start(() => imports.isStuck(silence)), signal);
       const port = await listen(grpc, config.grpc.address, certificates?.credentials());
       listening = true;
-      const peers = opened(new Peers(grpc, config.grpc, arrivals, metrics, log));
+      const peers = opened(new Peers(grpc, config.grpc, arrivals, known, metrics, log));
       const ports = { port, ...(http ? { metrics_port: http.port } : {}) };
       log.info({ address: config.grpc.address, ...ports, tls: Boolean(certificates) }, 'serving');
       const parts = { health, events, streams, arrivals, peers, grpc, closeables, databases };

@@ -208,7 +208,7 @@ export const variables = {
   },
   GRPC_MAX_CONCURRENT_STREAMS: {
     description:
-      'The most concurrent calls on one connection. From the third connection of an address on, there are [fewer](security.md#what-a-peer-may-cost)',
+      'The most concurrent calls on one connection. From the second connection of an address on, there are [fewer](security.md#what-a-peer-may-cost)',
     default: '500',
     schema: wholeNumber(1, 1_000_000),
   },

@@ -1,4 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+
+/** How long after the metrics were made they are made again at the earliest, in milliseconds. */
+const leastPause = 50;
 
 /** A metric as the docs explain it. */
 export interface DescribedMetric {
@@ -11,6 +15,9 @@ export interface DescribedMetric {
 /** Metrics that Prometheus can ask for: those of a subclass, and those of Node.js. */
 export abstract class ExposedMetrics {
   private readonly registry = new Registry();
+  /** What those get who ask now; undefined: nobody has asked since it was last made. */
+  private next: Promise<string> | undefined;
+  private madeAt = Number.NEGATIVE_INFINITY;
   /** Where a subclass registers its metrics. */
   protected readonly registers = [this.registry];
 
@@ -18,9 +25,20 @@ export abstract class ExposedMetrics {
     collectDefaultMetrics({ register: this.registry });
   }
 
-  /** What is sent when Prometheus asks, and its content type. */
+  /**
+   * What is sent when Prometheus asks, and its content type. It is made after that, but not more than twenty times a
+   * second, however many ask: it takes some milliseconds.
+   */
   async expose(): Promise<{ readonly contentType: string; readonly text: string }> {
-    return { contentType: this.registry.contentType, text: await this.registry.metrics() };
+    this.next ??= this.makeNext();
+    return { contentType: this.registry.contentType, text: await this.next };
+  }
+
+  private async makeNext(): Promise<string> {
+    await sleep(Math.max(0, this.madeAt + leastPause - performance.now()));
+    this.next = undefined;
+    this.madeAt = performance.now();
+    return this.registry.metrics();
   }
 
   /** The metrics of the subclass, for the docs. */

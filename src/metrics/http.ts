@@ -1,14 +1,23 @@
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { ExposedMetrics } from './exposed';
 
-/** How long a client may take to send its request, in milliseconds. */
+/** How long a client may take to send its request, in milliseconds, and how often that is checked. */
 const requestTimeout = 5_000;
+const checkingInterval = 1_000;
+
+/** How long a client may take to receive its answer, in milliseconds: it is some 50 KB. */
+const answerTimeout = 10_000;
+
+/** More connections than monitoring needs. A new one takes the place of the oldest, so that probes always get through. */
+const maxConnections = 100;
 
 /**
  * The HTTP server for monitoring: `/metrics` for Prometheus, `/livez` and `/readyz` for probes. It
  * shows nothing but numbers. Still, only the monitoring systems should reach it.
+ *
+ * Whoever reaches it can't hold up the service: there are few connections, with one request each.
  */
 export class MetricsServer {
   private constructor(
@@ -31,8 +40,14 @@ export class MetricsServer {
     ready: () => boolean,
   ): Promise<MetricsServer> {
     const http = createServer(
-      { requestTimeout, headersTimeout: requestTimeout },
+      {
+        requestTimeout,
+        headersTimeout: requestTimeout,
+        connectionsCheckingInterval: checkingInterval,
+      },
       ({ method, url = '' }, response) => {
+        // A client could send thousands of requests at once, and each answer would take memory until it is read.
+        response.setHeader('connection', 'close');
         const [path] = url.split('?');
         if (method !== 'GET' && method !== 'HEAD') end(response, 405, 'only GET');
         else if (path === '/metrics') void expose(response, metrics);
@@ -41,6 +56,8 @@ export class MetricsServer {
         else end(response, 404, 'there are /metrics, /livez and /readyz');
       },
     );
+    http.setTimeout(answerTimeout);
+    limitConnections(http);
     const { host, port } = splitAddress(address);
     http.listen(port, host);
     try {
@@ -56,6 +73,17 @@ export class MetricsServer {
     this.http.close();
     this.http.closeAllConnections();
   }
+}
+
+/** Closes the oldest connection when there are too many. */
+function limitConnections(http: Server): void {
+  const sockets = new Set<Socket>();
+  http.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    const [oldest] = sockets;
+    if (sockets.size > maxConnections) oldest?.destroy();
+  });
 }
 
 async function expose(response: ServerResponse, metrics: ExposedMetrics): Promise<void> {

@@ -8,6 +8,7 @@ import type { Logger } from '../telemetry/log';
 import type { ShareTokenSigner } from '../token/signer';
 import type { Clock, ShareTokenVerifier } from '../token/verifier';
 import type { Callers } from './call/callers';
+import type { KnownPeers } from './call/known-peers';
 import type { CallLines, OnDatabase } from './call/lines';
 import type { RateLimiter } from './call/rate-limiter';
 import type { RunningCalls } from './call/running-calls';
@@ -16,6 +17,7 @@ import type { Watches } from './events/watches';
 /** What every RPC needs; shared by all calls. */
 export interface Context {
   readonly callers: Callers;
+  readonly known: KnownPeers;
   readonly rateLimiter: RateLimiter;
   readonly lines: CallLines;
   readonly shareTokens: ShareTokenVerifier;

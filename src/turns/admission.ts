@@ -32,9 +32,9 @@ export class Admission<Group, Owner> {
     return this.line.length;
   }
 
-  /** The owner with the most waiting items, in the group with the most. Undefined: nothing waits. */
-  largestOwner(): Owner | undefined {
-    return this.line.largest();
+  /** Of some owners, the one with the most waiting items, in the group with the most. Undefined: none has any. */
+  largestOwner(among: (owner: Owner) => boolean): Owner | undefined {
+    return this.line.largest(among);
   }
 
   /**

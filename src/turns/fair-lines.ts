@@ -52,17 +52,19 @@ export class FairLines<Group, Owner, Item> {
     if (line?.remove(owner, item)) this.removed(group, line);
   }
 
-  /** The owner with the most items, of the group with the most. Undefined: there are none. */
-  largest(): Owner | undefined {
-    let most: FairLine<Owner, Item> | undefined;
+  /** Of some owners, the one with the most items, of the group in which they have the most. Undefined: there are none. */
+  largest(among: (owner: Owner) => boolean): Owner | undefined {
+    let most: { readonly owner: Owner | undefined; readonly count: number } = {
+      owner: undefined,
+      count: 0,
+    };
     for (const line of this.lines.values()) {
-      if (line.length > (most?.length ?? 0)) most = line;
+      const lengths = [...line.lengths()].filter(([owner]) => among(owner));
+      const count = lengths.reduce((sum, [, length]) => sum + length, 0);
+      if (count <= most.count) continue;
+      most = { owner: lengths.reduce((a, b) => (b[1] > a[1] ? b : a))[0], count };
     }
-    let largest: { readonly owner: Owner; readonly count: number } | undefined;
-    for (const [owner, count] of most?.lengths() ?? []) {
-      if (count > (largest?.count ?? 0)) largest = { owner, count };
-    }
-    return largest?.owner;
+    return most.owner;
   }
 
   private removed(group: Group, line: FairLine<Owner, Item>): void {

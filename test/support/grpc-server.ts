@@ -1,5 +1,6 @@
 import { promisify } from 'node:util';
 import type { ServerCredentials, UntypedHandleCall } from '@grpc/grpc-js';
+import { KnownPeers } from '../../src/rpc/call/known-peers';
 import { RunningCalls } from '../../src/rpc/call/running-calls';
 import { Arrivals } from '../../src/rpc/server/arrivals';
 import { createGrpcServer, listen } from '../../src/rpc/server/grpc-server';
@@ -24,6 +25,8 @@ const same = (bytes: Buffer): Buffer => bytes;
 export interface TestServer {
   readonly port: number;
   readonly arrivals: Arrivals;
+  /** The peers that count as having valid credentials. */
+  readonly known: KnownPeers;
   /** How many connections are open. */
   connections(): Promise<number>;
   /** How many HTTP/2 sessions are in memory, whether they have ended or not. */
@@ -75,12 +78,14 @@ export async function startTestServer(
     http2.on('session', (session) => sessions.push(new WeakRef(session)));
     http2.on('stream', (_stream, headers) => options.begun?.(headers[':path'] ?? ''));
   }
-  const arrivals = new Arrivals(running);
+  const known = new KnownPeers();
+  const arrivals = new Arrivals(running, known);
   const log = createLogger({ level: 'silent', format: 'json' });
-  const peers = new Peers(server, config, arrivals, observer, log);
+  const peers = new Peers(server, config, arrivals, known, observer, log);
   return {
     port,
     arrivals,
+    known,
     connections: async () => {
       const counts = http2Servers.map((http2) => promisify(http2.getConnections.bind(http2))());
       return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);

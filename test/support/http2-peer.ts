@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 
 /** The types of HTTP/2 frames (RFC 9113, section 6), and their flags. */
@@ -92,6 +93,20 @@ export function call(stream: number, path: string, ...more: readonly Buffer[]): 
     found.push(frame(type, flags, stream, headers.subarray(at, at + frameSize)));
   }
   return Buffer.concat(found);
+}
+
+/**
+ * Opens a session of Node.js's own client.
+ *
+ * @param address a local one: only Linux has many.
+ */
+export async function connected(port: number, address = '127.0.0.1'): Promise<ClientHttp2Session> {
+  const session = connectHttp2(`http://127.0.0.1:${port}`, {
+    createConnection: () => connect({ port, host: '127.0.0.1', localAddress: address }),
+  });
+  session.on('error', () => undefined);
+  await once(session, 'remoteSettings');
+  return session;
 }
 
 /** A client that writes any frames, whether HTTP/2 allows them or not. */

@@ -104,7 +104,7 @@ describe('the admission of calls', () => {
 
   it('tells whose items wait that are the most, of the group with the most', async () => {
     const admission = new Admission<string, string>();
-    expect(admission.largestOwner()).to.equal(undefined);
+    expect(admission.largestOwner(() => true)).to.equal(undefined);
     const waiting = [
       // Those that begin at once do not count.
       ...Array.from({ length: oneTurn }, () => enter(admission, 'first')),
@@ -112,8 +112,10 @@ describe('the admission of calls', () => {
       ...Array.from({ length: 50 }, (_, index) => enter(admission, `of crowd ${index}`, 'crowd')),
       enter(admission, 'of crowd 20', 'crowd'),
     ];
-    expect(admission.largestOwner()).to.equal('of crowd 20');
+    expect(admission.largestOwner(() => true)).to.equal('of crowd 20');
+    expect(admission.largestOwner((owner) => !owner.startsWith('of crowd'))).to.equal('alone');
+    expect(admission.largestOwner((owner) => owner === 'nobody')).to.equal(undefined);
     await Promise.all(waiting);
-    expect(admission.largestOwner()).to.equal(undefined);
+    expect(admission.largestOwner(() => true)).to.equal(undefined);
   });
 });

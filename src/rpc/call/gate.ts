@@ -20,8 +20,9 @@ export class Gate {
    * @throws ServiceError with what `Callers.authenticate` throws.
    */
   async authenticate(): Promise<Caller> {
-    const { callers, annotate } = this.context;
+    const { callers, known, annotate } = this.context;
     const caller = await inSpan('authenticate', () => callers.authenticate(this.credentials));
+    known.add(this.credentials.peer);
     const { applicationId, actor } = caller;
     annotate({
       application_id: applicationId,

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Admission } from '../../turns/admission';
+import type { KnownPeers } from '../call/known-peers';
 import type { RunningCalls } from '../call/running-calls';
 import type { Connection } from './connection';
 import { timeoutLeft } from './timeouts';
@@ -14,14 +15,17 @@ const mostWaiting = 8_000;
  * call that waits has cost its arrival, and no more.
  *
  * A call that its client cancels leaves the queue. One whose deadline passes is answered in its turn. If too many
- * wait, the connection with the most, of the address with the most, is cut off. To refuse calls would not be enough:
- * their peer would send others at once.
+ * wait, the connection with the most, of the address with the most, is cut off: if there are such, one of a peer that
+ * is not known. To refuse calls would not be enough: their peer would send others at once.
  */
 export class Arrivals {
   private readonly admission = new Admission<string, Connection>();
 
   /** @param running has the calls that have begun. */
-  constructor(private readonly running: RunningCalls) {}
+  constructor(
+    private readonly running: RunningCalls,
+    private readonly known: KnownPeers,
+  ) {}
 
   /** How many calls wait. */
   get waiting(): number {
@@ -68,7 +72,13 @@ export class Arrivals {
     call.leaveQueue = () => {
       this.admission.leave(place, start);
     };
-    if (this.waiting > mostWaiting) this.admission.largestOwner()?.cut('waiting_calls');
+    if (this.waiting > mostWaiting) this.cutLargest();
+  }
+
+  private cutLargest(): void {
+    const stranger = this.admission.largestOwner(({ peer }) => !this.known.has(peer));
+    if (stranger) stranger.cut('waiting_calls');
+    else this.admission.largestOwner(() => true)?.cut('waiting_calls', { punished: false });
   }
 
   /** Resolves when no call waits and none runs: a stop does not cut off calls that were accepted. */

@@ -6,7 +6,7 @@ import {
 } from 'node:http2';
 import type { Socket } from 'node:net';
 import { outliveStreams } from './node-20';
-import { onReceived, stopReading, unwrittenBytes } from './http2';
+import { onReceived, peerOf, stopReading, unwrittenBytes } from './http2';
 import type { CutOff } from './observer';
 import { SessionEnd } from './session-end';
 
@@ -58,6 +58,9 @@ const rapid = 50;
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
 const resets = { atOnce: 100, perSecond: 20 };
 
+/** By how much the number of calls that a connection may have open grows at least. */
+const leastGrowth = 1.5;
+
 /** The most bytes that the answer to a ping has, TLS included. If more come, the peer has sent other things, too. */
 const pingAnswer = 128;
 
@@ -88,6 +91,11 @@ export class Connection {
   requestBytes = 0;
   /** Bytes of answers that waited to be taken when the connection was last looked at. */
   answerBytes = 0;
+  /** How many calls its peer may have open, besides those that have been open for long. */
+  share = 0;
+
+  /** What gRPC calls the peer: its address and port. */
+  readonly peer: string;
 
   private readonly calls = new Set<OpenCall>();
   private session: ServerHttp2Session | undefined;
@@ -127,8 +135,9 @@ export class Connection {
     private readonly fullCalls: number,
     private readonly openedAt: number,
     private readonly requestBytesGrown: (bytes: number) => void,
-    private readonly cutOff: (reason: CutOff) => void,
+    private readonly cutOff: (reason: CutOff, punished: boolean) => void,
   ) {
+    this.peer = peerOf(socket);
     this.resetsAt = openedAt;
     this.idleAt = openedAt;
   }
@@ -146,13 +155,14 @@ export class Connection {
   /**
    * It speaks HTTP/2 from now on.
    *
-   * @param allowedCalls how many calls the peer may have open at the same time, as the first settings say.
+   * @param share how many calls the peer may have open at the same time, as the first settings say.
    */
-  begin(session: ServerHttp2Session, allowedCalls: number): void {
+  begin(session: ServerHttp2Session, share: number): void {
     outliveStreams(session);
     this.session = session;
     this.end = new SessionEnd(session, this.socket, () => this.calls.size === 0);
-    this.allowedCalls = allowedCalls;
+    this.share = share;
+    this.allowedCalls = share;
     session.once('remoteSettings', () => {
       this.ready = true;
     });
@@ -192,16 +202,20 @@ export class Connection {
   }
 
   /**
-   * Lets the peer have more calls open at the same time (RFC 9113, section 5.1.2): `most`, and one more for each that has
-   * been open for long, but never more than any connection may. So streams that stay open do not keep others from
+   * Lets the peer have more calls open at the same time (RFC 9113, section 5.1.2): its share, and one more for each that
+   * has been open for long, but never more than any connection may. So streams that stay open do not keep others from
    * beginning.
    *
    * It never lets the peer have fewer: calls that are on their way would be refused.
+   *
+   * @param share what its share may become. It grows by half at least, so that peers are seldom told.
    */
-  allowCalls(most: number): void {
+  allowCalls(share: number): void {
     const { session } = this;
-    const allowed = Math.min(most + this.longCalls, this.fullCalls);
-    if (allowed <= this.allowedCalls || !session || session.destroyed) return;
+    if (!session || session.destroyed) return;
+    if (share >= this.share * leastGrowth) this.share = share;
+    const allowed = Math.min(this.share + this.longCalls, this.fullCalls);
+    if (allowed <= this.allowedCalls) return;
     // Not before the last settings are acknowledged: Node.js ends a connection with too many that are not.
     if (session.pendingSettingsAck) return;
     this.allowedCalls = allowed;
@@ -343,8 +357,12 @@ export class Connection {
     if (!this.session) this.socket.destroy();
   }
 
-  /** Ends the connection at once, with all its calls. */
-  cut(reason: CutOff): void {
+  /**
+   * Ends the connection at once, with all its calls.
+   *
+   * @param options `punished`: whether new connections of its address have to wait.
+   */
+  cut(reason: CutOff, { punished } = { punished: true }): void {
     if (this.over) return;
     this.over = true;
     // Before anything else, so that no other connection is cut off for what this one has cost.
@@ -363,7 +381,7 @@ export class Connection {
     setImmediate(() => {
       this.socket.destroy();
     });
-    this.cutOff(reason);
+    this.cutOff(reason, punished);
   }
 }
 

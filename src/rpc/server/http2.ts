@@ -47,6 +47,11 @@ export function pauseOnConnect(server: Http2Server): void {
   Object.assign(server, { pauseOnConnect: true });
 }
 
+/** What grpc-js calls the peer of a connection: `ServerCall.getPeer`. */
+export function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress}:${remotePort}`;
+}
+
 /**
  * How many bytes of a socket the kernel has not taken yet.
  *

@@ -7,10 +7,11 @@ import type {
 import type { Socket } from 'node:net';
 import type { Server } from '@grpc/grpc-js';
 import { LogThrottle } from '../../telemetry/log-throttle';
-import { groupBy } from '../../model/collections';
 import type { Logger } from '../../telemetry/log';
+import type { KnownPeers } from '../call/known-peers';
 import type { Arrivals } from './arrivals';
 import { Connection } from './connection';
+import { byAddress, costliest, idlestOrOldest } from './give-way';
 import { beforeSession, http2ServersOf, pauseOnConnect, takeOver } from './http2';
 import { networkOf } from './networks';
 import type { CutOff, PeerObserver } from './observer';
@@ -30,10 +31,10 @@ const maxRequestBytes = 64 * 1024 * 1024;
 const maxAnswerBytes = 128 * 1024 * 1024;
 
 /**
- * How many connections of an address get the full limit of open calls. Further ones get less, because the calls of many
- * connections can come in one turn of the event loop.
+ * How many calls all connections of an address may have open together, in multiples of what one may. They can all come
+ * in one turn of the event loop, and be cancelled in the next.
  */
-const fullConnections = 2;
+const addressShare = 2;
 
 /** A connection may always have this many calls, besides those that stay open. */
 const leastCalls = 20;
@@ -48,7 +49,8 @@ interface PeerLimits {
 /**
  * Protects the service from broken and hostile peers: each connection has limits, and so have all of them
  * together. A connection that exceeds its limits is cut off. If all together exceed theirs, the most expensive
- * one of the most expensive address is cut off. Addresses of one network count as one: see {@link networkOf}.
+ * one of the most expensive address is cut off, and those of peers that are not known come first. Addresses of one
+ * network count as one: see {@link networkOf}.
  */
 export class Peers {
   private readonly connections = new Map<string, Connection>();
@@ -67,6 +69,7 @@ export class Peers {
     private readonly server: Server,
     private readonly limits: PeerLimits,
     private readonly arrivals: Arrivals,
+    private readonly known: KnownPeers,
     private readonly observer: PeerObserver | undefined,
     private readonly log: Logger,
   ) {
@@ -103,8 +106,7 @@ export class Peers {
     // In the first settings, because most clients wait for those before they call: calls over the limit are reset.
     beforeSession(http2, (socket) => {
       const connection = this.connections.get(nameOf(socket));
-      if (connection)
-        http2.updateSettings({ maxConcurrentStreams: this.allowedCallsOf(connection) });
+      if (connection) http2.updateSettings({ maxConcurrentStreams: this.newShareOf(connection) });
     });
     // In place of Node.js and grpc-js, which would begin the session at once.
     const speak = takeOver(http2, 'connection');
@@ -119,7 +121,7 @@ export class Peers {
       const connection = this.connections.get(nameOf(session.socket));
       if (connection) {
         this.bySession.set(session, connection);
-        connection.begin(session, this.allowedCallsOf(connection));
+        connection.begin(session, this.newShareOf(connection));
       } else session.destroy();
     });
     // In place of grpc-js, which would begin the call at once.
@@ -153,11 +155,11 @@ export class Peers {
       (bytes) => {
         this.requestBytes += bytes;
         if (bytes > 0 && this.requestBytes > maxRequestBytes) {
-          this.costliest('requestBytes')?.cut('request_bytes');
+          this.cutCostliest('requestBytes', 'request_bytes');
         }
       },
-      (reason) => {
-        if (!unpunished.has(reason)) this.penalties.punish(address);
+      (reason, punished) => {
+        if (punished && !unpunished.has(reason)) this.penalties.punish(address);
         this.hasCut(reason);
       },
     );
@@ -165,7 +167,9 @@ export class Peers {
     this.connections.set(name, connection);
     socket.once('close', () => {
       // A peer can connect again from the same port before its old connection has closed here.
-      if (this.connections.get(name) === connection) this.connections.delete(name);
+      if (this.connections.get(name) !== connection) return;
+      this.connections.delete(name);
+      this.known.forget(connection.peer);
     });
     // The connection may break while it waits, and an error that nobody listens to ends the process.
     socket.on('error', () => undefined);
@@ -185,26 +189,13 @@ export class Peers {
   }
 
   /**
-   * Closes a connection if there are too many: one of the address that has most, or of those that have
-   * equally many.
-   *
-   * If they have connections without calls, the one that has been idle for longest is closed. It loses
-   * nothing, since its client connects again when it has a call. Otherwise the oldest one is closed, but only
-   * if its address has at least two more than the newcomer's.
+   * Closes a connection if there are too many.
    *
    * @returns whether there is room now.
    */
   private makeRoom(newcomer: string): boolean {
     if (this.connections.size < this.limits.maxConnections) return true;
-    const byAddress = this.byAddress();
-    const addresses = [...byAddress.values()];
-    const most = addresses.reduce((longest, { length }) => Math.max(longest, length), 0);
-    const ofMost = addresses.filter(({ length }) => length === most).flat();
-    const idle = ofMost
-      .filter(({ idleSince }) => idleSince !== undefined)
-      .sort((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0));
-    const fair = most >= (byAddress.get(newcomer)?.length ?? 0) + 2;
-    const giving = idle[0] ?? (fair ? ofMost[0] : undefined);
+    const giving = idlestOrOldest([...this.connections.values()], newcomer, this.known);
     if (giving) giving.cut('too_many');
     else this.hasCut('too_many');
     return giving !== undefined;
@@ -214,53 +205,51 @@ export class Peers {
     const now = performance.now();
     this.penalties.forget();
     let answerBytes = 0;
-    for (const connections of this.byAddress().values()) {
-      const share = this.shareOf(connections.length);
+    for (const connections of byAddress(this.connections.values()).values()) {
+      let shared = sharesOf(connections);
       for (const connection of connections) {
         connection.look(now);
-        connection.allowCalls(share);
+        shared -= connection.share;
+        connection.allowCalls(this.shareBeside(shared));
+        shared += connection.share;
         answerBytes += connection.answerBytes;
       }
     }
     while (answerBytes > maxAnswerBytes) {
-      const costliest = this.costliest('answerBytes');
-      if (!costliest?.answerBytes) return;
-      answerBytes -= costliest.answerBytes;
-      costliest.cut('answer_bytes');
+      const freed = this.cutCostliest('answerBytes', 'answer_bytes');
+      if (freed === 0) return;
+      answerBytes -= freed;
     }
   }
 
   /** How many calls a new connection may have open. */
-  private allowedCallsOf({ address }: Connection): number {
-    let connections = 0;
-    for (const other of this.connections.values()) if (other.address === address) connections++;
-    return this.shareOf(connections);
-  }
-
-  /** How many calls a connection may have open if its address has so many connections. */
-  private shareOf(connections: number): number {
-    const most = this.limits.maxConcurrentStreams;
-    let share = most;
-    // In few steps, so that peers are seldom told.
-    while (share * connections > most * fullConnections && share > leastCalls) {
-      share = Math.max(Math.floor(share / 2), leastCalls);
-    }
-    return share;
+  private newShareOf({ address }: Connection): number {
+    const others = [...this.connections.values()].filter((other) => other.address === address);
+    return this.shareBeside(sharesOf(others));
   }
 
   /**
-   * The most expensive connection of the most expensive address. Otherwise, an attacker with many cheap
-   * connections could have the connection of a busy gateway cut off.
+   * How many calls a connection may have open: half of what the others of its address leave. So something is left for the
+   * next one.
    */
-  private costliest(cost: 'requestBytes' | 'answerBytes'): Connection | undefined {
-    const costOf = (connections: readonly Connection[]): number =>
-      connections.reduce((sum, connection) => sum + connection[cost], 0);
-    const [most] = [...this.byAddress().values()].sort((a, b) => costOf(b) - costOf(a));
-    return most?.sort((a, b) => b[cost] - a[cost])[0];
+  private shareBeside(others: number): number {
+    const most = this.limits.maxConcurrentStreams;
+    const half = Math.floor((most * addressShare - others) / 2);
+    return Math.min(most, Math.max(half, leastCalls));
   }
 
-  private byAddress(): Map<string, Connection[]> {
-    return groupBy(this.connections.values(), ({ address }) => address);
+  /**
+   * Cuts off the most expensive connection: see {@link costliest}.
+   *
+   * @returns what it cost.
+   */
+  private cutCostliest(cost: 'requestBytes' | 'answerBytes', reason: CutOff): number {
+    const connection = costliest([...this.connections.values()], (one) => one[cost], this.known);
+    if (!connection) return 0;
+    const freed = connection[cost];
+    // A peer that is known has not exceeded any limit of its own.
+    connection.cut(reason, { punished: !this.known.has(connection.peer) });
+    return freed;
   }
 
   private hasCut(reason: CutOff): void {
@@ -272,6 +261,11 @@ export class Peers {
     }
     if (throttle.allows()) this.log.warn({ reason }, 'cut a connection off');
   }
+}
+
+/** How many calls connections may have open together. */
+function sharesOf(connections: readonly Connection[]): number {
+  return connections.reduce((sum, { share }) => sum + share, 0);
 }
 
 /** Names a connection. One from the same port that has just ended may still have the same name. */

@@ -1,0 +1,70 @@
+import { groupBy } from '../../model/collections';
+import type { KnownPeers } from '../call/known-peers';
+import type { Connection } from './connection';
+
+/**
+ * The connection that gives way to a newcomer when there are too many, of the address with the most such connections.
+ *
+ * One without calls loses nothing, since its client connects again when it has a call: the one that has been idle for
+ * longest. If there is none, the oldest one gives way, but only if its address has at least two more than the newcomer's.
+ * In both cases, those of peers that are not known come first.
+ *
+ * @param connections in the order in which they were opened.
+ * @param newcomer the address of the newcomer.
+ * @returns undefined: none gives way.
+ */
+export function idlestOrOldest(
+  connections: readonly Connection[],
+  newcomer: string,
+  known: KnownPeers,
+): Connection | undefined {
+  const withoutCalls = connections.filter(({ idleSince }) => idleSince !== undefined);
+  if (withoutCalls.length > 0) {
+    const ofMost = ofTheMost(strangersOr(withoutCalls, known));
+    return ofMost.reduce((a, b) => ((b.idleSince ?? 0) < (a.idleSince ?? 0) ? b : a));
+  }
+  const candidates = strangersOr(connections, known);
+  const [oldest] = ofTheMost(candidates);
+  const ofAddress = (address: string | undefined): number =>
+    candidates.filter((candidate) => candidate.address === address).length;
+  return ofAddress(oldest?.address) >= ofAddress(newcomer) + 2 ? oldest : undefined;
+}
+
+/**
+ * The most expensive connection of the most expensive address; if there are such, one of a peer that is not known. If
+ * only connections mattered, an attacker with many cheap ones could have that of a busy gateway cut off; and if only
+ * addresses mattered, an attacker with many of those.
+ *
+ * @returns undefined: none costs anything.
+ */
+export function costliest(
+  connections: readonly Connection[],
+  costOf: (connection: Connection) => number,
+  known: KnownPeers,
+): Connection | undefined {
+  const costing = connections.filter((connection) => costOf(connection) > 0);
+  const addresses = [...byAddress(strangersOr(costing, known)).values()].map((ofAddress) => ({
+    ofAddress,
+    cost: ofAddress.reduce((sum, connection) => sum + costOf(connection), 0),
+  }));
+  const [most] = addresses.toSorted((a, b) => b.cost - a.cost);
+  return most?.ofAddress.reduce((a, b) => (costOf(b) > costOf(a) ? b : a));
+}
+
+/** Connections by the address of their peer. */
+export function byAddress(connections: Iterable<Connection>): Map<string, Connection[]> {
+  return groupBy(connections, ({ address }) => address);
+}
+
+/** Those connections whose peers are not known; or else, if there are none, all of them. */
+function strangersOr(connections: readonly Connection[], known: KnownPeers): readonly Connection[] {
+  const strangers = connections.filter(({ peer }) => !known.has(peer));
+  return strangers.length > 0 ? strangers : connections;
+}
+
+/** The connections of the address that has the most of them; or of all addresses that have equally many. */
+function ofTheMost(connections: readonly Connection[]): readonly Connection[] {
+  const addresses = [...byAddress(connections).values()];
+  const most = addresses.reduce((longest, { length }) => Math.max(longest, length), 0);
+  return addresses.filter(({ length }) => length === most).flat();
+}
