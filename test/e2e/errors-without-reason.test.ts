@@ -166,7 +166,11 @@ describe('an error without a reason', () => {
     'the call has more than one request message': () =>
       sent(Buffer.concat([anyMessage, anyMessage])),
     '`grpc-timeout` is malformed': async () =>
-      Promise.all(['soon', '1', ''].map((text) => sent(anyMessage, { 'grpc-timeout': text }))),
+      Promise.all(
+        ['soon', '1', '', '-2S', '1.2S', '2S,4S', 'x2S', '2Sx', '123456789n', '+600H'].map((text) =>
+          sent(anyMessage, { 'grpc-timeout': text }),
+        ),
+      ),
     'no connection can be made: nothing listens at the address, or TLS fails': async () => {
       const client = new TestClient(1);
       const told = await calling(client);

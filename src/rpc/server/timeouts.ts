@@ -28,11 +28,12 @@ const negligible = 1 / 100;
  *
  * @param timeout the value of `grpc-timeout`.
  * @param waited since the call arrived, in milliseconds: it is not known here when it was sent.
- * @returns the value for gRPC. A malformed one stays as it is: gRPC refuses it.
+ * @returns the value for gRPC. For a malformed one it is one that grpc-js refuses: by itself, grpc-js takes any text in
+ * which it finds digits and a unit (`-2S`, `1.2S`, `2S,4S`), and without a bound.
  */
 export function timeoutLeft(timeout: string, waited: number): string {
   const [, count, unit] = /^(\d{1,8})([HMSmun])$/.exec(timeout) ?? [];
-  if (count === undefined || unit === undefined) return timeout;
+  if (count === undefined || unit === undefined) return 'malformed';
   const given = Number(count) * (unitsInMs[unit] ?? 0);
   if (given <= longest && waited < given * negligible) return timeout;
   const left = Math.max(0, Math.round(Math.min(given, longest) - waited));
