@@ -47,7 +47,7 @@ function eraseCommand() {
 
 async function erase(db: MultiDatabase, sessionId: SessionId): Promise<Erasure> {
   const at = await read(db, databaseTime());
-  const by = { owner: undefined, cause: 'operator', actor: null, at } as const;
+  const by = { owner: undefined, cause: 'operator', actor: null, clock: () => at } as const;
   return (
     (await eraseSessionById(db, { sessionId, ...by }).catch(explainHold)) ?? missing(sessionId)
   );

@@ -35,7 +35,9 @@ export async function eraseDue(run: PruneRun): Promise<void> {
         cause: 'retention',
         actor: null,
       } as const;
-      const end = await retry(() => eraseSession(db, { ...wanted, at: now })).catch(ifHeld);
+      const end = await retry(() => eraseSession(db, { ...wanted, clock: () => now })).catch(
+        ifHeld,
+      );
       // Undefined: the platform has deleted the session, or somebody has set another time since it was found.
       if (end !== undefined && end !== 'held') tally.retentionOver += 1;
       await breathe(run);

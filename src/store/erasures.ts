@@ -106,7 +106,8 @@ export interface WantedErasure {
   readonly cause: ErasureCause;
   /** Null: no call has asked for it. */
   readonly actor: Actor | null;
-  readonly at: Date;
+  /** Is asked once the session is locked, so that no copy that was made before has a later time. */
+  readonly clock: () => Date;
 }
 
 /**
@@ -125,7 +126,7 @@ export async function eraseSession(
   db: MultiDatabase,
   wanted: WantedErasure,
 ): Promise<Erasure | undefined> {
-  const { sessionId, kind, owner, at } = wanted;
+  const { sessionId, kind, owner, clock } = wanted;
   const schema = kindSchemas[kind];
   return inTransaction(db, async (trx) => {
     const session = await read(trx, lockForErasure(schema, sessionId));
@@ -138,7 +139,8 @@ export async function eraseSession(
       if (wanted.cause === 'replay') await write(trx, insertErasure(before, wanted, deleteAgain));
       return before;
     }
-    if (!(await retentionAllows(trx, wanted))) return undefined;
+    const at = clock();
+    if (!(await retentionAllows(trx, wanted, at))) return undefined;
     const erasure: Erasure = { sessionId, applicationId, kind, erasedAt: at };
     // The lock on the session's row lasts until the commit. So no import of the session can run or begin meanwhile.
     await writeTogether(trx, [
@@ -212,7 +214,8 @@ export async function eraseSessionById(
  */
 async function retentionAllows(
   trx: TransactionOf<MultiDatabase>,
-  { sessionId, cause, at }: WantedErasure,
+  { sessionId, cause }: WantedErasure,
+  at: Date,
 ): Promise<boolean> {
   if (cause === 'replay') return true;
   const retention = (await read(trx, retentionOf(sessionId))) ?? noRetention;
@@ -256,9 +259,10 @@ function insertErasure(
  * @throws Error if the session is there, but is of another application or kind.
  */
 export async function replayErasure(db: MultiDatabase, erasure: Erasure): Promise<boolean> {
-  const { sessionId, kind, applicationId: owner, erasedAt: at } = erasure;
+  const { sessionId, kind, applicationId: owner, erasedAt } = erasure;
   const again = { cause: 'replay', actor: null } as const;
-  if (await eraseSession(db, { sessionId, kind, owner, at, ...again })) return true;
+  const clock = (): Date => erasedAt;
+  if (await eraseSession(db, { sessionId, kind, owner, clock, ...again })) return true;
   const there = await read(db, sessionsOfAnyone([sessionId]));
   if (there.size > 0) throw new Error(`the session ${sessionId} is not the one that was erased`);
   await write(db, insertErasure(erasure, again, keepRecord));

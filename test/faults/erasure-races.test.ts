@@ -57,6 +57,18 @@ describe('an erasure', () => {
     expect(await ledgerOf(target, id)).to.have.length(1);
   });
 
+  it('has no earlier time than a copy that was made before it', async () => {
+    const { proxy, source } = harness;
+    const { id, shareToken } = await session();
+    const held = proxy.holdBack(/`user_sessions`[^]*FOR UPDATE/);
+    const erasing = erase(harness, source, id);
+    await held.came;
+    const copy = sessionOf(await importBy(shareToken));
+    held.letGo();
+    const { erasedAt } = await erasing;
+    expect(Number(erasedAt)).to.be.at.least(Number(copy.createdAt));
+  });
+
   it('lets an import wait for it that comes while it runs, and the import finds no session', async () => {
     const { proxy, source, target } = harness;
     const { id, shareToken } = await session();

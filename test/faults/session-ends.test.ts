@@ -1,11 +1,15 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { connect, type ClientHttp2Session } from 'node:http2';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Client, credentials, status, type sendUnaryData } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { isNode20 } from '../../src/rpc/server/node-20';
 import type { CutOff } from '../../src/rpc/server/observer';
+import { CertificateAuthority } from '../support/certificates';
 import { startTestServer, type TestServer } from '../support/grpc-server';
 import { eventually } from '../support/helpers';
 import {
@@ -21,6 +25,7 @@ import {
   uint32,
 } from '../support/http2-peer';
 import { Signal } from '../support/signal';
+import { tlsServer } from '../support/tls';
 
 const path = '/test/Wait';
 const same = (bytes: Buffer): Buffer => bytes;
@@ -236,5 +241,64 @@ describe('a connection that is closed', () => {
         await server.arrivals.ended();
       });
     }
+  }
+});
+
+describe('a connection whose client has gone', () => {
+  const ways: Readonly<Record<string, (session: ClientHttp2Session, socket: Socket) => void>> = {
+    'closes its session': (session) => {
+      session.close();
+    },
+    'destroys its session': (session) => {
+      session.destroy();
+    },
+    'destroys its session and its socket': (session, socket) => {
+      session.destroy();
+      socket.destroy();
+    },
+    'destroys its socket': (_session, socket) => socket.destroy(),
+    'ends its socket': (_session, socket) => socket.end(),
+  };
+
+  for (const scheme of ['http', 'https']) {
+    it(`is gone over ${scheme}, in whatever way`, async () => {
+      const authority = await CertificateAuthority.create();
+      const credentialsOfServer = scheme === 'https' ? await tlsServer(authority) : undefined;
+      const server = await startTestServer(
+        {
+          '/test/Echo': (_call: unknown, answer: sendUnaryData<Buffer>) => {
+            answer(null, Buffer.alloc(0));
+          },
+        },
+        credentialsOfServer && { credentials: credentialsOfServer },
+      );
+      const { port } = server;
+      const ca = await readFile(authority.file);
+      for (const go of Object.values(ways)) {
+        for (const calls of [0, 1]) {
+          const socket =
+            scheme === 'https'
+              ? connectTls({ port, host: 'localhost', ca, ALPNProtocols: ['h2'] })
+              : connectTcp({ port, host: 'localhost' });
+          const session = connect(`${scheme}://localhost`, { createConnection: () => socket });
+          session.on('error', () => undefined);
+          await once(session, 'remoteSettings');
+          for (let made = 0; made < calls; made++) {
+            const stream = session.request({
+              ':method': 'POST',
+              ':path': '/test/Echo',
+              'content-type': 'application/grpc',
+              te: 'trailers',
+            });
+            stream.resume().end(message);
+            await once(stream, 'close');
+          }
+          go(session, socket);
+          await eventually(async () => (await server.connections()) === 0);
+        }
+      }
+      server.stop();
+      await authority.remove();
+    });
   }
 });

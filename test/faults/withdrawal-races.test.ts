@@ -52,6 +52,20 @@ describe('a withdrawal', () => {
     ]);
   });
 
+  it('has no earlier time than a copy that was made before it', async () => {
+    const { proxy, source, target, signer, client } = harness;
+    const original = await createSession(harness.db, source, 'user');
+    const shareToken = await signer.share(source, target, 'user', original);
+    const held = proxy.holdBack(/`user_sessions`[^]*FOR UPDATE/);
+    const withdrawing = withdraw(harness, source, original);
+    await held.came;
+    const request = { shareToken, workflowId: target.workflows.user };
+    const copy = sessionOf(await client.import(target.apiKey, request));
+    held.letGo();
+    const { withdrawnAt } = await withdrawing;
+    expect(Number(withdrawnAt)).to.be.at.least(Number(copy.createdAt));
+  });
+
   it('is not answered with KEPT while its copy is being erased, nor after that', async () => {
     const { proxy, source, target } = harness;
     const copy = await withdrawnCopy();

@@ -49,10 +49,11 @@ describe('what tells of a withdrawal', () => {
     }
     const [original, ofTarget, ofThird] = sessions as [SessionId, SessionId, SessionId];
     const id = newId<WithdrawalId>();
-    await withdrawSession(db, {
-      ...{ id, sessionId: original, applicationId: harness.source.applicationId, kind: 'user' },
-      ...{ reason, at: new Date(), actor: null },
-    });
+    const withdrawal = {
+      ...({ id, sessionId: original, kind: 'user', reason, actor: null } as const),
+      applicationId: harness.source.applicationId,
+    };
+    await withdrawSession(db, withdrawal, () => new Date());
     return { id, original, ofTarget, ofThird };
   };
 
@@ -260,11 +261,12 @@ describe('what tells of a withdrawal', () => {
     };
     await told();
     expect(await isStopped()).to.equal(true);
-    await withdrawSession(db, {
+    const again = {
       ...{ id: newId<WithdrawalId>(), sessionId: original },
-      ...{ applicationId: harness.source.applicationId, kind: 'user', reason: 'rectified' },
-      ...{ at: new Date(), actor: null },
-    });
+      ...({ kind: 'user', reason: 'rectified', actor: null } as const),
+      applicationId: harness.source.applicationId,
+    };
+    await withdrawSession(db, again, () => new Date());
     expect((await acknowledge(harness, harness.target, ofTarget, kept)).withdrawals).to.equal(1);
     expect(await isStopped()).to.equal(false);
     await told();

@@ -26,11 +26,9 @@ export async function eraseSession(
 ): Promise<EraseSessionResponse> {
   const { session_id: sessionId } = checkRequest(schema, { session_id: request.sessionId });
   annotate({ session_id: sessionId });
-  // All tries use the same timestamp.
-  const at = clock();
   const done = await onDatabase(async (db) => {
     const erasure = await eraseSessionById(db, {
-      ...{ sessionId, owner: applicationId, cause: 'request', actor, at },
+      ...{ sessionId, owner: applicationId, cause: 'request', actor, clock },
     });
     // One more shows whether there are more.
     const linked =

@@ -91,6 +91,8 @@ export class Connection {
   requestBytes = 0;
   /** Bytes of answers that waited to be taken when the connection was last looked at. */
   answerBytes = 0;
+  /** What carries its session: the TLS socket, if there is TLS. */
+  carrier: Socket;
   /** How many calls its peer may have open, besides those that have been open for long. */
   share = 0;
 
@@ -137,6 +139,7 @@ export class Connection {
     private readonly requestBytesGrown: (bytes: number) => void,
     private readonly cutOff: (reason: CutOff, punished: boolean) => void,
   ) {
+    this.carrier = socket;
     this.peer = peerOf(socket);
     this.resetsAt = openedAt;
     this.idleAt = openedAt;
@@ -305,8 +308,10 @@ export class Connection {
     this.restSince ??= now;
     this.answerBytes += unwritten;
     const failed = this.end?.failed ?? false;
+    // Node.js 20 never ends a TLS connection whose peer closes it right behind GOAWAY.
+    const stuck = session?.destroyed === true && unwritten === 0 && !this.carrier.writableEnded;
     // After its last call, a peer gets some time to take the answer, which may be on its way when all is written.
-    const nothingComes = failed || (unwritten === 0 && now - this.idleAt > answerTime);
+    const nothingComes = failed || stuck || (unwritten === 0 && now - this.idleAt > answerTime);
     if (now - this.restSince <= (nothingComes ? endedTime : answerTime)) return;
     // Not as soon as the session fails: if nghttp2 has ended the session, Node.js 24 would then never free it.
     if (failed || unwritten === 0) socket.destroy();

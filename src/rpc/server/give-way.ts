@@ -6,8 +6,9 @@ import type { Connection } from './connection';
  * The connection that gives way to a newcomer when there are too many, of the address with the most such connections.
  *
  * One without calls loses nothing, since its client connects again when it has a call: the one that has been idle for
- * longest. If there is none, the oldest one gives way, but only if its address has at least two more than the newcomer's.
- * In both cases, those of peers that are not known come first.
+ * longest. Whether its peer is known does not matter, since no newcomer is known yet. If all have calls, the oldest one
+ * gives way, but only if its address has at least two more than the newcomer's, and those of peers that are not known
+ * come first.
  *
  * @param connections in the order in which they were opened.
  * @param newcomer the address of the newcomer.
@@ -20,7 +21,7 @@ export function idlestOrOldest(
 ): Connection | undefined {
   const withoutCalls = connections.filter(({ idleSince }) => idleSince !== undefined);
   if (withoutCalls.length > 0) {
-    const ofMost = ofTheMost(strangersOr(withoutCalls, known));
+    const ofMost = ofTheMost(withoutCalls);
     return ofMost.reduce((a, b) => ((b.idleSince ?? 0) < (a.idleSince ?? 0) ? b : a));
   }
   const candidates = strangersOr(connections, known);

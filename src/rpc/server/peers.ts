@@ -106,7 +106,9 @@ export class Peers {
     // In the first settings, because most clients wait for those before they call: calls over the limit are reset.
     beforeSession(http2, (socket) => {
       const connection = this.connections.get(nameOf(socket));
-      if (connection) http2.updateSettings({ maxConcurrentStreams: this.newShareOf(connection) });
+      if (!connection) return;
+      connection.carrier = socket;
+      http2.updateSettings({ maxConcurrentStreams: this.newShareOf(connection) });
     });
     // In place of Node.js and grpc-js, which would begin the session at once.
     const speak = takeOver(http2, 'connection');

@@ -28,7 +28,7 @@ export async function withdrawSessionHandler(
     reason: request.reason,
   });
   annotate({ session_id: sessionId, withdrawn_for: reason });
-  // All tries have the same id and time, so that a later one finds what an earlier one has written.
+  // All tries have the same id, so that a later one finds what an earlier one has written.
   const id = newId<WithdrawalId>();
   const at = clock();
   let triedBefore = false;
@@ -38,8 +38,8 @@ export async function withdrawSessionHandler(
     );
     if (!session) return undefined;
     const { kind } = session;
-    const wanted = { id, sessionId, applicationId, kind, reason, at, actor };
-    const withdrawal = await withdrawSession(db, wanted);
+    const wanted = { id, sessionId, applicationId, kind, reason, actor };
+    const withdrawal = await withdrawSession(db, wanted, clock);
     if (!withdrawal) return undefined;
     const by = { actor, at, triedBefore };
     triedBefore = true;

@@ -25,18 +25,22 @@ import {
  * It locks the session's row exclusively. An import share-locks that row until it has ended. So an import has either
  * ended before, and its application is told, or it is refused.
  *
+ * @param clock is asked once the row is locked, so that no copy that was made before has a later time.
  * @returns the withdrawal, or the one that was made before for the same reason; undefined: the application has no such
  * session.
  */
 export function withdrawSession(
   db: MultiDatabase,
-  wanted: NewWithdrawal,
+  asked: Omit<NewWithdrawal, 'at'>,
+  clock: () => Date,
 ): Promise<EnteredWithdrawal | undefined> {
-  const { id, sessionId, applicationId, kind, reason, at } = wanted;
+  const { id, sessionId, applicationId, kind, reason } = asked;
   const schema = kindSchemas[kind];
   return inTransaction(db, async (trx) => {
     const session = await read(trx, lockForErasure(schema, sessionId));
     if (!session || session.erasedAt || session.applicationId !== applicationId) return undefined;
+    const at = clock();
+    const wanted = { ...asked, at };
     const before = await read(trx, earlierWithdrawal(wanted));
     if (before) return before;
     await enterWithdrawal(trx, wanted);
