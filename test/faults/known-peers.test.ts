@@ -31,7 +31,7 @@ function request(
   return stream;
 }
 
-async function statusOf(stream: ClientHttp2Stream): Promise<number> {
+async function statusOf(stream: ClientHttp2Stream): Promise<status> {
   let told: unknown;
   const note = (headers: IncomingHttpHeaders): void => {
     told ??= headers['grpc-status'];
