@@ -13,6 +13,7 @@ const check = '/grpc.health.v1.Health/Check';
 const list = '/sessionimport.v1.SessionImport/ListWorkflows';
 /** An empty message as gRPC puts it on the wire. */
 const message = Buffer.alloc(5);
+const ok: number = status.OK;
 
 function request(
   session: ClientHttp2Session,
@@ -31,7 +32,7 @@ function request(
   return stream;
 }
 
-async function statusOf(stream: ClientHttp2Stream): Promise<status> {
+async function statusOf(stream: ClientHttp2Stream): Promise<number> {
   let told: unknown;
   const note = (headers: IncomingHttpHeaders): void => {
     told ??= headers['grpc-status'];
@@ -64,7 +65,7 @@ describe('a peer that has made a call with a valid API key', () => {
   async function known(address: string): Promise<ClientHttp2Session> {
     const session = opened(await connected(harness.server.port, address));
     const headers = { 'x-api-key': harness.target.apiKey };
-    expect(await statusOf(request(session, list, headers))).to.equal(status.OK);
+    expect(await statusOf(request(session, list, headers))).to.equal(ok);
     await once(request(session, watch), 'response');
     return session;
   }
@@ -74,7 +75,7 @@ describe('a peer that has made a call with a valid API key', () => {
 
   /** Tells, as long as it is served. */
   const isServed = async (session: ClientHttp2Session): Promise<boolean> =>
-    !session.destroyed && (await statusOf(request(session, check))) === status.OK;
+    !session.destroyed && (await statusOf(request(session, check))) === ok;
 
   it('keeps its connections with calls, however many strangers connect', async () => {
     const gateway = [await known('127.0.9.1'), await known('127.0.9.1'), await known('127.0.9.1')];
@@ -152,7 +153,7 @@ describe('calls of known peers and of strangers that wait', () => {
       for (let count = 0; count < 150; count++) request(session, '/test/Echo');
     }
     await cutting.until(() => cut.length > 0);
-    expect(new Set(await Promise.all(own))).to.deep.equal(new Set([status.OK]));
+    expect(new Set(await Promise.all(own))).to.deep.equal(new Set([ok]));
     expect(new Set(cut)).to.deep.equal(new Set(['waiting_calls']));
     for (const session of [gateway, ...strangers]) session.destroy();
     server.stop();
