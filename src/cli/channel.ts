@@ -1,4 +1,5 @@
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
+import { certificatesIn } from '../files/pem';
 import { readRegularFileSync } from '../files/regular-file';
 
 /** The options of commands that call a service: how they connect. */
@@ -10,14 +11,41 @@ export interface ChannelOptions {
   readonly key?: string | undefined;
 }
 
-/** Without files: TLS with the well-known CAs. With a certificate and its key: mutual TLS. */
+/**
+ * Without files: TLS with the well-known CAs. With a certificate and its key: mutual TLS.
+ *
+ * @throws Error if options contradict each other, or a file can't be used. The message does not quote the file.
+ */
 export function credentialsOf({
   plaintext,
   cacert,
   cert,
   key,
 }: ChannelOptions): ChannelCredentials {
-  if (plaintext) return credentials.createInsecure();
-  const read = (file?: string) => (file === undefined ? null : readRegularFileSync(file));
-  return credentials.createSsl(read(cacert), read(key), read(cert));
+  if (plaintext) {
+    if (cacert === undefined && cert === undefined && key === undefined) {
+      return credentials.createInsecure();
+    }
+    throw new Error('--plaintext is without TLS: leave out --cacert, --cert and --key');
+  }
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new Error('--cert and --key belong together: give both, or neither');
+  }
+  return credentials.createSsl(certificates(cacert), read(key), certificates(cert));
+}
+
+/** Node.js accepts a file without certificates, and then trusts nobody. */
+function certificates(file: string | undefined): Buffer | null {
+  const pem = read(file);
+  if (!pem) return null;
+  try {
+    certificatesIn(pem.toString());
+  } catch (error) {
+    throw new Error(`${file}: ${(error as Error).message}`, { cause: error });
+  }
+  return pem;
+}
+
+function read(file: string | undefined): Buffer | null {
+  return file === undefined ? null : readRegularFileSync(file);
 }

@@ -20,6 +20,7 @@ import { HealthClient } from '../support/health';
 import { eventually } from '../support/helpers';
 import {
   call,
+  connected,
   endHeaders,
   endStream,
   entry,
@@ -179,6 +180,26 @@ describe('a peer is cut off, and others are answered, if it', () => {
       expect(harness.logLines.some((line) => line.includes(`"reason":"${reason}"`))).to.equal(true);
     });
   }
+
+  it('sends calls that are too large, one after the other', async () => {
+    const before = await cutOffs();
+    const session = await connected(harness.server.port, '127.0.1.99');
+    while (!session.destroyed) {
+      const stream = session.request({
+        ...{ ':method': 'POST', ':path': check, 'content-type': 'application/grpc' },
+        te: 'trailers',
+      });
+      stream.on('error', () => undefined).resume();
+      const send = (): void => {
+        while (stream.writable && stream.write(Buffer.alloc(16_384)));
+      };
+      stream.on('drain', send);
+      send();
+      await new Promise((resolve) => stream.once('close', resolve));
+    }
+    const reason = 'oversized_calls';
+    expect(await cutOffs()).to.deep.equal({ ...before, [reason]: (before[reason] ?? 0) + 1 });
+  });
 
   it('and not if it takes a call with a short deadline back, late, before anything was sent', async () => {
     const before = await cutOffs();
@@ -706,9 +727,9 @@ describe('a peer that does not take its answers', () => {
     }
     await changed.until(() => answering.length === peers);
     for (const callBack of answering) callBack();
-    // Four have 120 MiB together, of the 128 that may wait.
+    // Three have 90 MiB together, of the 96 that may wait.
     await changed.until(() => together !== undefined);
-    expect(together).to.equal(4);
+    expect(together).to.equal(5);
     expect(new Set(cut)).to.deep.equal(new Set(['answer_bytes']));
     server.stop();
   });

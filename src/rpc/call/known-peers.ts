@@ -20,7 +20,7 @@ export class KnownPeers {
     return this.peers.has(peer);
   }
 
-  /** Its connection has closed. The next one from that port may be somebody else's. */
+  /** A new connection has come from that port: it may be somebody else's. */
   forget(peer: string): void {
     this.peers.delete(peer);
   }

@@ -1,8 +1,9 @@
-import { TokenBucket } from 'limiter';
+import type { TokenBucket } from 'limiter';
 import { LRUCache } from 'lru-cache';
 import type { RateLimit } from '../../config';
 import type { ApplicationId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
+import { fullBucket } from '../../turns/token-bucket';
 
 /** How many buckets are kept. A dropped application was quiet, and starts with a full bucket. */
 const bucketsKept = 10_000;
@@ -30,14 +31,4 @@ export class RateLimiter {
       throw new ServiceError({ reason: 'RATE_LIMITED', retryAfter: bucket.getWaitTime(1) });
     }
   }
-}
-
-function fullBucket({ perSecond, burst }: RateLimit): TokenBucket {
-  const bucket = new TokenBucket({
-    bucketSize: burst,
-    tokensPerInterval: perSecond,
-    interval: 'second',
-  });
-  bucket.content = burst;
-  return bucket;
 }

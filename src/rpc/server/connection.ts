@@ -5,6 +5,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
+import { fullBucket, type Rate } from '../../turns/token-bucket';
 import { outliveStreams } from './node-20';
 import { onReceived, peerOf, stopReading, unwrittenBytes } from './http2';
 import type { CutOff } from './observer';
@@ -56,7 +57,10 @@ const overheadBytes = { atAll: 1024 * 1024, perCall: 64 * 1024, perSecond: 64 * 
 const rapid = 50;
 
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
-const resets = { atOnce: 100, perSecond: 20 };
+const rapidResets: Rate = { burst: 100, perSecond: 20 };
+
+/** How many calls a connection may have that exceed {@link maxCallBytes}. A client that respects gRPC has none. */
+const oversizedCalls: Rate = { burst: 20, perSecond: 1 };
 
 /** By how much the number of calls that a connection may have open grows at least. */
 const leastGrowth = 1.5;
@@ -117,8 +121,8 @@ export class Connection {
   private longCalls = 0;
   private dataBytes = 0;
   private smallFrames = 0;
-  private rapidResets = 0;
-  private resetsAt: number;
+  private readonly rapidResets = fullBucket(rapidResets);
+  private readonly oversizedCalls = fullBucket(oversizedCalls);
   private bytesAtLook = 0;
   /** `bytesRead` at the last ping, or after its answer: if nothing more has come, no other ping is needed. */
   private bytesChecked = 0;
@@ -141,8 +145,12 @@ export class Connection {
   ) {
     this.carrier = socket;
     this.peer = peerOf(socket);
-    this.resetsAt = openedAt;
     this.idleAt = openedAt;
+  }
+
+  /** Whether it was cut off: then it closes soon. */
+  get isCut(): boolean {
+    return this.over;
   }
 
   /** Since when it has had no call; undefined: it has one. */
@@ -232,9 +240,14 @@ export class Connection {
       this.cut('small_frames');
     } else {
       this.grow(call, bytes);
-      // The call was refused some time ago, or has sent more than any call needs.
-      if (call.bytes > maxCallBytes) call.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      if (call.bytes > maxCallBytes) this.exceeded(call, call.bytes - bytes > maxCallBytes);
     }
+  }
+
+  /** A call was refused some time ago and goes on, or has sent more than any call needs. */
+  private exceeded({ stream }: OpenCall, before: boolean): void {
+    stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    if (!before && !this.oversizedCalls.tryRemoveTokens(1)) this.cut('oversized_calls');
   }
 
   private grow(call: OpenCall, bytes: number): void {
@@ -257,14 +270,8 @@ export class Connection {
     }
     const { rstCode, aborted } = call.stream;
     const wasReset = aborted || rstCode !== constants.NGHTTP2_NO_ERROR;
-    if (wasReset && now - call.openedAt < rapid) this.countReset(now);
-  }
-
-  private countReset(now: number): void {
-    const forgotten = ((now - this.resetsAt) / 1_000) * resets.perSecond;
-    this.rapidResets = Math.max(0, this.rapidResets - forgotten) + 1;
-    this.resetsAt = now;
-    if (this.rapidResets > resets.atOnce) this.cut('rapid_resets');
+    const isRapid = wasReset && now - call.openedAt < rapid;
+    if (isRapid && !this.rapidResets.tryRemoveTokens(1)) this.cut('rapid_resets');
   }
 
   /** Checks the limits for which there is no event. To be called several times a second. */

@@ -30,6 +30,7 @@ export const cutOffs = [
   'small_frames',
   'overhead',
   'rapid_resets',
+  'oversized_calls',
   'waiting_calls',
   'request_bytes',
   'answer_bytes',

@@ -26,9 +26,9 @@ const maxMetadata = 64 * 1024;
 /** Reasons without a penalty: such a peer has cost little. */
 const unpunished: ReadonlySet<CutOff> = new Set(['handshake', 'protocol_error', 'too_many']);
 
-/** What all connections may cost together, in bytes: four times what one may. */
+/** What all connections may cost together, in bytes: three or four times what one may. */
 const maxRequestBytes = 64 * 1024 * 1024;
-const maxAnswerBytes = 128 * 1024 * 1024;
+const maxAnswerBytes = 96 * 1024 * 1024;
 
 /**
  * How many calls all connections of an address may have open together, in multiples of what one may. They can all come
@@ -167,11 +167,10 @@ export class Peers {
     );
     const name = nameOf(socket);
     this.connections.set(name, connection);
+    this.known.forget(connection.peer);
     socket.once('close', () => {
       // A peer can connect again from the same port before its old connection has closed here.
-      if (this.connections.get(name) !== connection) return;
-      this.connections.delete(name);
-      this.known.forget(connection.peer);
+      if (this.connections.get(name) === connection) this.connections.delete(name);
     });
     // The connection may break while it waits, and an error that nobody listens to ends the process.
     socket.on('error', () => undefined);
@@ -197,7 +196,10 @@ export class Peers {
    */
   private makeRoom(newcomer: string): boolean {
     if (this.connections.size < this.limits.maxConnections) return true;
-    const giving = idlestOrOldest([...this.connections.values()], newcomer, this.known);
+    // Several can come before those that were cut off have closed.
+    const open = [...this.connections.values()].filter(({ isCut }) => !isCut);
+    if (open.length < this.limits.maxConnections) return true;
+    const giving = idlestOrOldest(open, newcomer, this.known);
     if (giving) giving.cut('too_many');
     else this.hasCut('too_many');
     return giving !== undefined;
