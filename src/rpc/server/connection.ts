@@ -11,6 +11,9 @@ import { onReceived, peerOf, stopReading, unwrittenBytes } from './http2';
 import type { CutOff } from './observer';
 import { SessionEnd } from './session-end';
 
+/** The largest request that is read, in bytes: a share token and a few short fields. */
+export const maxRequestSize = 64 * 1024;
+
 /** How long a peer may take for TLS and the first frame of HTTP/2, in milliseconds. */
 const handshakeTime = 10_000;
 
@@ -59,8 +62,11 @@ const rapid = 50;
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
 const rapidResets: Rate = { burst: 100, perSecond: 20 };
 
-/** How many calls a connection may have that exceed {@link maxCallBytes}. A client that respects gRPC has none. */
-const oversizedCalls: Rate = { burst: 20, perSecond: 1 };
+/** How many calls of a connection may send more than a message may have. A client with a correct request has none. */
+const oversizedCalls: Rate = { burst: 50, perSecond: 10 };
+
+/** The most bytes of a request that is not oversized: one message, with gRPC's five bytes in front. */
+const wholeRequest = maxRequestSize + 5;
 
 /** By how much the number of calls that a connection may have open grows at least. */
 const leastGrowth = 1.5;
@@ -78,6 +84,8 @@ export interface OpenCall {
   leaveQueue: (() => void) | undefined;
   /** How many bytes of metadata and messages it has received. */
   bytes: number;
+  /** How many of them are of messages. */
+  messageBytes: number;
   /** Since when a part of its answer waits to be taken; undefined: none does. */
   unreadSince: number | undefined;
   /** Since when its stream has ended, though Node.js has not forgotten it; undefined: it has not. */
@@ -198,6 +206,7 @@ export class Connection {
       openedAt: performance.now(),
       leaveQueue: undefined,
       bytes: 0,
+      messageBytes: 0,
       unreadSince: undefined,
       endedAt: undefined,
       answeredAt: undefined,
@@ -240,14 +249,15 @@ export class Connection {
       this.cut('small_frames');
     } else {
       this.grow(call, bytes);
-      if (call.bytes > maxCallBytes) this.exceeded(call, call.bytes - bytes > maxCallBytes);
+      // The call was refused some time ago, or has sent more than any call needs.
+      if (call.bytes > maxCallBytes) call.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      call.messageBytes += bytes;
+      const isOversized = call.messageBytes > wholeRequest;
+      const wasOversized = call.messageBytes - bytes > wholeRequest;
+      if (isOversized && !wasOversized && !this.oversizedCalls.tryRemoveTokens(1)) {
+        this.cut('oversized_calls');
+      }
     }
-  }
-
-  /** A call was refused some time ago and goes on, or has sent more than any call needs. */
-  private exceeded({ stream }: OpenCall, before: boolean): void {
-    stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    if (!before && !this.oversizedCalls.tryRemoveTokens(1)) this.cut('oversized_calls');
   }
 
   private grow(call: OpenCall, bytes: number): void {

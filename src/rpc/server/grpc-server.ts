@@ -1,12 +1,10 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { GrpcConfig } from '../../config';
 import type { RunningCalls } from '../call/running-calls';
+import { maxRequestSize } from './connection';
 import { limitingRequestTime, observingRpcs, refusingLate } from './interceptors';
 import { unobservedRpcs, type RpcObserver } from './observer';
 import type { OpenStreams } from './streaming';
-
-/** The largest request that is read, in bytes: a share token and a few short fields. */
-const maxRequestSize = 64 * 1024;
 
 /** How long a client has to answer a keepalive ping, as a share of the keepalive time. */
 const keepaliveShare = 1 / 3;
