@@ -34,7 +34,7 @@ export function credentialsOf({
   return credentials.createSsl(certificates(cacert), read(key), certificates(cert));
 }
 
-/** Node.js accepts a file without certificates, and then trusts nobody. */
+/** @throws Error if the file has no certificates: Node.js would accept it. */
 function certificates(file: string | undefined): Buffer | null {
   const pem = read(file);
   if (!pem) return null;

@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import { databaseTime } from '../db/clock';
+import { databaseNow } from '../db/clock';
 import { read } from '../db/query';
 import { createRetry } from '../db/retry';
 import { countWork, prune } from '../prune/prune';
@@ -84,7 +84,7 @@ export function pruneCommand() {
       process.on('SIGTERM', stop).on('SIGINT', stop);
       try {
         const { replayed, waiting } = await withMultiDatabase(async (db) => {
-          const now = await read(db, databaseTime());
+          const now = await databaseNow(db);
           const ago = (given: number | undefined): Date | undefined =>
             given === undefined ? undefined : new Date(now.getTime() - given * millisecondsPerDay);
           const run: PruneRun = {

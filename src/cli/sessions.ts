@@ -1,6 +1,6 @@
 import { Argument, Command } from '@commander-js/extra-typings';
 import type { MultiDatabase } from '../db/database';
-import { databaseTime } from '../db/clock';
+import { databaseNow } from '../db/clock';
 import { read } from '../db/query';
 import type { SessionId } from '../model/ids';
 import { ServiceError } from '../model/problems';
@@ -46,8 +46,7 @@ function eraseCommand() {
 }
 
 async function erase(db: MultiDatabase, sessionId: SessionId): Promise<Erasure> {
-  const at = await read(db, databaseTime());
-  const by = { owner: undefined, cause: 'operator', actor: null, clock: () => at } as const;
+  const by = { owner: undefined, cause: 'operator', actor: null, clock: databaseNow } as const;
   return (
     (await eraseSessionById(db, { sessionId, ...by }).catch(explainHold)) ?? missing(sessionId)
   );
@@ -83,7 +82,7 @@ function retentionCommand() {
         hold: hold ? { until: holdUntil ?? null, reference: reference ?? null } : null,
       };
       await withMultiDatabase(async (db) => {
-        const at = await read(db, databaseTime());
+        const at = await databaseNow(db);
         if ([eraseAfter, holdUntil].some((time) => time && time <= at)) {
           throw new Error('--erase-after and --hold-until must be in the future');
         }

@@ -1,5 +1,6 @@
 import { must } from '../model/must';
-import { query, sql, type Query } from './query';
+import type { Database } from './database';
+import { query, read, sql, type Query } from './query';
 
 /**
  * The time by the database's clock. It decides what commands erase, so that they do the same on every machine, even if
@@ -10,4 +11,9 @@ export function databaseTime(): Query<Date> {
     sql('SELECT UTC_TIMESTAMP(3) AS now'),
     ([row]: { readonly now: Date }[]) => must(row, "the database's time").now,
   );
+}
+
+/** Reads {@link databaseTime}. */
+export function databaseNow(db: Database): Promise<Date> {
+  return read(db, databaseTime());
 }

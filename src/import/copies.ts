@@ -74,11 +74,13 @@ export interface Copied {
 /**
  * Makes the copies, in one round trip (more if the calls have very many choices of relations): the vendor entities
  * that do not exist, the new sessions, the rows of every relation that is shared, the log entries, the marks of the
- * share tokens, the events, and the marks of the connections. Nothing else may be written before COMMIT.
+ * share tokens, the events, the links, and the marks of the connections. These must come last: nothing else may be
+ * written before COMMIT.
  *
- * @param copied at least one call, each kind once.
- * @param claim claims the sessions, and is run first. If it fails, nothing is copied. Undefined: they are claimed.
- * @param links statements that make copies point at each other.
+ * @param copied one item for each kind, and at least one call in all.
+ * @param claim claims the sessions, and is run first. If it fails, nothing is copied. Undefined: they were claimed
+ * before.
+ * @param links statements that make the key people of copies point at the linked copies.
  * @throws Overtaken if a connection of one of these calls has ended. Also if the number of copied rows differs from the
  * number of counted rows, because somebody has changed a source session without locking it. Not every such change is
  * detected, so all writers have to lock.

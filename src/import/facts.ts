@@ -169,8 +169,8 @@ async function lockSources(
 }
 
 /**
- * The source session of the call that includes linked sessions: it is alone in its group. Undefined if there is none,
- * or if the call's copy gets no key people.
+ * The source session of the call that includes linked sessions: that call is alone in its group. Undefined if no call
+ * does, or if its copy gets no key people.
  */
 function sourceWithLinked(
   calls: readonly PlannedImport[],

@@ -41,8 +41,9 @@ export const unlimited: RowLimits = {
 };
 
 /**
- * The most sessions whose claims and copies are sent together. A claim can have 8 KB, so with more of them they might not
- * fit into 4 MiB, the lowest `max_allowed_packet` that the service accepts.
+ * The most sessions whose claims and copies are sent together. A claim can have 8 KB (80 KB with linked sessions), and
+ * the copies 1 MiB. So with more of them they might not fit into 4 MiB, the lowest `max_allowed_packet` that the
+ * service accepts.
  */
 const mostClaimedWithCopies = 128;
 

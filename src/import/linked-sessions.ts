@@ -52,8 +52,8 @@ import {
 } from './source-parts';
 
 /** What is known of a call when its linked sessions are looked at. */
-export interface Linking extends Pick<AdmittedImport, 'source' | 'rules' | 'connectionId'> {
-  /** The call's own session's violations of the rules. */
+interface Linking extends Pick<AdmittedImport, 'rules' | 'connectionId'> {
+  /** The violations of the call's own session. */
   readonly violations: Violations;
   /** The workflow of the linked sessions. */
   readonly linkedWorkflow: Workflow;

@@ -45,7 +45,10 @@ export interface Facts {
   readonly expired: ReadonlyMap<PartKey, ExpiredDocuments>;
   /** The sessions that have details; read only for calls with rules that require them. */
   readonly details: FilledDetails;
-  /** The sessions that key people of the source name; empty unless the call includes linked sessions. */
+  /**
+   * The source application's sessions that key people of the source name; empty unless the call includes linked
+   * sessions. `too many`: over {@link maxLinkedSessions}.
+   */
   readonly named: NamedSessions | 'too many';
   /** The share tokens of the calls, as far as they are recorded. */
   readonly shareTokens: ReadonlyMap<ShareTokenKey, RecordedToken>;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 
-/** How long after the metrics were made they are made again at the earliest, in milliseconds. */
+/** The least time from one making of the metrics to the next, in milliseconds. */
 const leastPause = 50;
 
 /** A metric as the docs explain it. */
@@ -15,7 +15,7 @@ export interface DescribedMetric {
 /** Metrics that Prometheus can ask for: those of a subclass, and those of Node.js. */
 export abstract class ExposedMetrics {
   private readonly registry = new Registry();
-  /** What those get who ask now; undefined: nobody has asked since it was last made. */
+  /** What the next answer will be; undefined: nobody waits for it. */
   private next: Promise<string> | undefined;
   private madeAt = Number.NEGATIVE_INFINITY;
   /** Where a subclass registers its metrics. */
@@ -26,8 +26,8 @@ export abstract class ExposedMetrics {
   }
 
   /**
-   * What is sent when Prometheus asks, and its content type. It is made after that, but not more than twenty times a
-   * second, however many ask: it takes some milliseconds.
+   * What is sent when Prometheus asks, and its content type. It is made after the request, but not more than twenty
+   * times a second, however many ask: it takes some milliseconds.
    */
   async expose(): Promise<{ readonly contentType: string; readonly text: string }> {
     this.next ??= this.makeNext();

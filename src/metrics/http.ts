@@ -7,17 +7,17 @@ import type { ExposedMetrics } from './exposed';
 const requestTimeout = 5_000;
 const checkingInterval = 1_000;
 
-/** How long a client may take to receive its answer, in milliseconds: it is some 50 KB. */
-const answerTimeout = 10_000;
+/** A connection on which nothing has moved for this long is closed, in milliseconds. */
+const idleTimeout = 10_000;
 
-/** More connections than monitoring needs. A new one takes the place of the oldest, so that probes always get through. */
+/** More than monitoring needs. A new one closes the oldest, so that connections that stay open keep no probe out. */
 const maxConnections = 100;
 
 /**
  * The HTTP server for monitoring: `/metrics` for Prometheus, `/livez` and `/readyz` for probes. It
  * shows nothing but numbers. Still, only the monitoring systems should reach it.
  *
- * Whoever reaches it can't hold up the service: there are few connections, with one request each.
+ * What somebody who reaches it can cost is bounded: there are few connections, with one request each.
  */
 export class MetricsServer {
   private constructor(
@@ -56,7 +56,7 @@ export class MetricsServer {
         else end(response, 404, 'there are /metrics, /livez and /readyz');
       },
     );
-    http.setTimeout(answerTimeout);
+    http.setTimeout(idleTimeout);
     limitConnections(http);
     const { host, port } = splitAddress(address);
     http.listen(port, host);

@@ -52,7 +52,7 @@ export function certificationViolation(
   now: Date,
 ): FieldViolation | undefined {
   if (certifiedUntil === null || certifiedUntil > now) return undefined;
-  return { field: 'certified_until', description: 'must be in the future when present' };
+  return { field: 'certified_until', description: 'must be in the future, when present' };
 }
 
 /** Whether two sets of terms say the same, in whatever order they name kinds and relations. */

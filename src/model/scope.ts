@@ -124,7 +124,7 @@ export function withheldBy(scope: Scope, kind: SessionKind): readonly string[] {
 }
 
 /** Items of which the same is shared. */
-export interface SameScope<Item> {
+interface SameScope<Item> {
   readonly scope: Scope;
   readonly items: readonly Item[];
 }

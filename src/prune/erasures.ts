@@ -1,3 +1,5 @@
+import { databaseNow } from '../db/clock';
+import type { Database } from '../db/database';
 import { pagesOf } from '../db/cursor';
 import { read, readTogether, write, writeTogether } from '../db/query';
 import { inTransaction } from '../db/transaction';
@@ -25,6 +27,11 @@ const companies = 100;
 /** Erases the sessions whose time is over, unless they are on hold. */
 export async function eraseDue(run: PruneRun): Promise<void> {
   const { db, retry, now, signal, tally } = run;
+  // What was due when the run began is erased; a run can take hours.
+  const clock = async (trx: Database): Promise<Date> => {
+    const later = await databaseNow(trx);
+    return later > now ? later : now;
+  };
   for await (const due of duePages(run)) {
     for (const { sessionId, kind } of due) {
       if (signal.aborted) return;
@@ -35,9 +42,7 @@ export async function eraseDue(run: PruneRun): Promise<void> {
         cause: 'retention',
         actor: null,
       } as const;
-      const end = await retry(() => eraseSession(db, { ...wanted, clock: () => now })).catch(
-        ifHeld,
-      );
+      const end = await retry(() => eraseSession(db, { ...wanted, clock })).catch(ifHeld);
       // Undefined: the platform has deleted the session, or somebody has set another time since it was found.
       if (end !== undefined && end !== 'held') tally.retentionOver += 1;
       await breathe(run);

@@ -106,8 +106,8 @@ export interface WantedErasure {
   readonly cause: ErasureCause;
   /** Null: no call has asked for it. */
   readonly actor: Actor | null;
-  /** Is asked once the session is locked, so that no copy that was made before has a later time. */
-  readonly clock: () => Date;
+  /** Is asked after the session is locked, so that `erased_at` is not before the `created_at` of copies. */
+  readonly clock: (trx: TransactionOf<MultiDatabase>) => Date | Promise<Date>;
 }
 
 /**
@@ -139,7 +139,7 @@ export async function eraseSession(
       if (wanted.cause === 'replay') await write(trx, insertErasure(before, wanted, deleteAgain));
       return before;
     }
-    const at = clock();
+    const at = await clock(trx);
     if (!(await retentionAllows(trx, wanted, at))) return undefined;
     const erasure: Erasure = { sessionId, applicationId, kind, erasedAt: at };
     // The lock on the session's row lasts until the commit. So no import of the session can run or begin meanwhile.

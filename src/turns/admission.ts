@@ -32,7 +32,7 @@ export class Admission<Group, Owner> {
     return this.line.length;
   }
 
-  /** Of some owners, the one with the most waiting items, in the group with the most. Undefined: none has any. */
+  /** Of the owners that `among` accepts, the one with the most waiting items, in the group with the most of these. */
   largestOwner(among: (owner: Owner) => boolean): Owner | undefined {
     return this.line.largest(among);
   }

@@ -52,7 +52,7 @@ export class FairLines<Group, Owner, Item> {
     if (line?.remove(owner, item)) this.removed(group, line);
   }
 
-  /** Of some owners, the one with the most items, of the group in which they have the most. Undefined: there are none. */
+  /** Of the owners that `among` accepts, the one with the most items, in the group in which they have the most. */
   largest(among: (owner: Owner) => boolean): Owner | undefined {
     let most: { readonly owner: Owner | undefined; readonly count: number } = {
       owner: undefined,

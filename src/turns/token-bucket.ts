@@ -1,8 +1,10 @@
 import { TokenBucket } from 'limiter';
 
-/** How often something may happen on average, and at once after it has not happened for long. */
+/** How often something may happen. */
 export interface Rate {
+  /** On average. */
   readonly perSecond: number;
+  /** At once, after a pause. */
   readonly burst: number;
 }
 

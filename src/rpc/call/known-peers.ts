@@ -1,12 +1,12 @@
 import { LRUCache } from 'lru-cache';
 
-/** More than there are connections. If a peer is forgotten, its next call makes it known again. */
+/** More than the default number of connections. A peer that was dropped is known again after its next call. */
 const most = 10_000;
 
 /**
- * The peers, each a connection's other end, that have made a call with valid credentials on it. If all connections
- * together cost too much, the others are cut off first: whoever has no API key can't take anything away from those who
- * have one.
+ * The known peers: each is a connection's other end, and has made a call with valid credentials on it. All others are
+ * strangers. If all connections together cost too much, those of strangers are cut off first. So whoever has no
+ * credentials can't have these connections cut off while they have calls.
  */
 export class KnownPeers {
   private readonly peers = new LRUCache<string, true>({ max: most });

@@ -15,13 +15,16 @@ const mostWaiting = 8_000;
  * call that waits has cost its arrival, and no more.
  *
  * A call that its client cancels leaves the queue. One whose deadline passes is answered in its turn. If too many
- * wait, the connection with the most, of the address with the most, is cut off: if there are such, one of a peer that
- * is not known. To refuse calls would not be enough: their peer would send others at once.
+ * wait, the connection with the most, of the address with the most, is cut off, and strangers
+ * come first. To refuse calls would not be enough: their peer would send others at once.
  */
 export class Arrivals {
   private readonly admission = new Admission<string, Connection>();
 
-  /** @param running has the calls that have begun. */
+  /**
+   * @param running has the calls that have begun.
+   * @param known has the peers that are no strangers.
+   */
   constructor(
     private readonly running: RunningCalls,
     private readonly known: KnownPeers,

@@ -62,13 +62,13 @@ const rapid = 50;
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
 const rapidResets: Rate = { burst: 100, perSecond: 20 };
 
-/** How many calls of a connection may send more than a message may have. A client with a correct request has none. */
+/** How many calls of a connection may send more than one message may have. A correct unary call never does. */
 const oversizedCalls: Rate = { burst: 50, perSecond: 10 };
 
 /** The most bytes of a request that is not oversized: one message, with gRPC's five bytes in front. */
 const wholeRequest = maxRequestSize + 5;
 
-/** By how much the number of calls that a connection may have open grows at least. */
+/** By how much a connection's share grows at least, so that its peer is seldom told. */
 const leastGrowth = 1.5;
 
 /** The most bytes that the answer to a ping has, TLS included. If more come, the peer has sent other things, too. */
@@ -141,7 +141,7 @@ export class Connection {
    * @param address of the peer, without its port.
    * @param fullCalls how many calls any connection may have open.
    * @param requestBytesGrown is told by how many bytes `requestBytes` has grown; negative: shrunk.
-   * @param cutOff is told once, if the connection is cut off.
+   * @param cutOff is told once, if the connection is cut off, and whether that is to be punished.
    */
   constructor(
     readonly socket: Socket,
@@ -222,13 +222,13 @@ export class Connection {
   }
 
   /**
-   * Lets the peer have more calls open at the same time (RFC 9113, section 5.1.2): its share, and one more for each that
-   * has been open for long, but never more than any connection may. So streams that stay open do not keep others from
+   * Lets the peer have more calls open at the same time (RFC 9113, section 5.1.2): its share, and one more for each
+   * that has been open for long, but never more than any connection may. So streams that stay open do not keep others from
    * beginning.
    *
    * It never lets the peer have fewer: calls that are on their way would be refused.
    *
-   * @param share what its share may become. It grows by half at least, so that peers are seldom told.
+   * @param share what its share may become: see {@link leastGrowth}.
    */
   allowCalls(share: number): void {
     const { session } = this;
@@ -382,7 +382,7 @@ export class Connection {
   /**
    * Ends the connection at once, with all its calls.
    *
-   * @param options `punished`: whether new connections of its address have to wait.
+   * @param options not `punished`: new connections of its address do not have to wait, whatever the reason.
    */
   cut(reason: CutOff, { punished } = { punished: true }): void {
     if (this.over) return;

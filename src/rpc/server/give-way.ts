@@ -3,12 +3,14 @@ import type { KnownPeers } from '../call/known-peers';
 import type { Connection } from './connection';
 
 /**
- * The connection that gives way to a newcomer when there are too many, of the address with the most such connections.
+ * The connection that gives way to a newcomer when there are too many.
  *
- * One without calls loses nothing, since its client connects again when it has a call: the one that has been idle for
- * longest. Whether its peer is known does not matter, since no newcomer is known yet. If all have calls, the oldest one
- * gives way, but only if its address has at least two more than the newcomer's, and those of peers that are not known
- * come first.
+ * If some have no calls, it is one of these: of the address with the most of them, the one that has been idle for
+ * longest. It loses little, since its client connects again when it has a call. Whether its peer is known does not
+ * matter, since no newcomer is known yet.
+ *
+ * If all have calls, it is one of strangers, or of known peers if there are no strangers: of the address with the most
+ * of them, the oldest. But only if that address has at least two more than the newcomer's.
  *
  * @param connections in the order in which they were opened.
  * @param newcomer the address of the newcomer.
@@ -32,9 +34,9 @@ export function idlestOrOldest(
 }
 
 /**
- * The most expensive connection of the most expensive address; if there are such, one of a peer that is not known. If
- * only connections mattered, an attacker with many cheap ones could have that of a busy gateway cut off; and if only
- * addresses mattered, an attacker with many of those.
+ * The most expensive connection of the most expensive address, of strangers if there are any. If only connections
+ * mattered, an attacker with many cheap ones could have that of a busy gateway cut off. If only addresses mattered, an
+ * attacker with many addresses could.
  *
  * @returns undefined: none costs anything.
  */
@@ -57,7 +59,7 @@ export function byAddress(connections: Iterable<Connection>): Map<string, Connec
   return groupBy(connections, ({ address }) => address);
 }
 
-/** Those connections whose peers are not known; or else, if there are none, all of them. */
+/** The connections of strangers; if there are none, all of them. */
 function strangersOr(connections: readonly Connection[], known: KnownPeers): readonly Connection[] {
   const strangers = connections.filter(({ peer }) => !known.has(peer));
   return strangers.length > 0 ? strangers : connections;

@@ -26,13 +26,16 @@ const maxMetadata = 64 * 1024;
 /** Reasons without a penalty: such a peer has cost little. */
 const unpunished: ReadonlySet<CutOff> = new Set(['handshake', 'protocol_error', 'too_many']);
 
-/** What all connections may cost together, in bytes: three or four times what one may. */
+/**
+ * What all connections may cost together, in bytes: requests four times what one may cost, answers three times. With
+ * more, a container of 512 MiB would be too small.
+ */
 const maxRequestBytes = 64 * 1024 * 1024;
 const maxAnswerBytes = 96 * 1024 * 1024;
 
 /**
- * How many calls all connections of an address may have open together, in multiples of what one may. They can all come
- * in one turn of the event loop, and be cancelled in the next.
+ * How many open calls the connections of an address share, in multiples of what one may have. They can all come in one
+ * turn of the event loop, and be cancelled in the next.
  */
 const addressShare = 2;
 
@@ -49,8 +52,8 @@ interface PeerLimits {
 /**
  * Protects the service from broken and hostile peers: each connection has limits, and so have all of them
  * together. A connection that exceeds its limits is cut off. If all together exceed theirs, the most expensive
- * one of the most expensive address is cut off, and those of peers that are not known come first. Addresses of one
- * network count as one: see {@link networkOf}.
+ * one of the most expensive address is cut off, and those of strangers come first. Addresses of one network count as
+ * one: see {@link networkOf}.
  */
 export class Peers {
   private readonly connections = new Map<string, Connection>();
@@ -63,6 +66,7 @@ export class Peers {
   /**
    * @param server must listen already.
    * @param arrivals takes the calls.
+   * @param known has the peers that are no strangers.
    * @param observer undefined: nobody is told.
    */
   constructor(
@@ -196,7 +200,7 @@ export class Peers {
    */
   private makeRoom(newcomer: string): boolean {
     if (this.connections.size < this.limits.maxConnections) return true;
-    // Several can come before those that were cut off have closed.
+    // Several newcomers can come before those that were cut off have closed.
     const open = [...this.connections.values()].filter(({ isCut }) => !isCut);
     if (open.length < this.limits.maxConnections) return true;
     const giving = idlestOrOldest(open, newcomer, this.known);
@@ -226,15 +230,15 @@ export class Peers {
     }
   }
 
-  /** How many calls a new connection may have open. */
+  /** How many calls a new connection may have open. Its own share is still 0. */
   private newShareOf({ address }: Connection): number {
     const others = [...this.connections.values()].filter((other) => other.address === address);
     return this.shareBeside(sharesOf(others));
   }
 
   /**
-   * How many calls a connection may have open: half of what the others of its address leave. So something is left for the
-   * next one.
+   * How many calls a connection may have open: half of what the others of its address leave. So something is left for
+   * the next one.
    */
   private shareBeside(others: number): number {
     const most = this.limits.maxConcurrentStreams;
@@ -251,7 +255,7 @@ export class Peers {
     const connection = costliest([...this.connections.values()], (one) => one[cost], this.known);
     if (!connection) return 0;
     const freed = connection[cost];
-    // A peer that is known has not exceeded any limit of its own.
+    // A known peer is cut off only when no stranger is left. Others behind its address need not wait for that.
     connection.cut(reason, { punished: !this.known.has(connection.peer) });
     return freed;
   }
@@ -267,7 +271,7 @@ export class Peers {
   }
 }
 
-/** How many calls connections may have open together. */
+/** The sum of what connections may have open, besides calls that have been open for long. */
 function sharesOf(connections: readonly Connection[]): number {
   return connections.reduce((sum, { share }) => sum + share, 0);
 }

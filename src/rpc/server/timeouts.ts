@@ -28,8 +28,8 @@ const negligible = 1 / 100;
  *
  * @param timeout the value of `grpc-timeout`.
  * @param waited since the call arrived, in milliseconds: it is not known here when it was sent.
- * @returns the value for gRPC. For a malformed one it is one that grpc-js refuses: by itself, grpc-js takes any text in
- * which it finds digits and a unit (`-2S`, `1.2S`, `2S,4S`), and without a bound.
+ * @returns the value for gRPC. A malformed value becomes one that grpc-js refuses: grpc-js itself accepts any text that
+ * contains digits and a unit (`-2S`, `1.2S`, `2S,4S`).
  */
 export function timeoutLeft(timeout: string, waited: number): string {
   const [, count, unit] = /^(\d{1,8})([HMSmun])$/.exec(timeout) ?? [];

@@ -28,7 +28,8 @@ export async function withdrawSessionHandler(
     reason: request.reason,
   });
   annotate({ session_id: sessionId, withdrawn_for: reason });
-  // All tries have the same id, so that a later one finds what an earlier one has written.
+  // All tries have the same id, so that a later one finds what an earlier one has written; and the same time for the
+  // revocation, which finds the tokens of earlier tries by it.
   const id = newId<WithdrawalId>();
   const at = clock();
   let triedBefore = false;

@@ -202,13 +202,13 @@ export interface Claim extends Imported, LedgerEntry {
   readonly createdAt: Date;
 }
 
-/** Inserts claims, in their order. It fails, and inserts none, if a unique value of one of them is taken. */
+/** Inserts claims, in {@link claimOrder}. It fails, and inserts none, if a unique value of one of them is taken. */
 export function insertClaims(claims: readonly Claim[]): Statement {
   return insertion('INSERT', claims);
 }
 
 /**
- * Inserts claims, in their order. A claim that somebody else already holds is ignored.
+ * Inserts claims, in {@link claimOrder}. A claim that somebody else already holds is ignored.
  *
  * INSERT IGNORE only takes a shared lock on an entry that is there (MySQL 8.4 manual, section 17.7.3). ON
  * DUPLICATE KEY UPDATE would lock it exclusively, and all transactions that lose the claim for one session
@@ -225,8 +225,8 @@ export async function insertFreeClaims(
 }
 
 /**
- * The order of claims: those of linked sessions come after the others, also if an import claims them later. So two
- * imports never wait for a claim of each other.
+ * The order of claims. An import claims its own session first, and then the linked ones, in one statement or in two. So
+ * two imports never wait for each other's claims.
  */
 function claimOrder(claim: Claim): string {
   return `${claim.linkedTo === null ? 'own' : 'with'} ${ledgerKey(claim)}`;

@@ -11,10 +11,10 @@ const linkedKeyPeople = `
   STRAIGHT_JOIN ?? s FORCE INDEX (PRIMARY)
   ON s.id = k.kyc_session_id AND s.application_id = ? AND s.erased_at IS NULL`;
 
-/** Sorts by the place of the first key person of each session. Ordinals are INT UNSIGNED: the two make one number. */
+/** Sorts by the place of the first key person of each session. Its two ordinals, INT UNSIGNED, make one number. */
 const inTheirOrder = 'ORDER BY MIN(k.check_ordinal * 4294967296 + k.ordinal)';
 
-/** The sessions that key people name, in the order of the key people, each with what is shared of it. */
+/** The sessions that key people name, in their order. If one is a copy, with what it got of its original. */
 export type NamedSessions = ReadonlyMap<SessionId, Scope>;
 
 type NamedRow = ScopeRow & { readonly kyc_session_id: Buffer };
@@ -58,7 +58,7 @@ export function sessionsToLink(
 }
 
 /**
- * The first so many of the sessions that the key people of a business session name, if they are the given
+ * The first `limit` sessions that the key people of a business session name, if they are the given
  * application's.
  *
  * The statement reads every key person once, however often a session is named: 0.13 s for 33,000 of them.

@@ -25,7 +25,7 @@ import {
  * It locks the session's row exclusively. An import share-locks that row until it has ended. So an import has either
  * ended before, and its application is told, or it is refused.
  *
- * @param clock is asked once the row is locked, so that no copy that was made before has a later time.
+ * @param clock is asked after the row is locked, so that `withdrawn_at` is not before the `created_at` of copies.
  * @returns the withdrawal, or the one that was made before for the same reason; undefined: the application has no such
  * session.
  */
