@@ -202,7 +202,7 @@ export const variables = {
   },
   GRPC_MAX_CONNECTIONS: {
     description:
-      'The most connections of clients. If there are more, one without calls is closed; if all have calls, one of the address that has the most',
+      'The most connections of clients. If there are more, one of the address that has the most strangers is closed, if possible one without calls',
     default: '1000',
     schema: wholeNumber(1, 1_000_000),
   },

@@ -3,34 +3,42 @@ import type { KnownPeers } from '../call/known-peers';
 import type { Connection } from './connection';
 
 /**
- * The connection that gives way to a newcomer when there are too many.
+ * The connection that gives way to a newcomer when there are too many. The first of these that there is:
  *
- * If some have no calls, it is one of these: of the address with the most of them, the one that has been idle for
- * longest. It loses little, since its client connects again when it has a call. Whether its peer is known does not
- * matter, since no newcomer is known yet.
+ * - If the newcomer's address has more than half of all, one of its own, without calls.
+ * - One of the address with the most strangers, if it has at least two more of them than the newcomer's.
+ * - The stranger that has been without calls for longest, if its address has no fewer strangers than the newcomer's.
+ * - One of the address with the most connections, if it has at least two more than the newcomer's: one without calls, or
+ *   any if the address has more than half of all.
  *
- * If all have calls, it is one of strangers, or of known peers if there are no strangers: of the address with the most
- * of them, the oldest. But only if that address has at least two more than the newcomer's.
+ * Of an address, it is the one that has been without calls for longest, or else the oldest. One without calls loses
+ * little, since its client connects again when it has a call.
  *
  * @param connections in the order in which they were opened.
- * @param newcomer the address of the newcomer.
+ * @param newcomer the address of the newcomer, which is a stranger.
  * @returns undefined: none gives way.
  */
-export function idlestOrOldest(
+export function givingWay(
   connections: readonly Connection[],
   newcomer: string,
   known: KnownPeers,
 ): Connection | undefined {
-  const withoutCalls = connections.filter(({ idleSince }) => idleSince !== undefined);
-  if (withoutCalls.length > 0) {
-    const ofMost = ofTheMost(withoutCalls);
-    return ofMost.reduce((a, b) => ((b.idleSince ?? 0) < (a.idleSince ?? 0) ? b : a));
-  }
-  const candidates = strangersOr(connections, known);
-  const [oldest] = ofTheMost(candidates);
-  const ofAddress = (address: string | undefined): number =>
-    candidates.filter((candidate) => candidate.address === address).length;
-  return ofAddress(oldest?.address) >= ofAddress(newcomer) + 2 ? oldest : undefined;
+  const hasMostOf = ({ length }: readonly Connection[]): boolean => length > connections.length / 2;
+  const all = byAddress(connections);
+  const own = all.get(newcomer) ?? [];
+  if (hasMostOf(own)) return idlest(own);
+
+  const strangers = byAddress(connections.filter(({ peer }) => !known.has(peer)));
+  const ownStrangers = strangers.get(newcomer)?.length ?? 0;
+  const crowd = largest(strangers);
+  if (crowd.length >= ownStrangers + 2) return idlest(crowd) ?? crowd[0];
+  const equals = [...strangers.values()].filter(({ length }) => length >= ownStrangers);
+  const idle = idlest(equals.flat());
+  if (idle) return idle;
+
+  const most = largest(all);
+  if (most.length < own.length + 2) return undefined;
+  return idlest(most) ?? (hasMostOf(most) ? most[0] : undefined);
 }
 
 /**
@@ -65,9 +73,15 @@ function strangersOr(connections: readonly Connection[], known: KnownPeers): rea
   return strangers.length > 0 ? strangers : connections;
 }
 
-/** The connections of the address that has the most of them; or of all addresses that have equally many. */
-function ofTheMost(connections: readonly Connection[]): readonly Connection[] {
-  const addresses = [...byAddress(connections).values()];
-  const most = addresses.reduce((longest, { length }) => Math.max(longest, length), 0);
-  return addresses.filter(({ length }) => length === most).flat();
+/** The connection that has been without calls for longest. Undefined: all have calls. */
+function idlest(connections: readonly Connection[]): Connection | undefined {
+  const [first, ...others] = connections.filter(({ idleSince }) => idleSince !== undefined);
+  return others.reduce((a, b) => ((b.idleSince ?? 0) < (a?.idleSince ?? 0) ? b : a), first);
+}
+
+/** The connections of the address that has the most. */
+function largest(addresses: ReadonlyMap<string, readonly Connection[]>): readonly Connection[] {
+  let most: readonly Connection[] = [];
+  for (const ofAddress of addresses.values()) if (ofAddress.length > most.length) most = ofAddress;
+  return most;
 }

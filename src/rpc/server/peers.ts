@@ -11,7 +11,7 @@ import type { Logger } from '../../telemetry/log';
 import type { KnownPeers } from '../call/known-peers';
 import type { Arrivals } from './arrivals';
 import { Connection } from './connection';
-import { byAddress, costliest, idlestOrOldest } from './give-way';
+import { byAddress, costliest, givingWay } from './give-way';
 import { beforeSession, http2ServersOf, pauseOnConnect, takeOver } from './http2';
 import { networkOf } from './networks';
 import type { CutOff, PeerObserver } from './observer';
@@ -203,7 +203,7 @@ export class Peers {
     // Several newcomers can come before those that were cut off have closed.
     const open = [...this.connections.values()].filter(({ isCut }) => !isCut);
     if (open.length < this.limits.maxConnections) return true;
-    const giving = idlestOrOldest(open, newcomer, this.known);
+    const giving = givingWay(open, newcomer, this.known);
     if (giving) giving.cut('too_many');
     else this.hasCut('too_many');
     return giving !== undefined;
