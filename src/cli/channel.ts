@@ -1,5 +1,5 @@
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
-import { certificatesIn } from '../files/pem';
+import { readCertificatesSync } from '../files/pem';
 import { readRegularFileSync } from '../files/regular-file';
 
 /** The options of commands that call a service: how they connect. */
@@ -31,21 +31,8 @@ export function credentialsOf({
   if ((cert === undefined) !== (key === undefined)) {
     throw new Error('--cert and --key belong together: give both, or neither');
   }
-  return credentials.createSsl(certificates(cacert), read(key), certificates(cert));
-}
-
-/** @throws Error if the file has no certificates: Node.js would accept it. */
-function certificates(file: string | undefined): Buffer | null {
-  const pem = read(file);
-  if (!pem) return null;
-  try {
-    certificatesIn(pem.toString());
-  } catch (error) {
-    throw new Error(`${file}: ${(error as Error).message}`, { cause: error });
-  }
-  return pem;
-}
-
-function read(file: string | undefined): Buffer | null {
-  return file === undefined ? null : readRegularFileSync(file);
+  const certificates = (file?: string) =>
+    file === undefined ? null : readCertificatesSync(file, file);
+  const privateKey = key === undefined ? null : readRegularFileSync(key);
+  return credentials.createSsl(certificates(cacert), privateKey, certificates(cert));
 }

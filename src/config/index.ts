@@ -3,6 +3,7 @@ import type { DatabaseAddress } from '../db/address';
 import type { DatabaseOptions } from '../db/connection';
 import { readRegularFileSync } from '../files/regular-file';
 import type { QueueOptions } from '../import/queue';
+import type { Rate } from '../model/rate';
 import type { LogOptions } from '../telemetry/log';
 import { variables, type Values, type Variable, type VariableName } from './variables';
 
@@ -30,7 +31,7 @@ export interface Config {
   /** The pause between two steps of the sweeps for changed and deleted sources, in seconds. */
   readonly sweepInterval: number;
   /** The rate limit of each application; undefined: there is none. */
-  readonly rateLimit: RateLimit | undefined;
+  readonly rateLimit: Rate | undefined;
   /** How long calls that run may take to finish once the service was told to stop, in seconds. */
   readonly shutdownGrace: number;
   /** `host:port` of the HTTP server for metrics and probes; undefined: there is none. */
@@ -71,14 +72,6 @@ export interface TlsConfig {
   /** Undefined: clients are not asked for certificates. */
   readonly clientCa: string | undefined;
   readonly clientCertificate: 'required' | 'optional';
-}
-
-/** A token bucket for each application. */
-export interface RateLimit {
-  /** How many tokens are added per second. */
-  readonly perSecond: number;
-  /** How many tokens it holds. */
-  readonly burst: number;
 }
 
 /** The environment variables have mistakes; the message lists all of them. */

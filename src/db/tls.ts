@@ -1,5 +1,4 @@
-import { certificatesIn } from '../files/pem';
-import { readRegularFileSync } from '../files/regular-file';
+import { readCertificatesSync } from '../files/pem';
 
 /** How much of MySQL's certificate is checked; `off`: the connection is plain text. */
 export const databaseTlsModes = ['off', 'verify-ca', 'verify-full'] as const;
@@ -26,19 +25,11 @@ export interface SslOptions {
 export function tlsOptions({ mode, caFile }: DatabaseTls): SslOptions | undefined {
   if (mode === 'off') return undefined;
   return {
-    ...(caFile === undefined ? {} : { ca: readCertificates(caFile) }),
+    ...(caFile === undefined
+      ? {}
+      : { ca: readCertificatesSync(caFile, "DATABASE_TLS_CA can't be used").toString() }),
     rejectUnauthorized: true,
     // mysql2 checks the host name only if this is set.
     verifyIdentity: mode === 'verify-full',
   };
-}
-
-function readCertificates(file: string): string {
-  const pem = readRegularFileSync(file).toString('utf8');
-  try {
-    certificatesIn(pem);
-  } catch (error) {
-    throw new Error(`DATABASE_TLS_CA can't be used: ${(error as Error).message}`, { cause: error });
-  }
-  return pem;
 }

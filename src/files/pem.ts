@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { readRegularFileSync } from './regular-file';
 
 /**
  * Every certificate of a PEM file (RFC 7468, section 5), in order. Node.js itself skips those that
@@ -17,4 +18,20 @@ export function certificatesIn(pem: string): [X509Certificate, ...X509Certificat
     // As with none.
   }
   throw new Error('it is not a list of certificates in PEM');
+}
+
+/**
+ * Reads a PEM file that must have certificates: see {@link certificatesIn}.
+ *
+ * @param blamed what the error begins with.
+ * @throws Error if it is no file, can't be read, or has none. The message does not quote the file.
+ */
+export function readCertificatesSync(file: string, blamed: string): Buffer {
+  const pem = readRegularFileSync(file);
+  try {
+    certificatesIn(pem.toString());
+  } catch (error) {
+    throw new Error(`${blamed}: ${(error as Error).message}`, { cause: error });
+  }
+  return pem;
 }

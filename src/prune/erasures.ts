@@ -1,6 +1,6 @@
 import { databaseNow } from '../db/clock';
-import type { Database } from '../db/database';
 import { pagesOf } from '../db/cursor';
+import type { Database } from '../db/database';
 import { read, readTogether, write, writeTogether } from '../db/query';
 import { inTransaction } from '../db/transaction';
 import { type ApplicationId, type SessionId } from '../model/ids';
@@ -27,7 +27,7 @@ const companies = 100;
 /** Erases the sessions whose time is over, unless they are on hold. */
 export async function eraseDue(run: PruneRun): Promise<void> {
   const { db, retry, now, signal, tally } = run;
-  // What was due when the run began is erased; a run can take hours.
+  // A run can take hours, so the time of an erasure is not that of the run's beginning. But what was due then is erased.
   const clock = async (trx: Database): Promise<Date> => {
     const later = await databaseNow(trx);
     return later > now ? later : now;

@@ -1,12 +1,5 @@
 import { TokenBucket } from 'limiter';
-
-/** How often something may happen. */
-export interface Rate {
-  /** On average. */
-  readonly perSecond: number;
-  /** At once, after a pause. */
-  readonly burst: number;
-}
+import type { Rate } from '../model/rate';
 
 /** A token bucket that is full. */
 export function fullBucket({ perSecond, burst }: Rate): TokenBucket {

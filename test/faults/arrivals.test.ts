@@ -22,7 +22,14 @@ import type { CutOff } from '../../src/rpc/server/observer';
 import { CertificateAuthority } from '../support/certificates';
 import { startTestServer, type TestServer } from '../support/grpc-server';
 import { eventually } from '../support/helpers';
-import { call as callFrames, connected, frame, frames, Http2Peer } from '../support/http2-peer';
+import {
+  callHeaders,
+  call as callFrames,
+  connected,
+  frame,
+  frames,
+  Http2Peer,
+} from '../support/http2-peer';
 import { Signal } from '../support/signal';
 import { tlsServer } from '../support/tls';
 
@@ -53,13 +60,7 @@ interface Calling {
 }
 
 async function call(session: ClientHttp2Session, how: Calling = {}): Promise<End> {
-  const stream = session.request({
-    ':method': 'POST',
-    ':path': path,
-    'content-type': 'application/grpc',
-    te: 'trailers',
-    ...how.headers,
-  });
+  const stream = session.request(callHeaders(path, how.headers));
   let told: unknown;
   const note = (headers: IncomingHttpHeaders): void => {
     told ??= headers['grpc-status'];
@@ -388,7 +389,7 @@ describe('a call that waits', () => {
       cutting.fire();
     });
   });
-  server.on('session', (session: ServerHttp2Session) => connection?.begin(session, 200));
+  server.on('session', (session: ServerHttp2Session) => connection?.begin(session));
   server.on('stream', (stream, headers) => {
     stream.on('error', () => undefined);
     waiting = connection?.callArrived(stream, headers);

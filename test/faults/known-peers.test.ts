@@ -4,7 +4,16 @@ import { status, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js'
 import { expect } from 'chai';
 import type { CutOff } from '../../src/rpc/server/observer';
 import { startTestServer } from '../support/grpc-server';
-import { call, connected, endStream, entry, frame, frames, Http2Peer } from '../support/http2-peer';
+import {
+  callHeaders,
+  call,
+  connected,
+  endStream,
+  entry,
+  frame,
+  frames,
+  Http2Peer,
+} from '../support/http2-peer';
 import { startHarness, type Harness } from '../support/service';
 import { Signal } from '../support/signal';
 
@@ -20,13 +29,7 @@ function request(
   path: string,
   headers: Readonly<Record<string, string>> = {},
 ): ClientHttp2Stream {
-  const stream = session.request({
-    ':method': 'POST',
-    ':path': path,
-    'content-type': 'application/grpc',
-    te: 'trailers',
-    ...headers,
-  });
+  const stream = session.request(callHeaders(path, headers));
   stream.on('error', () => undefined).resume();
   stream.end(message);
   return stream;

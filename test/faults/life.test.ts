@@ -10,6 +10,7 @@ import { endings, failureOf, sessionOf } from '../support/client';
 import { createSessions, createSigner, createTenant, type Signer } from '../support/fixtures';
 import { HealthClient } from '../support/health';
 import { eventually, pause } from '../support/helpers';
+import { callHeaders } from '../support/http2-peer';
 import { scrape, sumOf } from '../support/metrics';
 import { open, quick } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
@@ -83,12 +84,7 @@ describe('a client', () => {
     return session;
   }
 
-  const headers = {
-    ':method': 'POST',
-    ':path': `/${serviceName}/ImportSession`,
-    'content-type': 'application/grpc',
-    te: 'trailers',
-  };
+  const headers = callHeaders(`/${serviceName}/ImportSession`);
 
   /** A message as gRPC puts it on the wire. */
   function frameOf(message: Buffer): Buffer {

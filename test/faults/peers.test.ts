@@ -19,6 +19,7 @@ import { startTestServer } from '../support/grpc-server';
 import { HealthClient } from '../support/health';
 import { eventually } from '../support/helpers';
 import {
+  callHeaders,
   call,
   connected,
   endHeaders,
@@ -185,10 +186,7 @@ describe('a peer is cut off, and others are answered, if it', () => {
     const before = await cutOffs();
     const session = await connected(harness.server.port, '127.0.1.99');
     while (!session.destroyed) {
-      const stream = session.request({
-        ...{ ':method': 'POST', ':path': check, 'content-type': 'application/grpc' },
-        te: 'trailers',
-      });
+      const stream = session.request(callHeaders(check));
       stream.on('error', () => undefined).resume();
       const send = (): void => {
         while (stream.writable && stream.write(Buffer.alloc(16_384)));
@@ -479,12 +477,7 @@ describe('streams', () => {
       },
     );
     const session = connectHttp2(`http://127.0.0.1:${server.port}`);
-    const stream = session.request({
-      ':method': 'POST',
-      ':path': path,
-      'content-type': 'application/grpc',
-      te: 'trailers',
-    });
+    const stream = session.request(callHeaders(path));
     stream.write(many(100, message));
     await once(stream, 'response');
     const trailers = once(stream, 'trailers');
@@ -544,12 +537,7 @@ describe('streams of Watch', () => {
         createConnection: () => connect({ port, host: '127.0.0.1', localAddress: from }),
       });
       const answers = Array.from({ length: streams }, async () => {
-        const stream = session.request({
-          ':method': 'POST',
-          ':path': watch,
-          'content-type': 'application/grpc',
-          te: 'trailers',
-        });
+        const stream = session.request(callHeaders(watch));
         stream.end(message);
         stream.once('trailers', ({ 'grpc-status': code }) => ended.push(Number(code)));
         const [answer] = (await once(stream, 'response')) as [Record<string, unknown>];
@@ -582,13 +570,7 @@ describe('streams whose deadlines have passed before they began', () => {
       const harness = await startHarness();
       const session = connectHttp2(`http://127.0.0.1:${harness.server.port}`);
       const answerOf = async (headers: Record<string, string>): Promise<unknown> => {
-        const stream = session.request({
-          ':method': 'POST',
-          ':path': path,
-          'content-type': 'application/grpc',
-          te: 'trailers',
-          ...headers,
-        });
+        const stream = session.request(callHeaders(path, headers));
         stream.write(Buffer.concat([Buffer.from([0, 0, 0, 0, 2]), listServices]));
         if (path === watch) stream.end();
         const [answer] = (await once(stream, 'response')) as [Record<string, unknown>];

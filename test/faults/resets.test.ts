@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { createSigner, type Signer } from '../support/fixtures';
 import { HealthClient } from '../support/health';
 import { eventually } from '../support/helpers';
+import { callHeaders } from '../support/http2-peer';
 import { serviceUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 
@@ -30,13 +31,9 @@ async function resetAtDeadline(port: number): Promise<void> {
 
 async function burst(session: ClientHttp2Session): Promise<void> {
   const calls = Array.from({ length: 50 }, async () => {
-    const stream = session.request({
-      ':method': 'POST',
-      ':path': '/sessionimport.v1.SessionImport/ListWorkflows',
-      'content-type': 'application/grpc',
-      te: 'trailers',
-      'grpc-timeout': '30m',
-    });
+    const stream = session.request(
+      callHeaders('/sessionimport.v1.SessionImport/ListWorkflows', { 'grpc-timeout': '30m' }),
+    );
     const closed = new Promise((resolve) => stream.once('close', resolve));
     stream.on('error', () => undefined).resume();
     stream.end(message);

@@ -13,6 +13,7 @@ import { CertificateAuthority } from '../support/certificates';
 import { startTestServer, type TestServer } from '../support/grpc-server';
 import { eventually } from '../support/helpers';
 import {
+  callHeaders,
   call,
   endHeaders,
   endStream,
@@ -77,12 +78,7 @@ describe('a connection that is closed', () => {
     it(`${name} is still kept alive until its calls have ended`, async () => {
       await start({ limits: { keepalive: 0.1 } });
       const session = connect(`http://127.0.0.1:${server.port}`);
-      const stream = session.request({
-        ':method': 'POST',
-        ':path': path,
-        'content-type': 'application/grpc',
-        te: 'trailers',
-      });
+      const stream = session.request(callHeaders(path));
       stream.end(message);
       const answer = once(stream, 'trailers');
       stream.resume();
@@ -284,12 +280,7 @@ describe('a connection whose client has gone', () => {
           session.on('error', () => undefined);
           await once(session, 'remoteSettings');
           for (let made = 0; made < calls; made++) {
-            const stream = session.request({
-              ':method': 'POST',
-              ':path': '/test/Echo',
-              'content-type': 'application/grpc',
-              te: 'trailers',
-            });
+            const stream = session.request(callHeaders('/test/Echo'));
             stream.resume().end(message);
             await once(stream, 'close');
           }

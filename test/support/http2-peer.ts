@@ -1,5 +1,9 @@
 import { once } from 'node:events';
-import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
+import {
+  connect as connectHttp2,
+  type ClientHttp2Session,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
 import { connect, type Socket } from 'node:net';
 
 /** The types of HTTP/2 frames (RFC 9113, section 6), and their flags. */
@@ -93,6 +97,17 @@ export function call(stream: number, path: string, ...more: readonly Buffer[]): 
     found.push(frame(type, flags, stream, headers.subarray(at, at + frameSize)));
   }
   return Buffer.concat(found);
+}
+
+/** The headers of a call by Node.js's own client. */
+export function callHeaders(path: string, headers: OutgoingHttpHeaders = {}): OutgoingHttpHeaders {
+  return {
+    ':method': 'POST',
+    ':path': path,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...headers,
+  };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
+import { callHeaders } from './http2-peer';
 
 /** A message as gRPC puts it on the wire. */
 export function frameOf(message: Buffer, compressed = false): Buffer {
@@ -20,16 +21,7 @@ export class RawHttp2 {
 
   /** Opens a stream, and sends nothing but the header. */
   open(path: string, headers: OutgoingHttpHeaders = {}) {
-    const stream = this.session.request(
-      {
-        ':method': 'POST',
-        ':path': path,
-        'content-type': 'application/grpc',
-        te: 'trailers',
-        ...headers,
-      },
-      { endStream: false },
-    );
+    const stream = this.session.request(callHeaders(path, headers), { endStream: false });
     stream.on('error', () => undefined);
     stream.resume();
     return stream;

@@ -3,6 +3,7 @@ import { connect, type ClientHttp2Session, type OutgoingHttpHeaders } from 'node
 import { expect } from 'chai';
 import { readConfig } from '../../src/config';
 import { createSigner, type Signer } from '../support/fixtures';
+import { callHeaders } from '../support/http2-peer';
 import { databaseUrl } from '../support/mysql';
 import { ServiceProcess } from '../support/process';
 
@@ -72,13 +73,9 @@ describe('what the service prints', () => {
 
 /** Sends a call with some headers, and waits until the service has ended it in any way. */
 async function answered(session: ClientHttp2Session, headers: OutgoingHttpHeaders): Promise<void> {
-  const stream = session.request({
-    ':method': 'POST',
-    ':path': '/sessionimport.v1.SessionImport/ImportSession',
-    'content-type': 'application/grpc',
-    te: 'trailers',
-    ...headers,
-  });
+  const stream = session.request(
+    callHeaders('/sessionimport.v1.SessionImport/ImportSession', headers),
+  );
   stream.on('error', () => undefined);
   stream.resume();
   // An empty message: five bytes of a frame's head.

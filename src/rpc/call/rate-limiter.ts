@@ -1,8 +1,8 @@
 import type { TokenBucket } from 'limiter';
 import { LRUCache } from 'lru-cache';
-import type { RateLimit } from '../../config';
 import type { ApplicationId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
+import type { Rate } from '../../model/rate';
 import { fullBucket } from '../../turns/token-bucket';
 
 /** How many buckets are kept. A dropped application was quiet, and starts with a full bucket. */
@@ -13,7 +13,7 @@ export class RateLimiter {
   private readonly buckets = new LRUCache<ApplicationId, TokenBucket>({ max: bucketsKept });
 
   /** @param limit undefined: nothing is limited. */
-  constructor(private readonly limit: RateLimit | undefined) {}
+  constructor(private readonly limit: Rate | undefined) {}
 
   /**
    * Takes a token for a call of an application.

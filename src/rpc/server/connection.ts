@@ -5,7 +5,8 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { fullBucket, type Rate } from '../../turns/token-bucket';
+import type { Rate } from '../../model/rate';
+import { fullBucket } from '../../turns/token-bucket';
 import { outliveStreams } from './node-20';
 import { onReceived, peerOf, stopReading, unwrittenBytes } from './http2';
 import type { CutOff } from './observer';
@@ -103,8 +104,6 @@ export class Connection {
   requestBytes = 0;
   /** Bytes of answers that waited to be taken when the connection was last looked at. */
   answerBytes = 0;
-  /** What carries its session: the TLS socket, if there is TLS. */
-  carrier: Socket;
   /** How many calls its peer may have open, besides those that have been open for long. */
   share = 0;
 
@@ -112,6 +111,8 @@ export class Connection {
   readonly peer: string;
 
   private readonly calls = new Set<OpenCall>();
+  /** What carries its session: the TLS socket, if there is TLS. */
+  private carrier: Socket;
   private session: ServerHttp2Session | undefined;
   private end: SessionEnd | undefined;
   /**
@@ -172,16 +173,22 @@ export class Connection {
   }
 
   /**
-   * It speaks HTTP/2 from now on.
+   * Its session is about to begin.
    *
+   * @param carrier what carries the session: the TLS socket, if there is TLS.
    * @param share how many calls the peer may have open at the same time, as the first settings say.
    */
-  begin(session: ServerHttp2Session, share: number): void {
+  willBegin(carrier: Socket, share: number): void {
+    this.carrier = carrier;
+    this.share = share;
+  }
+
+  /** It speaks HTTP/2 from now on. */
+  begin(session: ServerHttp2Session): void {
     outliveStreams(session);
     this.session = session;
     this.end = new SessionEnd(session, this.socket, () => this.calls.size === 0);
-    this.share = share;
-    this.allowedCalls = share;
+    this.allowedCalls = this.share;
     session.once('remoteSettings', () => {
       this.ready = true;
     });

@@ -111,8 +111,8 @@ export class Peers {
     beforeSession(http2, (socket) => {
       const connection = this.connections.get(nameOf(socket));
       if (!connection) return;
-      connection.carrier = socket;
-      http2.updateSettings({ maxConcurrentStreams: this.newShareOf(connection) });
+      connection.willBegin(socket, this.newShareOf(connection));
+      http2.updateSettings({ maxConcurrentStreams: connection.share });
     });
     // In place of Node.js and grpc-js, which would begin the session at once.
     const speak = takeOver(http2, 'connection');
@@ -127,7 +127,7 @@ export class Peers {
       const connection = this.connections.get(nameOf(session.socket));
       if (connection) {
         this.bySession.set(session, connection);
-        connection.begin(session, this.newShareOf(connection));
+        connection.begin(session);
       } else session.destroy();
     });
     // In place of grpc-js, which would begin the call at once.
