@@ -13,12 +13,12 @@ interface Statement {
 interface Connection {
   readonly config: { readonly multipleStatements: boolean };
   __knex__disposed?: unknown;
-  /** Whether a transaction begins with the next statement. */
-  beginsNext?: boolean;
+  /** What begins a transaction, and is sent with its first statement. */
+  heldBack?: readonly string[];
 }
 
 /** What Knex sends to begin and to end a transaction. */
-const begin = 'BEGIN;';
+const beginsTransaction = /^(BEGIN|SET TRANSACTION ISOLATION LEVEL [a-z ]+);$/;
 const endsTransaction = /^(COMMIT|ROLLBACK)\b/;
 
 /**
@@ -60,22 +60,24 @@ export class TracedClient extends MySql2Client {
   }
 
   /**
-   * Sends a statement. If a connection takes several statements at once, BEGIN is held back and sent with the first
-   * statement of its transaction, to save a round trip.
+   * Sends a statement. If a connection takes several statements at once, what begins a transaction is held back and sent
+   * with its first statement, to save round trips.
    *
    * After an "unreachable" error, the connection is closed, because it may lead to the wrong server.
    */
   override async _query(connection: Connection, statement: Statement): Promise<unknown> {
-    if (statement.sql === begin && connection.config.multipleStatements) {
-      connection.beginsNext = true;
+    const { heldBack = [] } = connection;
+    if (beginsTransaction.test(statement.sql) && connection.config.multipleStatements) {
+      connection.heldBack = [...heldBack, statement.sql];
       return statement;
     }
-    const beginsHere = connection.beginsNext === true && !endsTransaction.test(statement.sql);
-    connection.beginsNext = false;
-    const sent = beginsHere ? { ...statement, sql: `${begin}\n${statement.sql}` } : statement;
+    connection.heldBack = [];
+    const first = endsTransaction.test(statement.sql) ? [] : heldBack;
+    const sent =
+      first.length > 0 ? { ...statement, sql: [...first, statement.sql].join('\n') } : statement;
     try {
       await inStatementSpan(statement.sql, () => super._query(connection, sent));
-      if (beginsHere) statement.response = withoutFirst(sent.response);
+      if (sent !== statement) statement.response = without(first.length, sent.response);
       return statement;
     } catch (error) {
       if (isOutOfReach(databaseFailure(error))) connection.__knex__disposed = error;
@@ -83,22 +85,26 @@ export class TracedClient extends MySql2Client {
     }
   }
 
-  /** Streams the rows of a statement. BEGIN is sent first, by itself: its result would disturb the stream. */
+  /** Streams the rows of a statement. What was held back is sent first: its results would disturb the stream. */
   override async _stream(
     connection: Connection,
     statement: object,
     ...rest: readonly unknown[]
   ): Promise<unknown> {
-    if (connection.beginsNext === true) {
-      connection.beginsNext = false;
-      await super._query(connection, { sql: begin });
-    }
+    const { heldBack = [] } = connection;
+    connection.heldBack = [];
+    for (const sql of heldBack) await super._query(connection, { sql });
     return super._stream(connection, statement, ...rest);
   }
 }
 
-/** A response without the result of the first statement, in the shape that it would have without this statement. */
-function withoutFirst(response: Statement['response']): NonNullable<Statement['response']> {
-  const [[, ...results], [, ...fields]] = response as [unknown[], unknown[]];
+/** A response without the results of the first statements, in the shape that it would have without these. */
+function without(
+  count: number,
+  response: Statement['response'],
+): NonNullable<Statement['response']> {
+  const [allResults, allFields] = response as [unknown[], unknown[]];
+  const results = allResults.slice(count);
+  const fields = allFields.slice(count);
   return results.length === 1 ? [results[0], fields[0]] : [results, fields];
 }

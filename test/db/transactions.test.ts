@@ -3,12 +3,15 @@ import { openMultiDatabase } from '../../src/db/connection';
 import type { MultiDatabase, ParsingDatabase } from '../../src/db/database';
 import { atOneMoment, inTransaction } from '../../src/db/transaction';
 import { createEmptyDatabase } from '../support/mysql';
+import { MysqlProxy } from '../support/mysql-proxy';
 
 describe('a transaction whose BEGIN goes with its first statement', () => {
+  let url: string;
   let db: MultiDatabase & ParsingDatabase;
   beforeEach(async () => {
     // With one connection, whatever a transaction leaves behind meets the next one.
-    db = openMultiDatabase({ url: await createEmptyDatabase(), poolSize: 1, lockWaitSeconds: 10 });
+    url = await createEmptyDatabase();
+    db = openMultiDatabase({ url, poolSize: 1, lockWaitSeconds: 10 });
     await db.raw('CREATE TABLE things (id INT PRIMARY KEY)');
     await db.raw('INSERT INTO things VALUES (1)');
   });
@@ -55,5 +58,35 @@ describe('a transaction whose BEGIN goes with its first statement', () => {
     await db.raw('INSERT INTO things VALUES (2)');
     await rolledBack(inTransaction(db, () => Promise.reject(stop)));
     expect(await things()).to.deep.equal([1, 2]);
+  });
+
+  it('is at one moment if it is meant to be, in one round trip less for each of its first steps', async () => {
+    const proxy = await MysqlProxy.open(url);
+    const proxied = openMultiDatabase({ url: proxy.url, poolSize: 1, lockWaitSeconds: 10 });
+    const sent: string[] = [];
+    try {
+      await proxied.raw('SELECT 1');
+      proxy.intercept = ({ sql }) => void sent.push(sql);
+      for (const [transaction, seen] of [
+        [atOneMoment, [1]],
+        // The isolation level was for that one only.
+        [inTransaction, [1, 2]],
+      ] as const) {
+        await transaction(proxied, async (trx) => {
+          const rows = (): Promise<number[]> => trx('things').orderBy('id').pluck('id');
+          expect(await rows()).to.deep.equal([1]);
+          await db.raw('INSERT INTO things VALUES (2)');
+          expect(await rows()).to.deep.equal(seen);
+        });
+        await db.raw('DELETE FROM things WHERE id = 2');
+      }
+    } finally {
+      await proxied.destroy();
+      proxy.close();
+    }
+    expect(sent.map((sql) => sql.split(' ').slice(0, 3).join(' '))).to.deep.equal([
+      ...['SET TRANSACTION ISOLATION', 'select `id` from', 'COMMIT;'],
+      ...['BEGIN;\nselect `id` from', 'select `id` from', 'COMMIT;'],
+    ]);
   });
 });
