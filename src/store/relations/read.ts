@@ -90,7 +90,7 @@ export class SessionReader {
         return undefined;
       }
       const { relations } = kindSchemas[session.kind];
-      const found = await this.ranges(trx, id, relations, { ...room, after: undefined });
+      const found = await this.ranges(trx, id, relations, room);
       const byRelation = relations.map(
         (relation, index) => [relation, must(found[index], relation.name)] as const,
       );
@@ -119,13 +119,15 @@ export class SessionReader {
       const { kind } = session;
       const relation = relationOf(kind, name);
       if (!relation) return { kind, found: undefined };
-      const [rows] = await this.ranges(trx, id, [relation], range);
-      return { kind, found: { relation, rows: must(rows, relation.name) } };
+      return {
+        kind,
+        found: { relation, rows: await read(trx, this.rowsOneByOne(relation, id, range)) },
+      };
     });
   }
 
   /**
-   * Reads the same range of some relations of a session, in order. MySQL itself adds up the sizes of the
+   * Reads the first rows of some relations of a session, in order. MySQL itself adds up the sizes of the
    * large values, and sends only the rows that fit. Most relations have few rows: they are read in one
    * round trip.
    */
@@ -133,20 +135,20 @@ export class SessionReader {
     trx: TransactionOf<TextDatabase>,
     sessionId: SessionId,
     relations: readonly Relation[],
-    range: RowRange,
+    room: Omit<RowRange, 'after'>,
   ): Promise<RangeRows[]> {
-    const limit = Math.min(range.limit, rowsOfFirstLook);
+    const limit = Math.min(room.limit, rowsOfFirstLook);
     const first = await readTogether(
       trx,
-      relations.map((relation) => this.firstRows(relation, sessionId, { ...range, limit })),
+      relations.map((relation) => this.firstRows(relation, sessionId, { ...room, limit })),
     );
     const long = relations.flatMap((relation, index) => {
       const { rows, size } = must(first[index], relation.name);
       const last = rows.at(limit - 1);
-      if (!last || limit === range.limit || size >= range.bytes) return [];
+      if (!last || limit === room.limit || size >= room.bytes) return [];
       const after = relation.key.map((column) => last[column] as number);
-      const rest = { after, limit: range.limit - limit, bytes: range.bytes - size };
-      return [{ index, statement: this.nextRows(relation, sessionId, rest) }];
+      const rest = { after, limit: room.limit - limit, bytes: room.bytes - size };
+      return [{ index, statement: this.rowsOneByOne(relation, sessionId, rest) }];
     });
     if (long.length === 0) return first;
     const next = await readTogether(
@@ -161,13 +163,16 @@ export class SessionReader {
     return found;
   }
 
-  /** Reads the first rows of a range. They are few, so the sizes of all of them are added up. */
+  /**
+   * Reads the first rows of a relation. They are few, so the sizes of all of them are added up: for a session with its
+   * relations, this takes MySQL half as long as {@link rowsOneByOne}.
+   */
   private firstRows(
     relation: Relation,
     sessionId: SessionId,
-    { after, limit, bytes }: RowRange,
+    { limit, bytes }: Omit<RowRange, 'after'>,
   ): Query<MeasuredRows> {
-    const { table, key, session, size, wanted } = this.partsOf(relation, sessionId, after);
+    const { table, key, session, size, wanted } = this.partsOf(relation, sessionId, undefined);
     return query(
       {
         sql: `SELECT r.*, k.rows_found, k.size_so_far
@@ -194,11 +199,11 @@ export class SessionReader {
   }
 
   /**
-   * Reads the other rows of a range. It goes from row to row, by a recursive expression (MySQL 8.4
+   * Reads the rows of a range. It goes from row to row, by a recursive expression (MySQL 8.4
    * manual, section 15.2.20), and stops at the row that reaches the size wanted. To add up the sizes of all
    * rows within the limit, InnoDB would have to read the large values of all of them.
    */
-  private nextRows(
+  private rowsOneByOne(
     relation: Relation,
     sessionId: SessionId,
     { after, limit, bytes }: RowRange,
