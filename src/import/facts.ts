@@ -14,6 +14,7 @@ import {
   type Ownership,
 } from '../store/sessions/lock';
 import { recordedTokens } from '../store/share-tokens';
+import { mostBytesOfTransaction } from '../store/tables';
 import { vendorEntitiesByName } from '../store/vendor-entities';
 import { dayOf, rulesFor } from './acceptance';
 import { keyOf, maxLinkedSessions, type PlannedImport, type Transaction } from './planned-import';
@@ -110,6 +111,7 @@ async function lockSources(
       details: new Map(),
       named: new Map(),
       measured: new Map(),
+      mostBytes: Infinity,
     };
   }
   const own = ofTheirSources(calls, owners);
@@ -137,11 +139,12 @@ async function lockSources(
     pairs.length > 0 ? activeConnections(pairs) : undefined,
     documentsOf(documents, today),
     bytesOf(groupParts(plan, parts(chosen))),
+    chosen.length > 0 ? mostBytesOfTransaction() : undefined,
     // After the lock: who changes the key people of a session holds its lock.
     linking && sessionsToLink(linking.id, linking.owner, maxLinkedSessions),
   ]);
-  const [locked, counts, workflows, shareTokens, connections = new Map(), expired, bytes, named] =
-    facts;
+  const [locked, counts, workflows, shareTokens, connections = new Map(), expired, ...rest] = facts;
+  const [bytes, mostBytes = Infinity, named = new Map()] = rest;
   strict.learn(workflows);
   const held = [...heldOf(ids, locked, locking)];
   // Now the workflows are known. Some may want unexpired documents although this was not expected.
@@ -161,10 +164,10 @@ async function lockSources(
     heldSources: new Map(
       held.map((id) => [id, must(owners.get(id), 'the owner of a session').applicationId]),
     ),
-    ...{ workflows, shareTokens, connections, measured: largest(bytes) },
+    ...{ workflows, shareTokens, connections, measured: largest(bytes), mostBytes },
     expired: new Map([...byPart(documents, expired), ...byPart(unread, others)]),
     details: filledDetails(required, details),
-    named: named ?? new Map(),
+    named,
   };
 }
 

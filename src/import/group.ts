@@ -114,6 +114,11 @@ export async function importGroup(
       outcomes.set(call.sessionId, outcomeOf(verdict));
       continue;
     }
+    // With other calls, it is not known which part of the session was measured; one that is large is postponed then.
+    if (calls.length === 1 && isTooLarge(call, facts)) {
+      outcomes.set(call.sessionId, failed({ reason: 'SESSION_TOO_LARGE' }));
+      continue;
+    }
     const { source, workflow, linkedWorkflow, connectionId, redeems, rules } = verdict;
     const linking = linkedWorkflow && { ...verdict, linkedWorkflow, named: facts.named };
     const linked = linking
@@ -148,6 +153,14 @@ export async function importGroup(
   // not refuse a call because it lacks data.
   else if ([...outcomes.values()].some(({ type }) => type === 'failed')) await requireWritable(trx);
   return outcomes;
+}
+
+/**
+ * Whether a session was measured, and surely is too large for a transaction: its large values alone are. The database
+ * would find that out itself, but only after it has written all that fits. A preview says nothing about sizes.
+ */
+function isTooLarge({ request }: PlannedImport, { measured, mostBytes }: Facts): boolean {
+  return !request.validateOnly && (measured.get(request.sourceSessionId) ?? 0) > mostBytes;
 }
 
 /** Chooses the calls that a group has room for: those that come first. */

@@ -41,6 +41,8 @@ export interface Facts {
   readonly heldSources: ReadonlyMap<SessionId, ApplicationId>;
   /** How many bytes the large values of a source session have, for those that were measured. */
   readonly measured: ReadonlyMap<SessionId, number>;
+  /** How many bytes the database takes in one transaction; Infinity if nothing was measured. */
+  readonly mostBytes: number;
   /** The expired documents in what is copied; read only for calls with rules about documents. */
   readonly expired: ReadonlyMap<PartKey, ExpiredDocuments>;
   /** The sessions that have details; read only for calls with rules that require them. */

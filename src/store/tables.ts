@@ -1,6 +1,6 @@
 import { readColumns, readTables, readVariable } from '../db/catalogue';
 import type { Database } from '../db/database';
-import { read, select } from '../db/query';
+import { query, read, select, sql, type Query } from '../db/query';
 import { kindSchemas } from '../model/relations';
 import { SchemaMismatch } from './relations/clone-plan';
 
@@ -72,4 +72,16 @@ export async function boundsTransactions(db: Database): Promise<boolean> {
     ]),
   );
   return server?.bounded === 1;
+}
+
+/**
+ * The most bytes that the server may take in one transaction; Infinity: no limit is known. What is in memory
+ * (`binlog_cache_size`) does not count for the limit.
+ */
+export function mostBytesOfTransaction(): Query<number> {
+  type Row = Readonly<Record<'logs' | 'most' | 'memory', number>>;
+  return query(
+    sql('SELECT @@log_bin AS logs, @@max_binlog_cache_size AS most, @@binlog_cache_size AS memory'),
+    ([row]: Row[]) => (row?.logs === 1 ? row.most + row.memory : Infinity),
+  );
 }

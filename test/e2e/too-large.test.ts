@@ -90,4 +90,30 @@ describe('a session that is larger than the database takes at once', () => {
     const fits = await importOf(await createLarge(limit / 2));
     expect(await endings([fits()])).to.deep.equal(['OK']);
   });
+
+  it('is not even begun to be written if its values alone are too large', async () => {
+    const { db, source, proxy } = harness;
+    const many = await createSession(db, source, 'user');
+    await addLogs(db, 'user', many, 4_000);
+    for (let first = 0; first < 4_000; first += 1_000) {
+      await db('user_logs')
+        .where({ session_id: toBinary(many) })
+        .whereBetween('ordinal', [first, first + 999])
+        .update({ additional_data: JSON.stringify('x'.repeat(200)) });
+    }
+    for (const [session, written] of [
+      [await createLarge(2 * limit), 0],
+      // Its values are smaller, but not its rows: only the server knows that.
+      [many, 1],
+    ] as const) {
+      const call = await importOf(session);
+      let copies = 0;
+      proxy.intercept = ({ sql }) => {
+        if (sql.includes('INTO `user_logs`')) copies++;
+      };
+      expect(await endings([call()])).to.deep.equal(['SESSION_TOO_LARGE']);
+      proxy.intercept = undefined;
+      expect(copies).to.equal(written);
+    }
+  });
 });
