@@ -32,9 +32,9 @@ export class Admission<Group, Owner> {
     return this.line.length;
   }
 
-  /** Of the owners that `among` accepts, the one with the most waiting items, in the group with the most of these. */
-  largestOwner(among: (owner: Owner) => boolean): Owner | undefined {
-    return this.line.largest(among);
+  /** How many items of each owner wait. */
+  lengths(): IterableIterator<readonly [Owner, number]> {
+    return this.line.lengths();
   }
 
   /**

@@ -52,19 +52,9 @@ export class FairLines<Group, Owner, Item> {
     if (line?.remove(owner, item)) this.removed(group, line);
   }
 
-  /** Of the owners that `among` accepts, the one with the most items, in the group in which they have the most. */
-  largest(among: (owner: Owner) => boolean): Owner | undefined {
-    let most: { readonly owner: Owner | undefined; readonly count: number } = {
-      owner: undefined,
-      count: 0,
-    };
-    for (const line of this.lines.values()) {
-      const lengths = [...line.lengths()].filter(([owner]) => among(owner));
-      const count = lengths.reduce((sum, [, length]) => sum + length, 0);
-      if (count <= most.count) continue;
-      most = { owner: lengths.reduce((a, b) => (b[1] > a[1] ? b : a))[0], count };
-    }
-    return most.owner;
+  /** How many items each owner has. */
+  *lengths(): IterableIterator<readonly [Owner, number]> {
+    for (const line of this.lines.values()) yield* line.lengths();
   }
 
   private removed(group: Group, line: FairLine<Owner, Item>): void {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { KnownPeers } from '../../src/rpc/call/known-peers';
 import type { Connection } from '../../src/rpc/server/connection';
-import { givingWay } from '../../src/rpc/server/give-way';
+import { costliest, givingWay } from '../../src/rpc/server/give-way';
 
 describe('what gives way to a new connection when there are too many', () => {
   const known = new KnownPeers();
@@ -49,5 +49,48 @@ describe('what gives way to a new connection when there are too many', () => {
     const pool = many(10, (index) => connection('pool', 10 - index, true));
     const others = many(10, (index) => connection(`other ${index}`, 0, true));
     expect(givingWay([...others, ...pool], 'newcomer', known)).to.equal(pool.at(-1));
+  });
+});
+
+describe('what is cut off if all connections together cost too much', () => {
+  const known = new KnownPeers();
+  let made = 0;
+  const connection = (address: string, isKnown: boolean): Connection => {
+    const peer = `${address}:${++made}`;
+    if (isKnown) known.add(peer);
+    return { address, peer } as Connection;
+  };
+  const [gateway, insider] = [connection('gateway', true), connection('insider', true)];
+  const strangers = (count: number, cost: number): [Connection, number][] =>
+    Array.from({ length: count }, (_, index) => [connection(`stranger ${index}`, false), cost]);
+
+  it('is nothing if nothing costs anything', () => {
+    expect(costliest([], known)).to.equal(undefined);
+    expect(costliest([[gateway, 0], ...strangers(2, 0)], known)).to.equal(undefined);
+  });
+
+  it('is a stranger while strangers cost more than a quarter, however cheap each of them is', () => {
+    const crowd = strangers(400, 1);
+    const [first, second] = [crowd[10], crowd[20]];
+    const dear = [first?.[0] as Connection, 2] as const;
+    expect(costliest([[gateway, 1_000], ...crowd, dear], known)).to.deep.equal({
+      connection: first?.[0],
+      punished: true,
+    });
+    // The most expensive one of the most expensive address.
+    const other = { address: second?.[0].address, peer: 'other' } as Connection;
+    expect(costliest([[gateway, 1_000], ...crowd, [other, 3]], known)?.connection).to.equal(other);
+  });
+
+  it('is a known peer if strangers cost less, and it is punished if its address has most of it', () => {
+    const few = strangers(100, 1);
+    expect(costliest([[gateway, 100], [insider, 300], ...few], known)).to.deep.equal({
+      connection: insider,
+      punished: true,
+    });
+    expect(costliest([[gateway, 290], [insider, 300], ...few], known)).to.deep.equal({
+      connection: insider,
+      punished: false,
+    });
   });
 });

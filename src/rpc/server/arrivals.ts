@@ -4,6 +4,7 @@ import { Admission } from '../../turns/admission';
 import type { KnownPeers } from '../call/known-peers';
 import type { RunningCalls } from '../call/running-calls';
 import type { Connection } from './connection';
+import { costliest } from './give-way';
 import { timeoutLeft } from './timeouts';
 
 /** The most calls that wait to begin. Each takes some six kilobytes. */
@@ -15,8 +16,8 @@ const mostWaiting = 8_000;
  * call that waits has cost its arrival, and no more.
  *
  * A call that its client cancels leaves the queue. One whose deadline passes is answered in its turn. If too many
- * wait, the connection with the most, of the address with the most, is cut off, and strangers
- * come first. To refuse calls would not be enough: their peer would send others at once.
+ * wait, a connection is cut off: see {@link costliest}. To refuse calls would not be enough: their peer would send others
+ * at once.
  */
 export class Arrivals {
   private readonly admission = new Admission<string, Connection>();
@@ -75,13 +76,9 @@ export class Arrivals {
     call.leaveQueue = () => {
       this.admission.leave(place, start);
     };
-    if (this.waiting > mostWaiting) this.cutLargest();
-  }
-
-  private cutLargest(): void {
-    const stranger = this.admission.largestOwner(({ peer }) => !this.known.has(peer));
-    if (stranger) stranger.cut('waiting_calls');
-    else this.admission.largestOwner(() => true)?.cut('waiting_calls', { punished: false });
+    if (this.waiting <= mostWaiting) return;
+    const most = costliest(this.admission.lengths(), this.known);
+    most?.connection.cut('waiting_calls', most);
   }
 
   /** Resolves when no call waits and none runs: a stop does not cut off calls that were accepted. */

@@ -41,36 +41,52 @@ export function givingWay(
   return idlest(most) ?? (hasMostOf(most) ? most[0] : undefined);
 }
 
+/** The part of what all cost together that strangers may always cost. */
+const shareOfStrangers = 1 / 4;
+
+/** A connection that is to be cut off because all together cost too much. */
+export interface Costliest {
+  readonly connection: Connection;
+  /** Whether new connections of its address have to wait. Others may be behind the same address as a known peer. */
+  readonly punished: boolean;
+}
+
 /**
- * The most expensive connection of the most expensive address, of strangers if there are any. If only connections
- * mattered, an attacker with many cheap ones could have that of a busy gateway cut off. If only addresses mattered, an
- * attacker with many addresses could.
+ * The most expensive connection of the most expensive address: of strangers, while these cost more than a quarter of
+ * everything, or else of known peers. Strangers cost nothing to make, so they can't have known peers cut off. But if
+ * they came first whatever they cost, a known attacker would not be cut off as long as there are any.
  *
+ * If only connections mattered, an attacker with many cheap ones could have that of a busy gateway cut off. If only
+ * addresses mattered, an attacker with many addresses could.
+ *
+ * A known peer is punished only if its address alone costs more than half of everything.
+ *
+ * @param costs of each connection.
  * @returns undefined: none costs anything.
  */
 export function costliest(
-  connections: readonly Connection[],
-  costOf: (connection: Connection) => number,
+  costs: Iterable<readonly [Connection, number]>,
   known: KnownPeers,
-): Connection | undefined {
-  const costing = connections.filter((connection) => costOf(connection) > 0);
-  const addresses = [...byAddress(strangersOr(costing, known)).values()].map((ofAddress) => ({
-    ofAddress,
-    cost: ofAddress.reduce((sum, connection) => sum + costOf(connection), 0),
-  }));
-  const [most] = addresses.toSorted((a, b) => b.cost - a.cost);
-  return most?.ofAddress.reduce((a, b) => (costOf(b) > costOf(a) ? b : a));
+): Costliest | undefined {
+  const costing = [...costs].filter(([, cost]) => cost > 0);
+  const all = sumOf(costing);
+  const strangers = costing.filter(([{ peer }]) => !known.has(peer));
+  const areStrangers = sumOf(strangers) > all * shareOfStrangers;
+  const chosen = areStrangers ? strangers : costing.filter(([{ peer }]) => known.has(peer));
+  const addresses = [...groupBy(chosen, ([{ address }]) => address).values()];
+  const [most] = addresses.toSorted((a, b) => sumOf(b) - sumOf(a));
+  if (!most) return undefined;
+  const [connection] = most.reduce((a, b) => (b[1] > a[1] ? b : a));
+  return { connection, punished: areStrangers || sumOf(most) > all / 2 };
+}
+
+function sumOf(costs: readonly (readonly [Connection, number])[]): number {
+  return costs.reduce((sum, [, cost]) => sum + cost, 0);
 }
 
 /** Connections by the address of their peer. */
 export function byAddress(connections: Iterable<Connection>): Map<string, Connection[]> {
   return groupBy(connections, ({ address }) => address);
-}
-
-/** The connections of strangers; if there are none, all of them. */
-function strangersOr(connections: readonly Connection[], known: KnownPeers): readonly Connection[] {
-  const strangers = connections.filter(({ peer }) => !known.has(peer));
-  return strangers.length > 0 ? strangers : connections;
 }
 
 /** The connection that has been without calls for longest. Undefined: all have calls. */

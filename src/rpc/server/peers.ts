@@ -52,8 +52,8 @@ interface PeerLimits {
 /**
  * Protects the service from broken and hostile peers: each connection has limits, and so have all of them
  * together. A connection that exceeds its limits is cut off. If all together exceed theirs, the most expensive
- * one of the most expensive address is cut off, and those of strangers come first. Addresses of one network count as
- * one: see {@link networkOf}.
+ * one of the most expensive address is cut off (see {@link costliest}). Addresses of one network count as one: see
+ * {@link networkOf}.
  */
 export class Peers {
   private readonly connections = new Map<string, Connection>();
@@ -252,11 +252,12 @@ export class Peers {
    * @returns what it cost.
    */
   private cutCostliest(cost: 'requestBytes' | 'answerBytes', reason: CutOff): number {
-    const connection = costliest([...this.connections.values()], (one) => one[cost], this.known);
-    if (!connection) return 0;
+    const costs = [...this.connections.values()].map((one) => [one, one[cost]] as const);
+    const found = costliest(costs, this.known);
+    if (!found) return 0;
+    const { connection, punished } = found;
     const freed = connection[cost];
-    // A known peer is cut off only when no stranger is left. Others behind its address need not wait for that.
-    connection.cut(reason, { punished: !this.known.has(connection.peer) });
+    connection.cut(reason, { punished });
     return freed;
   }
 
