@@ -383,10 +383,13 @@ describe('a call that waits', () => {
   const server = createServer();
   server.on('connection', (socket: Socket) => {
     const now = performance.now();
-    const grown = (): void => undefined;
-    connection = new Connection(socket, 'one', 200, now, grown, (reason) => {
-      cut.push(reason);
-      cutting.fire();
+    connection = new Connection(socket, 'one', 200, now, {
+      isKnown: () => false,
+      requestBytesGrown: () => undefined,
+      cutOff: (_connection, reason) => {
+        cut.push(reason);
+        cutting.fire();
+      },
     });
   });
   server.on('session', (session: ServerHttp2Session) => connection?.begin(session));

@@ -28,10 +28,11 @@ function request(
   session: ClientHttp2Session,
   path: string,
   headers: Readonly<Record<string, string>> = {},
+  body = message,
 ): ClientHttp2Stream {
   const stream = session.request(callHeaders(path, headers));
   stream.on('error', () => undefined).resume();
-  stream.end(message);
+  stream.end(body);
   return stream;
 }
 
@@ -124,6 +125,17 @@ describe('a peer that has made a call with a valid API key', () => {
     }
     await Promise.race(strangers.map((peer) => peer.cutOff()));
     expect(await isServed(gateway)).to.equal(true);
+  });
+
+  it('may send ten times as many calls that are too large, so that one tenant of a gateway takes nothing from the others', async () => {
+    const gateway = await known('127.0.9.3');
+    const tooLarge = async (): Promise<void> => {
+      const stream = request(gateway, list, {}, Buffer.alloc(70_000));
+      await new Promise((resolve) => stream.once('close', resolve));
+    };
+    for (let count = 0; count < 200; count++) await tooLarge();
+    expect(await isServed(gateway)).to.equal(true);
+    while (!gateway.destroyed) await tooLarge();
   });
 });
 

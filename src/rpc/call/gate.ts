@@ -20,9 +20,8 @@ export class Gate {
    * @throws ServiceError with what `Callers.authenticate` throws.
    */
   async authenticate(): Promise<Caller> {
-    const { callers, known, annotate } = this.context;
-    const caller = await inSpan('authenticate', () => callers.authenticate(this.credentials));
-    known.add(this.credentials.peer);
+    const { annotate } = this.context;
+    const caller = await inSpan('authenticate', () => this.identify());
     const { applicationId, actor } = caller;
     annotate({
       application_id: applicationId,
@@ -39,12 +38,20 @@ export class Gate {
    */
   async checkAgain(caller: Caller): Promise<void> {
     try {
-      const now = await this.context.callers.authenticate(this.credentials);
+      const now = await this.identify();
       mustHold(now.applicationId === caller.applicationId, 'a key stays with its application');
       requirePrivilege(now, this.privilege);
     } catch (error) {
       if (!isOutOfReach(databaseFailure(error))) throw error;
     }
+  }
+
+  /** Finds out who calls. From then on, the peer is known. */
+  private async identify(): Promise<Caller> {
+    const { callers, known } = this.context;
+    const caller = await callers.authenticate(this.credentials);
+    known.add(this.credentials.peer);
+    return caller;
   }
 
   /**

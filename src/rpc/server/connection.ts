@@ -63,8 +63,14 @@ const rapid = 50;
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
 const rapidResets: Rate = { burst: 100, perSecond: 20 };
 
-/** How many calls of a connection may send more than one message may have. A correct unary call never does. */
-const oversizedCalls: Rate = { burst: 50, perSecond: 10 };
+/**
+ * How many calls of a connection may send more than one message may have. A correct unary call never does. But if one
+ * tenant of a gateway makes such calls, the others should not lose theirs.
+ */
+const oversizedCalls: Readonly<Record<'ofStrangers' | 'ofKnown', Rate>> = {
+  ofStrangers: { burst: 50, perSecond: 10 },
+  ofKnown: { burst: 500, perSecond: 100 },
+};
 
 /** The most bytes of a request that is not oversized: one message, with gRPC's five bytes in front. */
 const wholeRequest = maxRequestSize + 5;
@@ -74,6 +80,16 @@ const leastGrowth = 1.5;
 
 /** The most bytes that the answer to a ping has, TLS included. If more come, the peer has sent other things, too. */
 const pingAnswer = 128;
+
+/** Who looks after all connections. */
+export interface Keeper {
+  /** Whether the connection's peer is known: see `KnownPeers`. */
+  isKnown(connection: Connection): boolean;
+  /** Is told by how many bytes `requestBytes` has grown; negative: shrunk. */
+  requestBytesGrown(bytes: number): void;
+  /** Is told once, if the connection is cut off, and whether that is to be punished. */
+  cutOff(connection: Connection, reason: CutOff, punished: boolean): void;
+}
 
 /** An open call of the connection, and what it costs. */
 export interface OpenCall {
@@ -131,7 +147,10 @@ export class Connection {
   private dataBytes = 0;
   private smallFrames = 0;
   private readonly rapidResets = fullBucket(rapidResets);
-  private readonly oversizedCalls = fullBucket(oversizedCalls);
+  private readonly oversizedCalls = {
+    ofStrangers: fullBucket(oversizedCalls.ofStrangers),
+    ofKnown: fullBucket(oversizedCalls.ofKnown),
+  };
   private bytesAtLook = 0;
   /** `bytesRead` at the last ping, or after its answer: if nothing more has come, no other ping is needed. */
   private bytesChecked = 0;
@@ -141,16 +160,13 @@ export class Connection {
   /**
    * @param address of the peer, without its port.
    * @param fullCalls how many calls any connection may have open.
-   * @param requestBytesGrown is told by how many bytes `requestBytes` has grown; negative: shrunk.
-   * @param cutOff is told once, if the connection is cut off, and whether that is to be punished.
    */
   constructor(
     readonly socket: Socket,
     readonly address: string,
     private readonly fullCalls: number,
     private readonly openedAt: number,
-    private readonly requestBytesGrown: (bytes: number) => void,
-    private readonly cutOff: (reason: CutOff, punished: boolean) => void,
+    private readonly keeper: Keeper,
   ) {
     this.carrier = socket;
     this.peer = peerOf(socket);
@@ -259,19 +275,23 @@ export class Connection {
       // The call was refused some time ago, or has sent more than any call needs.
       if (call.bytes > maxCallBytes) call.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
       call.messageBytes += bytes;
-      const isOversized = call.messageBytes > wholeRequest;
       const wasOversized = call.messageBytes - bytes > wholeRequest;
-      if (isOversized && !wasOversized && !this.oversizedCalls.tryRemoveTokens(1)) {
-        this.cut('oversized_calls');
-      }
+      if (call.messageBytes > wholeRequest && !wasOversized) this.oversized();
     }
+  }
+
+  /** A call has turned out to be oversized. */
+  private oversized(): void {
+    const { ofStrangers, ofKnown } = this.oversizedCalls;
+    const allowed = this.keeper.isKnown(this) ? ofKnown : ofStrangers;
+    if (!allowed.tryRemoveTokens(1)) this.cut('oversized_calls');
   }
 
   private grow(call: OpenCall, bytes: number): void {
     if (this.over) return;
     call.bytes += bytes;
     this.requestBytes += bytes;
-    this.requestBytesGrown(bytes);
+    this.keeper.requestBytesGrown(bytes);
     if (this.requestBytes > maxRequestBytes) this.cut('request_bytes');
   }
 
@@ -280,7 +300,7 @@ export class Connection {
     const now = performance.now();
     this.calls.delete(call);
     this.requestBytes -= call.bytes;
-    this.requestBytesGrown(-call.bytes);
+    this.keeper.requestBytesGrown(-call.bytes);
     if (this.calls.size === 0) {
       this.idleAt = now;
       this.end?.check();
@@ -395,7 +415,7 @@ export class Connection {
     if (this.over) return;
     this.over = true;
     // Before anything else, so that no other connection is cut off for what this one has cost.
-    this.requestBytesGrown(-this.requestBytes);
+    this.keeper.requestBytesGrown(-this.requestBytes);
     this.requestBytes = 0;
     this.answerBytes = 0;
     for (const call of this.calls) call.leaveQueue?.();
@@ -410,7 +430,7 @@ export class Connection {
     setImmediate(() => {
       this.socket.destroy();
     });
-    this.cutOff(reason, punished);
+    this.keeper.cutOff(this, reason, punished);
   }
 }
 

@@ -10,7 +10,7 @@ import { LogThrottle } from '../../telemetry/log-throttle';
 import type { Logger } from '../../telemetry/log';
 import type { KnownPeers } from '../call/known-peers';
 import type { Arrivals } from './arrivals';
-import { Connection } from './connection';
+import { Connection, type Keeper } from './connection';
 import { byAddress, costliest, givingWay } from './give-way';
 import { beforeSession, http2ServersOf, pauseOnConnect, takeOver } from './http2';
 import { networkOf } from './networks';
@@ -62,6 +62,19 @@ export class Peers {
   private readonly penalties = new Penalties();
   private readonly bySession = new WeakMap<ServerHttp2Session, Connection>();
   private requestBytes = 0;
+  private readonly keeper: Keeper = {
+    isKnown: ({ peer }) => this.known.has(peer),
+    requestBytesGrown: (bytes) => {
+      this.requestBytes += bytes;
+      if (bytes > 0 && this.requestBytes > maxRequestBytes) {
+        this.cutCostliest('requestBytes', 'request_bytes');
+      }
+    },
+    cutOff: ({ address }, reason, punished) => {
+      if (punished && !unpunished.has(reason)) this.penalties.punish(address);
+      this.hasCut(reason);
+    },
+  };
 
   /**
    * @param server must listen already.
@@ -153,21 +166,13 @@ export class Peers {
       socket.destroy();
       return;
     }
+    const { maxConcurrentStreams } = this.limits;
     const connection = new Connection(
       socket,
       address,
-      this.limits.maxConcurrentStreams,
+      maxConcurrentStreams,
       performance.now(),
-      (bytes) => {
-        this.requestBytes += bytes;
-        if (bytes > 0 && this.requestBytes > maxRequestBytes) {
-          this.cutCostliest('requestBytes', 'request_bytes');
-        }
-      },
-      (reason, punished) => {
-        if (punished && !unpunished.has(reason)) this.penalties.punish(address);
-        this.hasCut(reason);
-      },
+      this.keeper,
     );
     const name = nameOf(socket);
     this.connections.set(name, connection);
