@@ -28,6 +28,8 @@ export function connectionCommand() {
     .addCommand(endCommand());
 }
 
+const clock = (): Date => new Date();
+
 function createCommand() {
   return commandWithTerms('create')
     .description(
@@ -42,10 +44,9 @@ function createCommand() {
         sourceApplicationId: source,
         recipientApplicationId: recipient,
         terms: termsOfOptions(options),
-        at: new Date(),
       };
       const made = await withMultiDatabase((db) =>
-        retry(() => connectApplications(db, connection)),
+        retry(() => connectApplications(db, connection, clock)),
       );
       await printFields(fieldsOf(made), { json });
     });
@@ -82,10 +83,9 @@ function endCommand() {
     )
     .option('--json', 'print JSON')
     .action(async (id, { json }) => {
-      const change = { party: 'operator', actor: null, at: new Date() } as const;
       const ended = await withMultiDatabase(async (db) => {
         if (!(await findConnection(db, id))) throw new Error(`there is no connection ${id}`);
-        return retry(() => endConnection(db, id, change));
+        return retry(() => endConnection(db, id, { party: 'operator', actor: null, clock }));
       });
       await printFields(fieldsOf(ended), { json });
     });

@@ -87,7 +87,8 @@ function retentionCommand() {
           throw new Error('--erase-after and --hold-until must be in the future');
         }
         const kind = await kindOf(db, id);
-        const set = { sessionId: id, kind, owner: undefined, retention, actor: null, at };
+        const by = { owner: undefined, actor: null, clock: databaseNow };
+        const set = { sessionId: id, kind, retention, ...by };
         if (!(await setRetention(db, set))) missing(id);
       });
       await printFields(

@@ -1,4 +1,4 @@
-import type { MultiDatabase } from '../db/database';
+import type { MultiDatabase, TransactionOf } from '../db/database';
 import { Keyset, type Page, type WantedPage } from '../db/cursor';
 import { allOf, ifGiven, query, read, sql, write, type Query, type Statement } from '../db/query';
 import { inTransaction } from '../db/transaction';
@@ -58,7 +58,8 @@ export interface NewRetention {
   readonly retention: Retention;
   /** Null: an operator. */
   readonly actor: Actor | null;
-  readonly at: Date;
+  /** Is asked after the session is locked. */
+  readonly clock: (trx: TransactionOf<MultiDatabase>) => Date | Promise<Date>;
 }
 
 /**
@@ -69,13 +70,14 @@ export interface NewRetention {
  */
 export async function setRetention(
   db: MultiDatabase,
-  { sessionId, kind, owner, retention, actor, at }: NewRetention,
+  { sessionId, kind, owner, retention, actor, clock }: NewRetention,
 ): Promise<boolean> {
   const { eraseAfter, hold } = retention;
   return inTransaction(db, async (trx) => {
     const session = await read(trx, lockForErasure(kindSchemas[kind], sessionId));
     if (!session || session.erasedAt) return false;
     if (owner !== undefined && session.applicationId !== owner) return false;
+    const at = await clock(trx);
     await write(
       trx,
       sql(

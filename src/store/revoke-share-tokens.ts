@@ -36,6 +36,18 @@ const revokedAtOnce = mostLiveTokens + 100;
  */
 const revokedAfterExpiry = 86_400_000;
 
+/** Who revokes, and when. */
+export interface Revoker {
+  readonly actor: Actor;
+  /** Is asked after the session is locked. */
+  readonly clock: () => Date;
+  /**
+   * The moment of the revocation: set after the session was locked for the first time, so that no import with one of its
+   * tokens is later. All batches and all tries have the same, and find by it what earlier tries have marked.
+   */
+  at?: Date;
+}
+
 /** The result of a revocation. */
 export interface Revocation {
   /** How many tokens it revoked: only those that had not expired and were not revoked before. */
@@ -54,49 +66,50 @@ export interface Revocation {
  * counted last, without the lock: by then, no import with these tokens can succeed any more.
  *
  * @param shareTokenId undefined: all of them.
- * @param by `triedBefore`: an earlier try of the same revocation, with the same moment, may have marked tokens.
- * They count as revoked by this one.
+ * @param by the same for all tries: what an earlier one has marked counts as revoked by this one.
  */
 export async function revokeShareTokens(
   db: MultiDatabase,
   applicationId: ApplicationId,
   shared: SharedSession,
   shareTokenId: ShareTokenId | undefined,
-  by: { readonly actor: Actor; readonly at: Date; readonly triedBefore: boolean },
+  by: Revoker,
 ): Promise<Revocation> {
   const meant = allOf(
     sql('t.session_id = ?', toBinary(shared.sessionId)),
     sql('t.application_id = ?', toBinary(applicationId)),
     ifGiven(shareTokenId, (id) => sql('t.id = ?', toBinary(id))),
   );
-  const toRevoke = by.triedBefore
+  const toRevoke = by.at
     ? sql('(t.revoked_at IS NULL OR t.revoked_at = ?)', by.at)
     : sql('t.revoked_at IS NULL');
   const wanted = allOf(
     meant,
     toRevoke,
-    sql('t.expires_at > ?', new Date(by.at.getTime() - revokedAfterExpiry)),
+    sql('t.expires_at > ?', new Date(by.clock().getTime() - revokedAfterExpiry)),
   );
   const pages = pagesOf(revokedAtOnce, ({ size, after }) => readIds(db, wanted, size, after));
   let revoked = 0;
   for await (const ids of pages) {
     if (ids.length === 0) break;
-    const revoke = (life: '>' | '<='): Statement => ({
+    const revoke = (life: '>' | '<=', at: Date): Statement => ({
       // mysql2 lets the server count the rows that it finds, not those that it changes, so marked ones count again.
       sql: `UPDATE share_tokens t
             SET t.revoked_at = ?, t.revoked_by_api_key_id = ?, t.revoked_by_gateway = ?
             WHERE t.id IN (?) AND ${toRevoke.sql} AND t.expires_at ${life} ?`,
-      bindings: [by.at, ...actorBindings(by.actor), ids, ...toRevoke.bindings, by.at],
+      bindings: [at, ...actorBindings(by.actor), ids, ...toRevoke.bindings, at],
     });
     revoked += await inTransaction(db, async (trx) => {
-      const [, live] = await readTogether(trx, [
+      const [, before] = await readTogether(trx, [
         lockSession(kindSchemas[shared.kind], shared.sessionId),
-        liveTokens(ids, by.at),
+        liveTokens(ids, by.at ?? by.clock()),
       ]);
+      const at = (by.at ??= by.clock());
+      const live = before.filter(({ expires_at: expiresAt }) => expiresAt > at);
       const events = live.map(({ id, for_application_id: recipient }) =>
         newEvent(
           'share_token_revoked',
-          by.at,
+          at,
           factsOf({
             ...shared,
             id: fromBinary(id),
@@ -108,8 +121,8 @@ export async function revokeShareTokens(
       // Expired tokens are revoked too, but not counted: an import that verified one in time may not
       // have its locks yet.
       const [taken] = await writeTogether(trx, [
-        revoke('>'),
-        revoke('<='),
+        revoke('>', at),
+        revoke('<=', at),
         ...(events.length > 0 ? [recordEvents(newId(), events)] : []),
       ]);
       return must(taken, 'what was revoked').affectedRows;
@@ -160,13 +173,15 @@ async function readIds(
   return revokedFirst.pageOf(found, size, ({ id }) => id);
 }
 
+/** A share token that was live when it was read. */
+interface LiveToken extends Readonly<Record<'id' | 'for_application_id', Buffer>> {
+  readonly expires_at: Date;
+}
+
 /** Those of some share tokens that have neither expired nor been revoked. An earlier try has told of the others. */
-function liveTokens(
-  ids: readonly Buffer[],
-  at: Date,
-): Query<Readonly<Record<'id' | 'for_application_id', Buffer>>[]> {
+function liveTokens(ids: readonly Buffer[], at: Date): Query<LiveToken[]> {
   return select(
-    `SELECT id, for_application_id FROM share_tokens
+    `SELECT id, for_application_id, expires_at FROM share_tokens
      WHERE id IN (?) AND revoked_at IS NULL AND expires_at > ?`,
     [ids, at],
   );

@@ -74,7 +74,7 @@ export class WithdrawalWalker {
   /** @returns false if the copy could not be told: it is tried again later, and after a pause unless it was only locked. */
   private async tell(copy: WithdrawnCopy): Promise<boolean> {
     try {
-      return await tellCopy(this.db, copy, this.clock());
+      return await tellCopy(this.db, copy, this.clock);
     } catch (error) {
       const failure = databaseFailure(error);
       if (failure === 'lock wait' || failure === 'conflict') return false;

@@ -453,11 +453,12 @@ describe('a connection', () => {
       await connections.propose(one, side, await createTenant(harness.db));
       const [source, recipient] = side === 'source' ? [one, other] : [other, one];
       const operator = openMultiDatabase({ url: serviceUrl(), poolSize: 1, lockWaitSeconds: 1 });
-      await connectApplications(operator, {
-        ...{ id: newId<ConnectionId>(), at: new Date(), terms: anyUser },
+      const connection = {
+        ...{ id: newId<ConnectionId>(), terms: anyUser },
         ...{ sourceApplicationId: source.applicationId },
         ...{ recipientApplicationId: recipient.applicationId },
-      });
+      };
+      await connectApplications(operator, connection, () => new Date());
       await operator.destroy();
 
       ahead = day - 60_000;

@@ -14,7 +14,7 @@ import {
   ShareSessionRequest,
   WithdrawalOutcome,
 } from '../../src/gen/sessionimport/v1/session_share';
-import { newId, toBinary, toId, type SessionId } from '../../src/model/ids';
+import { newId, toBinary, toId, type ConnectionId, type SessionId } from '../../src/model/ids';
 import { must } from '../../src/model/must';
 import { sessionKinds, type SessionKind } from '../../src/model/session';
 import { connectApplications } from '../../src/store/connections/connect';
@@ -301,13 +301,13 @@ describe('the events of an application', () => {
     await connections.end(source, other.connectionId);
     await connections.end(source, other.connectionId);
     const operator = openMultiDatabase({ url: serviceUrl(), poolSize: 1, lockWaitSeconds: 1 });
-    const made = await connectApplications(operator, {
-      id: newId(),
+    const connection = {
+      id: newId<ConnectionId>(),
       sourceApplicationId: source.applicationId,
       recipientApplicationId: target.applicationId,
       terms: everything,
-      at: new Date(),
-    });
+    };
+    const made = await connectApplications(operator, connection, () => new Date());
     await operator.destroy();
     const wanted = [
       ['CONNECTION_PROPOSED', first],

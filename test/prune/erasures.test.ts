@@ -158,8 +158,8 @@ describe('pruning', () => {
       const due = await createSession(db, source, 'user');
       const eraseAfter = new Date(Date.now() - 1);
       const { jobDb } = harness;
-      const at = new Date(0);
-      const hold = { sessionId: due, kind: 'user', owner: undefined, actor: null, at } as const;
+      const clock = () => new Date(0);
+      const hold = { sessionId: due, kind: 'user', owner: undefined, actor: null, clock } as const;
       await setRetention(jobDb, { ...hold, retention: { eraseAfter, hold: null } });
       await erase(harness, source, person);
 

@@ -115,7 +115,9 @@ describe('what tells of a withdrawal', () => {
         'UPDATE session_withdrawals SET told_at',
       ]) {
         const held = proxy.holdBack(statement);
-        const telling = tellCopy(mortal, waiting, new Date()).catch((error: unknown) => error);
+        const telling = tellCopy(mortal, waiting, () => new Date()).catch(
+          (error: unknown) => error,
+        );
         const { connectionId } = await held.came;
         await harness.db.raw(`KILL ${connectionId}`);
         held.letGo();
@@ -124,14 +126,14 @@ describe('what tells of a withdrawal', () => {
         expect(await toldOf(ofTarget)).to.equal(0);
       }
       const held = proxy.holdBack(/^COMMIT/);
-      const last = tellCopy(mortal, waiting, new Date()).catch((error: unknown) => error);
+      const last = tellCopy(mortal, waiting, () => new Date()).catch((error: unknown) => error);
       const commit = await held.came;
       await commit.answered();
       commit.cut();
       held.letGo();
       expect(await last).to.be.instanceOf(Error);
       // It was committed, although nobody knows: to tell it again does nothing.
-      await tellCopy(db, waiting, new Date());
+      await tellCopy(db, waiting, () => new Date());
       expect(await toldOf(ofTarget)).to.equal(1);
       expect(await waitingOf(id)).to.deep.equal([ofThird]);
     } finally {
@@ -144,7 +146,7 @@ describe('what tells of a withdrawal', () => {
     const { id, ofTarget, ofThird } = await chain();
     for (const sessionId of [ofTarget, ofThird]) {
       const waiting = { withdrawalId: id, sessionId, kind: 'user' } as const;
-      await Promise.all(Array.from({ length: 8 }, () => tellCopy(db, waiting, new Date())));
+      await Promise.all(Array.from({ length: 8 }, () => tellCopy(db, waiting, () => new Date())));
       expect(await toldOf(sessionId)).to.equal(1);
     }
     expect(await waitingOf(id)).to.deep.equal([]);
@@ -250,7 +252,7 @@ describe('what tells of a withdrawal', () => {
         .whereNull('told_at')
         .select<{ readonly withdrawal_id: Buffer }[]>('withdrawal_id');
       const withdrawalId = fromBinary<WithdrawalId>(must(waiting, 'a copy').withdrawal_id);
-      await tellCopy(db, { withdrawalId, sessionId: ofTarget, kind: 'user' }, new Date());
+      await tellCopy(db, { withdrawalId, sessionId: ofTarget, kind: 'user' }, () => new Date());
     };
     const isStopped = async () => {
       const [copy] = await harness
@@ -282,9 +284,9 @@ describe('what tells of a withdrawal', () => {
       await held('user_sessions')
         .where({ id: toBinary(ofTarget) })
         .forUpdate();
-      expect(await tellCopy(db, waiting, new Date())).to.equal(false);
+      expect(await tellCopy(db, waiting, () => new Date())).to.equal(false);
     });
-    expect(await tellCopy(db, waiting, new Date())).to.equal(true);
+    expect(await tellCopy(db, waiting, () => new Date())).to.equal(true);
     expect(await toldOf(ofTarget)).to.equal(1);
   });
 
@@ -297,7 +299,7 @@ describe('what tells of a withdrawal', () => {
       });
     const late = await createTenant(harness.db);
     const early = sessionOf(await importing(late)).sessionId;
-    await tellCopy(db, { withdrawalId: id, sessionId: ofTarget, kind: 'user' }, new Date());
+    await tellCopy(db, { withdrawalId: id, sessionId: ofTarget, kind: 'user' }, () => new Date());
     expect(await waitingOf(id))
       .to.include(early)
       .and.have.length(2);

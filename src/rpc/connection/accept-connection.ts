@@ -26,14 +26,13 @@ export async function acceptConnectionHandler(
     connection_id: request.connectionId,
   });
   annotate({ connection_id: connectionId });
-  const at = clock();
   const accepted = await onDatabase(async (db) => {
     const proposal = await requireConnection(db, connectionId, applicationId);
     const party = must(sideOf(proposal, applicationId), 'the side of the caller');
     if (proposal.proposedBy === party) {
       throw new ServiceError({ reason: 'CONNECTION_OWN_PROPOSAL', connectionId });
     }
-    return acceptConnection(db, proposal, { party, actor, at });
+    return acceptConnection(db, proposal, { party, actor, clock });
   });
-  return { connection: wireConnection(accepted, at) };
+  return { connection: wireConnection(accepted, clock()) };
 }

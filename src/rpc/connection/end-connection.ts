@@ -25,11 +25,10 @@ export async function endConnectionHandler(
     connection_id: request.connectionId,
   });
   annotate({ connection_id: connectionId });
-  const at = clock();
   const ended = await onDatabase(async (db) => {
     const found = await requireConnection(db, connectionId, applicationId);
     const party = must(sideOf(found, applicationId), 'the side of the caller');
-    return endConnection(db, connectionId, { party, actor, at });
+    return endConnection(db, connectionId, { party, actor, clock });
   });
-  return { connection: wireConnection(ended, at) };
+  return { connection: wireConnection(ended, clock()) };
 }

@@ -34,7 +34,6 @@ export async function proposeConnectionHandler(
   { applicationId, actor }: Caller,
   { onDatabase, clock, annotate }: HandlerContext,
 ): Promise<ProposeConnectionResponse> {
-  const at = clock();
   const {
     other_application_id: other,
     own_side: party,
@@ -48,14 +47,14 @@ export async function proposeConnectionHandler(
     },
     [
       ownApplication('other_application_id', request.otherApplicationId, applicationId),
-      overCertification('terms', request.terms, at),
+      overCertification('terms', request.terms, clock()),
     ],
   );
   const [sourceApplicationId, recipientApplicationId] =
     party === 'source' ? [applicationId, other] : [other, applicationId];
   const proposal = {
     ...{ id: newId<ConnectionId>(), sourceApplicationId, recipientApplicationId, terms },
-    ...{ party, actor, at },
+    ...{ party, actor, clock },
   };
   let triedBefore = false;
   const proposed = await onDatabase((db) => {
@@ -64,5 +63,5 @@ export async function proposeConnectionHandler(
     return proposeConnection(db, wanted);
   });
   annotate({ connection_id: proposed.id });
-  return { connection: wireConnection(proposed, at) };
+  return { connection: wireConnection(proposed, clock()) };
 }

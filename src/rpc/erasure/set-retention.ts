@@ -22,15 +22,14 @@ export async function setRetention(
   { applicationId, actor }: Caller,
   { onDatabase, clock, annotate }: HandlerContext,
 ): Promise<SetRetentionResponse> {
-  const at = clock();
-  const { sessionId, retention } = parse(request, at);
+  const { sessionId, retention } = parse(request, clock());
   annotate({ session_id: sessionId });
   const kind = await onDatabase(async (db) => {
     const session = await readSurely(db, (from) =>
       read(from, sessionById(sessionId, applicationId)),
     );
     if (!session) return undefined;
-    const set = { sessionId, kind: session.kind, owner: applicationId, retention, actor, at };
+    const set = { sessionId, kind: session.kind, owner: applicationId, retention, actor, clock };
     return (await storeRetention(db, set)) ? session.kind : undefined;
   });
   if (!kind) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });

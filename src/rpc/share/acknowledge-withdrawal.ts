@@ -38,7 +38,6 @@ export async function acknowledgeWithdrawal(
   });
   const { session_id: sessionId, outcome, kept_until: until } = fields;
   annotate({ session_id: sessionId, outcome });
-  const at = clock();
   const withdrawals = await onDatabase(async (db) => {
     const reached = await readSurely(
       db,
@@ -55,8 +54,8 @@ export async function acknowledgeWithdrawal(
         sessionId,
       });
     }
-    const answer = { outcome, keptUntil: until ?? null, actor, at };
-    return answerWithdrawals(db, copy, answer);
+    const answer = { outcome, keptUntil: until ?? null, actor };
+    return answerWithdrawals(db, copy, answer, clock);
   });
   if (withdrawals === undefined) {
     throw invalidField(

@@ -8,7 +8,7 @@ import { read } from '../../db/query';
 import type { ApplicationId, SessionId, ShareTokenId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
 import { sessionById } from '../../store/sessions/find';
-import { revokeShareTokens } from '../../store/revoke-share-tokens';
+import { revokeShareTokens, type Revoker } from '../../store/revoke-share-tokens';
 import { findSharedSession, type SharedSession } from '../../store/share-tokens';
 import { readSurely } from '../../store/surely';
 import type { Caller } from '../call/callers';
@@ -33,16 +33,11 @@ export async function revokeShareToken(
   const one = 'shareTokenId' in target ? target.shareTokenId : undefined;
   if (one !== undefined) annotate({ share_token_id: one });
 
-  // All tries use the same timestamp. If an earlier try has marked tokens and its answer was lost, the next try
-  // recognizes them by it.
-  const at = clock();
-  let triedBefore = false;
+  const by: Revoker = { actor, clock };
   const revocation = await onDatabase(async (db) => {
     const shared = await findShared(db, applicationId, target);
     if (!shared) return { revoked: 0, redeemed: 0 };
     annotate({ session_kind: shared.kind, session_id: shared.sessionId });
-    const by = { actor, at, triedBefore };
-    triedBefore = true;
     return revokeShareTokens(db, applicationId, shared, one, by);
   });
   annotate({ ...revocation });

@@ -7,7 +7,7 @@ import { read } from '../../db/query';
 import { newId, type SessionId, type WithdrawalId } from '../../model/ids';
 import { ServiceError } from '../../model/problems';
 import { sessionById } from '../../store/sessions/find';
-import { revokeShareTokens } from '../../store/revoke-share-tokens';
+import { revokeShareTokens, type Revoker } from '../../store/revoke-share-tokens';
 import { readSurely } from '../../store/surely';
 import { withdrawSession } from '../../store/withdrawals/withdraw';
 import type { Caller } from '../call/callers';
@@ -28,11 +28,9 @@ export async function withdrawSessionHandler(
     reason: request.reason,
   });
   annotate({ session_id: sessionId, withdrawn_for: reason });
-  // All tries have the same id, so that a later one finds what an earlier one has written; and the same time for the
-  // revocation, which finds the tokens of earlier tries by it.
+  // All tries have the same id, so that a later one finds what an earlier one has written.
   const id = newId<WithdrawalId>();
-  const at = clock();
-  let triedBefore = false;
+  const by: Revoker = { actor, clock };
   const done = await onDatabase(async (db) => {
     const session = await readSurely(db, (from) =>
       read(from, sessionById(sessionId, applicationId)),
@@ -42,8 +40,6 @@ export async function withdrawSessionHandler(
     const wanted = { id, sessionId, applicationId, kind, reason, actor };
     const withdrawal = await withdrawSession(db, wanted, clock);
     if (!withdrawal) return undefined;
-    const by = { actor, at, triedBefore };
-    triedBefore = true;
     const { revoked } = await revokeShareTokens(
       db,
       applicationId,

@@ -9,11 +9,13 @@ import { actorBindings } from '../actor-columns';
 import { requireWritable } from '../session-numbers';
 import { activeId } from './active';
 import {
+  changeBy,
   endReplaced,
   lockConnections,
   unlessOvertaken,
   written,
   type ConnectionChange,
+  type ConnectionChanger,
 } from './change';
 import { recordConnectionEvents } from './events';
 
@@ -28,7 +30,7 @@ import { recordConnectionEvents } from './events';
 export async function acceptConnection(
   db: MultiDatabase,
   proposal: ConnectionRecord,
-  change: ConnectionChange,
+  changer: ConnectionChanger,
 ): Promise<ConnectionRecord> {
   const { id } = proposal;
   if (proposal.active) {
@@ -39,6 +41,7 @@ export async function acceptConnection(
     const active = await activeId(trx, proposal);
     const locked = await read(trx, lockConnections(active ? [id, active] : [id]));
     const found = must(locked.get(id), 'a connection, which is never deleted');
+    const change = changeBy(changer);
     const { state } = standingOf(found, change.at);
     if (state === 'ended') throw new ServiceError({ reason: 'CONNECTION_ENDED', connectionId: id });
     if (state === 'active') {

@@ -15,12 +15,26 @@ import { connectionColumns, connectionOf, type ConnectionRow } from './rows';
  * another change comes first, the unique keys refuse the write, and the change is tried again.
  */
 
-/** Who changes a connection, and when. */
-export interface ConnectionChange {
+/** Who changes a connection. */
+export interface ConnectionChanger {
   readonly party: ConnectionParty;
   /** Who acted for the party; null: an operator, who is not on record by name. */
   readonly actor: Actor | null;
+  /** Is asked after the rows are locked, so that no import that rests on a connection is later than its end. */
+  readonly clock: () => Date;
+}
+
+/** Who changes a connection, and when. */
+export interface ConnectionChange extends Pick<ConnectionChanger, 'party' | 'actor'> {
   readonly at: Date;
+}
+
+/** What somebody asks for, at this moment. */
+export function changeBy<Asked extends ConnectionChanger>({
+  clock,
+  ...asked
+}: Asked): Omit<Asked, 'clock'> & { readonly at: Date } {
+  return { ...asked, at: clock() };
 }
 
 /** Locks connections, and reads them as they are then. @param ids at least one. */

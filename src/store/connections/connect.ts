@@ -8,6 +8,7 @@ import { requireApplication } from '../accounts';
 import type { ConnectedPair } from '../../model/connection';
 import { activeId } from './active';
 import {
+  changeBy,
   endReplaced,
   lockConnections,
   unlessOvertaken,
@@ -23,7 +24,6 @@ export interface OperatorConnection extends ConnectedPair {
   /** Made before the first try, so that a later one finds what an earlier one has written. */
   readonly id: ConnectionId;
   readonly terms: ConnectionTerms;
-  readonly at: Date;
 }
 
 /**
@@ -35,9 +35,9 @@ export interface OperatorConnection extends ConnectedPair {
 export function connectApplications(
   db: MultiDatabase,
   connection: OperatorConnection,
+  clock: () => Date,
 ): Promise<ConnectionRecord> {
-  const { id, at, sourceApplicationId, recipientApplicationId } = connection;
-  const change: ConnectionChange = { party: 'operator', actor: null, at };
+  const { id, sourceApplicationId, recipientApplicationId } = connection;
   return inTransaction(db, async (trx) => {
     const earlier = await read(trx, connectionById(id, undefined));
     if (earlier) return earlier;
@@ -45,19 +45,20 @@ export function connectApplications(
     await requireApplication(trx, recipientApplicationId);
     const active = await activeId(trx, connection);
     const locked = active ? await read(trx, lockConnections([active])) : new Map();
+    const change = changeBy({ party: 'operator', actor: null, clock });
     const replaced = endReplaced(active, locked, change, id);
     await unlessOvertaken(() =>
       writeTogether(trx, [
         ...replaced.statements,
-        insertActive(connection),
-        recordConnectionEvents(at, ...replaced.events, ['connection_accepted', connection]),
+        insertActive(connection, change),
+        recordConnectionEvents(change.at, ...replaced.events, ['connection_accepted', connection]),
       ]),
     );
     return written(trx, id);
   });
 }
 
-function insertActive(connection: OperatorConnection): Statement {
+function insertActive(connection: OperatorConnection, { party, at }: ConnectionChange): Statement {
   return sql(
     `INSERT INTO session_connections
        (id, source_application_id, recipient_application_id, active, ${termsColumns.join(', ')},
@@ -69,9 +70,9 @@ function insertActive(connection: OperatorConnection): Statement {
       toBinary(connection.recipientApplicationId),
       true,
       ...termsBindings(connection.terms),
-      'operator',
-      connection.at,
-      connection.at,
+      party,
+      at,
+      at,
     ],
   );
 }

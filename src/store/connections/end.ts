@@ -5,7 +5,7 @@ import { standingOf, type ConnectionRecord } from '../../model/connection-record
 import type { ConnectionId } from '../../model/ids';
 import { must } from '../../model/must';
 import { requireWritable } from '../session-numbers';
-import { endLocked, lockConnections, written, type ConnectionChange } from './change';
+import { changeBy, endLocked, lockConnections, written, type ConnectionChanger } from './change';
 import { recordConnectionEvents } from './events';
 
 /**
@@ -19,11 +19,12 @@ import { recordConnectionEvents } from './events';
 export function endConnection(
   db: MultiDatabase,
   id: ConnectionId,
-  change: ConnectionChange,
+  changer: ConnectionChanger,
 ): Promise<ConnectionRecord> {
   return inTransaction(db, async (trx) => {
     const locked = await read(trx, lockConnections([id]));
     const found = must(locked.get(id), 'a connection, which is never deleted');
+    const change = changeBy(changer);
     if (standingOf(found, change.at).state === 'ended') {
       await requireWritable(trx);
       return found;

@@ -24,11 +24,12 @@ import { ServiceError } from '../../model/problems';
 import { requireWritable } from '../session-numbers';
 import type { ConnectedPair } from '../../model/connection';
 import {
+  changeBy,
   endLocked,
   lockConnections,
   unlessOvertaken,
   written,
-  type ConnectionChange,
+  type ConnectionChanger,
 } from './change';
 import { actorBindings } from '../actor-columns';
 import { recordConnectionEvents } from './events';
@@ -41,7 +42,7 @@ import { termsBindings, termsColumns } from './terms';
 const mostExpired = 100;
 
 /** A proposal that one side makes. */
-export interface Proposal extends ConnectedPair, ConnectionChange {
+export interface NewProposal extends ConnectedPair, ConnectionChanger {
   /** Made before the first try, so that a later one finds what an earlier one has written. */
   readonly id: ConnectionId;
   readonly terms: ConnectionTerms;
@@ -49,6 +50,9 @@ export interface Proposal extends ConnectedPair, ConnectionChange {
   /** Whether there was an earlier try, whose COMMIT may have been lost. */
   readonly triedBefore: boolean;
 }
+
+/** A proposal that is made at a moment. */
+type Proposal = ReturnType<typeof changeBy<NewProposal>>;
 
 /**
  * Proposes a connection, or finds the same proposal if it is open. An open proposal of the same side with other terms
@@ -62,19 +66,21 @@ export interface Proposal extends ConnectedPair, ConnectionChange {
  */
 export function proposeConnection(
   db: MultiDatabase,
-  proposal: Proposal,
+  wanted: NewProposal,
 ): Promise<ConnectionRecord> {
   return inTransaction(db, async (trx) => {
-    if (proposal.triedBefore) {
-      const earlier = await read(trx, connectionById(proposal.id, undefined));
+    if (wanted.triedBefore) {
+      const earlier = await read(trx, connectionById(wanted.id, undefined));
       if (earlier) return earlier;
     }
+    const first = changeBy(wanted);
     const [open, ...expired] = await readTogether(trx, [
-      openId(proposal),
-      ...connectionSides.map((side) => expiredIds(side, proposal)),
+      openId(first),
+      ...connectionSides.map((side) => expiredIds(side, first)),
     ]);
     const ids = [...(open ? [open] : []), ...expired.flat()];
     const locked = ids.length > 0 ? [...(await read(trx, lockConnections(ids))).values()] : [];
+    const proposal = changeBy(wanted);
     const standing = locked.find(
       (found) => found.id === open && standingOf(found, proposal.at).state === 'proposed',
     );

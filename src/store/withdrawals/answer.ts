@@ -43,18 +43,21 @@ type ReachedCopy = Pick<WithdrawnCopy, 'sessionId' | 'applicationId' | 'kind'>;
  *
  * It locks the copy, as an erasure does. So nobody can answer that a copy is kept while it is erased, or after that.
  *
+ * @param clock is asked after the copy is locked, so that the answer is not before what it answers.
  * @returns how many there are; undefined: the outcome is `erased` and the copy is there, or the other way round.
  */
 export function answerWithdrawals(
   db: MultiDatabase,
   { sessionId, applicationId, kind }: ReachedCopy,
-  answer: NewAnswer,
+  given: Omit<NewAnswer, 'at'>,
+  clock: () => Date,
 ): Promise<number | undefined> {
   return inTransaction(db, async (trx) => {
     const schema = kindSchemas[kind];
     const session = await read(trx, lockForErasure(schema, sessionId));
     const isThere = session?.erasedAt === null;
-    if (isThere === (answer.outcome === 'erased')) return undefined;
+    if (isThere === (given.outcome === 'erased')) return undefined;
+    const answer = { ...given, at: clock() };
     const answered = await answerWithin(trx, sessionId, applicationId, answer);
     if (isThere) await write(trx, markWithdrawn(schema, sessionId, answer.at));
     return answered;

@@ -63,12 +63,13 @@ export function withdrawSession(
  * but its own copies are entered all the same.
  *
  * @param waiting the copy. If another process has told its application meanwhile, nothing is done.
+ * @param clock is asked after the copy is locked.
  * @returns false if somebody holds the copy: it has to be tried again later.
  */
 export async function tellCopy(
   db: MultiDatabase,
   waiting: Pick<WithdrawnCopy, 'withdrawalId' | 'sessionId' | 'kind'>,
-  at: Date,
+  clock: () => Date,
 ): Promise<boolean> {
   const { kind, sessionId } = waiting;
   const schema = kindSchemas[kind];
@@ -78,6 +79,7 @@ export async function tellCopy(
     if (!session && (await read(trx, sessionsOfAnyone([sessionId]))).size > 0) return false;
     const copy = await read(trx, takeCopy(waiting));
     if (!copy) return true;
+    const at = clock();
     const isThere = session?.erasedAt === null;
     await enterCopies(trx, copy, copy.sessionId);
     if (!isThere) {
