@@ -1,4 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
 import type { Erasure } from '../store/erasures';
 import { textOfLine } from './record-lines';
 
@@ -10,9 +11,11 @@ export class ErasureRecord {
   private constructor(private readonly file: FileHandle) {}
 
   /** Opens the file, or makes one that only its owner may read. @throws Error if that fails. */
-  static async open(path: string): Promise<ErasureRecord> {
-    const file = await open(path, 'a+', 0o600);
+  static async open(name: string): Promise<ErasureRecord> {
+    const file = await open(name, 'a+', 0o600);
     const { size } = await file.stat();
+    // A new file is on the disk only when its folder is, too (fsync(2)).
+    if (size === 0) await synchronize(path.dirname(name));
     const last = Buffer.alloc(1);
     if (size > 0) await file.read(last, 0, 1, size - 1);
     // A process that was killed may have left a part of a line. This ends that line, so that the next one is whole.
@@ -29,5 +32,14 @@ export class ErasureRecord {
 
   async close(): Promise<void> {
     await this.file.close();
+  }
+}
+
+async function synchronize(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }
