@@ -6,6 +6,7 @@ import { workflowsById, type Workflow } from '../store/accounts';
 import { activeConnections } from '../store/connections/active';
 import { ledgerEntries, shareLockLedgerEntries } from '../store/ledger/entries';
 import type { ClonePlan } from '../store/relations/clone-plan';
+import type { LargeBytes } from '../store/relations/count';
 import { sessionsToLink } from '../store/relations/key-people';
 import {
   ownersOfSessions,
@@ -201,10 +202,10 @@ function ruledParts(
 
 /** How large sessions are: if different parts of one were measured, the largest of them counts. */
 function largest(
-  measured: readonly ReadonlyMap<SessionId, number>[],
-): ReadonlyMap<SessionId, number> {
+  measured: readonly ReadonlyMap<SessionId, LargeBytes>[],
+): ReadonlyMap<SessionId, LargeBytes> {
   const bytes = measured.flatMap((found) => [...found]);
-  return new Map(bytes.toSorted(([, a], [, b]) => a - b));
+  return new Map(bytes.toSorted(([, a], [, b]) => a.all - b.all));
 }
 
 /**

@@ -114,11 +114,6 @@ export async function importGroup(
       outcomes.set(call.sessionId, outcomeOf(verdict));
       continue;
     }
-    // With other calls, it is not known which part of the session was measured; one that is large is postponed then.
-    if (calls.length === 1 && isTooLarge(call, facts)) {
-      outcomes.set(call.sessionId, failed({ reason: 'SESSION_TOO_LARGE' }));
-      continue;
-    }
     const { source, workflow, linkedWorkflow, connectionId, redeems, rules } = verdict;
     const linking = linkedWorkflow && { ...verdict, linkedWorkflow, named: facts.named };
     const linked = linking
@@ -130,6 +125,11 @@ export async function importGroup(
     }
     if ('type' in linked) {
       outcomes.set(call.sessionId, outcomeOf(linked));
+      continue;
+    }
+    // With other calls, it is not known which part of the session was measured; one that is large is postponed then.
+    if (calls.length === 1 && isTooLarge(call, facts)) {
+      outcomes.set(call.sessionId, failed({ reason: 'SESSION_TOO_LARGE' }));
       continue;
     }
     const judged = { source, workflow, rules, connectionId, redeems, linked };
@@ -156,11 +156,12 @@ export async function importGroup(
 }
 
 /**
- * Whether a session was measured, and surely is too large for a transaction: its large values alone are. The database
- * would find that out itself, but only after it has written all that fits. A preview says nothing about sizes.
+ * Whether a session was measured, and the database would surely refuse it. It would find that out itself, but only after
+ * it has written all that fits. It compares before it writes a row, so one row, at most the largest, may exceed the limit.
  */
 function isTooLarge({ request }: PlannedImport, { measured, mostBytes }: Facts): boolean {
-  return !request.validateOnly && (measured.get(request.sourceSessionId) ?? 0) > mostBytes;
+  const bytes = measured.get(request.sourceSessionId);
+  return bytes !== undefined && bytes.all - bytes.largestRow > mostBytes;
 }
 
 /** Chooses the calls that a group has room for: those that come first. */

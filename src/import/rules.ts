@@ -14,6 +14,7 @@ import { finishedStatuses, type SessionKind } from '../model/session';
 import type { Workflow } from '../store/accounts';
 import { pairKey, type PairKey } from '../store/connections/active';
 import type { LedgerEntry, LedgerKey } from '../store/ledger/entries';
+import type { LargeBytes } from '../store/relations/count';
 import type { ExpiredDocuments } from '../store/relations/expired-documents';
 import type { NamedSessions } from '../store/relations/key-people';
 import type { Ownership } from '../store/sessions/lock';
@@ -39,8 +40,8 @@ export interface Facts {
   readonly sources: ReadonlyMap<PartKey, Source>;
   /** The source sessions that were not locked because somebody else holds them, with their applications. */
   readonly heldSources: ReadonlyMap<SessionId, ApplicationId>;
-  /** How many bytes the large values of a source session have, for those that were measured. */
-  readonly measured: ReadonlyMap<SessionId, number>;
+  /** The large values of source sessions, for those that were measured. */
+  readonly measured: ReadonlyMap<SessionId, LargeBytes>;
   /** How many bytes the database takes in one transaction; Infinity if nothing was measured. */
   readonly mostBytes: number;
   /** The expired documents in what is copied; read only for calls with rules about documents. */

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { ApplicationId, SessionId } from '../model/ids';
+import type { LargeBytes } from '../store/relations/count';
 import type { AdmittedImport, PlannedImport } from './planned-import';
 
 /** The share of sessions that are measured at random. */
@@ -57,11 +58,11 @@ export class SessionSizes {
    * Learns from the sessions that were measured, also if their calls are refused. Otherwise the next call of the
    * pair would be the first again, and a refused call could have its session measured again and again.
    *
-   * @param measured the bytes of those that were measured.
+   * @param measured the large values of those that were measured.
    */
-  learn(calls: readonly PlannedImport[], measured: ReadonlyMap<SessionId, number>): void {
+  learn(calls: readonly PlannedImport[], measured: ReadonlyMap<SessionId, LargeBytes>): void {
     for (const call of calls) {
-      const bytes = measured.get(call.request.sourceSessionId);
+      const bytes = measured.get(call.request.sourceSessionId)?.all;
       if (bytes === undefined) continue;
       this.estimates.set(partnersOf(call), Math.max(bytes, this.estimateOf(call) * decay));
     }
@@ -80,17 +81,17 @@ export class SessionSizes {
   /**
    * Weighs what calls copy. Different calls may copy different parts of a session.
    *
-   * @param measured the bytes of those that were measured.
+   * @param measured the large values of those that were measured.
    * @returns the weight of what each call copies, by the id of its copy: at least the number of its rows.
    */
   weigh(
     calls: readonly AdmittedImport[],
-    measured: ReadonlyMap<SessionId, number>,
+    measured: ReadonlyMap<SessionId, LargeBytes>,
   ): ReadonlyMap<SessionId, number> {
     return new Map(
       calls.map((call) => {
         const { request, source, sessionId } = call;
-        const bytes = measured.get(request.sourceSessionId) ?? this.estimateOf(call);
+        const bytes = measured.get(request.sourceSessionId)?.all ?? this.estimateOf(call);
         return [sessionId, Math.max(source.rows.total, bytes / bytesOfRow)];
       }),
     );

@@ -3,7 +3,7 @@ import type { SessionId } from '../model/ids';
 import { must } from '../model/must';
 import { byScope, scopeOfCopy, type Scope } from '../model/scope';
 import { planWithin, type ClonePlan } from '../store/relations/clone-plan';
-import { countRows, largeBytes, type RowCounts } from '../store/relations/count';
+import { countRows, largeBytes, type LargeBytes, type RowCounts } from '../store/relations/count';
 import { expiredDocuments, type ExpiredDocuments } from '../store/relations/expired-documents';
 import type { LockedSession, Ownership } from '../store/sessions/lock';
 import type { Source } from './planned-import';
@@ -58,8 +58,8 @@ export function countsOf(groups: readonly PartGroup[]): Found<RowCounts>[] {
   return groups.map(({ plan, ids }) => countRows(plan, ids));
 }
 
-/** Reads how many bytes the large values have. */
-export function bytesOf(groups: readonly PartGroup[]): Found<number>[] {
+/** Measures the large values. */
+export function bytesOf(groups: readonly PartGroup[]): Found<LargeBytes>[] {
   return groups.map(({ plan, ids }) => largeBytes(plan, ids));
 }
 

@@ -75,13 +75,14 @@ export async function boundsTransactions(db: Database): Promise<boolean> {
 }
 
 /**
- * The most bytes that the server may take in one transaction; Infinity: no limit is known. What is in memory
- * (`binlog_cache_size`) does not count for the limit.
+ * How many bytes a transaction may write before the server refuses the next row; Infinity: no limit is known. What is
+ * in memory (`binlog_cache_size`) does not count for the limit. MariaDB can compress rows first.
  */
 export function mostBytesOfTransaction(): Query<number> {
   type Row = Readonly<Record<'logs' | 'most' | 'memory', number>>;
   return query(
-    sql('SELECT @@log_bin AS logs, @@max_binlog_cache_size AS most, @@binlog_cache_size AS memory'),
+    sql(`SELECT @@log_bin AND @@sql_log_bin /*M! AND NOT @@log_bin_compress */ AS logs,
+           @@max_binlog_cache_size AS most, @@binlog_cache_size AS memory`),
     ([row]: Row[]) => (row?.logs === 1 ? row.most + row.memory : Infinity),
   );
 }

@@ -24,19 +24,23 @@ describe('a session that is larger than the database takes at once', () => {
   });
   after(() => tidyUp());
 
-  /** Makes a session that has so many bytes in four rows. */
-  async function createLarge(bytes: number): Promise<SessionId> {
-    const { db, source } = harness;
+  /** Makes a session with rows of these sizes, in bytes. */
+  async function createRows(sizes: readonly number[], source = harness.source): Promise<SessionId> {
+    const { db } = harness;
     const id = await createSession(db, source, 'user');
-    await addLogs(db, 'user', id, 4);
+    await addLogs(db, 'user', id, sizes.length);
     // Row by row, since the limit is for the tests' own statements too.
-    for (let ordinal = 0; ordinal < 4; ordinal++) {
+    for (const [ordinal, bytes] of sizes.entries()) {
       await db('user_logs')
         .where({ session_id: toBinary(id), ordinal })
-        .update({ additional_data: JSON.stringify('x'.repeat(bytes / 4)) });
+        .update({ additional_data: JSON.stringify('x'.repeat(bytes)) });
     }
     return id;
   }
+
+  /** Makes a session that has so many bytes in four rows. */
+  const createLarge = (bytes: number): Promise<SessionId> =>
+    createRows(Array.from({ length: 4 }, () => bytes / 4));
 
   /** Prepares an import, and returns what calls it. */
   async function importOf(
@@ -89,6 +93,15 @@ describe('a session that is larger than the database takes at once', () => {
     expect(groups() - before).to.equal(2);
     const fits = await importOf(await createLarge(limit / 2));
     expect(await endings([fits()])).to.deep.equal(['OK']);
+  });
+
+  it('is imported all the same if only its last row exceeds the limit, also if it was measured', async () => {
+    for (const sizes of [[limit + 40_000], [400_000, 400_000, 290_000], [100_000, 2 * limit]]) {
+      // The first session of two applications is measured.
+      const source = await createTenant(harness.db);
+      const call = await importOf(await createRows(sizes, source), source);
+      expect(await endings([call()]), sizes.join()).to.deep.equal(['OK']);
+    }
   });
 
   it('is not even begun to be written if its values alone are too large', async () => {

@@ -27,8 +27,7 @@ describe('the size of a session', () => {
       const id = await createSession(db, await createTenant(db), kind);
       const [rows] = fc.sample(await anyRelations(kind), 1);
       await insertRelations(db, kind, id, must(rows, 'rows'));
-      const size = async (): Promise<number> =>
-        must((await read(db, largeBytes(plan, [id]))).get(id), 'the size');
+      const sizes = async () => must((await read(db, largeBytes(plan, [id]))).get(id), 'the size');
       const large = await readColumns(
         db,
         "DATA_TYPE IN ('json', 'text', 'mediumtext', 'longtext')",
@@ -44,13 +43,19 @@ describe('the size of a session', () => {
               .limit(1)
               .update({ [column]: value });
           await set('"x"');
-          const before = await size();
+          const before = await sizes();
           await set(`"${'x'.repeat(50_000)}"`);
-          expect((await size()) - before, `${table}.${column}`).to.be.greaterThan(49_000);
+          const after = await sizes();
+          expect(after.all - before.all, `${table}.${column}`).to.be.greaterThan(49_000);
+          expect(after.largestRow).to.be.within(50_000, after.all);
           tables.add(table);
         }
       }
       expect(tables.size).to.be.greaterThan(5);
+      const empty = await createSession(db, await createTenant(db), kind);
+      const found = await read(db, largeBytes(plan, [id, empty]));
+      expect(found.get(empty)).to.deep.equal({ all: 0, largestRow: 0 });
+      expect(found.get(id)).to.deep.equal(await sizes());
     });
   }
 });

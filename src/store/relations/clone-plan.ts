@@ -12,7 +12,7 @@ import { toBinary, type SessionId } from '../../model/ids';
 import { must } from '../../model/must';
 import type { KindSchema, Relation } from '../../model/relations';
 import { shares, type Scope } from '../../model/scope';
-import { readLargeColumns, sizeOfRelation, sizeSql, type LargeColumns } from './size';
+import { readLargeColumns, sizeSql, sizesOfRelation, type LargeColumns } from './size';
 import { uncheckedKeys } from './unchecked-keys';
 import {
   carriedColumns,
@@ -48,8 +48,8 @@ export interface PlannedRelation extends Relation {
   readonly cloneSql: string;
   /** SQL from FROM on: the rows `r` of the session `s` that are copied. */
   readonly rowsSql: string;
-  /** SQL for the bytes of the large values of the session `s`; undefined: no column has large values. */
-  readonly sizeSql: string | undefined;
+  /** SQL for the sizes of the large values of the rows of sessions `s`; undefined: no column has large values. */
+  readonly sizesSql: string | undefined;
 }
 
 /** The schema of the database does not match the list of relations. */
@@ -109,7 +109,7 @@ export function planClone(
       refersToSessionsAlone(schema, relation.table, references),
     ),
     rowsSql: rowsSql(db, relation),
-    sizeSql: sizeOfRelation(db, large, relation),
+    sizesSql: sizesOfRelation(db, large, relation),
   }));
   return planOf(schema, null, relations);
 }

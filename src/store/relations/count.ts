@@ -42,18 +42,27 @@ function countsOf(plan: ClonePlan, row: Row): RowCounts {
   return { relations, total, nextLog: row.next_log };
 }
 
-/**
- * How many bytes the large values of sessions have, in all relations that are shared.
- *
- * @param ids at least one.
- */
+/** How many bytes the large values of a session have, in all relations that are shared. */
+export interface LargeBytes {
+  readonly all: number;
+  /** Those of the row that has most. */
+  readonly largestRow: number;
+}
+
+/** Measures the large values of sessions. @param ids at least one. */
 export function largeBytes(
   { sizeSql }: ClonePlan,
   ids: readonly SessionId[],
-): Query<ReadonlyMap<SessionId, number>> {
+): Query<ReadonlyMap<SessionId, LargeBytes>> {
+  type Sizes = Readonly<Record<'bytes' | 'largest_row', number | string>>;
   return query(
     sql(sizeSql, ids.map(toBinary)),
-    (rows: { readonly id: Buffer; readonly bytes: number | string }[]) =>
-      new Map(rows.map(({ id, bytes }) => [fromBinary<SessionId>(id), Number(bytes)])),
+    (rows: (Sizes & { readonly id: Buffer })[]) =>
+      new Map(
+        rows.map(({ id, bytes, largest_row: largest }) => [
+          fromBinary<SessionId>(id),
+          { all: Number(bytes), largestRow: Number(largest) },
+        ]),
+      ),
   );
 }

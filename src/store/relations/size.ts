@@ -47,29 +47,34 @@ export function sizeOfRow(
 }
 
 /**
- * Makes SQL that adds up the bytes of the large values that the session `s` has in a relation.
+ * Makes SQL that reads the sizes of the large values of each row that sessions `s` have in a relation.
  *
  * @returns undefined if no column of the relation can be large.
  */
-export function sizeOfRelation(
+export function sizesOfRelation(
   db: Database,
   large: LargeColumns,
   { table, copied }: Relation,
 ): string | undefined {
   const size = sizeOfRow(db, large, table, 'r');
   if (size === undefined) return undefined;
-  return `(SELECT COALESCE(SUM(${size}), 0) FROM ${db.ref(table).toQuery()} r
-        WHERE r.session_id = s.id ${copied === undefined ? '' : `AND ${copied}`})`;
+  return `SELECT s.id, ${size} AS size FROM s STRAIGHT_JOIN ${db.ref(table).toQuery()} r FORCE INDEX (PRIMARY)
+            ON r.session_id = s.id ${copied === undefined ? '' : `AND ${copied}`}`;
 }
 
-/** Makes the statement that adds up the bytes of a session's large values in some relations. */
+/**
+ * Makes the statement that measures the large values of sessions in some relations: all of them, and those of the row
+ * with the most.
+ */
 export function sizeSql(
   { sessions }: KindSchema,
-  relations: readonly { readonly sizeSql: string | undefined }[],
+  relations: readonly { readonly sizesSql: string | undefined }[],
 ): string {
-  const sizes = relations.flatMap((relation) => relation.sizeSql ?? []);
+  const sizes = relations.flatMap((relation) => relation.sizesSql ?? []);
+  const none = 'SELECT s.id, 0 AS size FROM s';
+  // MySQL makes the union first, and so measures each value once.
   return `
-    SELECT s.id, ${sizes.join(' + ') || '0'} AS bytes
-    FROM ${sessions} s FORCE INDEX (PRIMARY)
-    WHERE s.id IN (?)`;
+    WITH s AS (SELECT id FROM ${sessions} FORCE INDEX (PRIMARY) WHERE id IN (?))
+    SELECT id, SUM(size) AS bytes, MAX(size) AS largest_row
+    FROM (${[none, ...sizes].join(' UNION ALL ')}) z GROUP BY id`;
 }
