@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { KnownPeers } from '../../src/rpc/call/known-peers';
 import type { Connection } from '../../src/rpc/server/connection';
-import { costliest, givingWay } from '../../src/rpc/server/give-way';
+import { excessOf, givingWay } from '../../src/rpc/server/give-way';
 
 describe('what gives way to a new connection when there are too many', () => {
   const known = new KnownPeers();
@@ -52,7 +52,7 @@ describe('what gives way to a new connection when there are too many', () => {
   });
 });
 
-describe('what is cut off if all connections together cost too much', () => {
+describe('what is cut off if connections cost too much together', () => {
   const known = new KnownPeers();
   let made = 0;
   const connection = (address: string, isKnown: boolean): Connection => {
@@ -64,27 +64,30 @@ describe('what is cut off if all connections together cost too much', () => {
   const strangers = (count: number, cost: number): [Connection, number][] =>
     Array.from({ length: count }, (_, index) => [connection(`stranger ${index}`, false), cost]);
 
-  it('is nothing if nothing costs anything', () => {
-    expect(costliest([], known)).to.equal(undefined);
-    expect(costliest([[gateway, 0], ...strangers(2, 0)], known)).to.equal(undefined);
+  it('is nothing up to the limit, of which known peers may have three quarters', () => {
+    expect(excessOf([], 100, known)).to.equal(undefined);
+    expect(excessOf([[gateway, 0], ...strangers(2, 0)], 0, known)).to.equal(undefined);
+    expect(excessOf(strangers(10, 10), 100, known)).to.equal(undefined);
+    expect(excessOf([[gateway, 75], ...strangers(25, 1)], 100, known)).to.equal(undefined);
   });
 
-  it('is a stranger while strangers cost more than a quarter, however cheap each of them is', () => {
-    // Of the address that costs most.
+  it('is the most expensive stranger of the most expensive address, whatever known peers cost', () => {
     const second = connection('stranger 20', false);
-    const costs = [[gateway, 1_000], ...strangers(400, 1), [second, 2]] as const;
-    expect(costliest(costs, known)).to.deep.equal({ connection: second, punished: true });
+    const costs = [[gateway, 750], ...strangers(249, 1), [second, 2]] as const;
+    expect(excessOf(costs, 1_000, known)).to.deep.equal({ connection: second, punished: true });
   });
 
-  it('is a known peer if strangers cost less, and it is punished if its address has most of it', () => {
-    const few = strangers(100, 1);
-    expect(costliest([[gateway, 100], [insider, 300], ...few], known)).to.deep.equal({
-      connection: insider,
-      punished: true,
-    });
-    expect(costliest([[gateway, 290], [insider, 300], ...few], known)).to.deep.equal({
-      connection: insider,
-      punished: false,
-    });
+  it('is a known peer if known peers cost too much, whatever strangers cost', () => {
+    for (const others of [[], strangers(400, 1)]) {
+      expect(excessOf([[gateway, 100], [insider, 700], ...others], 1_000, known)).to.deep.equal({
+        connection: insider,
+        punished: true,
+      });
+      expect(excessOf([[gateway, 751], ...others], 1_000, known)).to.deep.equal({
+        connection: gateway,
+        // There is nobody else who suffers from it, but many may be behind it.
+        punished: false,
+      });
+    }
   });
 });

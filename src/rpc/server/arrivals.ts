@@ -4,7 +4,7 @@ import { Admission } from '../../turns/admission';
 import type { KnownPeers } from '../call/known-peers';
 import type { RunningCalls } from '../call/running-calls';
 import type { Connection } from './connection';
-import { costliest } from './give-way';
+import { excessOf } from './give-way';
 import { timeoutLeft } from './timeouts';
 
 /** The most calls that wait to begin. Each takes some six kilobytes. */
@@ -16,7 +16,7 @@ const mostWaiting = 8_000;
  * call that waits has cost its arrival, and no more.
  *
  * A call that its client cancels leaves the queue. One whose deadline passes is answered in its turn. If too many
- * wait, a connection is cut off: see {@link costliest}. To refuse calls would not be enough: their peer would send others
+ * wait, a connection is cut off: see {@link excessOf}. To refuse calls would not be enough: their peer would send others
  * at once.
  */
 export class Arrivals {
@@ -76,9 +76,13 @@ export class Arrivals {
     call.leaveQueue = () => {
       this.admission.leave(place, start);
     };
-    if (this.waiting <= mostWaiting) return;
-    const most = costliest(this.admission.lengths(), this.known);
-    most?.connection.cut('waiting_calls', most);
+    if (this.waiting > mostWaiting) this.cutExcess();
+  }
+
+  /** Cuts a connection off if too many calls wait. To be called several times a second. */
+  cutExcess(): void {
+    const excess = excessOf(this.admission.lengths(), mostWaiting, this.known);
+    excess?.connection.cut('waiting_calls', excess);
   }
 
   /** Resolves when no call waits and none runs: a stop does not cut off calls that were accepted. */

@@ -41,43 +41,56 @@ export function givingWay(
   return idlest(most) ?? (hasMostOf(most) ? most[0] : undefined);
 }
 
-/** The part of what all cost together that strangers may always cost. */
-const shareOfStrangers = 1 / 4;
+/** The part of the limit that known peers may cost together. */
+const shareOfKnown = 3 / 4;
 
-/** A connection that is to be cut off because all together cost too much. */
-export interface Costliest {
+/** A connection that is to be cut off because connections cost too much together. */
+export interface Excess {
   readonly connection: Connection;
-  /** Whether new connections of its address have to wait. Others may be behind the same address as a known peer. */
+  /** Whether new connections of its address have to wait. */
   readonly punished: boolean;
 }
 
 /**
- * The most expensive connection of the most expensive address: of strangers, while these cost more than a quarter of
- * everything, or else of known peers. Strangers cost nothing to make, so they can't have known peers cut off. But if
- * they came first whatever they cost, a known attacker would not be cut off as long as there are any.
+ * What is to be cut off if connections cost too much together: the most expensive connection of the most expensive
+ * address. It is one of known peers if these cost more than three quarters of the limit; or one of strangers, if all
+ * together cost more than the limit. So strangers never have known peers cut off, and known peers always leave them
+ * something.
  *
  * If only connections mattered, an attacker with many cheap ones could have that of a busy gateway cut off. If only
  * addresses mattered, an attacker with many addresses could.
  *
- * A known peer is punished only if its address alone costs more than half of everything.
+ * A known peer is punished only if others suffer from it: there are other known addresses, and it costs more than they do.
  *
  * @param costs of each connection.
- * @returns undefined: none costs anything.
+ * @returns undefined: they do not cost too much.
  */
-export function costliest(
+export function excessOf(
   costs: Iterable<readonly [Connection, number]>,
+  limit: number,
   known: KnownPeers,
-): Costliest | undefined {
+): Excess | undefined {
   const costing = [...costs].filter(([, cost]) => cost > 0);
-  const all = sumOf(costing);
-  const strangers = costing.filter(([{ peer }]) => !known.has(peer));
-  const areStrangers = sumOf(strangers) > all * shareOfStrangers;
-  const chosen = areStrangers ? strangers : costing.filter(([{ peer }]) => known.has(peer));
-  const addresses = [...groupBy(chosen, ([{ address }]) => address).values()];
-  const [most] = addresses.toSorted((a, b) => sumOf(b) - sumOf(a));
-  if (!most) return undefined;
-  const [connection] = most.reduce((a, b) => (b[1] > a[1] ? b : a));
-  return { connection, punished: areStrangers || sumOf(most) > all / 2 };
+  const ofKnown = costing.filter(([{ peer }]) => known.has(peer));
+  if (sumOf(ofKnown) > limit * shareOfKnown) {
+    const { most, cost, addresses } = costliest(ofKnown);
+    return { connection: most, punished: addresses > 1 && cost > sumOf(ofKnown) / 2 };
+  }
+  if (sumOf(costing) <= limit) return undefined;
+  const { most } = costliest(costing.filter(([{ peer }]) => !known.has(peer)));
+  return { connection: most, punished: true };
+}
+
+/** The most expensive connection of the most expensive address, and what that costs. @param costs at least one. */
+function costliest(costs: readonly (readonly [Connection, number])[]): {
+  readonly most: Connection;
+  readonly cost: number;
+  readonly addresses: number;
+} {
+  const addresses = [...groupBy(costs, ([{ address }]) => address).values()];
+  const dearest = addresses.reduce((a, b) => (sumOf(b) > sumOf(a) ? b : a));
+  const [most] = dearest.reduce((a, b) => (b[1] > a[1] ? b : a));
+  return { most, cost: sumOf(dearest), addresses: addresses.length };
 }
 
 function sumOf(costs: readonly (readonly [Connection, number])[]): number {

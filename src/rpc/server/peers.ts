@@ -11,7 +11,7 @@ import type { Logger } from '../../telemetry/log';
 import type { KnownPeers } from '../call/known-peers';
 import type { Arrivals } from './arrivals';
 import { Connection, type Keeper } from './connection';
-import { byAddress, costliest, givingWay } from './give-way';
+import { byAddress, excessOf, givingWay } from './give-way';
 import { beforeSession, http2ServersOf, pauseOnConnect, takeOver } from './http2';
 import { networkOf } from './networks';
 import type { CutOff, PeerObserver } from './observer';
@@ -52,7 +52,7 @@ interface PeerLimits {
 /**
  * Protects the service from broken and hostile peers: each connection has limits, and so have all of them
  * together. A connection that exceeds its limits is cut off. If all together exceed theirs, the most expensive
- * one of the most expensive address is cut off (see {@link costliest}). Addresses of one network count as one: see
+ * one of the most expensive address is cut off (see {@link excessOf}). Addresses of one network count as one: see
  * {@link networkOf}.
  */
 export class Peers {
@@ -67,7 +67,7 @@ export class Peers {
     requestBytesGrown: (bytes) => {
       this.requestBytes += bytes;
       if (bytes > 0 && this.requestBytes > maxRequestBytes) {
-        this.cutCostliest('requestBytes', 'request_bytes');
+        this.cutExcess('requestBytes', maxRequestBytes, 'request_bytes');
       }
     },
     cutOff: ({ address }, reason, punished) => {
@@ -217,7 +217,6 @@ export class Peers {
   private look(): void {
     const now = performance.now();
     this.penalties.forget();
-    let answerBytes = 0;
     for (const connections of byAddress(this.connections.values()).values()) {
       let shared = sharesOf(connections);
       for (const connection of connections) {
@@ -225,14 +224,11 @@ export class Peers {
         shared -= connection.share;
         connection.allowCalls(this.shareBeside(shared));
         shared += connection.share;
-        answerBytes += connection.answerBytes;
       }
     }
-    while (answerBytes > maxAnswerBytes) {
-      const freed = this.cutCostliest('answerBytes', 'answer_bytes');
-      if (freed === 0) return;
-      answerBytes -= freed;
-    }
+    this.cutExcess('requestBytes', maxRequestBytes, 'request_bytes');
+    this.cutExcess('answerBytes', maxAnswerBytes, 'answer_bytes');
+    this.arrivals.cutExcess();
   }
 
   /** How many calls a new connection may have open. Its own share is still 0. */
@@ -251,19 +247,14 @@ export class Peers {
     return Math.min(most, Math.max(half, leastCalls));
   }
 
-  /**
-   * Cuts off the most expensive connection: see {@link costliest}.
-   *
-   * @returns what it cost.
-   */
-  private cutCostliest(cost: 'requestBytes' | 'answerBytes', reason: CutOff): number {
-    const costs = [...this.connections.values()].map((one) => [one, one[cost]] as const);
-    const found = costliest(costs, this.known);
-    if (!found) return 0;
-    const { connection, punished } = found;
-    const freed = connection[cost];
-    connection.cut(reason, { punished });
-    return freed;
+  /** Cuts connections off until they do not cost too much together. */
+  private cutExcess(cost: 'requestBytes' | 'answerBytes', limit: number, reason: CutOff): void {
+    for (;;) {
+      const costs = [...this.connections.values()].map((one) => [one, one[cost]] as const);
+      const excess = excessOf(costs, limit, this.known);
+      if (!excess) return;
+      excess.connection.cut(reason, excess);
+    }
   }
 
   private hasCut(reason: CutOff): void {
