@@ -82,12 +82,15 @@ function retentionCommand() {
         hold: hold ? { until: holdUntil ?? null, reference: reference ?? null } : null,
       };
       await withMultiDatabase(async (db) => {
-        const at = await databaseNow(db);
-        if ([eraseAfter, holdUntil].some((time) => time && time <= at)) {
-          throw new Error('--erase-after and --hold-until must be in the future');
-        }
         const kind = await kindOf(db, id);
-        const by = { owner: undefined, actor: null, clock: databaseNow };
+        const clock = async (trx: MultiDatabase): Promise<Date> => {
+          const now = await databaseNow(trx);
+          if ([eraseAfter, holdUntil].some((time) => time && time <= now)) {
+            throw new Error('--erase-after and --hold-until must be in the future');
+          }
+          return now;
+        };
+        const by = { owner: undefined, actor: null, clock };
         const set = { sessionId: id, kind, retention, ...by };
         if (!(await setRetention(db, set))) missing(id);
       });

@@ -1,5 +1,5 @@
 import { Keyset, pagesOf, type Cursor, type Page } from '../db/cursor';
-import type { MultiDatabase } from '../db/database';
+import type { Database, MultiDatabase } from '../db/database';
 import {
   allOf,
   ifGiven,
@@ -43,9 +43,10 @@ export interface Revoker {
   readonly clock: () => Date;
   /**
    * The moment of the revocation: set after the session was locked for the first time, so that no import with one of its
-   * tokens is later. All batches and all tries have the same, and find by it what earlier tries have marked.
+   * tokens is later. All batches have the same, and so have later tries, unless nothing of the earlier ones was
+   * committed. They find by it what earlier tries have marked.
    */
-  at?: Date;
+  at?: Date | undefined;
 }
 
 /** The result of a revocation. */
@@ -90,6 +91,7 @@ export async function revokeShareTokens(
   );
   const pages = pagesOf(revokedAtOnce, ({ size, after }) => readIds(db, wanted, size, after));
   let revoked = 0;
+  let isRetry = by.at !== undefined;
   for await (const ids of pages) {
     if (ids.length === 0) break;
     const revoke = (life: '>' | '<=', at: Date): Statement => ({
@@ -104,6 +106,8 @@ export async function revokeShareTokens(
         lockSession(kindSchemas[shared.kind], shared.sessionId),
         liveTokens(ids, by.at ?? by.clock()),
       ]);
+      if (isRetry && !(await isMarked(trx, ids, by.at))) by.at = undefined;
+      isRetry = false;
       const at = (by.at ??= by.clock());
       const live = before.filter(({ expires_at: expiresAt }) => expiresAt > at);
       const events = live.map(({ id, for_application_id: recipient }) =>
@@ -171,6 +175,25 @@ async function readIds(
     ({ length }) => length === 0,
   );
   return revokedFirst.pageOf(found, size, ({ id }) => id);
+}
+
+/**
+ * Whether an earlier try has marked some of these tokens. It has marked those of the first batch first, so if none of
+ * them is marked, nothing of it was committed.
+ */
+async function isMarked(
+  db: Database,
+  ids: readonly Buffer[],
+  at: Date | undefined,
+): Promise<boolean> {
+  const marked = await read(
+    db,
+    select<object>('SELECT 1 FROM share_tokens WHERE id IN (?) AND revoked_at = ? LIMIT 1', [
+      ids,
+      at ?? null,
+    ]),
+  );
+  return marked.length > 0;
 }
 
 /** A share token that was live when it was read. */

@@ -4,7 +4,7 @@ import {
   WithdrawalOutcome,
 } from '../../src/gen/sessionimport/v1/session_share';
 import { toBinary, toId, type SessionId } from '../../src/model/ids';
-import { sessionOf } from '../support/client';
+import { failureOf, sessionOf } from '../support/client';
 import { Connections, termsWith } from '../support/connection-calls';
 import { erase, retain } from '../support/erasure';
 import { addShareTokens, createSession, createTenant } from '../support/fixtures';
@@ -156,4 +156,47 @@ describe('the moment of a call that waits for a lock', () => {
       expect(await select(recorded, [toBinary(toId(id))])).to.deep.equal([{ at: stored(now) }]);
     });
   }
+
+  it('is new if a try before it has written nothing', async () => {
+    const { token: id } = await withToken();
+    let tries = 0;
+    harness.proxy.intercept = (statement) => {
+      if (!statement.sql.includes('UPDATE share_tokens')) return;
+      now = new Date(now.getTime() + 10_000);
+      if (++tries === 1) statement.cut();
+    };
+    const later = new Date(now.getTime() + 10_000);
+    expect(await revoke(id)).to.include({ revoked: 1 });
+    harness.proxy.intercept = undefined;
+    expect(tries).to.equal(2);
+    const recorded = 'SELECT revoked_at AS at FROM share_tokens WHERE id = ?';
+    expect(await select(recorded, [toBinary(toId(id))])).to.deep.equal([{ at: stored(later) }]);
+  });
+
+  it('must be before what it sets', async () => {
+    const { db, source, proxy } = harness;
+    const soon = new Date(now.getTime() + 5_000);
+    const refused = async (locking: RegExp, call: () => Promise<unknown>): Promise<void> => {
+      const { came, letGo } = proxy.holdBack(locking);
+      const failing = failureOf(call());
+      await came;
+      now = new Date(now.getTime() + 10_000);
+      letGo();
+      expect(await failing).to.include({ reason: 'INVALID_REQUEST' });
+      proxy.intercept = undefined;
+      now = new Date(now.getTime() - 10_000);
+    };
+    const id = await session();
+    const hold = { hold: { until: soon, reference: undefined }, eraseAfter: undefined };
+    await refused(ofSessions, () => retain(harness, source, id, hold));
+    const set = 'SELECT 1 FROM session_retention WHERE session_id = ?';
+    expect(await select(set, [toBinary(id)])).to.deep.equal([]);
+
+    const other = await createTenant(db);
+    const open = await connections.propose(source, 'source', other);
+    const terms = termsWith({ certifiedUntil: soon });
+    await refused(ofConnections, () => connections.propose(source, 'source', other, terms));
+    const { state } = await connections.get(source, open.connectionId);
+    expect(state).to.equal(open.state);
+  });
 });

@@ -38,23 +38,18 @@ export async function proposeConnectionHandler(
     other_application_id: other,
     own_side: party,
     terms,
-  } = checkRequest(
-    schema,
-    {
-      other_application_id: request.otherApplicationId,
-      own_side: request.ownSide,
-      terms: fieldsOfTerms(request.terms),
-    },
-    [
-      ownApplication('other_application_id', request.otherApplicationId, applicationId),
-      overCertification('terms', request.terms, clock()),
-    ],
-  );
+  } = parse(request, applicationId, clock());
+  // Its certification must still be in the future when it has the locks.
+  const stillValid = (): Date => {
+    const now = clock();
+    parse(request, applicationId, now);
+    return now;
+  };
   const [sourceApplicationId, recipientApplicationId] =
     party === 'source' ? [applicationId, other] : [other, applicationId];
   const proposal = {
     ...{ id: newId<ConnectionId>(), sourceApplicationId, recipientApplicationId, terms },
-    ...{ party, actor, clock },
+    ...{ party, actor, clock: stillValid },
   };
   let triedBefore = false;
   const proposed = await onDatabase((db) => {
@@ -64,4 +59,19 @@ export async function proposeConnectionHandler(
   });
   annotate({ connection_id: proposed.id });
   return { connection: wireConnection(proposed, clock()) };
+}
+
+function parse(request: ProposeConnectionRequest, applicationId: ApplicationId, now: Date) {
+  return checkRequest(
+    schema,
+    {
+      other_application_id: request.otherApplicationId,
+      own_side: request.ownSide,
+      terms: fieldsOfTerms(request.terms),
+    },
+    [
+      ownApplication('other_application_id', request.otherApplicationId, applicationId),
+      overCertification('terms', request.terms, now),
+    ],
+  );
 }

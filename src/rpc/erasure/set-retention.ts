@@ -23,13 +23,26 @@ export async function setRetention(
   { onDatabase, clock, annotate }: HandlerContext,
 ): Promise<SetRetentionResponse> {
   const { sessionId, retention } = parse(request, clock());
+  // Its times must still be in the future when it has the lock.
+  const stillValid = (): Date => {
+    const now = clock();
+    parse(request, now);
+    return now;
+  };
   annotate({ session_id: sessionId });
   const kind = await onDatabase(async (db) => {
     const session = await readSurely(db, (from) =>
       read(from, sessionById(sessionId, applicationId)),
     );
     if (!session) return undefined;
-    const set = { sessionId, kind: session.kind, owner: applicationId, retention, actor, clock };
+    const set = {
+      sessionId,
+      kind: session.kind,
+      owner: applicationId,
+      retention,
+      actor,
+      clock: stillValid,
+    };
     return (await storeRetention(db, set)) ? session.kind : undefined;
   });
   if (!kind) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
