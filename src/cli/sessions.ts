@@ -82,7 +82,6 @@ function retentionCommand() {
         hold: hold ? { until: holdUntil ?? null, reference: reference ?? null } : null,
       };
       await withMultiDatabase(async (db) => {
-        const kind = await kindOf(db, id);
         const clock = async (trx: MultiDatabase): Promise<Date> => {
           const now = await databaseNow(trx);
           if ([eraseAfter, holdUntil].some((time) => time && time <= now)) {
@@ -90,6 +89,8 @@ function retentionCommand() {
           }
           return now;
         };
+        await clock(db);
+        const kind = await kindOf(db, id);
         const by = { owner: undefined, actor: null, clock };
         const set = { sessionId: id, kind, retention, ...by };
         if (!(await setRetention(db, set))) missing(id);
