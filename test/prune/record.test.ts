@@ -25,7 +25,7 @@ describe('a record of erasures', () => {
     const handle = await open(folder);
     const handles = Object.getPrototypeOf(handle) as typeof handle;
     await handle.close();
-    const { sync } = handles;
+    const sync: (this: typeof handle) => Promise<void> = Reflect.get(handles, 'sync');
     const seen: string[] = [];
     handles.sync = async function (this: typeof handle) {
       seen.push((await this.stat()).isDirectory() ? 'folder' : 'file');
