@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import type { Config } from './config';
 import { SessionImportServer } from './server';
 import { createLogger } from './telemetry/log';
@@ -7,11 +7,14 @@ import { takeOverOutput } from './telemetry/output';
 import { startTracing } from './telemetry/tracing';
 
 /**
- * By how much the heap may grow before V8 collects all garbage, in percent of what was live. In a container of 512 MiB,
- * V8's own choice is 30: ten megabytes for a service that needs thirty. Five answers of 2 MB fill these, so V8 collected
- * ten times a second. With 100, the heap still stays far below its limit.
+ * By how much a small heap may grow before V8 collects all garbage, in percent of what was live. In a container of
+ * 512 MiB, V8's own choice is 30: ten megabytes for a service that needs thirty. Five answers of 2 MB fill these, so V8
+ * collected ten times a second.
  */
-const heapGrowth = 100;
+const heapGrowth = 60;
+
+/** A heap is small if it has a lower limit than this, in bytes. A larger one may grow by 300 percent without asking. */
+const largeHeap = 2 * 2 ** 30;
 
 /**
  * Runs the service in this process until the signal tells it to stop, and stops it well. Takes over what the
@@ -20,7 +23,9 @@ const heapGrowth = 100;
  * @throws what {@link SessionImportServer.start} throws.
  */
 export async function serve(config: Config, signal: AbortSignal): Promise<void> {
-  setFlagsFromString(`--heap-growing-percent=${heapGrowth}`);
+  if (getHeapStatistics().heap_size_limit < largeHeap) {
+    setFlagsFromString(`--heap-growing-percent=${heapGrowth}`);
+  }
   const log = createLogger(config.log);
   takeOverOutput(log);
   const tracing = await startTracing(process.env, log);

@@ -140,7 +140,8 @@ async function lockSources(
     pairs.length > 0 ? activeConnections(pairs) : undefined,
     documentsOf(documents, today),
     bytesOf(groupParts(plan, parts(chosen))),
-    chosen.length > 0 ? mostBytesOfTransaction() : undefined,
+    // Only a call that is alone can be refused for its size.
+    chosen.length > 0 && calls.length === 1 ? mostBytesOfTransaction() : undefined,
     // After the lock: who changes the key people of a session holds its lock.
     linking && sessionsToLink(linking.id, linking.owner, maxLinkedSessions),
   ]);
