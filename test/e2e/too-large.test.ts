@@ -1,7 +1,14 @@
 import { expect } from 'chai';
 import { toBinary, type SessionId } from '../../src/model/ids';
 import { endings } from '../support/client';
-import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
+import { createCompany, requestWithLinked } from '../support/companies';
+import {
+  addLogs,
+  createSession,
+  createSessions,
+  createTenant,
+  type Tenant,
+} from '../support/fixtures';
 import { select } from '../support/rows';
 import { setServer } from '../support/server-settings';
 import { startProxiedHarness, type ProxiedHarness } from '../support/service';
@@ -102,6 +109,25 @@ describe('a session that is larger than the database takes at once', () => {
       const call = await importOf(await createRows(sizes, source), source);
       expect(await endings([call()]), sizes.join()).to.deep.equal(['OK']);
     }
+  });
+
+  it('has that said last, if the import is refused for other reasons, too', async () => {
+    const { db, signer, target, client } = harness;
+    // The first session of two applications is measured.
+    const source = await createTenant(db);
+    const company = await createCompany(db, source, await createSessions(db, source, 'user', 501));
+    await addLogs(db, 'business', company, 4);
+    for (let ordinal = 0; ordinal < 4; ordinal++) {
+      await db('business_logs')
+        .where({ session_id: toBinary(company), ordinal })
+        .update({ additional_data: JSON.stringify('x'.repeat(limit / 2)) });
+    }
+    const request = await requestWithLinked({ signer, source, target }, company);
+    const importing = (some: object): Promise<object> =>
+      client.import(target.apiKey, { ...request, ...some });
+    expect(await endings([importing({})])).to.deep.equal(['TOO_MANY_LINKED_SESSIONS']);
+    const alone = { includeLinkedSessions: false, linkedWorkflowId: undefined };
+    expect(await endings([importing(alone)])).to.deep.equal(['SESSION_TOO_LARGE']);
   });
 
   it('is not even begun to be written if its values alone are too large', async () => {
