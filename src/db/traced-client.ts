@@ -60,8 +60,8 @@ export class TracedClient extends MySql2Client {
   }
 
   /**
-   * Sends a statement. If a connection takes several statements at once, what begins a transaction is held back and sent
-   * with its first statement, to save round trips.
+   * Sends a statement. If a connection takes several statements at once, what begins a transaction is held back and
+   * sent with its first statement, to save round trips.
    *
    * After an "unreachable" error, the connection is closed, because it may lead to the wrong server.
    */

@@ -140,7 +140,7 @@ async function lockSources(
     pairs.length > 0 ? activeConnections(pairs) : undefined,
     documentsOf(documents, today),
     bytesOf(groupParts(plan, parts(chosen))),
-    // Only a call that is alone can be refused for its size.
+    // With other calls, it is not known which part of a session was measured.
     chosen.length > 0 && calls.length === 1 ? mostBytesOfTransaction() : undefined,
     // After the lock: who changes the key people of a session holds its lock.
     linking && sessionsToLink(linking.id, linking.owner, maxLinkedSessions),

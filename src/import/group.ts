@@ -127,8 +127,7 @@ export async function importGroup(
       outcomes.set(call.sessionId, outcomeOf(linked));
       continue;
     }
-    // With other calls, it is not known which part of the session was measured; one that is large is postponed then.
-    if (calls.length === 1 && isTooLarge(call, facts)) {
+    if (isTooLarge(call, facts)) {
       outcomes.set(call.sessionId, failed({ reason: 'SESSION_TOO_LARGE' }));
       continue;
     }
@@ -156,8 +155,9 @@ export async function importGroup(
 }
 
 /**
- * Whether a session was measured, and the database would surely refuse it. It would find that out itself, but only after
- * it has written all that fits. It compares before it writes a row, so one row, at most the largest, may exceed the limit.
+ * Whether a session was measured, and the database would surely refuse it. It would find that out itself, but only
+ * after it has written all that fits. It compares before it writes a row, so one row, at most the largest, may exceed
+ * the limit. A call that is not alone is never too large: if its session is large, it is postponed.
  */
 function isTooLarge({ request }: PlannedImport, { measured, mostBytes }: Facts): boolean {
   const bytes = measured.get(request.sourceSessionId);

@@ -42,8 +42,8 @@ export interface Revoker {
   /** Is asked after the session is locked. */
   readonly clock: () => Date;
   /**
-   * The moment of the revocation: set after the session was locked for the first time, so that no import with one of its
-   * tokens is later. All batches have the same, and so have later tries, unless nothing of the earlier ones was
+   * The moment of the revocation: set after the session was locked for the first time, so that no import with one of
+   * its tokens is later. All batches have the same, and so have later tries, unless nothing of the earlier ones was
    * committed. They find by it what earlier tries have marked.
    */
   at?: Date | undefined;

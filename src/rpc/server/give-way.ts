@@ -60,7 +60,8 @@ export interface Excess {
  * If only connections mattered, an attacker with many cheap ones could have that of a busy gateway cut off. If only
  * addresses mattered, an attacker with many addresses could.
  *
- * A known peer is punished only if others suffer from it: there are other known addresses, and it costs more than they do.
+ * A known peer is punished only if others suffer from it: there are other known addresses, and it costs more than all
+ * of them.
  *
  * @param costs of each connection.
  * @returns undefined: they do not cost too much.
