@@ -291,13 +291,14 @@ describe('reading back', () => {
     await db('user_logs')
       .where({ session_id: toBinary(id) })
       .update({ additional_data });
-    const calls: { readonly call: () => Promise<unknown>; readonly most: number }[] = [
-      { call: () => get(id, source), most: 2_000_000 },
-      { call: () => rowsPage(source, { sessionId: id, relation: 'logs' }), most: 4_000_000 },
+    const calls: { readonly call: () => Promise<unknown>; readonly shown: number }[] = [
+      { call: () => get(id, source), shown: 0 },
+      { call: () => rowsPage(source, { sessionId: id, relation: 'logs' }), shown: 2_000_000 },
     ];
-    for (const { call, most } of calls) {
+    for (const { call, shown } of calls) {
+      const most = shown + 100_000;
       const { grown: sent } = await counting(['Bytes_sent'], most, call);
-      expect(sent).to.be.within(1_000_000, most);
+      expect(sent).to.be.within(shown, most);
     }
   });
 

@@ -21,8 +21,8 @@ import { wireDetails } from './wire-session';
 
 const schema = z.object({ session_id: requiredId<SessionId>() });
 
-/** How much of each relation is shown, in bytes: for all relations together, about two million. */
-const bytesOfRelation = 128 * 1024;
+/** How much of each relation is shown, in bytes (for all relations together, about two million): whole rows only. */
+const room = { bytes: 128 * 1024, always: false };
 
 /** Shows a session of the caller's application, with all that belongs to it. */
 export async function getSession(
@@ -33,10 +33,7 @@ export async function getSession(
   const { session_id: sessionId } = checkRequest(schema, { session_id: request.sessionId });
   const limit = pageSizeOf(request.relationPageSize, 'relation_page_size');
   const reading = await onDatabase((db) =>
-    sessions.readSession(db, applicationId, sessionId, {
-      limit: limit + 1,
-      bytes: bytesOfRelation,
-    }),
+    sessions.readSession(db, applicationId, sessionId, { ...room, limit: limit + 1 }),
   );
   if (!reading) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
 
@@ -60,12 +57,11 @@ interface Cut {
 }
 
 function cutAll({ session, rows }: SessionReading, limit: number): Cut {
-  const room = { rows: limit, bytes: bytesOfRelation, always: false };
   const shown = new Map<Relation, readonly Row[]>();
   const ends = new Map<Relation, Cursor>();
   for (const [relation, found] of rows) {
     const { below } = relation;
-    let page = cut(relation, found, room);
+    let page = cut(relation, found, { ...room, rows: limit });
     if (below) {
       // A child is shown inside its parent. If the parent is on a later page, so is the child.
       const parent = must(relationOf(session.kind, below.relation), below.relation);

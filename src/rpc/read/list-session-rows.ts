@@ -44,11 +44,12 @@ export async function listSessionRows(
   });
   const tokens = rowPageTokens(applicationId, sessionId, wanted);
   const { size, after } = tokens.read(request);
+  const room = { bytes: bytesOfPage, always: true };
   const reading = await onDatabase((db) =>
     sessions.readRows(db, applicationId, sessionId, wanted.name, {
+      ...room,
       after,
       limit: size + 1,
-      bytes: bytesOfPage,
     }),
   );
   if (!reading) throw new ServiceError({ reason: 'SESSION_NOT_FOUND', sessionId });
@@ -57,11 +58,7 @@ export async function listSessionRows(
     const names = kindSchemas[kind].relations.map(({ name }) => name);
     throw invalidField('relation', `must be one of a ${kind} session: ${names.join(', ')}`);
   }
-  const { shown, end } = cut(found.relation, found.rows, {
-    rows: size,
-    bytes: bytesOfPage,
-    always: true,
-  });
+  const { shown, end } = cut(found.relation, found.rows, { ...room, rows: size });
   annotate({ session_kind: kind, session_id: sessionId, listed: shown.length });
   return {
     relations: wireRelations(kind, { [found.relation.name]: shown }),

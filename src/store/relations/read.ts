@@ -20,10 +20,12 @@ export interface RowRange {
   /** The most rows. */
   readonly limit: number;
   /**
-   * The range ends with the row whose large values reach this sum, whatever the size of that row (see `sizeOfRow`).
-   * So large rows do not fill the memory of the service.
+   * The range ends before the row whose large values would exceed this sum (see `sizeOfRow`). So large rows do not fill
+   * the memory of the service: MySQL measures that row, and does not send it.
    */
   readonly bytes: number;
+  /** Whether the first row is read whatever its size. */
+  readonly always: boolean;
 }
 
 /** The rows of a {@link RowRange}. */
@@ -145,9 +147,9 @@ export class SessionReader {
     const long = relations.flatMap((relation, index) => {
       const { rows, size } = must(first[index], relation.name);
       const last = rows.at(limit - 1);
-      if (!last || limit === room.limit || size >= room.bytes) return [];
+      if (!last || limit === room.limit) return [];
       const after = relation.key.map((column) => last[column] as number);
-      const rest = { after, limit: room.limit - limit, bytes: room.bytes - size };
+      const rest = { after, limit: room.limit - limit, bytes: room.bytes - size, always: false };
       return [{ index, statement: this.rowsOneByOne(relation, sessionId, rest) }];
     });
     if (long.length === 0) return first;
@@ -170,43 +172,44 @@ export class SessionReader {
   private firstRows(
     relation: Relation,
     sessionId: SessionId,
-    { limit, bytes }: Omit<RowRange, 'after'>,
+    { limit, bytes, always }: Omit<RowRange, 'after'>,
   ): Query<MeasuredRows> {
     const { table, key, session, size, wanted } = this.partsOf(relation, sessionId, undefined);
     return query(
       {
         sql: `SELECT r.*, k.rows_found, k.size_so_far
               FROM (
-                SELECT ${key}, size, SUM(size) OVER (ORDER BY ${key}) AS size_so_far,
-                  COUNT(*) OVER () AS rows_found
+                SELECT ${key}, ROW_NUMBER() OVER (ORDER BY ${key}) AS place,
+                  size, SUM(size) OVER (ORDER BY ${key}) AS size_so_far, COUNT(*) OVER () AS rows_found
                 FROM (
                   SELECT ${key}, ${size} AS size FROM ?? z FORCE INDEX (PRIMARY)
                   WHERE ${wanted.sql}
                   ORDER BY session_id, ${key} LIMIT ?
                 ) s
               ) k
-              STRAIGHT_JOIN ?? r FORCE INDEX (PRIMARY) ON r.session_id = ? AND ${sameRow(relation, 'r', 'k')}
-              WHERE k.size_so_far - k.size < ?
-              ORDER BY ${relation.key.map((column) => `k.${column}`).join(', ')}`,
-        bindings: [...[table, ...wanted.bindings, limit], ...[table, session, bytes]],
+              LEFT JOIN ?? r FORCE INDEX (PRIMARY)
+                ON r.session_id = ? AND ${sameRow(relation, 'r', 'k')} AND ${fits('k')}
+              WHERE k.size_so_far - k.size <= ?
+              ORDER BY k.place`,
+        bindings: [
+          ...[table, ...wanted.bindings, limit],
+          ...[table, session, bytes, always],
+          bytes,
+        ],
       },
-      (found: MeasuredRow[]) => {
-        const { rows, more, size: read } = rangeRows(found);
-        // If the last row has filled the page, it is not known whether there is another.
-        return { rows, more: more || (rows.length === limit && read >= bytes), size: read };
-      },
+      rangeRows,
     );
   }
 
   /**
    * Reads the rows of a range. It goes from row to row, by a recursive expression (MySQL 8.4
-   * manual, section 15.2.20), and stops at the row that reaches the size wanted. To add up the sizes of all
+   * manual, section 15.2.20), and stops at the row that exceeds the size wanted. To add up the sizes of all
    * rows within the limit, InnoDB would have to read the large values of all of them.
    */
   private rowsOneByOne(
     relation: Relation,
     sessionId: SessionId,
-    { after, limit, bytes }: RowRange,
+    { after, limit, bytes, always }: RowRange,
   ): Query<MeasuredRows> {
     const { table, key, session, size, wanted } = this.partsOf(relation, sessionId, after);
     const sizeOfNext = `(SELECT ${size} FROM ?? z FORCE INDEX (PRIMARY)
@@ -232,14 +235,14 @@ export class SessionReader {
                   WHERE f.size_so_far < ?
                 )
               SELECT r.*, f.rows_found, f.size_so_far
-              FROM f STRAIGHT_JOIN ?? r FORCE INDEX (PRIMARY)
-                ON r.session_id = ? AND ${sameRow(relation, 'r', 'f')}
+              FROM f LEFT JOIN ?? r FORCE INDEX (PRIMARY)
+                ON r.session_id = ? AND ${sameRow(relation, 'r', 'f')} AND ${fits('f')}
               ORDER BY f.place`,
         bindings: [
           ...[table, ...wanted.bindings, limit],
           ...ofRow,
           ...[...ofRow, bytes],
-          ...[table, session],
+          ...[table, session, bytes, always],
         ],
       },
       rangeRows,
@@ -270,21 +273,33 @@ interface MeasuredRows extends RangeRows {
   readonly size: number;
 }
 
-/** A row with the number of rows found, and the sum of the sizes up to this row: a decimal, as text. */
-type MeasuredRow = Row & { readonly rows_found: number; readonly size_so_far: string | number };
+/**
+ * A row with the number of rows found, and the sum of the sizes up to this row: a decimal, as text. The row that exceeds
+ * the size wanted has no other values.
+ */
+type MeasuredRow = Row & {
+  readonly session_id: Buffer | null;
+  readonly rows_found: number;
+  readonly size_so_far: string | number;
+};
 
 /** The condition that two rows have the same key within their session. */
 function sameRow({ key }: Relation, a: string, b: string): string {
   return key.map((column) => `${a}.${column} = ${b}.${column}`).join(' AND ');
 }
 
+/** The condition that a row fits into the size wanted. It has two values: the size, and whether the first always does. */
+function fits(row: string): string {
+  return `(${row}.size_so_far <= ? OR (? AND ${row}.place = 1))`;
+}
+
 function rangeRows(found: readonly MeasuredRow[]): MeasuredRows {
-  let inRange = 0;
   let size = 0;
-  const rows = found.map(({ rows_found: counted, size_so_far: sum, ...row }): Row => {
-    inRange = counted;
-    size = Number(sum);
-    return row;
-  });
-  return { rows, more: rows.length < inRange, size };
+  const rows = found
+    .filter(({ session_id }) => session_id !== null)
+    .map(({ rows_found: _counted, size_so_far: sum, ...row }): Row => {
+      size = Number(sum);
+      return row;
+    });
+  return { rows, more: rows.length < (found[0]?.rows_found ?? 0), size };
 }
