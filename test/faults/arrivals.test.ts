@@ -329,6 +329,38 @@ describe('the connections of an address', () => {
     server.stop();
   });
 
+  it('come back with few calls after one was cut off, and have more only when they are known', async function () {
+    if (process.platform !== 'linux') this.skip();
+    this.timeout(20_000);
+    const reasons: CutOff[] = [];
+    const server = await startTestServer({ [path]: echo }, { cut: (why) => reasons.push(why) });
+    const [address, other] = ['127.0.9.1', '127.0.9.2'];
+    const resets = async (session: ClientHttp2Session, count: number): Promise<void> => {
+      await many(session, count, { takesBack: true }).catch(() => undefined);
+    };
+    const [first] = await open(server.port, 1, address);
+    if (!first) throw new Error('there is no connection');
+    await resets(first, 90);
+    expect(reasons).to.deep.equal([]);
+    await resets(first, 20);
+    await eventually(() => Promise.resolve(reasons.length === 1));
+
+    const [stranger, known] = await open(server.port, 2, address);
+    const [bystander] = await open(server.port, 1, other);
+    if (!stranger || !known || !bystander) throw new Error('there is no connection');
+    expect([stranger, known, bystander].map(most)).to.deep.equal([20, 20, 200]);
+    server.known.add(`${address}:${known.socket.localPort}`);
+    await eventually(() => Promise.resolve((most(known) ?? 0) >= 100));
+    expect(most(stranger)).to.equal(20);
+    await resets(known, 90);
+    expect(reasons).to.deep.equal(['rapid_resets']);
+    await resets(stranger, 30);
+    await eventually(() => Promise.resolve(reasons.length === 2));
+    expect(await call(bystander)).to.deep.equal({ status: status.OK });
+    for (const session of [known, bystander]) session.destroy();
+    server.stop();
+  });
+
   it('are told so in the first settings, over TLS as well', async function () {
     if (process.platform !== 'linux') this.skip();
     const authority = await CertificateAuthority.create();
@@ -385,6 +417,7 @@ describe('a call that waits', () => {
     const now = performance.now();
     connection = new Connection(socket, 'one', 200, now, {
       isKnown: () => false,
+      isSuspect: () => false,
       requestBytesGrown: () => undefined,
       cutOff: (_connection, reason) => {
         cut.push(reason);

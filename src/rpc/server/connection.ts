@@ -61,7 +61,10 @@ const overheadBytes = { atAll: 1024 * 1024, perCall: 64 * 1024, perSecond: 64 * 
 const rapid = 50;
 
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
-const rapidResets: Rate = { burst: 100, perSecond: 20 };
+const rapidResets: Readonly<Record<'usual' | 'ofSuspects', Rate>> = {
+  usual: { burst: 100, perSecond: 20 },
+  ofSuspects: { burst: 20, perSecond: 20 },
+};
 
 /**
  * How many calls of a connection may send more than one message may have. A correct unary call never does. But if one
@@ -85,6 +88,8 @@ const pingAnswer = 128;
 export interface Keeper {
   /** Whether the connection's peer is known: see `KnownPeers`. */
   isKnown(connection: Connection): boolean;
+  /** Whether its peer is a stranger whose address was punished lately. */
+  isSuspect(connection: Connection): boolean;
   /** Is told by how many bytes `requestBytes` has grown; negative: shrunk. */
   requestBytesGrown(bytes: number): void;
   /** Is told once, if the connection is cut off, and whether that is to be punished. */
@@ -146,7 +151,10 @@ export class Connection {
   private longCalls = 0;
   private dataBytes = 0;
   private smallFrames = 0;
-  private readonly rapidResets = fullBucket(rapidResets);
+  private readonly rapidResets = {
+    usual: fullBucket(rapidResets.usual),
+    ofSuspects: fullBucket(rapidResets.ofSuspects),
+  };
   private readonly oversizedCalls = {
     ofStrangers: fullBucket(oversizedCalls.ofStrangers),
     ofKnown: fullBucket(oversizedCalls.ofKnown),
@@ -308,7 +316,14 @@ export class Connection {
     const { rstCode, aborted } = call.stream;
     const wasReset = aborted || rstCode !== constants.NGHTTP2_NO_ERROR;
     const isRapid = wasReset && now - call.openedAt < rapid;
-    if (isRapid && !this.rapidResets.tryRemoveTokens(1)) this.cut('rapid_resets');
+    if (isRapid) this.resetRapidly();
+  }
+
+  /** A call was reset rapidly. */
+  private resetRapidly(): void {
+    const { usual, ofSuspects } = this.rapidResets;
+    const allowed = this.keeper.isSuspect(this) ? ofSuspects : usual;
+    if (!allowed.tryRemoveTokens(1)) this.cut('rapid_resets');
   }
 
   /** Checks the limits for which there is no event. To be called several times a second. */

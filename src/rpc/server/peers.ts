@@ -64,6 +64,7 @@ export class Peers {
   private requestBytes = 0;
   private readonly keeper: Keeper = {
     isKnown: ({ peer }) => this.known.has(peer),
+    isSuspect: ({ peer, address }) => this.penalties.has(address) && !this.known.has(peer),
     requestBytesGrown: (bytes) => {
       this.requestBytes += bytes;
       if (bytes > 0 && this.requestBytes > maxRequestBytes) {
@@ -217,12 +218,14 @@ export class Peers {
   private look(): void {
     const now = performance.now();
     this.penalties.forget();
-    for (const connections of byAddress(this.connections.values()).values()) {
+    for (const [address, connections] of byAddress(this.connections.values())) {
       let shared = sharesOf(connections);
       for (const connection of connections) {
         connection.look(now);
         shared -= connection.share;
-        connection.allowCalls(this.shareBeside(shared));
+        const share = this.shareBeside(shared);
+        const most = this.penalties.has(address) ? this.shareAfterPenalty(connection) : share;
+        connection.allowCalls(Math.min(share, most));
         shared += connection.share;
       }
     }
@@ -233,6 +236,7 @@ export class Peers {
 
   /** How many calls a new connection may have open. Its own share is still 0. */
   private newShareOf({ address }: Connection): number {
+    if (this.penalties.has(address)) return leastCalls;
     const others = [...this.connections.values()].filter((other) => other.address === address);
     return this.shareBeside(sharesOf(others));
   }
@@ -245,6 +249,14 @@ export class Peers {
     const most = this.limits.maxConcurrentStreams;
     const half = Math.floor((most * addressShare - others) / 2);
     return Math.min(most, Math.max(half, leastCalls));
+  }
+
+  /**
+   * How many calls a connection may have open while a penalty of its address counts: those who were punished come back
+   * with few at once. For a known peer it becomes twice as many each time.
+   */
+  private shareAfterPenalty({ peer, share }: Connection): number {
+    return this.known.has(peer) ? 2 * share : share;
   }
 
   /** Cuts connections off until they do not cost too much together. */

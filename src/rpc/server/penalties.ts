@@ -50,6 +50,11 @@ export class Penalties {
     return next - now;
   }
 
+  /** Whether an address was punished, and this still counts. */
+  has(address: string): boolean {
+    return this.penalties.has(address);
+  }
+
   /** Forgets penalties that no longer count. To be called from time to time. */
   forget(): void {
     const now = performance.now();
