@@ -8,10 +8,10 @@ import { startTracing } from './telemetry/tracing';
 
 /**
  * By how much a small heap may grow before V8 collects all garbage, in percent of what was live. In a container of
- * 512 MiB, V8's own choice is 30: ten megabytes for a service that needs thirty. Five answers of 2 MB fill these, so V8
+ * 512 MiB, V8's own choice is 30: ten megabytes for a service that needs thirty. A few answers of 2 MB fill these, so V8
  * collected ten times a second.
  */
-const heapGrowth = 60;
+const heapGrowth = 100;
 
 /** A heap is small if it has a lower limit than this, in bytes. A larger one may grow by 300 percent without asking. */
 const largeHeap = 2 * 2 ** 30;

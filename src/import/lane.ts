@@ -1,6 +1,7 @@
 import type { ApplicationId } from '../model/ids';
 import type { WaitSpan } from '../telemetry/spans';
 import { FairLine } from '../turns/fair-line';
+import { CallerMix, mixedFor } from './caller-mix';
 import type { ImportRequest, ImportResult } from './request';
 
 /** The caller that waits for an import. */
@@ -28,9 +29,6 @@ export interface QueuedImport {
   readonly resolve: (result: ImportResult) => void;
   readonly reject: (error: Error) => void;
 }
-
-/** How long a worker is kept for other applications after a call of another one came, in milliseconds. */
-const mixedFor = 1_000;
 
 /** While others wait as well, an application gets at most an eighth of a group. */
 const placesDivisor = 8;
@@ -63,10 +61,7 @@ export class Lane {
   private groupTakesMs = 0;
   /** Looks again whether a worker is still to be kept for others. */
   private timer: NodeJS.Timeout | undefined;
-  /** The application of the newest call. */
-  private newest: ApplicationId | undefined;
-  /** When calls of different applications came one after the other, by `performance.now()`. */
-  private mixedAt = Number.NEGATIVE_INFINITY;
+  private readonly mix = new CallerMix();
 
   constructor(
     /** Runs a group to its end, and tells whether the database has answered. Never rejects. */
@@ -86,9 +81,7 @@ export class Lane {
 
   add(call: QueuedImport): void {
     const { applicationId } = call.request;
-    this.newest ??= applicationId;
-    if (applicationId !== this.newest) this.mixedAt = performance.now();
-    this.newest = applicationId;
+    this.mix.add(applicationId);
     this.line.append(applicationId, call);
     this.schedule();
   }
@@ -169,7 +162,7 @@ export class Lane {
    */
   private isKeptForOthers(): boolean {
     if (this.running.size === 0 || this.running.size < this.options.workers - 1) return false;
-    if (performance.now() - this.mixedAt >= mixedFor) return false;
+    if (!this.mix.isMixed) return false;
     const [first, other] = this.line.lengths();
     if (!first || other) return false;
     return [...this.running].some((applications) => applications.has(first[0]));

@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CallAbandoned, ServiceError } from '../model/problems';
 import type { SessionKind } from '../model/session';
 import type { Locking } from '../store/sessions/lock';
 import { beginWaiting, inGroupSpan } from '../telemetry/spans';
 import { requireRoom } from '../turns/fair-line';
+import { CallerMix } from './caller-mix';
 import { unlimited, type Outcome, type RowLimits } from './group';
 import { Lane, type QueuedImport, type Waiter } from './lane';
 import { LockLane } from './lock-lane';
@@ -30,6 +32,9 @@ export interface QueueLength {
 
 /** How many large sessions are imported at the same time, each in its own group, in addition to the other groups. */
 const workersForLargeSessions = 1;
+
+/** How long the worker for large sessions rests at most after one of them, in milliseconds. */
+const longestRest = 1_000;
 
 /**
  * How many locked sessions are waited for at the same time, and how many of them for one application. Each
@@ -80,7 +85,8 @@ export class ImportQueue {
   private readonly kinds: Readonly<Record<SessionKind, KindQueue>>;
 
   constructor(run: RunGroup, options: QueueOptions, observer: ImportObserver) {
-    const queue = (kind: SessionKind) => new KindQueue(kind, run, options, observer);
+    const mix = new CallerMix();
+    const queue = (kind: SessionKind) => new KindQueue(kind, run, options, observer, mix);
     this.kinds = { user: queue('user'), business: queue('business') };
   }
 
@@ -133,6 +139,8 @@ class KindQueue {
     private readonly run: RunGroup,
     private readonly options: QueueOptions,
     private readonly observer: ImportObserver,
+    /** Of the calls of all kinds. */
+    private readonly mix: CallerMix,
   ) {
     this.limits = { group: options.groupRows, session: options.groupRows / 2 };
     this.usual = new Lane((calls) => this.runUsual(calls), {
@@ -171,6 +179,7 @@ class KindQueue {
   async submit(request: ImportRequest, waiter: Waiter): Promise<ImportResult> {
     const { signal } = waiter;
     if (signal.aborted) throw new CallAbandoned();
+    this.mix.add(request.applicationId);
     const lines = this.lanes.map(({ line }) => line);
     requireRoom(lines, this.options.limit, request.applicationId, ({ reject }, error) => {
       reject(error);
@@ -210,9 +219,23 @@ class KindQueue {
     return outcomes.some(isAnswered);
   }
 
+  /**
+   * Imports one large session. If other applications import meanwhile, the worker then rests for as long as that took:
+   * MySQL writes each transaction into its binary log in one piece, and all other commits wait (MySQL 8.4 manual,
+   * section 7.4.4). Without the rest, some of them would have to wait for two large ones.
+   */
   private async runLarge(calls: readonly QueuedImport[]): Promise<boolean> {
+    const startedAt = performance.now();
     const outcomes = await this.runGroup(calls, unlimited, 'skip');
     this.putOff(calls, outcomes);
+    const took = performance.now() - startedAt;
+    if (
+      outcomes.some(({ type }) => type === 'imported') &&
+      calls.some(isLarge) &&
+      this.mix.isMixed
+    ) {
+      await sleep(Math.min(took, longestRest), undefined, { ref: false });
+    }
     return outcomes.some(isAnswered);
   }
 
@@ -289,6 +312,11 @@ class KindQueue {
       this.typicalRows += (rows - this.typicalRows) * smoothing;
     }
   }
+}
+
+/** Whether a group has found that the session of a call is large. A call that includes linked sessions may be small. */
+function isLarge({ rows }: QueuedImport): boolean {
+  return rows !== undefined;
 }
 
 /** Whether the result of a call came from the database. */
