@@ -25,7 +25,7 @@ import {
 /** How many calls of each kind the victim makes in a second. */
 export const perSecond: Readonly<Record<CallKind, number>> = {
   imports: 20,
-  linked: 1,
+  linked: 2,
   reads: 8,
   revocations: 2,
   refusals: 2,
