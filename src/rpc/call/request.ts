@@ -82,6 +82,20 @@ export function checkRequest<T>(
   throw new ServiceError({ reason: 'INVALID_REQUEST', violations });
 }
 
+/**
+ * A clock for what is written behind locks. It checks the request again whenever it is read: what had to be in the future
+ * when the call began has to be so when it has its locks.
+ *
+ * @param check throws if the request is no longer valid.
+ */
+export function checkingClock(clock: () => Date, check: (now: Date) => unknown): () => Date {
+  return () => {
+    const now = clock();
+    check(now);
+    return now;
+  };
+}
+
 /** The violation of a rule that depends on more than its field; undefined unless the rule is broken. */
 export function brokenIf(
   broken: boolean,

@@ -7,7 +7,7 @@ import type { ConnectionSide } from '../../model/connection-record';
 import { newId, type ApplicationId, type ConnectionId } from '../../model/ids';
 import { proposeConnection } from '../../store/connections/propose';
 import type { Caller } from '../call/callers';
-import { checkRequest, ownApplication, requiredId } from '../call/request';
+import { checkingClock, checkRequest, ownApplication, requiredId } from '../call/request';
 import type { HandlerContext } from '../context';
 import { fieldsOfTerms, overCertification, termsRule } from './terms';
 import { wantedSide, wireConnection } from './wire';
@@ -39,17 +39,11 @@ export async function proposeConnectionHandler(
     own_side: party,
     terms,
   } = parse(request, applicationId, clock());
-  // Its certification must still be in the future when it has the locks.
-  const stillValid = (): Date => {
-    const now = clock();
-    parse(request, applicationId, now);
-    return now;
-  };
   const [sourceApplicationId, recipientApplicationId] =
     party === 'source' ? [applicationId, other] : [other, applicationId];
   const proposal = {
     ...{ id: newId<ConnectionId>(), sourceApplicationId, recipientApplicationId, terms },
-    ...{ party, actor, clock: stillValid },
+    ...{ party, actor, clock: checkingClock(clock, (now) => parse(request, applicationId, now)) },
   };
   let triedBefore = false;
   const proposed = await onDatabase((db) => {

@@ -12,7 +12,14 @@ import { setRetention as storeRetention } from '../../store/retention';
 import { sessionById } from '../../store/sessions/find';
 import { readSurely } from '../../store/surely';
 import type { Caller } from '../call/callers';
-import { brokenIf, checkRequest, moment, optionalCode, requiredId } from '../call/request';
+import {
+  brokenIf,
+  checkingClock,
+  checkRequest,
+  moment,
+  optionalCode,
+  requiredId,
+} from '../call/request';
 import type { HandlerContext } from '../context';
 import { wireRetention } from './wire';
 
@@ -23,12 +30,6 @@ export async function setRetention(
   { onDatabase, clock, annotate }: HandlerContext,
 ): Promise<SetRetentionResponse> {
   const { sessionId, retention } = parse(request, clock());
-  // Its times must still be in the future when it has the lock.
-  const stillValid = (): Date => {
-    const now = clock();
-    parse(request, now);
-    return now;
-  };
   annotate({ session_id: sessionId });
   const kind = await onDatabase(async (db) => {
     const session = await readSurely(db, (from) =>
@@ -41,7 +42,7 @@ export async function setRetention(
       owner: applicationId,
       retention,
       actor,
-      clock: stillValid,
+      clock: checkingClock(clock, (now) => parse(request, now)),
     };
     return (await storeRetention(db, set)) ? session.kind : undefined;
   });
