@@ -8,12 +8,12 @@ import { startTracing } from './telemetry/tracing';
 
 /**
  * By how much a small heap may grow before V8 collects all garbage, in percent of what was live. In a container of
- * 512 MiB, V8's own choice is 30: ten megabytes for a service that needs thirty. A few answers of 2 MB fill these, so V8
- * collected ten times a second.
+ * 512 MiB, V8's own choice is 30 percent. The service has some 30 MB of live data, so that is 10 MB: a few answers of
+ * 2 MB fill them, and V8 collected ten times a second.
  */
 const heapGrowth = 100;
 
-/** A heap is small if it has a lower limit than this, in bytes. A larger one may grow by 300 percent without asking. */
+/** A heap is small if it has a lower limit than this, in bytes. V8 lets a larger one grow by up to 300 percent. */
 const largeHeap = 2 * 2 ** 30;
 
 /**

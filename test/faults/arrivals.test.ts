@@ -417,7 +417,7 @@ describe('a call that waits', () => {
     const now = performance.now();
     connection = new Connection(socket, 'one', 200, now, {
       isKnown: () => false,
-      isSuspect: () => false,
+      isPunishedStranger: () => false,
       requestBytesGrown: () => undefined,
       cutOff: (_connection, reason) => {
         cut.push(reason);

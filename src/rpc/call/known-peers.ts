@@ -5,8 +5,8 @@ const most = 10_000;
 
 /**
  * The known peers: each is a connection's other end, and has made a call with valid credentials on it. All others are
- * strangers. If all connections together cost too much, strangers are cut off, unless known peers alone cost more than
- * their share (see `excessOf`). So whoever has no credentials can't have these connections cut off while they have calls.
+ * strangers. Strangers are cut off if all connections together cost too much, known peers only if they alone cost
+ * more than their share (see `excessOf`). So whoever has no credentials can't have a known peer with calls cut off.
  */
 export class KnownPeers {
   private readonly peers = new LRUCache<string, true>({ max: most });

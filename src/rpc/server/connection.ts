@@ -61,9 +61,9 @@ const overheadBytes = { atAll: 1024 * 1024, perCall: 64 * 1024, perSecond: 64 * 
 const rapid = 50;
 
 /** How many rapid resets a connection may send. nghttp2 allows 1,000 resets of any kind. */
-const rapidResets: Readonly<Record<'usual' | 'ofSuspects', Rate>> = {
+const rapidResets: Readonly<Record<'usual' | 'ofPunishedStrangers', Rate>> = {
   usual: { burst: 100, perSecond: 20 },
-  ofSuspects: { burst: 20, perSecond: 20 },
+  ofPunishedStrangers: { burst: 20, perSecond: 20 },
 };
 
 /**
@@ -89,7 +89,7 @@ export interface Keeper {
   /** Whether the connection's peer is known: see `KnownPeers`. */
   isKnown(connection: Connection): boolean;
   /** Whether its peer is a stranger whose address was punished lately. */
-  isSuspect(connection: Connection): boolean;
+  isPunishedStranger(connection: Connection): boolean;
   /** Is told by how many bytes `requestBytes` has grown; negative: shrunk. */
   requestBytesGrown(bytes: number): void;
   /** Is told once, if the connection is cut off, and whether that is to be punished. */
@@ -153,7 +153,7 @@ export class Connection {
   private smallFrames = 0;
   private readonly rapidResets = {
     usual: fullBucket(rapidResets.usual),
-    ofSuspects: fullBucket(rapidResets.ofSuspects),
+    ofPunishedStrangers: fullBucket(rapidResets.ofPunishedStrangers),
   };
   private readonly oversizedCalls = {
     ofStrangers: fullBucket(oversizedCalls.ofStrangers),
@@ -321,8 +321,8 @@ export class Connection {
 
   /** A call was reset rapidly. */
   private resetRapidly(): void {
-    const { usual, ofSuspects } = this.rapidResets;
-    const allowed = this.keeper.isSuspect(this) ? ofSuspects : usual;
+    const { usual, ofPunishedStrangers } = this.rapidResets;
+    const allowed = this.keeper.isPunishedStranger(this) ? ofPunishedStrangers : usual;
     if (!allowed.tryRemoveTokens(1)) this.cut('rapid_resets');
   }
 

@@ -54,14 +54,14 @@ export interface Excess {
 /**
  * What is to be cut off if connections cost too much together: the most expensive connection of the most expensive
  * address. It is one of known peers if these cost more than three quarters of the limit; or one of strangers, if all
- * together cost more than the limit. So strangers never have known peers cut off, and known peers always leave them
- * something.
+ * together cost more than the limit. So what strangers cost never ends the
+ * connection of a known peer, and a quarter of the limit is always left for strangers.
  *
  * If only connections mattered, an attacker with many cheap ones could have that of a busy gateway cut off. If only
  * addresses mattered, an attacker with many addresses could.
  *
- * A known peer is punished only if others suffer from it: there are other known addresses, and it costs more than all
- * of them.
+ * The address of a known peer is punished only if known peers of other addresses cost something, too, and its own cost
+ * more than all of these together.
  *
  * @param costs of each connection.
  * @returns undefined: they do not cost too much.

@@ -64,7 +64,7 @@ export class Peers {
   private requestBytes = 0;
   private readonly keeper: Keeper = {
     isKnown: ({ peer }) => this.known.has(peer),
-    isSuspect: ({ peer, address }) => this.penalties.has(address) && !this.known.has(peer),
+    isPunishedStranger: ({ peer, address }) => this.penalties.has(address) && !this.known.has(peer),
     requestBytesGrown: (bytes) => {
       this.requestBytes += bytes;
       if (bytes > 0 && this.requestBytes > maxRequestBytes) {
@@ -252,8 +252,8 @@ export class Peers {
   }
 
   /**
-   * How many calls a connection may have open while a penalty of its address counts: those who were punished come back
-   * with few at once. For a known peer it becomes twice as many each time.
+   * How many calls a connection may have open while a penalty of its address counts. So those who were punished come
+   * back with few open calls. A known peer may have twice as many after each look, a stranger no more.
    */
   private shareAfterPenalty({ peer, share }: Connection): number {
     return this.known.has(peer) ? 2 * share : share;

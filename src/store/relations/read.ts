@@ -203,7 +203,7 @@ export class SessionReader {
 
   /**
    * Reads the rows of a range. It goes from row to row, by a recursive expression (MySQL 8.4
-   * manual, section 15.2.20), and stops at the row that exceeds the size wanted. To add up the sizes of all
+   * manual, section 15.2.20), and stops at the row with which the sum reaches or exceeds `bytes`. To add up the sizes of all
    * rows within the limit, InnoDB would have to read the large values of all of them.
    */
   private rowsOneByOne(
@@ -274,8 +274,8 @@ interface MeasuredRows extends RangeRows {
 }
 
 /**
- * A row with the number of rows found, and the sum of the sizes up to this row: a decimal, as text. The row that exceeds
- * the size wanted has no other values.
+ * A row with the number of rows found, and the sum of the sizes up to this row: a decimal, as text. In a row
+ * that does not fit, all columns of the table are null.
  */
 type MeasuredRow = Row & {
   readonly session_id: Buffer | null;
@@ -288,7 +288,7 @@ function sameRow({ key }: Relation, a: string, b: string): string {
   return key.map((column) => `${a}.${column} = ${b}.${column}`).join(' AND ');
 }
 
-/** The condition that a row fits into the size wanted. It has two values: the size, and whether the first always does. */
+/** The condition that a row fits. It takes two bindings: `bytes`, and `always`. */
 function fits(row: string): string {
   return `(${row}.size_so_far <= ? OR (? AND ${row}.place = 1))`;
 }
