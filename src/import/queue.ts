@@ -179,11 +179,11 @@ class KindQueue {
   async submit(request: ImportRequest, waiter: Waiter): Promise<ImportResult> {
     const { signal } = waiter;
     if (signal.aborted) throw new CallAbandoned();
-    this.mix.add(request.applicationId);
     const lines = this.lanes.map(({ line }) => line);
     requireRoom(lines, this.options.limit, request.applicationId, ({ reject }, error) => {
       reject(error);
     });
+    this.mix.add(request.applicationId);
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
         if (this.lanes.some((lane) => lane.remove(call))) reject(new CallAbandoned());

@@ -78,7 +78,7 @@ const oversizedCalls: Readonly<Record<'ofStrangers' | 'ofKnown', Rate>> = {
 /** The most bytes of a request that is not oversized: one message, with gRPC's five bytes in front. */
 const wholeRequest = maxRequestSize + 5;
 
-/** By how much a connection's share grows at least, so that its peer is seldom told. */
+/** By how much a connection's share grows at least, unless it becomes full, so that its peer is seldom told. */
 const leastGrowth = 1.5;
 
 /** The most bytes that the answer to a ping has, TLS included. If more come, the peer has sent other things, too. */
@@ -264,7 +264,8 @@ export class Connection {
   allowCalls(share: number): void {
     const { session } = this;
     if (!session || session.destroyed) return;
-    if (share >= this.share * leastGrowth) this.share = share;
+    const isFull = share === this.fullCalls;
+    if (share >= this.share * leastGrowth || (isFull && share > this.share)) this.share = share;
     const allowed = Math.min(this.share + this.longCalls, this.fullCalls);
     if (allowed <= this.allowedCalls) return;
     // Not before the last settings are acknowledged: Node.js ends a connection with too many that are not.

@@ -27,11 +27,11 @@ const maxMetadata = 64 * 1024;
 const unpunished: ReadonlySet<CutOff> = new Set(['handshake', 'protocol_error', 'too_many']);
 
 /**
- * What all connections may cost together, in bytes: requests four times what one may cost, answers three times. With
- * more, a container of 512 MiB would be too small.
+ * What all connections may cost together, in bytes: requests three times what one may cost, answers two and a half
+ * times. With more, a container of 512 MiB would be too small.
  */
-const maxRequestBytes = 64 * 1024 * 1024;
-const maxAnswerBytes = 96 * 1024 * 1024;
+const maxRequestBytes = 48 * 1024 * 1024;
+const maxAnswerBytes = 80 * 1024 * 1024;
 
 /**
  * How many open calls the connections of an address share, in multiples of what one may have. They can all come in one
@@ -236,7 +236,7 @@ export class Peers {
 
   /** How many calls a new connection may have open. Its own share is still 0. */
   private newShareOf({ address }: Connection): number {
-    if (this.penalties.has(address)) return leastCalls;
+    if (this.penalties.has(address)) return Math.min(leastCalls, this.limits.maxConcurrentStreams);
     const others = [...this.connections.values()].filter((other) => other.address === address);
     return this.shareBeside(sharesOf(others));
   }
