@@ -11,7 +11,7 @@ import { startTracing } from './telemetry/tracing';
  * 512 MiB, V8's own choice is 30 percent. The service has some 30 MB of live data, so that is 10 MB: a few answers of
  * 2 MB fill them, and V8 collected ten times a second.
  */
-const heapGrowth = 80;
+const heapGrowth = 60;
 
 /** A heap is small if it has a lower limit than this, in bytes. V8 lets a larger one grow by up to 300 percent. */
 const largeHeap = 2 * 2 ** 30;

@@ -709,9 +709,9 @@ describe('a peer that does not take its answers', () => {
     }
     await changed.until(() => answering.length === peers);
     for (const callBack of answering) callBack();
-    // Two have 60 MiB together, of the 80 that may wait.
+    // Three have 90 MiB together, of the 96 that may wait.
     await changed.until(() => together !== undefined);
-    expect(together).to.equal(6);
+    expect(together).to.equal(5);
     expect(new Set(cut)).to.deep.equal(new Set(['answer_bytes']));
     server.stop();
   });

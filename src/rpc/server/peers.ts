@@ -27,11 +27,11 @@ const maxMetadata = 64 * 1024;
 const unpunished: ReadonlySet<CutOff> = new Set(['handshake', 'protocol_error', 'too_many']);
 
 /**
- * What all connections may cost together, in bytes: requests three times what one may cost, answers two and a half
+ * What all connections may cost together, in bytes: requests three times what one may cost, answers three
  * times. With more, a container of 512 MiB would be too small.
  */
 const maxRequestBytes = 48 * 1024 * 1024;
-const maxAnswerBytes = 80 * 1024 * 1024;
+const maxAnswerBytes = 96 * 1024 * 1024;
 
 /**
  * How many open calls the connections of an address share, in multiples of what one may have. They can all come in one
