@@ -157,8 +157,8 @@ export async function importGroup(
 /**
  * Whether a session was measured, and the database would surely refuse it. It would find that out itself, but only
  * after it has written all that fits. It compares before it writes a row, so one row, at most the largest, may exceed
- * the limit. In a group with several calls, `mostBytes` is Infinity: a call with a
- * large session is postponed, and is alone later.
+ * the limit. In a group with several calls, `mostBytes` is Infinity: a call with a large session is postponed, and is
+ * alone later.
  */
 function isTooLarge({ request }: PlannedImport, { measured, mostBytes }: Facts): boolean {
   const bytes = measured.get(request.sourceSessionId);

@@ -220,9 +220,9 @@ class KindQueue {
   }
 
   /**
-   * Imports one large session. If calls of different applications have come within the last second, the worker then rests
-   * for as long as that took: MySQL writes each transaction into its binary log in one piece, and all other commits wait
-   * (MySQL 8.4 manual, section 7.4.4). Without the rest, some of them would have to wait for two large ones.
+   * Imports one large session. If calls of different applications have come within the last second, the worker then
+   * rests for as long as that took: MySQL writes each transaction into its binary log in one piece, and all other commits
+   * wait (MySQL 8.4 manual, section 7.4.4). Without the rest, some of them would have to wait for two large ones.
    */
   private async runLarge(calls: readonly QueuedImport[]): Promise<boolean> {
     const startedAt = performance.now();

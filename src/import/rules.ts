@@ -42,7 +42,10 @@ export interface Facts {
   readonly heldSources: ReadonlyMap<SessionId, ApplicationId>;
   /** The large values of source sessions, for those that were measured. */
   readonly measured: ReadonlyMap<SessionId, LargeBytes>;
-  /** How many bytes the database takes in one transaction; Infinity unless the group has one call, whose session was measured. */
+  /**
+   * How many bytes the database takes in one transaction; Infinity unless the group has one call, whose session was
+   * measured.
+   */
   readonly mostBytes: number;
   /** The expired documents in what is copied; read only for calls with rules about documents. */
   readonly expired: ReadonlyMap<PartKey, ExpiredDocuments>;

@@ -44,8 +44,8 @@ export interface Revoker {
   /**
    * The moment of the revocation: set after the session was locked for the first time, so that no import with one of
    * its tokens is later. All batches and all tries have this one moment, so that a later try recognizes the tokens
-   * that an earlier one has marked. {@link revokeShareTokens} sets it, and sets a new one if nothing of the earlier tries
-   * was committed.
+   * that an earlier one has marked. {@link revokeShareTokens} sets it, and sets a new one if nothing of the earlier
+   * tries was committed.
    */
   at?: Date | undefined;
 }

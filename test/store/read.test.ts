@@ -4,8 +4,8 @@ import type { Database, TextDatabase } from '../../src/db/database';
 import { toBinary, type SessionId } from '../../src/model/ids';
 import { must } from '../../src/model/must';
 import { relationOf } from '../../src/model/relations';
-import { SessionReader, type RangeRows } from '../../src/store/relations/read';
-import { createSession, createTenant, type Tenant } from '../support/fixtures';
+import { SessionReader, type RangeRows, type RowRange } from '../../src/store/relations/read';
+import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
 import { databaseUrl, open } from '../support/mysql';
 
 const limit = 100;
@@ -31,31 +31,26 @@ describe('the rows of a range', () => {
   /** Makes a session that has log entries with so many bytes of JSON, in order. */
   async function logsOf(sizes: readonly number[]): Promise<SessionId> {
     const id = await createSession(db, tenant, 'user');
-    const at = new Date();
+    await addLogs(db, 'user', id, sizes.length);
     for (const [ordinal, size] of sizes.entries()) {
-      await db('user_logs').insert({
-        session_id: toBinary(id),
-        ordinal,
-        status: 'Approved',
-        activity_type: 'test',
-        log_type: 'information',
-        additional_data: JSON.stringify('x'.repeat(size)),
-        created_at: at,
-        updated_at: at,
-      });
+      await db('user_logs')
+        .where({ session_id: toBinary(id), ordinal })
+        .update({ additional_data: JSON.stringify('x'.repeat(size)) });
     }
     return id;
+  }
+
+  /** What `ListSessionRows` reads. */
+  async function list(id: SessionId, page: Pick<RowRange, 'after' | 'limit'>): Promise<RangeRows> {
+    const range = { ...page, bytes, always: true };
+    const reading = await reader.readRows(reads, tenant.applicationId, id, 'logs', range);
+    return must(reading?.found, 'the logs').rows;
   }
 
   const ordinals = ({ rows }: RangeRows): unknown[] => rows.map((row) => row['ordinal']);
 
   /** What `ListSessionRows` and `GetSession` read. */
   async function read(id: SessionId): Promise<{ readonly listed: RangeRows; shown: RangeRows }> {
-    const page = { after: undefined, limit, bytes, always: true };
-    const rows = must(
-      await reader.readRows(reads, tenant.applicationId, id, 'logs', page),
-      'the session',
-    );
     const room = { limit, bytes, always: false };
     const session = must(
       await reader.readSession(reads, tenant.applicationId, id, room),
@@ -63,7 +58,7 @@ describe('the rows of a range', () => {
     );
     const logs = must(relationOf('user', 'logs'), 'the logs');
     return {
-      listed: must(rows.found, 'the logs').rows,
+      listed: await list(id, { after: undefined, limit }),
       shown: must(session.rows.get(logs), 'the logs'),
     };
   }
@@ -104,12 +99,7 @@ describe('the rows of a range', () => {
     const seen: unknown[] = [];
     let after: readonly [number] | undefined;
     while (seen.length < sizes.length) {
-      const page = { after, limit: 4, bytes, always: true };
-      const rows = must(
-        await reader.readRows(reads, tenant.applicationId, id, 'logs', page),
-        'the session',
-      );
-      const range = must(rows.found, 'the logs').rows;
+      const range = await list(id, { after, limit: 4 });
       seen.push(...ordinals(range));
       const last = must(range.rows.at(-1), 'a row');
       after = [last['ordinal'] as number];

@@ -83,8 +83,8 @@ export function checkRequest<T>(
 }
 
 /**
- * A clock for what is written behind locks. It checks the request again whenever it is read: what had to be in the future
- * when the call began has to be so when it has its locks.
+ * A clock for what is written behind locks. It checks the request again whenever it is read: what had to be in the
+ * future when the call began has to be so when it has its locks.
  *
  * @param check throws if the request is no longer valid.
  */

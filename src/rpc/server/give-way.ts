@@ -54,8 +54,8 @@ export interface Excess {
 /**
  * What is to be cut off if connections cost too much together: the most expensive connection of the most expensive
  * address. It is one of known peers if these cost more than three quarters of the limit; or one of strangers, if all
- * together cost more than the limit. So what strangers cost never ends the
- * connection of a known peer, and a quarter of the limit is always left for strangers.
+ * together cost more than the limit. So what strangers cost never ends the connection of a known
+ * peer, and a quarter of the limit is always left for strangers.
  *
  * If only connections mattered, an attacker with many cheap ones could have that of a busy gateway cut off. If only
  * addresses mattered, an attacker with many addresses could.

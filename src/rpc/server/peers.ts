@@ -27,8 +27,8 @@ const maxMetadata = 64 * 1024;
 const unpunished: ReadonlySet<CutOff> = new Set(['handshake', 'protocol_error', 'too_many']);
 
 /**
- * What all connections may cost together, in bytes: requests three times what one may cost, answers three
- * times. With more, a container of 512 MiB would be too small.
+ * What all connections may cost together, in bytes: three times what one may cost. With more, a container of 512 MiB
+ * would be too small.
  */
 const maxRequestBytes = 48 * 1024 * 1024;
 const maxAnswerBytes = 96 * 1024 * 1024;
@@ -218,14 +218,12 @@ export class Peers {
   private look(): void {
     const now = performance.now();
     this.penalties.forget();
-    for (const [address, connections] of byAddress(this.connections.values())) {
+    for (const connections of byAddress(this.connections.values()).values()) {
       let shared = sharesOf(connections);
       for (const connection of connections) {
         connection.look(now);
         shared -= connection.share;
-        const share = this.shareBeside(shared);
-        const most = this.penalties.has(address) ? this.shareAfterPenalty(connection) : share;
-        connection.allowCalls(Math.min(share, most));
+        connection.allowCalls(this.shareOf(connection, shared));
         shared += connection.share;
       }
     }
@@ -235,28 +233,26 @@ export class Peers {
   }
 
   /** How many calls a new connection may have open. Its own share is still 0. */
-  private newShareOf({ address }: Connection): number {
-    if (this.penalties.has(address)) return Math.min(leastCalls, this.limits.maxConcurrentStreams);
+  private newShareOf(connection: Connection): number {
+    const { address } = connection;
     const others = [...this.connections.values()].filter((other) => other.address === address);
-    return this.shareBeside(sharesOf(others));
+    return this.shareOf(connection, sharesOf(others));
   }
 
   /**
    * How many calls a connection may have open: half of what the others of its address leave. So something is left for
-   * the next one.
+   * the next one. While a penalty of its address counts, it begins with few. A known peer may then have twice as many
+   * after each look, a stranger no more.
+   *
+   * @param others the sum of the shares of the others.
    */
-  private shareBeside(others: number): number {
+  private shareOf({ address, peer, share }: Connection, others: number): number {
     const most = this.limits.maxConcurrentStreams;
     const half = Math.floor((most * addressShare - others) / 2);
-    return Math.min(most, Math.max(half, leastCalls));
-  }
-
-  /**
-   * How many calls a connection may have open while a penalty of its address counts. So those who were punished come
-   * back with few open calls. A known peer may have twice as many after each look, a stranger no more.
-   */
-  private shareAfterPenalty({ peer, share }: Connection): number {
-    return this.known.has(peer) ? 2 * share : share;
+    const usual = Math.min(most, Math.max(half, leastCalls));
+    if (!this.penalties.has(address)) return usual;
+    const grown = this.known.has(peer) ? 2 * share : share;
+    return Math.min(usual, Math.max(grown, leastCalls));
   }
 
   /** Cuts connections off until they do not cost too much together. */

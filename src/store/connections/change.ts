@@ -20,8 +20,10 @@ export interface ConnectionChanger {
   readonly party: ConnectionParty;
   /** Who acted for the party; null: an operator, who is not on record by name. */
   readonly actor: Actor | null;
-  /** Its time is written if it was asked after the rows were locked. So no import that uses a connection is later than
-   * the connection's end. */
+  /**
+   * Its time is written if it was asked after the rows were locked. So no import that uses a connection is later than
+   * the connection's end.
+   */
   readonly clock: () => Date;
 }
 

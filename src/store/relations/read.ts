@@ -203,8 +203,8 @@ export class SessionReader {
 
   /**
    * Reads the rows of a range. It goes from row to row, by a recursive expression (MySQL 8.4
-   * manual, section 15.2.20), and stops at the row with which the sum reaches or exceeds `bytes`. To add up the sizes of all
-   * rows within the limit, InnoDB would have to read the large values of all of them.
+   * manual, section 15.2.20), and stops at the row with which the sum reaches or exceeds `bytes`. To add up the sizes
+   * of all rows within the limit, InnoDB would have to read the large values of all of them.
    */
   private rowsOneByOne(
     relation: Relation,
@@ -294,12 +294,10 @@ function fits(row: string): string {
 }
 
 function rangeRows(found: readonly MeasuredRow[]): MeasuredRows {
-  let size = 0;
-  const rows = found
-    .filter(({ session_id }) => session_id !== null)
-    .map(({ rows_found: _counted, size_so_far: sum, ...row }): Row => {
-      size = Number(sum);
-      return row;
-    });
-  return { rows, more: rows.length < (found[0]?.rows_found ?? 0), size };
+  const fitting = found.filter(({ session_id }) => session_id !== null);
+  return {
+    rows: fitting.map(({ rows_found: _found, size_so_far: _size, ...row }): Row => row),
+    more: fitting.length < (found[0]?.rows_found ?? 0),
+    size: Number(fitting.at(-1)?.size_so_far ?? 0),
+  };
 }
