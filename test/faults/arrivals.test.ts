@@ -460,7 +460,7 @@ describe('a call that waits', () => {
     await arrived.until(() => waiting !== undefined);
   });
   afterEach(() => {
-    peer.close();
+    peer.destroy();
     waiting = undefined;
     cut.length = 0;
   });

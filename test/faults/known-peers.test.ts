@@ -49,18 +49,19 @@ async function statusOf(stream: ClientHttp2Stream): Promise<number> {
 
 describe('a peer that has made a call with a valid API key', () => {
   let harness: Harness;
-  const peers: { close(): void }[] = [];
-  before(async function () {
+  const peers: { destroy(): void }[] = [];
+  // Each test has a service of its own: with few connections, those of the test before would take part.
+  beforeEach(async function () {
     // Elsewhere, all peers have one address.
     if (process.platform !== 'linux') this.skip();
     harness = await startHarness({ environment: { GRPC_MAX_CONNECTIONS: '10' } });
   });
-  after(() => harness.stop());
-  afterEach(() => {
-    for (const peer of peers.splice(0)) peer.close();
+  afterEach(async () => {
+    for (const peer of peers.splice(0)) peer.destroy();
+    await harness.stop();
   });
 
-  const opened = <Peer extends { close(): void }>(peer: Peer): Peer => {
+  const opened = <Peer extends { destroy(): void }>(peer: Peer): Peer => {
     peers.push(peer);
     return peer;
   };
@@ -89,7 +90,7 @@ describe('a peer that has made a call with a valid API key', () => {
     // There is also room for more of its connections.
     gateway.push(await known('127.0.9.1'));
     for (const session of gateway) expect(await isServed(session)).to.equal(true);
-    for (const peer of silent) peer.close();
+    for (const peer of silent) peer.destroy();
 
     const watching: Http2Peer[] = [];
     for (let count = 0; count < 30; count++) {

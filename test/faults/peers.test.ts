@@ -211,7 +211,7 @@ describe('a peer is cut off, and others are answered, if it', () => {
     performance.now = now;
     expect(await other.check('')).to.equal('SERVING');
     expect(await cutOffs()).to.deep.equal(before);
-    peer.close();
+    peer.destroy();
   });
 
   /** Sends a message byte by byte, until it is cut off. */
@@ -231,7 +231,7 @@ describe('a peer is cut off, and others are answered, if it', () => {
       const next = await Http2Peer.connect(port, from);
       await next.heard();
       order.push(from);
-      next.close();
+      next.destroy();
     };
     const waiting = heard('127.0.2.1');
     await heard('127.0.2.2');
@@ -258,7 +258,7 @@ describe('a peer is cut off, and others are answered, if it', () => {
         next.cutOff().then(() => 'cut off'),
       ]);
       order.push(`${from} ${end}`);
-      next.close();
+      next.destroy();
     };
     const crowd = Array.from({ length: 25 }, () => become(thrice));
     await Promise.all([...crowd, become(once)]);
@@ -294,10 +294,10 @@ describe('a peer is cut off, and others are answered, if it', () => {
     );
     // Some have answers, and some are cut off.
     await Promise.all(next.map((each) => Promise.race([each.heard(), each.cutOff()])));
-    for (const each of next) each.close();
+    for (const each of next) each.destroy();
     const other = await Http2Peer.connect(port, '127.0.2.4');
     await other.read();
-    other.close();
+    other.destroy();
   });
 
   it('and a connection that waits for that is closed when the service stops', async function () {
@@ -337,7 +337,7 @@ describe('a peer is cut off, and others are answered, if it', () => {
       ...cheap.map((peer) => peer.cutOff().then(() => 'one of many')),
     ]);
     expect(first).to.equal('one of many');
-    for (const peer of [gateway, ...cheap]) peer.close();
+    for (const peer of [gateway, ...cheap]) peer.destroy();
   });
 
   // Node.js and nghttp2 see to these themselves.
@@ -641,7 +641,7 @@ describe('a connection without calls', () => {
     const newcomer = await Http2Peer.connect(port, '127.0.4.3');
     await Promise.all([newcomer.read(), idle.cutOff()]);
     await busy.read();
-    for (const peer of [busy, newcomer]) peer.close();
+    for (const peer of [busy, newcomer]) peer.destroy();
     await harness.stop();
   });
 });

@@ -124,9 +124,9 @@ describe('a service lives on, and answers others, if peers send', () => {
             // A ping on the correct connection is answered: the service runs, and has most probably read this part.
             await correct.read();
           }
-          peer.close();
+          peer.destroy();
         }
-        correct.close();
+        correct.destroy();
       };
       const died = service.ended().then(() => {
         throw new Error(`with the seed ${seed}, the service has ended: ${service.errors}`);

@@ -145,7 +145,7 @@ describe('a connection that is closed', () => {
       if (name === 'by its client') peer.send(goaway());
       else void server.drain();
       expect(await peer.readSlowly()).to.be.above(5 * largeAnswer);
-      peer.close();
+      peer.destroy();
       expect(cut).to.deep.equal([]);
     });
   }
@@ -170,7 +170,7 @@ describe('a connection that is closed', () => {
     performance.now = () => now() + 61_000;
     await server.drain();
     performance.now = now;
-    peer.close();
+    peer.destroy();
   });
 
   it('leaves no session in memory, whatever its peer has violated', async () => {
@@ -196,7 +196,7 @@ describe('a connection that is closed', () => {
         peer.send(violation);
         await heard;
         const close = (): void => {
-          peer.close();
+          peer.destroy();
         };
         if (stays) setTimeout(close, 500);
         else close();

@@ -52,7 +52,7 @@ describe('a stop of the service', () => {
     await pause(1_000);
     expect(stopped).to.equal(false);
     expect(await peer.readSlowly()).to.be.above(size);
-    peer.close();
+    peer.destroy();
     await stop;
   });
 

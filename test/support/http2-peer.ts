@@ -114,13 +114,18 @@ export function callHeaders(path: string, headers: OutgoingHttpHeaders = {}): Ou
  * Opens a session of Node.js's own client.
  *
  * @param address a local one: only Linux has many.
+ * @throws Error if the other side closes the connection before it has begun.
  */
 export async function connected(port: number, address = '127.0.0.1'): Promise<ClientHttp2Session> {
   const session = connectHttp2(`http://127.0.0.1:${port}`, {
     createConnection: () => connect({ port, host: '127.0.0.1', localAddress: address }),
   });
   session.on('error', () => undefined);
-  await once(session, 'remoteSettings');
+  await new Promise((resolve, reject) => {
+    session.once('remoteSettings', resolve).once('close', () => {
+      reject(new Error('the connection was refused'));
+    });
+  });
   return session;
 }
 
@@ -228,7 +233,7 @@ export class Http2Peer {
     this.socket.pause();
   }
 
-  close(): void {
+  destroy(): void {
     this.socket.destroy();
   }
 
