@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Database } from '../../src/db/database';
 import { read, select } from '../../src/db/query';
 import { newId, type SessionId, type ShareTokenId } from '../../src/model/ids';
+import { measurePace, watchDisk, type Pace } from '../pace';
 import { cpuSeconds, forgetPeakMemory, peakMemory } from '../processes';
 import { startService, type RunningService } from '../service';
 import type { Importing } from '../subjects';
@@ -74,6 +75,8 @@ export interface Played extends Seen {
   readonly cpu: Readonly<Record<'service' | 'mysql' | 'attackers' | 'victim', number>>;
   /** What came of the calls of each attacker. */
   readonly attacks: readonly Tally[];
+  /** The machine's, right before, and the slowest write to disk meanwhile, in milliseconds. */
+  readonly pace: Pace & { readonly slowestSync: number };
 }
 
 /**
@@ -93,6 +96,7 @@ export async function play(
   sources: VictimSources,
   { program, mysqlPid }: { readonly program: string; readonly mysqlPid: number },
 ): Promise<Played> {
+  const pace = await measurePace();
   const victim = await createTenant(stage.db);
   const job = await planVictim(stage, victim, sources);
   const service = await startService(stage.world, asDeployed, program);
@@ -116,6 +120,7 @@ export async function play(
       victim: cpuOf(child.pid ?? 0),
     });
     const [before, startedAt] = [used(), performance.now()];
+    const disk = watchDisk();
     const became = await told.begin(seconds);
     const [after, took] = [used(), (performance.now() - startedAt) / 1_000];
     const share = (name: keyof Played['cpu']): number => (after[name] - before[name]) / took;
@@ -126,6 +131,7 @@ export async function play(
       victim: share('victim'),
     };
 
+    const slowestSync = await disk.end();
     const { peak, unready } = watch.end();
     const faults = [
       ...(became ? [] : [`no end after ${seconds} s`]),
@@ -135,7 +141,16 @@ export async function play(
     const vanished = became
       ? await vanishedCalls(stage.db, victim.applicationId, became)
       : eachKind(() => 0);
-    return { victim: became, vanished, peakMemory: peak, unready, faults, cpu, attacks: tallies };
+    return {
+      victim: became,
+      vanished,
+      peakMemory: peak,
+      unready,
+      faults,
+      cpu,
+      attacks: tallies,
+      pace: { ...pace, slowestSync },
+    };
   } finally {
     child.kill('SIGKILL');
     for (const attack of attacks) attack.kill();
@@ -148,15 +163,16 @@ export async function play(
 /** The result of a scenario that could not be played. */
 export function unplayed(error: unknown): Played {
   const why = error instanceof Error ? error.message : 'it is not known why';
-  const used = Number.NaN;
+  const unknown = Number.NaN;
   return {
     victim: undefined,
     vanished: eachKind(() => 0),
     peakMemory: 0,
     unready: [],
     faults: [`it could not be played: ${why}`],
-    cpu: { service: used, mysql: used, attackers: used, victim: used },
+    cpu: { service: unknown, mysql: unknown, attackers: unknown, victim: unknown },
     attacks: [],
+    pace: { loop: unknown, sync: unknown, slowestSync: unknown },
   };
 }
 

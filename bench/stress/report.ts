@@ -23,6 +23,7 @@ export interface Result {
   readonly unready: number;
   readonly cpu: Played['cpu'];
   readonly attacks: Played['attacks'];
+  readonly pace: Played['pace'];
 }
 
 /** Everything that a run has found. */
@@ -41,7 +42,7 @@ export function resultOf(
   quiet: Readonly<Record<CallKind, Latency>>,
   found: readonly string[],
 ): Result {
-  const { victim, vanished, peakMemory, unready, cpu, attacks } = played;
+  const { victim, vanished, peakMemory, unready, cpu, attacks, pace } = played;
   const latency = victim && eachKind((kind) => latencyOf(victim[kind]));
   const failed = victim ? callKinds.map((kind) => victim[kind].failures.length) : [];
   return {
@@ -57,6 +58,7 @@ export function resultOf(
     unready: unready.length,
     cpu,
     attacks,
+    pace,
   };
 }
 
@@ -72,13 +74,22 @@ export function describeResults({ environment, seconds, scenarios }: StressResul
   const table = new Table({
     head: [
       ...['', ...callKinds.map((kind) => `${kind} p50/p99 ms`), 'slowdown', 'lost', 'MiB'],
-      ...['/readyz', 'CPU service', 'MySQL', 'attackers', 'victim', 'holds'],
+      ...[
+        '/readyz',
+        'CPU service',
+        'MySQL',
+        'attackers',
+        'victim',
+        'loop ms',
+        'sync p50/most ms',
+        'holds',
+      ],
     ],
     colAligns: ['left'],
     style: { head: [], border: [], compact: true },
   });
   for (const result of scenarios) {
-    const { name, latency, slowdown, lost, peakMemory, unready, cpu, shortcomings } = result;
+    const { name, latency, slowdown, lost, peakMemory, unready, cpu, pace, shortcomings } = result;
     table.push([
       name,
       ...callKinds.map((kind) => (latency ? bothOf(latency[kind]) : '–')),
@@ -87,6 +98,8 @@ export function describeResults({ environment, seconds, scenarios }: StressResul
       peakMemory.toFixed(0),
       unready,
       ...[cpu.service, cpu.mysql, cpu.attackers, cpu.victim].map((value) => value.toFixed(2)),
+      pace.loop.toFixed(0),
+      `${pace.sync.toFixed(1)}/${pace.slowestSync.toFixed(0)}`,
       shortcomings.length === 0 ? 'yes' : 'NO',
     ]);
   }
