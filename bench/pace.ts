@@ -1,89 +1,77 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { median } from './statistics';
 
-/** How often each is timed. */
-const rounds = 9;
-const multiplications = 20_000_000;
-/** As much as a page of InnoDB. */
-const page = Buffer.alloc(16_384);
-/** How often the disk is tried while something else is measured, in milliseconds. */
+/** How often the machine is tried, in milliseconds. */
 const interval = 100;
 
+/** As much as a page of InnoDB. */
+const page = Buffer.alloc(16_384);
+
+/** About 200 KB of JSON: to parse it and to write it again needs the caches of a processor, as the service does. */
+const text = JSON.stringify(
+  Array.from({ length: 2_000 }, (_, index) => ({
+    index,
+    text: 'x'.repeat(index % 50),
+    parts: { list: [index, index + 1], number: String(index) },
+  })),
+);
+
 /**
- * How fast the machine is while a benchmark does nothing. A run on a slow machine, or on one that others use, can be
- * told from one of a slow service by it.
+ * How fast the machine was while something was measured. A slow machine, or one that others use, can be told from a slow
+ * service by it.
  */
 export interface Pace {
-  /** How long 20,000,000 multiplications take, in milliseconds. */
-  readonly loop: number;
-  /** How long it takes to write 16 KiB to disk (`fdatasync`), in milliseconds. */
-  readonly sync: number;
+  /** The processor time that a fixed piece of work took on average, in milliseconds. To wait for a processor does not count. */
+  readonly work: number;
+  /** How long the slowest write to disk took (16 KiB, `fdatasync`), in milliseconds. */
+  readonly slowestWrite: number;
 }
 
 /**
- * Measures the machine. Before, it lets the system write whatever it still has to write: otherwise the system would
- * begin with it half a minute later, and no other write would end meanwhile.
+ * Lets the system write to disk what it still keeps in memory. Otherwise it would begin with it half a minute later, and
+ * other writes would wait for it.
  */
-export async function measurePace(): Promise<Pace> {
+export async function flushDisks(): Promise<void> {
   await promisify(execFile)('sync');
-  const loops: number[] = [];
-  const syncs: number[] = [];
-  await withFile(async (file) => {
-    for (let round = 0; round < rounds; round++) {
-      loops.push(await timed(multiply));
-      syncs.push(await timed(() => writePage(file)));
-    }
-  });
-  return { loop: median(loops), sync: median(syncs) };
 }
 
-/** Writes to disk again and again, until `end` tells how long the slowest write took, in milliseconds. */
-export function watchDisk(): { end(): Promise<number> } {
-  let [most, ended] = [0, false];
-  const watching = withFile(async (file) => {
-    while (!ended) {
-      most = Math.max(most, await timed(() => writePage(file)));
-      await sleep(interval);
-    }
-  });
-  return {
-    async end() {
-      ended = true;
-      await watching;
-      return most;
-    },
-  };
-}
-
-async function withFile(use: (file: FileHandle) => Promise<void>): Promise<void> {
+/** Does something, and tries the machine again and again meanwhile, which takes about three percent of a processor. */
+export async function measurePace<T>(
+  act: () => Promise<T>,
+): Promise<{ readonly result: T; readonly pace: Pace }> {
   const folder = await mkdtemp(path.join(tmpdir(), 'session-import-pace-'));
   const file = await open(path.join(folder, 'page'), 'w');
+  let [ended, tries, work, slowestWrite] = [false, 0, 0, 0];
+  const tryAll = async (): Promise<void> => {
+    while (!ended) {
+      work += workTime();
+      tries += 1;
+      const startedAt = performance.now();
+      await file.write(page, 0, page.length, 0);
+      await file.datasync();
+      slowestWrite = Math.max(slowestWrite, performance.now() - startedAt);
+      await sleep(interval);
+    }
+  };
   try {
-    await use(file);
+    const acting = act().finally(() => {
+      ended = true;
+    });
+    const [result] = await Promise.all([acting, tryAll()]);
+    return { result, pace: { work: work / tries, slowestWrite } };
   } finally {
     await file.close();
     await rm(folder, { recursive: true });
   }
 }
 
-async function writePage(file: FileHandle): Promise<void> {
-  await file.write(page, 0, page.length, 0);
-  await file.datasync();
-}
-
-async function timed(act: () => unknown): Promise<number> {
-  const startedAt = performance.now();
-  await act();
-  return performance.now() - startedAt;
-}
-
-function multiply(): number {
-  let product = 1;
-  for (let count = 0; count < multiplications; count++) product *= 1.000_000_1;
-  return product;
+function workTime(): number {
+  const before = process.cpuUsage();
+  JSON.stringify(JSON.parse(text));
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1_000;
 }

@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Database } from '../../src/db/database';
 import { read, select } from '../../src/db/query';
 import { newId, type SessionId, type ShareTokenId } from '../../src/model/ids';
-import { measurePace, watchDisk, type Pace } from '../pace';
+import { flushDisks, measurePace, type Pace } from '../pace';
 import { cpuSeconds, forgetPeakMemory, peakMemory } from '../processes';
 import { startService, type RunningService } from '../service';
 import type { Importing } from '../subjects';
@@ -75,8 +75,8 @@ export interface Played extends Seen {
   readonly cpu: Readonly<Record<'service' | 'mysql' | 'attackers' | 'victim', number>>;
   /** What came of the calls of each attacker. */
   readonly attacks: readonly Tally[];
-  /** The machine's, right before, and the slowest write to disk meanwhile, in milliseconds. */
-  readonly pace: Pace & { readonly slowestSync: number };
+  /** The machine's. */
+  readonly pace: Pace;
 }
 
 /**
@@ -96,9 +96,9 @@ export async function play(
   sources: VictimSources,
   { program, mysqlPid }: { readonly program: string; readonly mysqlPid: number },
 ): Promise<Played> {
-  const pace = await measurePace();
   const victim = await createTenant(stage.db);
   const job = await planVictim(stage, victim, sources);
+  await flushDisks();
   const service = await startService(stage.world, asDeployed, program);
   const child = startVictim();
   const seconds = stage.seconds + overtime;
@@ -120,8 +120,7 @@ export async function play(
       victim: cpuOf(child.pid ?? 0),
     });
     const [before, startedAt] = [used(), performance.now()];
-    const disk = watchDisk();
-    const became = await told.begin(seconds);
+    const { result: became, pace } = await measurePace(() => told.begin(seconds));
     const [after, took] = [used(), (performance.now() - startedAt) / 1_000];
     const share = (name: keyof Played['cpu']): number => (after[name] - before[name]) / took;
     const cpu = {
@@ -131,7 +130,6 @@ export async function play(
       victim: share('victim'),
     };
 
-    const slowestSync = await disk.end();
     const { peak, unready } = watch.end();
     const faults = [
       ...(became ? [] : [`no end after ${seconds} s`]),
@@ -149,7 +147,7 @@ export async function play(
       faults,
       cpu,
       attacks: tallies,
-      pace: { ...pace, slowestSync },
+      pace,
     };
   } finally {
     child.kill('SIGKILL');
@@ -172,7 +170,7 @@ export function unplayed(error: unknown): Played {
     faults: [`it could not be played: ${why}`],
     cpu: { service: unknown, mysql: unknown, attackers: unknown, victim: unknown },
     attacks: [],
-    pace: { loop: unknown, sync: unknown, slowestSync: unknown },
+    pace: { work: unknown, slowestWrite: unknown },
   };
 }
 

@@ -98,8 +98,8 @@ export function describeResults({ environment, seconds, scenarios }: StressResul
       peakMemory.toFixed(0),
       unready,
       ...[cpu.service, cpu.mysql, cpu.attackers, cpu.victim].map((value) => value.toFixed(2)),
-      pace.loop.toFixed(0),
-      `${pace.sync.toFixed(1)}/${pace.slowestSync.toFixed(0)}`,
+      pace.work.toFixed(1),
+      pace.slowestWrite.toFixed(0),
       shortcomings.length === 0 ? 'yes' : 'NO',
     ]);
   }

@@ -262,6 +262,10 @@ export const scenarios: readonly Scenario[] = [
         ],
       }),
   },
+  manyCalls('empty-messages', {
+    title: '20 connections of 200 concurrent calls with 13,000 empty messages',
+    messages: [Buffer.concat(Array.from({ length: 13_000 }, () => framed(new Uint8Array())))],
+  }),
   {
     name: 'quiet-again',
     title: 'nobody else, once more',
@@ -307,10 +311,12 @@ function manyCalls(
     title,
     path = paths.listSessions,
     headers = {},
+    messages = [listSessions],
     ...options
-  }: { readonly title: string } & Partial<Pick<CallFlood, 'path' | 'headers' | 'cancelAfter'>>,
+  }: { readonly title: string } & Partial<
+    Pick<CallFlood, 'path' | 'headers' | 'messages' | 'cancelAfter'>
+  >,
 ): Scenario {
-  const messages = [listSessions];
   const flood: CallFlood = {
     ...{ type: 'calls', path, headers, messages, connections: 20, concurrent: 200 },
     ...options,

@@ -425,6 +425,7 @@ describe('the connections of an address', () => {
   });
 });
 
+// What is sent begins a message of 16 MiB: zeros would be many empty messages.
 describe('a call that waits', () => {
   const cut: CutOff[] = [];
   const cutting = new Signal();
@@ -469,7 +470,7 @@ describe('a call that waits', () => {
   it('counts the bytes of its messages, before anybody reads them', async () => {
     if (!connection || !waiting) throw new Error('there is no call');
     const before = connection.requestBytes;
-    peer.send(frame(frames.data, 0, 1, Buffer.alloc(16_000)));
+    peer.send(frame(frames.data, 0, 1, Buffer.alloc(16_000, 1)));
     await peer.read();
     expect(connection.requestBytes - before).to.equal(16_000);
     const { stream } = waiting;
@@ -480,7 +481,7 @@ describe('a call that waits', () => {
   });
 
   it('is cut off for its small frames', async () => {
-    const small = frame(frames.data, 0, 1, Buffer.alloc(1));
+    const small = frame(frames.data, 0, 1, Buffer.alloc(1, 1));
     peer.send(Buffer.concat(Array.from({ length: 2_000 }, () => small)));
     await cutting.until(() => cut.length > 0);
     expect(cut).to.deep.equal(['small_frames']);

@@ -182,22 +182,30 @@ describe('a peer is cut off, and others are answered, if it', () => {
     });
   }
 
-  it('sends calls that are too large, one after the other', async () => {
-    const before = await cutOffs();
-    const session = await connected(harness.server.port, '127.0.1.99');
-    while (!session.destroyed) {
-      const stream = session.request(callHeaders(check));
-      stream.on('error', () => undefined).resume();
-      const send = (): void => {
-        while (stream.writable && stream.write(Buffer.alloc(16_384)));
-      };
-      stream.on('drain', send);
-      send();
-      await new Promise((resolve) => stream.once('close', resolve));
-    }
-    const reason = 'oversized_calls';
-    expect(await cutOffs()).to.deep.equal({ ...before, [reason]: (before[reason] ?? 0) + 1 });
-  });
+  const oversized: Readonly<Record<string, Buffer>> = {
+    'a message that is too large': Buffer.concat([
+      Buffer.from([0, 0, 1, 0, 1]),
+      Buffer.alloc(65_537),
+    ]),
+    'hundreds of empty messages': many(300, message),
+    'hundreds of messages': many(300, Buffer.from([0, 0, 0, 0, 1, 0])),
+  };
+  for (const [index, [what, body]] of Object.entries(oversized).entries()) {
+    it(`sends calls with ${what}, one after the other`, async () => {
+      const before = await cutOffs();
+      const session = await connected(harness.server.port, `127.0.1.${90 + index}`);
+      let calls = 0;
+      for (; !session.destroyed; calls++) {
+        const stream = session.request(callHeaders(check));
+        stream.on('error', () => undefined).resume();
+        stream.end(body);
+        await new Promise((resolve) => stream.once('close', resolve));
+      }
+      expect(calls).to.be.above(50);
+      const reason = 'oversized_calls';
+      expect(await cutOffs()).to.deep.equal({ ...before, [reason]: (before[reason] ?? 0) + 1 });
+    });
+  }
 
   it('and not if it takes a call with a short deadline back, late, before anything was sent', async () => {
     const before = await cutOffs();

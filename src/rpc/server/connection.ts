@@ -9,6 +9,7 @@ import type { Rate } from '../../model/rate';
 import { fullBucket } from '../../turns/token-bucket';
 import { outliveStreams } from './node-20';
 import { onReceived, peerOf, stopReading, unwrittenBytes } from './http2';
+import { MessageCount } from './message-count';
 import type { CutOff } from './observer';
 import { SessionEnd } from './session-end';
 
@@ -35,6 +36,12 @@ const answerTime = 60_000;
  * soon as it has read its length. The rest is for bytes that were already sent by then.
  */
 const maxCallBytes = 256 * 1024;
+
+/**
+ * The most messages of one call. A unary call has one, and a stream of reflection may have 64. grpc-js takes as long for
+ * an empty message, which has five bytes, as for a whole one.
+ */
+const maxMessages = 128;
 
 /** How long a call that was answered may leave its request open, in milliseconds. */
 const halfOpenTime = 5_000;
@@ -108,6 +115,9 @@ export interface OpenCall {
   bytes: number;
   /** How many of them are of messages. */
   messageBytes: number;
+  readonly messages: MessageCount;
+  /** Whether it has sent more than any call may. */
+  oversized: boolean;
   /** Since when a part of its answer waits to be taken; undefined: none does. */
   unreadSince: number | undefined;
   /** Since when its stream has ended, though Node.js has not forgotten it; undefined: it has not. */
@@ -231,13 +241,15 @@ export class Connection {
     }
     const call: OpenCall = {
       stream,
-      letEnd: onReceived(stream, (bytes) => {
-        this.received(call, bytes);
+      letEnd: onReceived(stream, (chunk) => {
+        this.received(call, chunk);
       }),
       openedAt: performance.now(),
       leaveQueue: undefined,
       bytes: 0,
       messageBytes: 0,
+      messages: new MessageCount(),
+      oversized: false,
       unreadSince: undefined,
       endedAt: undefined,
       answeredAt: undefined,
@@ -274,23 +286,28 @@ export class Connection {
     session.settings({ maxConcurrentStreams: allowed });
   }
 
-  private received(call: OpenCall, bytes: number): void {
+  private received(call: OpenCall, chunk: Buffer): void {
+    const bytes = chunk.length;
     this.dataBytes += bytes;
     if (bytes < smallFrame) this.smallFrames += 1;
     if (this.smallFrames > smallFrames.atAll + smallFrames.perCall * this.callsSeen) {
       this.cut('small_frames');
-    } else {
-      this.grow(call, bytes);
-      // The call was refused some time ago, or has sent more than any call needs.
-      if (call.bytes > maxCallBytes) call.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-      call.messageBytes += bytes;
-      const wasOversized = call.messageBytes - bytes > wholeRequest;
-      if (call.messageBytes > wholeRequest && !wasOversized) this.oversized();
+      return;
+    }
+    this.grow(call, bytes);
+    call.messageBytes += bytes;
+    const hasTooMany = call.messages.add(chunk) > maxMessages;
+    if (hasTooMany || call.messageBytes > wholeRequest) this.oversized(call);
+    // The call was refused some time ago, or has sent more than any call needs.
+    if (hasTooMany || call.bytes > maxCallBytes) {
+      call.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     }
   }
 
   /** A call has turned out to be oversized. */
-  private oversized(): void {
+  private oversized(call: OpenCall): void {
+    if (call.oversized) return;
+    call.oversized = true;
     const { ofStrangers, ofKnown } = this.oversizedCalls;
     const allowed = this.keeper.isKnown(this) ? ofKnown : ofStrangers;
     if (!allowed.tryRemoveTokens(1)) this.cut('oversized_calls');
@@ -316,7 +333,7 @@ export class Connection {
     }
     const { rstCode, aborted } = call.stream;
     const wasReset = aborted || rstCode !== constants.NGHTTP2_NO_ERROR;
-    const isRapid = wasReset && now - call.openedAt < rapid;
+    const isRapid = wasReset && !call.oversized && now - call.openedAt < rapid;
     if (isRapid) this.resetRapidly();
   }
 

@@ -80,19 +80,20 @@ export function stopReading(socket: Socket): void {
  * Tells of each chunk that comes for a stream, also before anybody reads it. Node.js pushes one for each DATA frame. The
  * end is held back: a stream that ends without a chunk would tell of its end while nobody listens.
  *
- * @param received is told how many bytes a chunk has.
+ * @param received is told of each chunk. If it closes the stream, nobody else gets the chunk.
  * @returns a function to be called when there are listeners: it lets the stream end.
  */
 export function onReceived(
   stream: ServerHttp2Stream,
-  received: (bytes: number) => void,
+  received: (chunk: Buffer) => void,
 ): () => void {
   const push = stream.push.bind(stream);
   let heard = false;
   let hasEnded = false;
   stream.push = (chunk: Buffer | null) => {
     if (chunk) {
-      received(chunk.length);
+      received(chunk);
+      if (stream.closed) return false;
     } else if (!heard) {
       hasEnded = true;
       return false;

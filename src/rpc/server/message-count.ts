@@ -1,0 +1,43 @@
+/** In front of each message: a byte for its compression, and four for its length (gRPC over HTTP/2, `Length-Prefixed-Message`). */
+const prefix = 5;
+
+/** Counts the messages in the chunks of a stream, without keeping them. */
+export class MessageCount {
+  private begun = 0;
+  /** How many bytes of the current prefix were seen. */
+  private seen = 0;
+  /** The length of the current message, as far as it was seen. */
+  private length = 0;
+  /** How many bytes of the current message are to come. */
+  private rest = 0;
+
+  /**
+   * Counts the messages that begin in a chunk. It takes a step for each message, and for each byte of a prefix.
+   *
+   * @returns how many messages have begun until now.
+   */
+  add(chunk: Uint8Array): number {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.rest > 0) {
+        const step = Math.min(this.rest, chunk.length - at);
+        this.rest -= step;
+        at += step;
+      } else {
+        this.addToPrefix(chunk[at] ?? 0);
+        at += 1;
+      }
+    }
+    return this.begun;
+  }
+
+  private addToPrefix(byte: number): void {
+    if (this.seen > 0) this.length = this.length * 256 + byte;
+    this.seen += 1;
+    if (this.seen < prefix) return;
+    this.begun += 1;
+    this.rest = this.length;
+    this.seen = 0;
+    this.length = 0;
+  }
+}

@@ -1,0 +1,42 @@
+import { expect } from 'chai';
+import { MessageCount } from '../../src/rpc/server/message-count';
+
+/** Messages of so many bytes, as gRPC puts them on the wire. */
+function onTheWire(sizes: readonly number[]): Buffer {
+  return Buffer.concat(
+    sizes.map((size) => {
+      const message = Buffer.alloc(5 + size, 0xff);
+      message.writeUInt8(0, 0);
+      message.writeUInt32BE(size, 1);
+      return message;
+    }),
+  );
+}
+
+describe('the count of messages', () => {
+  const sizes = [0, 1, 0, 0, 300, 5, 70_000, 4, 0];
+  const bytes = onTheWire(sizes);
+
+  it('is the same, however the bytes are cut into chunks', () => {
+    for (const step of [1, 2, 3, 4, 5, 6, 7, 100, 16_384, bytes.length]) {
+      const count = new MessageCount();
+      let found = 0;
+      for (let at = 0; at < bytes.length; at += step)
+        found = count.add(bytes.subarray(at, at + step));
+      expect(found, `chunks of ${step}`).to.equal(sizes.length);
+    }
+  });
+
+  it('has a message as soon as its length is known', () => {
+    const count = new MessageCount();
+    expect(count.add(bytes.subarray(0, 4))).to.equal(0);
+    expect(count.add(bytes.subarray(4, 9))).to.equal(1);
+    expect(count.add(bytes.subarray(9, 10))).to.equal(2);
+  });
+
+  it('takes the largest length that there is', () => {
+    const count = new MessageCount();
+    expect(count.add(Buffer.from([0, 0xff, 0xff, 0xff, 0xff]))).to.equal(1);
+    expect(count.add(Buffer.alloc(100_000))).to.equal(1);
+  });
+});
