@@ -63,9 +63,10 @@ export interface Teller {
   connected(): void;
 }
 
-/** A message on the wire: the flag "not compressed", its length, its bytes (gRPC over HTTP/2). */
-export function framed(message: Uint8Array): Buffer {
+/** A message on the wire: whether it is compressed, its length, its bytes (gRPC over HTTP/2). */
+export function framed(message: Uint8Array, compressed = false): Buffer {
   const prefix = Buffer.alloc(prefixLength);
+  prefix.writeUInt8(Number(compressed), 0);
   prefix.writeUInt32BE(message.length, 1);
   return Buffer.concat([prefix, message]);
 }

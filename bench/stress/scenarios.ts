@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { createConnection } from 'mysql2/promise';
 import {
   GetSessionRequest,
@@ -53,6 +54,11 @@ const reflectionRequest = ((symbol: string) =>
   framed(Buffer.concat([Buffer.from([0x22, symbol.length]), Buffer.from(symbol)])))(
   'sessionimport.v1.SessionRead',
 );
+
+const manyMessages = Buffer.concat(Array.from({ length: 13_000 }, () => framed(new Uint8Array())));
+
+/** Fields that no method has, with the number 15 and an empty value. */
+const manyFields = Buffer.concat(Array.from({ length: 32_000 }, () => Buffer.from([0x7a, 0])));
 
 /** A request that is nearly as large as the service allows. */
 const largeRequest = framed(
@@ -262,10 +268,20 @@ export const scenarios: readonly Scenario[] = [
         ],
       }),
   },
-  manyCalls('empty-messages', {
-    title: '20 connections of 200 concurrent calls with 13,000 empty messages',
-    messages: [Buffer.concat(Array.from({ length: 13_000 }, () => framed(new Uint8Array())))],
-  }),
+  {
+    name: 'hard-to-read',
+    title:
+      '20 connections of 200 concurrent calls that take long to read: 13,000 empty messages, 32,000 fields (also compressed to 100 bytes), binary metadata of 60,000 commas',
+    prepare: () =>
+      Promise.resolve({
+        attacks: [
+          hardToRead(manyMessages),
+          hardToRead(framed(manyFields)),
+          hardToRead(framed(gzipSync(manyFields), true), { 'grpc-encoding': 'gzip' }),
+          hardToRead(listSessions, { 'x-bin': ','.repeat(60_000) }),
+        ],
+      }),
+  },
   {
     name: 'quiet-again',
     title: 'nobody else, once more',
@@ -311,17 +327,26 @@ function manyCalls(
     title,
     path = paths.listSessions,
     headers = {},
-    messages = [listSessions],
     ...options
-  }: { readonly title: string } & Partial<
-    Pick<CallFlood, 'path' | 'headers' | 'messages' | 'cancelAfter'>
-  >,
+  }: { readonly title: string } & Partial<Pick<CallFlood, 'path' | 'headers' | 'cancelAfter'>>,
 ): Scenario {
+  const messages = [listSessions];
   const flood: CallFlood = {
     ...{ type: 'calls', path, headers, messages, connections: 20, concurrent: 200 },
     ...options,
   };
   return { name, title, prepare: () => Promise.resolve({ attacks: [flood] }) };
+}
+
+/** Calls without an API key whose request takes long to read. */
+function hardToRead(
+  message: Uint8Array,
+  headers: Readonly<Record<string, string>> = {},
+): CallFlood {
+  return {
+    ...{ type: 'calls', path: paths.listSessions, headers },
+    ...{ messages: [message], connections: 5, concurrent: 200 },
+  };
 }
 
 /** A flood of calls over two connections, so that no connection needs more streams than it may have. */

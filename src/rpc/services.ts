@@ -30,7 +30,7 @@ import { getSession } from './read/get-session';
 import { listSessionRows } from './read/list-session-rows';
 import { listSessions } from './read/list-sessions';
 import { largeAnswer, type MessageType } from './server/large-answers';
-import { strictUtf8 } from './server/strict-utf8';
+import { strictRequests } from './server/strict-requests';
 import { acknowledgeWithdrawal } from './share/acknowledge-withdrawal';
 import { listReceivedShareTokens } from './share/list-received-share-tokens';
 import { listShareTokens } from './share/list-share-tokens';
@@ -179,7 +179,7 @@ export function addServices(server: Server, context: Context): void {
         ];
       }),
     );
-    server.addService(withLargeAnswers(strictUtf8(definition), methods), implementation);
+    server.addService(withLargeAnswers(strictRequests(definition), methods), implementation);
   }
 }
 

@@ -154,11 +154,14 @@ describe('an error without a reason', () => {
           sent(frameOf(Buffer.from('nonsense'), true), { 'grpc-encoding': encoding }),
         ),
       ),
-    'the message is not a valid request of the method': async () => [
-      await sent(frameOf(Buffer.from([0x0a, 0xff]))),
-      // A message that says it is compressed, without an encoding.
-      await sent(frameOf(Buffer.from([0x0a, 0xff]), true)),
-    ],
+    'the message is not a valid request of the method, or far larger than one has to be':
+      async () => [
+        await sent(frameOf(Buffer.from([0x0a, 0xff]))),
+        // A message that says it is compressed, without an encoding.
+        await sent(frameOf(Buffer.from([0x0a, 0xff]), true)),
+        // Empty fields that no method has.
+        await sent(frameOf(Buffer.from('7a00'.repeat(2_000), 'hex'))),
+      ],
     'the stream was half-closed before a complete message arrived': async () => [
       await sent(Buffer.alloc(0)),
       await sent(frameOf(Buffer.alloc(10)).subarray(0, 8)),

@@ -3,7 +3,7 @@ import { codeRule, isCode } from '../../model/grounds';
 import { groupBy } from '../../model/collections';
 import { isUuid, toId, type ApplicationId, type Id } from '../../model/ids';
 import { ServiceError, type FieldViolation } from '../../model/problems';
-import { isUtf8 } from '../server/strict-utf8';
+import { isUtf8 } from '../server/strict-requests';
 
 /** A text field of a request. */
 export const text = z.string().refine(isUtf8, 'must be UTF-8');

@@ -10,7 +10,7 @@ import type { HandlerContext } from '../context';
 import { readEvents } from './read-events';
 import { wireEvent } from './wire';
 
-/** The rule for a cursor. A larger number than JavaScript has becomes the largest one: see `strictUtf8`. */
+/** The rule for a cursor. A larger number than JavaScript has becomes the largest one: see `strictRequests`. */
 export const cursorSchema = z.object({
   after: z
     .number()

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { Admission } from '../../turns/admission';
 import type { KnownPeers } from '../call/known-peers';
 import type { RunningCalls } from '../call/running-calls';
+import { dropBinaryMetadata } from './binary-metadata';
 import type { Connection } from './connection';
 import { excessOf } from './give-way';
 import { timeoutLeft } from './timeouts';
@@ -59,6 +60,7 @@ export class Arrivals {
         stream.resume();
         return;
       }
+      dropBinaryMetadata(headers);
       const timeout = headers['grpc-timeout'];
       if (typeof timeout === 'string') {
         headers['grpc-timeout'] = timeoutLeft(timeout, performance.now() - call.openedAt);

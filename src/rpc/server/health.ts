@@ -7,6 +7,7 @@ import { whyUnreachable } from '../../db/reachable';
 import { requireWritable } from '../../store/session-numbers';
 import type { Logger } from '../../telemetry/log';
 import { LogThrottle } from '../../telemetry/log-throttle';
+import { withSmallRequests } from './small-requests';
 
 /** How often the database is checked, in milliseconds. */
 const interval = 1_000;
@@ -61,7 +62,7 @@ export class HealthMonitor {
   }
 
   addToServer(server: Server): void {
-    this.health.addToServer(server);
+    this.health.addToServer(withSmallRequests(server));
   }
 
   /**

@@ -9,7 +9,7 @@ const faults: readonly {
 }[] = [
   {
     text: 'Error deserializing request',
-    told: 'The request is not a message of this method. Make the client from the contract of the service.',
+    told: 'The request is not a message of this method, or far larger than one has to be. Make the client from the contract of the service.',
   },
   {
     text: 'Failed to decompress message',

@@ -5,6 +5,7 @@ import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/pr
 import type { Server } from '@grpc/grpc-js';
 import type { PackageDefinition } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
+import { withSmallRequests } from './small-requests';
 
 /** The files that buf has compiled: the contract, the health service and the standard error details. */
 const descriptors = path.join(__dirname, '..', '..', 'gen', 'descriptors');
@@ -24,7 +25,8 @@ let registrations: readonly Registration[] | undefined;
  */
 export function addReflection(server: Server): void {
   registrations ??= makeRegistrations();
-  for (const registration of registrations) server.addService(...registration);
+  const limited = withSmallRequests(server);
+  for (const registration of registrations) limited.addService(...registration);
 }
 
 function makeRegistrations(): readonly Registration[] {
