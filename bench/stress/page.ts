@@ -22,12 +22,13 @@ function resultsOf(name: string): StressResults | undefined {
 }
 
 /** The cells of a scenario's row. */
-function figuresOf({ latency, lost, peakMemory, unready, shortcomings }: Result): string[] {
+function figuresOf({ latency, lost, peakMemory, unready, pace, shortcomings }: Result): string[] {
   return [
     ...callKinds.map((kind) => (latency ? rounded(latency[kind].p99) : 'no end')),
     rounded(lost),
     rounded(peakMemory),
     rounded(unready),
+    pace.work.toFixed(1),
     shortcomings.length === 0 ? 'yes' : 'no',
   ];
 }
@@ -37,7 +38,7 @@ function rounded(figure: number): string {
 }
 
 function tableOf(shown: StressResults): string[] {
-  const head = [...callKinds, 'lost', 'MiB', 'not ready', 'holds'];
+  const head = [...callKinds, 'lost', 'MiB', 'not ready', 'machine', 'holds'];
   return [
     `| what others do | ${head.join(' | ')} |`,
     `| --- |${' ---: |'.repeat(head.length)}`,

@@ -1,3 +1,5 @@
+import { constants } from 'node:http2';
+import { gzipSync } from 'node:zlib';
 import { status, type Metadata, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import {
@@ -44,6 +46,24 @@ describe('a request that takes long to read', () => {
       }
     });
   }
+
+  it('has only two compressed messages, also in a stream', async () => {
+    const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
+    const compressed = frameOf(gzipSync(Buffer.alloc(0)), true);
+    const stream = raw.open(path, { 'grpc-encoding': 'gzip' });
+    stream.end(Buffer.concat([compressed, compressed, compressed]));
+    await new Promise((resolve) => stream.once('close', resolve));
+    expect(stream.rstCode).to.equal(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  });
+
+  it('is answered without what it says of its encoding, which may be as long as all metadata', async () => {
+    const headers = { 'grpc-encoding': '"'.repeat(60_000) };
+    const body = frameOf(Buffer.alloc(1), true);
+    const answer = await raw.send(SessionImportService.importSession.path, body, headers);
+    expect(answer['grpc-status']).to.equal(String(status.UNIMPLEMENTED));
+    expect(answer['grpc-message']).to.include('not%20with%20gzip%20or%20deflate');
+    expect(answer['grpc-message']).to.have.length.below(200);
+  });
 
   it('is not one whose lists have as many items as they may', async () => {
     const request = ImportSessionRequest.create({

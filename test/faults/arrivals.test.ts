@@ -438,6 +438,7 @@ describe('a call that waits', () => {
     const now = performance.now();
     connection = new Connection(socket, 'one', 200, now, {
       isKnown: () => false,
+      takesStream: () => false,
       isPunishedStranger: () => false,
       requestBytesGrown: () => undefined,
       cutOff: (_connection, reason) => {

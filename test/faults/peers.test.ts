@@ -189,6 +189,7 @@ describe('a peer is cut off, and others are answered, if it', () => {
     ]),
     'hundreds of empty messages': many(300, message),
     'hundreds of messages': many(300, Buffer.from([0, 0, 0, 0, 1, 0])),
+    'three messages': many(3, message),
   };
   for (const [index, [what, body]] of Object.entries(oversized).entries()) {
     it(`sends calls with ${what}, one after the other`, async () => {

@@ -20,23 +20,34 @@ describe('the count of messages', () => {
   it('is the same, however the bytes are cut into chunks', () => {
     for (const step of [1, 2, 3, 4, 5, 6, 7, 100, 16_384, bytes.length]) {
       const count = new MessageCount();
-      let found = 0;
-      for (let at = 0; at < bytes.length; at += step)
-        found = count.add(bytes.subarray(at, at + step));
-      expect(found, `chunks of ${step}`).to.equal(sizes.length);
+      for (let at = 0; at < bytes.length; at += step) count.add(bytes.subarray(at, at + step));
+      expect(count.begun, `chunks of ${step}`).to.equal(sizes.length);
+      expect(count.compressed).to.equal(0);
     }
   });
 
   it('has a message as soon as its length is known', () => {
     const count = new MessageCount();
-    expect(count.add(bytes.subarray(0, 4))).to.equal(0);
-    expect(count.add(bytes.subarray(4, 9))).to.equal(1);
-    expect(count.add(bytes.subarray(9, 10))).to.equal(2);
+    const after = (chunk: Uint8Array): number => {
+      count.add(chunk);
+      return count.begun;
+    };
+    expect(after(bytes.subarray(0, 4))).to.equal(0);
+    expect(after(bytes.subarray(4, 9))).to.equal(1);
+    expect(after(bytes.subarray(9, 10))).to.equal(2);
   });
 
   it('takes the largest length that there is', () => {
     const count = new MessageCount();
-    expect(count.add(Buffer.from([0, 0xff, 0xff, 0xff, 0xff]))).to.equal(1);
-    expect(count.add(Buffer.alloc(100_000))).to.equal(1);
+    count.add(Buffer.from([0, 0xff, 0xff, 0xff, 0xff]));
+    count.add(Buffer.alloc(100_000));
+    expect(count.begun).to.equal(1);
+  });
+
+  it('tells how many are compressed', () => {
+    const count = new MessageCount();
+    const one = Buffer.from([1, 0, 0, 0, 1, 0xff]);
+    count.add(Buffer.concat([one, Buffer.alloc(5), one]));
+    expect([count.begun, count.compressed]).to.deep.equal([3, 2]);
   });
 });

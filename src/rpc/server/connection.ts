@@ -38,10 +38,11 @@ const answerTime = 60_000;
 const maxCallBytes = 256 * 1024;
 
 /**
- * The most messages of one call. A unary call has one, and a stream of reflection may have 64. grpc-js takes as long for
- * an empty message, which has five bytes, as for a whole one.
+ * The most messages of one call. A correct one has a single message, and the second one gets a status that says so. A
+ * stream of reflection may have 64. grpc-js reads all messages that it gets, also when it has answered; and an empty one,
+ * which has five bytes, takes as long as a whole one.
  */
-const maxMessages = 128;
+const maxMessages = { usual: 2, ofStreams: 128, compressed: 2 };
 
 /** How long a call that was answered may leave its request open, in milliseconds. */
 const halfOpenTime = 5_000;
@@ -95,6 +96,8 @@ const pingAnswer = 128;
 export interface Keeper {
   /** Whether the connection's peer is known: see `KnownPeers`. */
   isKnown(connection: Connection): boolean;
+  /** Whether a method takes a stream of requests. */
+  takesStream(path: string | undefined): boolean;
   /** Whether its peer is a stranger whose address was punished lately. */
   isPunishedStranger(connection: Connection): boolean;
   /** Is told by how many bytes `requestBytes` has grown; negative: shrunk. */
@@ -116,6 +119,8 @@ export interface OpenCall {
   /** How many of them are of messages. */
   messageBytes: number;
   readonly messages: MessageCount;
+  /** How many messages it may have. */
+  readonly maxMessages: number;
   /** Whether it has sent more than any call may. */
   oversized: boolean;
   /** Since when a part of its answer waits to be taken; undefined: none does. */
@@ -249,6 +254,9 @@ export class Connection {
       bytes: 0,
       messageBytes: 0,
       messages: new MessageCount(),
+      maxMessages: this.keeper.takesStream(headers[':path'])
+        ? maxMessages.ofStreams
+        : maxMessages.usual,
       oversized: false,
       unreadSince: undefined,
       endedAt: undefined,
@@ -296,7 +304,10 @@ export class Connection {
     }
     this.grow(call, bytes);
     call.messageBytes += bytes;
-    const hasTooMany = call.messages.add(chunk) > maxMessages;
+    const { messages } = call;
+    messages.add(chunk);
+    const hasTooMany =
+      messages.begun > call.maxMessages || messages.compressed > maxMessages.compressed;
     if (hasTooMany || call.messageBytes > wholeRequest) this.oversized(call);
     // The call was refused some time ago, or has sent more than any call needs.
     if (hasTooMany || call.bytes > maxCallBytes) {

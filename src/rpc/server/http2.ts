@@ -19,6 +19,24 @@ export function http2ServersOf(server: Server): readonly Http2Server[] {
 }
 
 /**
+ * Tells which methods of a gRPC server take a stream of requests. grpc-js has no public way to them.
+ *
+ * @throws Error if this version of grpc-js keeps them elsewhere.
+ */
+export function requestStreamsOf(server: Server): ReadonlySet<string> {
+  const { handlers } = server as unknown as { readonly handlers?: unknown };
+  if (!(handlers instanceof Map)) {
+    throw new Error('this version of @grpc/grpc-js does not tell its methods');
+  }
+  const found = handlers as ReadonlyMap<string, { readonly type: string }>;
+  return new Set(
+    [...found].flatMap(([path, { type }]) =>
+      type === 'clientStream' || type === 'bidi' ? [path] : [],
+    ),
+  );
+}
+
+/**
  * Takes the listeners of an event away from a server.
  *
  * @returns a function that hands an event on to them.

@@ -3,7 +3,10 @@ const prefix = 5;
 
 /** Counts the messages in the chunks of a stream, without keeping them. */
 export class MessageCount {
-  private begun = 0;
+  /** How many messages have begun until now. */
+  begun = 0;
+  /** How many of them are compressed. */
+  compressed = 0;
   /** How many bytes of the current prefix were seen. */
   private seen = 0;
   /** The length of the current message, as far as it was seen. */
@@ -11,12 +14,8 @@ export class MessageCount {
   /** How many bytes of the current message are to come. */
   private rest = 0;
 
-  /**
-   * Counts the messages that begin in a chunk. It takes a step for each message, and for each byte of a prefix.
-   *
-   * @returns how many messages have begun until now.
-   */
-  add(chunk: Uint8Array): number {
+  /** Counts the messages that begin in a chunk. It takes a step for each message, and for each byte of a prefix. */
+  add(chunk: Uint8Array): void {
     let at = 0;
     while (at < chunk.length) {
       if (this.rest > 0) {
@@ -28,11 +27,11 @@ export class MessageCount {
         at += 1;
       }
     }
-    return this.begun;
   }
 
   private addToPrefix(byte: number): void {
     if (this.seen > 0) this.length = this.length * 256 + byte;
+    else if (byte !== 0) this.compressed += 1;
     this.seen += 1;
     if (this.seen < prefix) return;
     this.begun += 1;

@@ -1,11 +1,13 @@
 import { status } from '@grpc/grpc-js';
 import type { SentStatus } from './pushback';
 
-/** Faults of the peer to which grpc-js gives a code that blames the service, and the code that is sent instead. */
+/** Faults of the peer for which grpc-js has a code that blames the service, or a text of the peer's, and what is sent instead. */
 const faults: readonly {
   /** What the text of grpc-js begins with. */
   readonly text: string;
   readonly told: string;
+  /** The code, if it is not INVALID_ARGUMENT. */
+  readonly code?: status;
 }[] = [
   {
     text: 'Error deserializing request',
@@ -14,6 +16,12 @@ const faults: readonly {
   {
     text: 'Failed to decompress message',
     told: 'The request can not be decompressed with the encoding that grpc-encoding names.',
+  },
+  {
+    // The text of grpc-js has the encoding, which may have 60 KB. Many clients can't read such a status.
+    text: 'Received message compressed with unsupported encoding',
+    told: 'The request is compressed, but not with gzip or deflate. Send it uncompressed.',
+    code: status.UNIMPLEMENTED,
   },
   {
     text: 'Invalid grpc-timeout value',
@@ -30,7 +38,7 @@ const faults: readonly {
 ];
 
 /**
- * Changes the code to INVALID_ARGUMENT if grpc-js can't read the request. grpc-js sends INTERNAL, which wakes up
+ * Changes the code, to INVALID_ARGUMENT in most cases, if grpc-js can't read the request. grpc-js sends INTERNAL, which wakes up
  * an operator, or UNIMPLEMENTED, which tells the client that the service is too old.
  *
  * @param sent a status that the handler or grpc-js itself sends.
@@ -38,5 +46,6 @@ const faults: readonly {
 export function blamingPeer(sent: SentStatus): SentStatus {
   if (sent.code !== status.INTERNAL && sent.code !== status.UNIMPLEMENTED) return sent;
   const fault = faults.find(({ text }) => sent.details.startsWith(text));
-  return fault ? { ...sent, code: status.INVALID_ARGUMENT, details: fault.told } : sent;
+  if (!fault) return sent;
+  return { ...sent, code: fault.code ?? status.INVALID_ARGUMENT, details: fault.told };
 }

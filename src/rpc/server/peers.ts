@@ -12,7 +12,7 @@ import type { KnownPeers } from '../call/known-peers';
 import type { Arrivals } from './arrivals';
 import { Connection, type Keeper } from './connection';
 import { byAddress, excessOf, givingWay } from './give-way';
-import { beforeSession, http2ServersOf, pauseOnConnect, takeOver } from './http2';
+import { beforeSession, http2ServersOf, requestStreamsOf, pauseOnConnect, takeOver } from './http2';
 import { networkOf } from './networks';
 import type { CutOff, PeerObserver } from './observer';
 import { Penalties } from './penalties';
@@ -61,9 +61,11 @@ export class Peers {
   private readonly timer: NodeJS.Timeout;
   private readonly penalties = new Penalties();
   private readonly bySession = new WeakMap<ServerHttp2Session, Connection>();
+  private readonly requestStreams: ReadonlySet<string>;
   private requestBytes = 0;
   private readonly keeper: Keeper = {
     isKnown: ({ peer }) => this.known.has(peer),
+    takesStream: (path) => path !== undefined && this.requestStreams.has(path),
     isPunishedStranger: ({ peer, address }) => this.penalties.has(address) && !this.known.has(peer),
     requestBytesGrown: (bytes) => {
       this.requestBytes += bytes;
@@ -91,6 +93,7 @@ export class Peers {
     private readonly observer: PeerObserver | undefined,
     private readonly log: Logger,
   ) {
+    this.requestStreams = requestStreamsOf(server);
     for (const http2 of http2ServersOf(server)) this.watch(http2);
     this.timer = setInterval(() => {
       this.look();

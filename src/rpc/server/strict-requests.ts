@@ -1,7 +1,6 @@
+import { isUtf8 as isValidUtf8 } from 'node:buffer';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Half a surrogate pair: no UTF-8 text decodes to it, so it marks a field that was not UTF-8. */
 const notUtf8 = '\ud800';
@@ -65,10 +64,8 @@ export function strictRequests(service: ServiceDefinition): ServiceDefinition {
   );
 }
 
+/** A decoder that throws would take 10 µs for each text that is not UTF-8. */
 function decode(bytes: Uint8Array): string {
-  try {
-    return utf8.decode(bytes);
-  } catch {
-    return notUtf8;
-  }
+  if (!isValidUtf8(bytes)) return notUtf8;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
