@@ -28,13 +28,16 @@ function figuresOf({ latency, lost, peakMemory, unready, pace, shortcomings }: R
     rounded(lost),
     rounded(peakMemory),
     rounded(unready),
-    pace.work.toFixed(1),
+    rounded(pace.work, 1),
     shortcomings.length === 0 ? 'yes' : 'no',
   ];
 }
 
-function rounded(figure: number): string {
-  return Math.round(figure).toLocaleString('en');
+/** JSON has null for what is not known. */
+function rounded(figure: number | null, digits = 0): string {
+  if (figure === null) return '–';
+  const places = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return figure.toLocaleString('en', places);
 }
 
 function tableOf(shown: StressResults): string[] {

@@ -74,16 +74,8 @@ export function describeResults({ environment, seconds, scenarios }: StressResul
   const table = new Table({
     head: [
       ...['', ...callKinds.map((kind) => `${kind} p50/p99 ms`), 'slowdown', 'lost', 'MiB'],
-      ...[
-        '/readyz',
-        'CPU service',
-        'MySQL',
-        'attackers',
-        'victim',
-        'loop ms',
-        'sync p50/most ms',
-        'holds',
-      ],
+      ...['/readyz', 'CPU service', 'MySQL', 'attackers', 'victim'],
+      ...['work ms', 'slowest write ms', 'holds'],
     ],
     colAligns: ['left'],
     style: { head: [], border: [], compact: true },

@@ -344,8 +344,12 @@ function hardToRead(
   headers: Readonly<Record<string, string>> = {},
 ): CallFlood {
   return {
-    ...{ type: 'calls', path: paths.listSessions, headers },
-    ...{ messages: [message], connections: 5, concurrent: 200 },
+    type: 'calls',
+    path: paths.listSessions,
+    headers,
+    messages: [message],
+    connections: 5,
+    concurrent: 200,
   };
 }
 

@@ -62,6 +62,20 @@ describe('an error without a reason', () => {
     };
   }
 
+  /** A call whose stream the service resets. */
+  async function reset(path: string, messages: readonly Buffer[]): Promise<Told> {
+    const stream = raw.open(path, { 'grpc-encoding': 'gzip' });
+    stream.end(Buffer.concat(messages));
+    await new Promise((resolve) => stream.once('close', resolve));
+    // What a client makes of the error of HTTP/2 (gRPC over HTTP/2, "Errors").
+    const isCalm = stream.rstCode === constants.NGHTTP2_ENHANCE_YOUR_CALM;
+    return {
+      code: isCalm ? 'RESOURCE_EXHAUSTED' : 'INTERNAL',
+      reason: undefined,
+      pushback: undefined,
+    };
+  }
+
   const calling = (client: TestClient, request = {}, options = {}): Promise<Told> =>
     failureOf(client.import(harness.target.apiKey, request, options));
 
@@ -168,6 +182,15 @@ describe('an error without a reason', () => {
     ],
     'the call has more than one request message': () =>
       sent(Buffer.concat([anyMessage, anyMessage])),
+    'the call has more than two request messages, or a stream has more than two compressed ones':
+      async () => {
+        const compressed = frameOf(gzipSync(Buffer.alloc(0)), true);
+        const reflection = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
+        return [
+          await reset(method, [anyMessage, anyMessage, anyMessage]),
+          await reset(reflection, [compressed, compressed, compressed]),
+        ];
+      },
     '`grpc-timeout` is malformed': async () =>
       Promise.all(
         ['soon', '1', '', '-2S', '1.2S', '2S,4S', 'x2S', '2Sx', '123456789n', '+600H'].map((text) =>

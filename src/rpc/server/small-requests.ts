@@ -1,4 +1,5 @@
-import type { Server, ServiceDefinition } from '@grpc/grpc-js';
+import type { Server } from '@grpc/grpc-js';
+import { withReaders } from './request-readers';
 
 /** The largest request, in bytes: the name of a service, a file or a symbol. */
 const mostBytes = 1_024;
@@ -15,19 +16,11 @@ type Services = Pick<Server, 'addService'>;
 export function withSmallRequests(server: Services): Services {
   return {
     addService: (service, implementation) => {
-      server.addService(limited(service), implementation);
+      const limited = withReaders(service, (read) => (bytes) => {
+        if (bytes.length > mostBytes) throw new Error(`the request has over ${mostBytes} bytes`);
+        return read(bytes);
+      });
+      server.addService(limited, implementation);
     },
   };
-}
-
-function limited(service: ServiceDefinition): ServiceDefinition {
-  return Object.fromEntries(
-    Object.entries(service).map(([name, method]) => {
-      const requestDeserialize = (bytes: Buffer): unknown => {
-        if (bytes.length > mostBytes) throw new Error(`the request has over ${mostBytes} bytes`);
-        return method.requestDeserialize(bytes);
-      };
-      return [name, { ...method, requestDeserialize }];
-    }),
-  );
 }

@@ -1,6 +1,7 @@
 import { isUtf8 as isValidUtf8 } from 'node:buffer';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { withReaders } from './request-readers';
 
 /** Half a surrogate pair: no UTF-8 text decodes to it, so it marks a field that was not UTF-8. */
 const notUtf8 = '\ud800';
@@ -54,13 +55,11 @@ export function isUtf8(text: string): boolean {
  * A request with more than {@link mostNumbers} can't be read: the call ends with INVALID_ARGUMENT (`peer-faults.ts`).
  */
 export function strictRequests(service: ServiceDefinition): ServiceDefinition {
-  return Object.fromEntries(
-    Object.entries(service).map(([name, method]) => {
-      const requestDeserialize = (bytes: Buffer): unknown =>
-        // What is generated hands its argument to a decoder, which takes a reader as well as bytes.
-        method.requestDeserialize(new RequestReader(bytes) as unknown as Buffer);
-      return [name, { ...method, requestDeserialize }];
-    }),
+  return withReaders(
+    service,
+    (read) => (bytes) =>
+      // What is generated hands its argument to a decoder, which takes a reader as well as bytes.
+      read(new RequestReader(bytes) as unknown as Buffer),
   );
 }
 
