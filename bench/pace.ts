@@ -25,15 +25,18 @@ const text = JSON.stringify(
  * service by it.
  */
 export interface Pace {
-  /** The processor time that a fixed piece of work took on average, in milliseconds. To wait for a processor does not count. */
+  /**
+   * The processor time that a fixed piece of work took on average, in milliseconds. The time for which it waited for a
+   * processor does not count.
+   */
   readonly work: number;
   /** How long the slowest write to disk took (16 KiB, `fdatasync`), in milliseconds. */
   readonly slowestWrite: number;
 }
 
 /**
- * Lets the system write to disk what it still keeps in memory. Otherwise it would begin with it half a minute later, and
- * other writes would wait for it.
+ * Lets the system write to disk what it still keeps in memory. Otherwise it would do so half a minute later, and other
+ * writes would wait for that.
  */
 export async function flushDisks(): Promise<void> {
   await promisify(execFile)('sync');

@@ -75,7 +75,7 @@ export interface Played extends Seen {
   readonly cpu: Readonly<Record<'service' | 'mysql' | 'attackers' | 'victim', number>>;
   /** What came of the calls of each attacker. */
   readonly attacks: readonly Tally[];
-  /** The machine's. */
+  /** How fast the machine was meanwhile. */
   readonly pace: Pace;
 }
 

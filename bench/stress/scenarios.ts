@@ -271,7 +271,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'hard-to-read',
     title:
-      '20 connections of 200 concurrent calls that take long to read: 13,000 empty messages, 32,000 fields (also compressed to 100 bytes), binary metadata of 60,000 commas',
+      '20 connections of 200 concurrent calls that take long to read, five for each kind: 13,000 empty messages; 32,000 fields; these compressed to 100 bytes; binary metadata of 60,000 commas',
     prepare: () =>
       Promise.resolve({
         attacks: [

@@ -168,7 +168,7 @@ describe('an error without a reason', () => {
           sent(frameOf(Buffer.from('nonsense'), true), { 'grpc-encoding': encoding }),
         ),
       ),
-    'the message is not a valid request of the method, or far larger than one has to be':
+    'the message is not a valid request of the method, or has far more fields or bytes than one needs':
       async () => [
         await sent(frameOf(Buffer.from([0x0a, 0xff]))),
         // A message that says it is compressed, without an encoding.

@@ -346,7 +346,7 @@ describe('the connections of an address', () => {
     if (!first) throw new Error('there is no connection');
     await resets(first, 90);
     expect(reasons).to.deep.equal([]);
-    // Some are answered before they are taken back, and more may be taken back after a while.
+    // Some are answered before they are taken back, and do not count. And the allowance grows with time.
     while (reasons.length < 1) await resets(first, 20);
 
     const [stranger, known] = await open(server.port, 2, address);
@@ -429,7 +429,7 @@ describe('the connections of an address', () => {
   });
 });
 
-// What is sent begins a message of 16 MiB: zeros would be many empty messages.
+// The filler is 1, which begins one message of 16 MiB. Zeros would be many empty messages.
 describe('a call that waits', () => {
   const cut: CutOff[] = [];
   const cutting = new Signal();

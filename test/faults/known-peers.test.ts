@@ -50,7 +50,7 @@ async function statusOf(stream: ClientHttp2Stream): Promise<number> {
 describe('a peer that has made a call with a valid API key', () => {
   let harness: Harness;
   const peers: { destroy(): void }[] = [];
-  // Each test has a service of its own: with few connections, those of the test before would take part.
+  // Each test has a service of its own: connections of the test before that are still open would count.
   beforeEach(async function () {
     // Elsewhere, all peers have one address.
     if (process.platform !== 'linux') this.skip();
@@ -130,7 +130,7 @@ describe('a peer that has made a call with a valid API key', () => {
 
   it('may send ten times as many calls that are too large, so that one tenant of a gateway takes nothing from the others', async () => {
     const gateway = await known('127.0.9.3');
-    // One message. Zeros alone would be 14,000 empty ones, and take 10 ms of each call.
+    // One message. Zeros alone would be 14,000 empty ones, and the call would be refused for their number.
     const large = Buffer.alloc(70_000);
     large.writeUInt32BE(large.length - message.length, 1);
     const tooLarge = async (): Promise<void> => {

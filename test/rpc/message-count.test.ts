@@ -26,7 +26,7 @@ describe('the count of messages', () => {
     }
   });
 
-  it('has a message as soon as its length is known', () => {
+  it('counts a message as soon as its length is known', () => {
     const count = new MessageCount();
     const after = (chunk: Uint8Array): number => {
       count.add(chunk);

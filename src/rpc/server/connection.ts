@@ -38,9 +38,10 @@ const answerTime = 60_000;
 const maxCallBytes = 256 * 1024;
 
 /**
- * The most messages of one call. A correct one has a single message, and the second one gets a status that says so. A
- * stream of reflection may have 64. grpc-js reads all messages that it gets, also when it has answered; and an empty one,
- * which has five bytes, takes as long as a whole one.
+ * How many messages a call may send before its stream is closed, and how many compressed ones. A correct call has one
+ * message; a second one is answered with a status that says so. In a stream of reflection, up to 64 requests are answered
+ * (`streaming.ts`). grpc-js reads all messages that it gets, even after it has answered. An empty one, which has five
+ * bytes, takes as long as a whole one.
  */
 const maxMessages = { usual: 2, ofStreams: 128, compressed: 2 };
 
@@ -121,7 +122,7 @@ export interface OpenCall {
   readonly messages: MessageCount;
   /** How many messages it may have. */
   readonly maxMessages: number;
-  /** Whether it has sent more than any call may. */
+  /** Whether it has sent too many bytes or messages. That counts once. */
   oversized: boolean;
   /** Since when a part of its answer waits to be taken; undefined: none does. */
   unreadSince: number | undefined;

@@ -1,11 +1,14 @@
-/** In front of each message: a byte for its compression, and four for its length (gRPC over HTTP/2, `Length-Prefixed-Message`). */
+/**
+ * In front of each message: a byte that says whether it is compressed, and four for its length (gRPC over HTTP/2,
+ * `Length-Prefixed-Message`).
+ */
 const prefix = 5;
 
 /** Counts the messages in the chunks of a stream, without keeping them. */
 export class MessageCount {
-  /** How many messages have begun until now. */
+  /** How many messages have begun: their prefixes are complete. */
   begun = 0;
-  /** How many of them are compressed. */
+  /** How many prefixes, complete or not, say that the message is compressed. */
   compressed = 0;
   /** How many bytes of the current prefix were seen. */
   private seen = 0;

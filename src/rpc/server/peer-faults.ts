@@ -1,7 +1,10 @@
 import { status } from '@grpc/grpc-js';
 import type { SentStatus } from './pushback';
 
-/** Faults of the peer for which grpc-js has a code that blames the service, or a text of the peer's, and what is sent instead. */
+/**
+ * Faults of the peer for which the status of grpc-js blames the service, or repeats what the peer has sent; and the
+ * status that is sent instead.
+ */
 const faults: readonly {
   /** What the text of grpc-js begins with. */
   readonly text: string;
@@ -11,7 +14,7 @@ const faults: readonly {
 }[] = [
   {
     text: 'Error deserializing request',
-    told: 'The request is not a message of this method, or far larger than one has to be. Make the client from the contract of the service.',
+    told: 'The request is not a message of this method, or has far more fields or bytes than one needs. Make the client from the contract of the service.',
   },
   {
     text: 'Failed to decompress message',
@@ -38,8 +41,9 @@ const faults: readonly {
 ];
 
 /**
- * Changes the code, to INVALID_ARGUMENT in most cases, if grpc-js can't read the request. grpc-js sends INTERNAL, which wakes up
- * an operator, or UNIMPLEMENTED, which tells the client that the service is too old.
+ * Changes the status if grpc-js can't read the request. The code becomes INVALID_ARGUMENT: grpc-js sends INTERNAL, which
+ * wakes up an operator, or UNIMPLEMENTED, which tells the client that the service is too old. Only an unsupported encoding
+ * stays UNIMPLEMENTED, as gRPC says (its page "Compression"), and only its text changes.
  *
  * @param sent a status that the handler or grpc-js itself sends.
  */

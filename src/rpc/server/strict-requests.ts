@@ -7,8 +7,8 @@ import { withReaders } from './request-readers';
 const notUtf8 = '\ud800';
 
 /**
- * The most numbers that a request may have on the wire: the tags of its fields, the lengths of texts and messages, and
- * values of enums. One with two lists of a hundred items has 450 at most.
+ * The most numbers that a request may have on the wire: tags of fields, lengths of texts and messages, and values of enums
+ * and of 32-bit integers. One with two lists of a hundred items has 450 at most.
  */
 const mostNumbers = 1_024;
 
