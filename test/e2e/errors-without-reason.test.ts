@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { constants, createServer, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
@@ -182,13 +183,14 @@ describe('an error without a reason', () => {
     ],
     'the call has more than one request message': () =>
       sent(Buffer.concat([anyMessage, anyMessage])),
-    'the call has more than two request messages, or a stream has more than two compressed ones':
+    'the call has more than two request messages, a stream has more than two compressed ones, or a compressed message has over 8 KiB':
       async () => {
         const compressed = frameOf(gzipSync(Buffer.alloc(0)), true);
         const reflection = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
         return [
           await reset(method, [anyMessage, anyMessage, anyMessage]),
           await reset(reflection, [compressed, compressed, compressed]),
+          await reset(method, [frameOf(gzipSync(randomBytes(9_000)), true)]),
         ];
       },
     '`grpc-timeout` is malformed': async () =>

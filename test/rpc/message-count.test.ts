@@ -44,10 +44,12 @@ describe('the count of messages', () => {
     expect(count.begun).to.equal(1);
   });
 
-  it('tells how many are compressed', () => {
+  it('tells how many are compressed, and how long the longest is', () => {
     const count = new MessageCount();
     const one = Buffer.from([1, 0, 0, 0, 1, 0xff]);
     count.add(Buffer.concat([one, Buffer.alloc(5), one]));
-    expect([count.begun, count.compressed]).to.deep.equal([3, 2]);
+    expect([count.begun, count.compressed, count.longestCompressed]).to.deep.equal([3, 2, 1]);
+    count.add(Buffer.from([0, 0, 1, 0, 0]));
+    expect([count.begun, count.compressed, count.longestCompressed]).to.deep.equal([4, 2, 1]);
   });
 });

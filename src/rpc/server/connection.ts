@@ -45,6 +45,13 @@ const maxCallBytes = 256 * 1024;
  */
 const maxMessages = { usual: 2, ofStreams: 128, compressed: 2 };
 
+/**
+ * The longest compressed message, in bytes. The longest share token has some six kilobytes when it is compressed. zlib can
+ * take 0.12 ms for each kilobyte, even if nothing comes out of it. It goes on when the call has ended, and the check of
+ * share tokens waits for the same threads.
+ */
+const maxCompressed = 8 * 1024;
+
 /** How long a call that was answered may leave its request open, in milliseconds. */
 const halfOpenTime = 5_000;
 
@@ -307,11 +314,13 @@ export class Connection {
     call.messageBytes += bytes;
     const { messages } = call;
     messages.add(chunk);
-    const hasTooMany =
-      messages.begun > call.maxMessages || messages.compressed > maxMessages.compressed;
-    if (hasTooMany || call.messageBytes > wholeRequest) this.oversized(call);
+    const exceeds =
+      messages.begun > call.maxMessages ||
+      messages.compressed > maxMessages.compressed ||
+      messages.longestCompressed > maxCompressed;
+    if (exceeds || call.messageBytes > wholeRequest) this.oversized(call);
     // The call was refused some time ago, or has sent more than any call needs.
-    if (hasTooMany || call.bytes > maxCallBytes) {
+    if (exceeds || call.bytes > maxCallBytes) {
       call.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     }
   }

@@ -8,10 +8,14 @@ const prefix = 5;
 export class MessageCount {
   /** How many messages have begun: their prefixes are complete. */
   begun = 0;
-  /** How many prefixes, complete or not, say that the message is compressed. */
+  /** How many of them are compressed. */
   compressed = 0;
+  /** The length of the longest compressed one, in bytes. */
+  longestCompressed = 0;
   /** How many bytes of the current prefix were seen. */
   private seen = 0;
+  /** Whether the current message is compressed. */
+  private isCompressed = false;
   /** The length of the current message, as far as it was seen. */
   private length = 0;
   /** How many bytes of the current message are to come. */
@@ -34,10 +38,14 @@ export class MessageCount {
 
   private addToPrefix(byte: number): void {
     if (this.seen > 0) this.length = this.length * 256 + byte;
-    else if (byte !== 0) this.compressed += 1;
+    else this.isCompressed = byte !== 0;
     this.seen += 1;
     if (this.seen < prefix) return;
     this.begun += 1;
+    if (this.isCompressed) {
+      this.compressed += 1;
+      this.longestCompressed = Math.max(this.longestCompressed, this.length);
+    }
     this.rest = this.length;
     this.seen = 0;
     this.length = 0;
