@@ -429,7 +429,9 @@ describe('the connections of an address', () => {
   });
 });
 
-// The filler is 1, which begins one message of 16 MiB. Zeros would be many empty messages.
+/** The beginning of a message of 16 MiB that is not compressed. */
+const beginning = Buffer.of(0, 1, 0, 0, 0);
+
 describe('a call that waits', () => {
   const cut: CutOff[] = [];
   const cutting = new Signal();
@@ -475,7 +477,7 @@ describe('a call that waits', () => {
   it('counts the bytes of its messages, before anybody reads them', async () => {
     if (!connection || !waiting) throw new Error('there is no call');
     const before = connection.requestBytes;
-    peer.send(frame(frames.data, 0, 1, Buffer.alloc(16_000, 1)));
+    peer.send(frame(frames.data, 0, 1, Buffer.concat([beginning, Buffer.alloc(15_995)])));
     await peer.read();
     expect(connection.requestBytes - before).to.equal(16_000);
     const { stream } = waiting;
@@ -486,8 +488,9 @@ describe('a call that waits', () => {
   });
 
   it('is cut off for its small frames', async () => {
-    const small = frame(frames.data, 0, 1, Buffer.alloc(1, 1));
-    peer.send(Buffer.concat(Array.from({ length: 2_000 }, () => small)));
+    const small = frame(frames.data, 0, 1, Buffer.alloc(1));
+    const many = Array.from({ length: 2_000 }, () => small);
+    peer.send(Buffer.concat([frame(frames.data, 0, 1, beginning), ...many]));
     await cutting.until(() => cut.length > 0);
     expect(cut).to.deep.equal(['small_frames']);
     await peer.cutOff();
