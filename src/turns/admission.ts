@@ -1,15 +1,9 @@
 import { FairLines, type Place } from './fair-lines';
 
 /**
- * How many items begin in one turn of the event loop. A call has several steps, and each keeps the loop
- * busy for a fraction of a millisecond.
- */
-const itemsPerTurn = 6;
-
-/**
- * While more items than this wait, of at most {@link itemsPerTurn} owners, one begins in each turn. That leaves more time
- * for what has already begun. It is not the rule: with 256 callers, an import then cost the service up to 28 % more.
- * With more owners, six begin as ever, because otherwise each owner would wait for many turns.
+ * While more items than this wait, of no more owners than may begin in a turn, one begins in each turn. That leaves more
+ * time for what has already begun. It is not the rule: with 256 callers, an import then cost the service up to 28 % more.
+ * With more owners, as many begin as ever, because otherwise each owner would wait for many turns.
  */
 const flood = 256;
 
@@ -27,6 +21,12 @@ export class Admission<Group, Owner> {
   /** How many items have begun in this turn of the event loop. */
   private begun = 0;
 
+  /**
+   * @param perTurn how many items begin in one turn of the event loop. A call has several steps, and each keeps the loop
+   * busy for a fraction of a millisecond.
+   */
+  constructor(private readonly perTurn: number) {}
+
   /** How many items wait. */
   get waiting(): number {
     return this.line.length;
@@ -38,13 +38,13 @@ export class Admission<Group, Owner> {
   }
 
   /**
-   * Lets an item begin when it is its turn; at once while none waits and fewer than {@link itemsPerTurn} have
-   * begun in this turn of the event loop. So imports that arrive together can share a transaction.
+   * Lets an item begin when it is its turn; at once while none waits and fewer than `perTurn` have begun in this
+   * turn of the event loop. So imports that arrive together can share a transaction.
    *
    * @returns whether it waits.
    */
   enter(place: Place<Group, Owner>, begin: Begin): boolean {
-    if (this.line.length === 0 && this.begun < itemsPerTurn) {
+    if (this.line.length === 0 && this.begun < this.perTurn) {
       this.begun++;
       this.schedule();
       begin();
@@ -71,8 +71,8 @@ export class Admission<Group, Owner> {
   }
 
   private beginNext(): void {
-    const few = this.line.length > flood && this.line.owners <= itemsPerTurn;
-    const most = few ? 1 : itemsPerTurn;
+    const few = this.line.length > flood && this.line.owners <= this.perTurn;
+    const most = few ? 1 : this.perTurn;
     for (; this.begun < most; this.begun++) {
       const begin = this.line.shift();
       if (!begin) break;

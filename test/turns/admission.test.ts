@@ -13,7 +13,7 @@ const oneTurn = 10;
 
 describe('the admission of calls', () => {
   it('lets a call begin at once when few others do', async () => {
-    const admission = new Admission<string, string>();
+    const admission = new Admission<string, string>(6);
     let turns = 0;
     setImmediate(() => turns++);
     await enter(admission, 'one');
@@ -21,7 +21,7 @@ describe('the admission of calls', () => {
   });
 
   it('lets others do something between many that arrive together, and all of them begin', async () => {
-    const admission = new Admission<string, string>();
+    const admission = new Admission<string, string>(6);
     let begun = 0;
     const many = Array.from({ length: 1_000 }, () =>
       enter(admission, 'many').then(() => {
@@ -42,7 +42,7 @@ describe('the admission of calls', () => {
   });
 
   it('lets nobody wait longer in a flood of many connections', async () => {
-    const admission = new Admission<string, string>();
+    const admission = new Admission<string, string>(6);
     for (let call = 0; call < 100; call++) {
       for (let other = 0; other < 20; other++) void enter(admission, `other ${other}`);
     }
@@ -60,7 +60,7 @@ describe('the admission of calls', () => {
   });
 
   it('gives a connection its turn, though another one came first with many calls', async () => {
-    const admission = new Admission<string, string>();
+    const admission = new Admission<string, string>(6);
     const order: string[] = [];
     const begin = (owner: string): Promise<unknown> =>
       enter(admission, owner).then(() => order.push(owner));
@@ -70,7 +70,7 @@ describe('the admission of calls', () => {
   });
 
   it('gives a group no more turns for having many owners', async () => {
-    const admission = new Admission<string, string>();
+    const admission = new Admission<string, string>(6);
     const order: string[] = [];
     const begin = (owner: string, group: string): Promise<unknown> =>
       enter(admission, owner, group).then(() => order.push(owner));
@@ -86,7 +86,7 @@ describe('the admission of calls', () => {
   });
 
   it('lets an item leave, and takes no turn for it', async () => {
-    const admission = new Admission<string, string>();
+    const admission = new Admission<string, string>(6);
     let turns = 0;
     setImmediate(() => turns++);
     for (let calls = 0; calls < oneTurn; calls++) void enter(admission, 'many');
@@ -103,7 +103,7 @@ describe('the admission of calls', () => {
   });
 
   it('tells how many items of each owner wait', async () => {
-    const admission = new Admission<string, string>();
+    const admission = new Admission<string, string>(6);
     expect([...admission.lengths()]).to.deep.equal([]);
     const waiting = [
       // Those that begin at once do not count.

@@ -12,8 +12,14 @@ import { timeoutLeft } from './timeouts';
 const mostWaiting = 8_000;
 
 /**
- * Lets calls begin in turns, by address and then by connection, before gRPC has done anything for them. So only
- * a few calls begin in each turn of the event loop, whether they will be answered, refused, unknown, malformed or late. A
+ * How many calls begin in one turn of the event loop. Those of known peers don't wait for those of strangers. One stranger
+ * in each turn is enough for hundreds in a second, and leaves the turns short: an import needs many.
+ */
+const callsPerTurn = { known: 6, strangers: 1 };
+
+/**
+ * Lets calls begin in turns, by address and then by connection, before gRPC has done anything for them. Known peers and
+ * strangers have turns of their own. So only a few calls begin in each turn of the event loop, whether they will be answered, refused, unknown, malformed or late. A
  * call that waits has cost its arrival, and no more.
  *
  * A call that its client cancels leaves the queue. One whose deadline passes is answered in its turn. If too many
@@ -21,7 +27,8 @@ const mostWaiting = 8_000;
  * at once.
  */
 export class Arrivals {
-  private readonly admission = new Admission<string, Connection>();
+  private readonly ofKnown = new Admission<string, Connection>(callsPerTurn.known);
+  private readonly ofStrangers = new Admission<string, Connection>(callsPerTurn.strangers);
 
   /**
    * @param running has the calls that have begun.
@@ -34,7 +41,7 @@ export class Arrivals {
 
   /** How many calls wait. */
   get waiting(): number {
-    return this.admission.waiting;
+    return this.ofKnown.waiting + this.ofStrangers.waiting;
   }
 
   /**
@@ -51,6 +58,7 @@ export class Arrivals {
   ): void {
     const call = connection.callArrived(stream, headers);
     if (!call) return;
+    const admission = this.known.has(connection.peer) ? this.ofKnown : this.ofStrangers;
     const place = { group: connection.address, owner: connection };
     const start = (): void => {
       call.leaveQueue = undefined;
@@ -74,17 +82,22 @@ export class Arrivals {
       begin();
       call.letEnd();
     };
-    if (!this.admission.enter(place, start)) return;
+    if (!admission.enter(place, start)) return;
     call.leaveQueue = () => {
-      this.admission.leave(place, start);
+      admission.leave(place, start);
     };
     if (this.waiting > mostWaiting) this.cutExcess();
   }
 
   /** Cuts a connection off if too many calls wait. To be called several times a second. */
   cutExcess(): void {
-    const excess = excessOf(this.admission.lengths(), mostWaiting, this.known);
+    const excess = excessOf(this.lengths(), mostWaiting, this.known);
     excess?.connection.cut('waiting_calls', excess);
+  }
+
+  private *lengths(): IterableIterator<readonly [Connection, number]> {
+    yield* this.ofKnown.lengths();
+    yield* this.ofStrangers.lengths();
   }
 
   /** Resolves when no call waits and none runs: a stop does not cut off calls that were accepted. */

@@ -23,6 +23,9 @@ const maxRequests = 64;
  */
 const maxTime = 60_000;
 
+/** How many of their requests are answered in one turn of the event loop. */
+const requestsPerTurn = 1;
+
 /** An open stream. */
 interface OpenStream {
   readonly network: string;
@@ -43,7 +46,7 @@ interface OpenStream {
 export class OpenStreams {
   /** The open streams of each network. */
   private readonly open = new FairLine<string, OpenStream>();
-  private readonly admission = new Admission<string, string>();
+  private readonly admission = new Admission<string, string>(requestsPerTurn);
   private stopping = false;
 
   /** Ends the streams that would last as long as their connections, now and from now on, because the service stops. */
