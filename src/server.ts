@@ -25,12 +25,14 @@ import { RefusalRecorder } from './import/refusal-recorder';
 import { BacklogWatch } from './metrics/backlog';
 import { MetricsServer } from './metrics/http';
 import { Metrics, type WatchedPool } from './metrics/metrics';
+import type { ApplicationId } from './model/ids';
 import { sessionKinds } from './model/session';
 import { Callers, lookUpConnections } from './rpc/call/callers';
 import { KnownPeers } from './rpc/call/known-peers';
 import { lineOfReads, lineOfShares, lineWidth, readSeconds } from './rpc/call/lines';
 import { RateLimiter } from './rpc/call/rate-limiter';
 import { RunningCalls } from './rpc/call/running-calls';
+import { SlowPeers } from './rpc/call/slow-peers';
 import { Watches } from './rpc/events/watches';
 import { Arrivals } from './rpc/server/arrivals';
 import { CertificateFiles } from './rpc/server/certificates';
@@ -49,6 +51,7 @@ import { keySource } from './token/key-source';
 import { Keys } from './token/keys';
 import { SigningKeyFile } from './token/signer';
 import { ShareTokenVerifier, type Clock } from './token/verifier';
+import { Activity } from './turns/activity';
 import { version } from './version';
 import { WithdrawalWalker } from './withdrawals/walker';
 
@@ -198,7 +201,12 @@ export class SessionImportServer {
       const running = new RunningCalls();
       const known = new KnownPeers();
       const arrivals = new Arrivals(running, known);
-      const lines = { reads: lineOfReads(reads, retry), shares: lineOfShares(shares, retry) };
+      const slow = new SlowPeers();
+      const applications = new Activity<ApplicationId>();
+      const lines = {
+        reads: lineOfReads(reads, retry, { slow, applications }),
+        shares: lineOfShares(shares, retry, { slow, applications }),
+      };
       const watches = new Watches();
       const imports = new ImportQueue(groupsOf(importer, log), config.queue, observer);
       const certificates =
@@ -225,6 +233,7 @@ export class SessionImportServer {
         certificateExpiry: () => certificates?.expiry,
         backlog: () => backlog?.backlog,
         eventStreams: () => watches.count,
+        slowPeers: () => slow.count,
       });
 
       const events = opened(new EventHub(feeds));
@@ -234,6 +243,7 @@ export class SessionImportServer {
       addServices(grpc, {
         callers: new Callers(lookUps, retry, config.trustedGateways),
         known,
+        applications,
         rateLimiter: new RateLimiter(config.rateLimit),
         lines,
         shareTokens,
@@ -257,7 +267,7 @@ export class SessionImportServer {
       await unlessAborted(() => health.start(() => imports.isStuck(silence)), signal);
       const port = await listen(grpc, config.grpc.address, certificates?.credentials());
       listening = true;
-      const peers = opened(new Peers(grpc, config.grpc, arrivals, known, metrics, log));
+      const peers = opened(new Peers(grpc, config.grpc, arrivals, known, slow, metrics, log));
       const ports = { port, ...(http ? { metrics_port: http.port } : {}) };
       log.info({ address: config.grpc.address, ...ports, tls: Boolean(certificates) }, 'serving');
       const parts = { health, events, streams, arrivals, peers, grpc, closeables, databases };

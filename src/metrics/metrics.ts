@@ -46,6 +46,8 @@ export interface Watched {
   readonly backlog: () => Backlog | undefined;
   /** How many streams of events are open. */
   readonly eventStreams: () => number;
+  /** How many peers leave answers unread. */
+  readonly slowPeers: () => number;
 }
 
 /**
@@ -212,6 +214,14 @@ export class Metrics extends ExposedMetrics implements ImportObserver, RpcObserv
     const keys = this.gauge('key_set_keys', 'Keys for share tokens that are in use.', [], () => {
       keys.set(keySet().keys);
     });
+    const slow = this.gauge(
+      'slow_peers',
+      'Connections whose peers leave many bytes of answers unread: nothing more is read for them until they take some.',
+      [],
+      () => {
+        slow.set(watched.slowPeers());
+      },
+    );
     const streams = this.gauge('event_streams', 'Open streams of events (WatchEvents).', [], () => {
       streams.set(watched.eventStreams());
     });

@@ -2,11 +2,11 @@ import { CallAbandoned } from '../model/problems';
 import { FairLine, requireRoom } from './fair-line';
 
 /** How much work runs at the same time, and how much waits. */
-export interface TurnsOptions {
+export interface TurnsOptions<Owner> {
   /** Pieces of work that run at the same time. */
   readonly atOnce: number;
-  /** How many of them may be of one owner. If fewer than all, one owner never takes every place. */
-  readonly ofOneOwner: number;
+  /** How many of them may be of an owner, at this time. If fewer than all, one owner never takes every place. */
+  readonly ofOneOwner: (owner: Owner) => number;
   /** Pieces of work that wait, at most. More are refused, or displace those of a larger owner. */
   readonly limit: number;
 }
@@ -27,7 +27,7 @@ export class Turns<Owner> {
   private readonly running = new Map<Owner, number>();
   private free: number;
 
-  constructor(private readonly options: TurnsOptions) {
+  constructor(private readonly options: TurnsOptions<Owner>) {
     this.free = options.atOnce;
   }
 
@@ -59,7 +59,7 @@ export class Turns<Owner> {
   }
 
   private hasPlace(owner: Owner): boolean {
-    return (this.running.get(owner) ?? 0) < this.options.ofOneOwner;
+    return (this.running.get(owner) ?? 0) < this.options.ofOneOwner(owner);
   }
 
   private begin(owner: Owner): void {
@@ -72,7 +72,12 @@ export class Turns<Owner> {
     const left = (this.running.get(owner) ?? 0) - 1;
     if (left > 0) this.running.set(owner, left);
     else this.running.delete(owner);
-    this.line.take((next) => this.hasPlace(next.owner))?.begin();
+    // More than one, if an owner may have more than before.
+    while (this.free > 0) {
+      const next = this.line.take(({ owner: waiting }) => this.hasPlace(waiting));
+      if (!next) break;
+      next.begin();
+    }
   }
 
   /** Waits for a turn, and takes it. */

@@ -11,6 +11,8 @@ import { read, select } from '../../src/db/query';
 import { toServiceError } from '../../src/db/errors';
 import { newId, toBinary, type Id, type SessionId } from '../../src/model/ids';
 import { lineOfReads } from '../../src/rpc/call/lines';
+import { SlowPeers } from '../../src/rpc/call/slow-peers';
+import { Activity } from '../../src/turns/activity';
 import { endings } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { methodOf, methods, titleOf } from '../support/methods';
@@ -86,6 +88,17 @@ describe('calls that wait for the database', () => {
     await Promise.all(floods);
   });
 
+  it('have one place for each application while several are active', async () => {
+    const { source } = harness;
+    await list(mine);
+    const flood = holdBack(source);
+    const floods = times(20, () => list(source));
+    await flood.held(1);
+    await reading(harness.server.metricsPort, 'session_import_line_calls', { line: 'reads' }, 19);
+    flood.letGo();
+    await Promise.all(floods);
+  });
+
   it('of one line hold up neither the other, nor imports, nor the record of refused ones', async () => {
     const { db, source, target, client, signer } = harness;
     const shared = await createSession(db, source, 'user');
@@ -93,7 +106,7 @@ describe('calls that wait for the database', () => {
       shareToken: await signer.share(source, target, 'user', shared),
       workflowId: target.workflows.user,
     };
-    const others = [await createTenant(db), await createTenant(db)];
+    const others = await Promise.all(times(4, () => createTenant(db)));
     const flood = holdBack(...others);
     const floods = others.flatMap((tenant) => times(10, () => list(tenant)));
     await flood.held(4);
@@ -118,9 +131,9 @@ describe('calls that wait for the database', () => {
 
   it('leave their line when they are given up, and ask the database nothing', async () => {
     const { db, server } = harness;
-    const others = [await createTenant(db), await createTenant(db)];
+    const others = await Promise.all(times(4, () => createTenant(db)));
     const flood = holdBack(...others);
-    const floods = others.flatMap((tenant) => times(2, () => list(tenant)));
+    const floods = others.map((tenant) => list(tenant));
     await flood.held(4);
     const asked: string[] = [];
     const { intercept } = harness.proxy;
@@ -200,14 +213,16 @@ describe('a read that takes too long', () => {
     const line = lineOfReads(
       db,
       createRetry(() => undefined),
+      { slow: new SlowPeers(), applications: new Activity() },
     );
+    const { signal } = new AbortController();
     const endless = select(
       `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
        SELECT COUNT(*) FROM n a, n b, n c, n d`,
       [],
     );
     const failure = await line
-      .run(newId(), new AbortController().signal, (reads) => {
+      .run({ applicationId: newId(), peer: '127.0.0.1:1', signal }, (reads) => {
         tries++;
         return read(reads, endless);
       })

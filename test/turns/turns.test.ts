@@ -10,7 +10,7 @@ interface Job {
 }
 
 /** Runs work in turns, and keeps what runs, in the order in which it began. */
-function start(options: ConstructorParameters<typeof Turns>[0]) {
+function start(options: ConstructorParameters<typeof Turns<string>>[0]) {
   const turns = new Turns<string>(options);
   const running: Job[] = [];
   const begun: string[] = [];
@@ -40,7 +40,11 @@ describe('turns', () => {
     const owners = fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 30 });
     await fc.assert(
       fc.asyncProperty(owners, fc.integer({ min: 1, max: 3 }), async (arrivals, ofOneOwner) => {
-        const { turns, running, run } = start({ atOnce: 3, ofOneOwner, limit: 100 });
+        const { turns, running, run } = start({
+          atOnce: 3,
+          ofOneOwner: () => ofOneOwner,
+          limit: 100,
+        });
         const ends = arrivals.map((owner) => run(owner));
         await settled();
         let done = 0;
@@ -62,15 +66,34 @@ describe('turns', () => {
   });
 
   it('leave a place to others, whatever one owner wants', async () => {
-    const { begun, run } = start({ atOnce: 4, ofOneOwner: 3, limit: 100 });
+    const { begun, run } = start({ atOnce: 4, ofOneOwner: () => 3, limit: 100 });
     for (let i = 0; i < 10; i++) void run('many');
     void run('one');
     await settled();
     expect(begun).to.deep.equal(['many', 'many', 'many', 'one']);
   });
 
+  it('take no place from an owner that may have fewer now, and use all as soon as it may have more', async () => {
+    let places = 3;
+    const { begun, running, run } = start({ atOnce: 4, ofOneOwner: () => places, limit: 100 });
+    for (let i = 0; i < 12; i++) void run('one');
+    await settled();
+    expect(running.length).to.equal(3);
+    places = 1;
+    for (const left of [2, 1, 1]) {
+      running[0]?.finish();
+      await settled();
+      expect(running.length).to.equal(left);
+    }
+    places = 3;
+    running[0]?.finish();
+    await settled();
+    expect(running.length).to.equal(3);
+    expect(begun.length).to.equal(7);
+  });
+
   it('go round among the owners that wait', async () => {
-    const { begun, running, run } = start({ atOnce: 1, ofOneOwner: 1, limit: 100 });
+    const { begun, running, run } = start({ atOnce: 1, ofOneOwner: () => 1, limit: 100 });
     for (const owner of ['a', 'a', 'a', 'b', 'c', 'c']) void run(owner);
     await settled();
     for (let i = 0; i < 5; i++) {
@@ -81,7 +104,7 @@ describe('turns', () => {
   });
 
   it('begin nothing that was given up, before or while it waited', async () => {
-    const { turns, begun, running, run } = start({ atOnce: 1, ofOneOwner: 1, limit: 100 });
+    const { turns, begun, running, run } = start({ atOnce: 1, ofOneOwner: () => 1, limit: 100 });
     void run('a');
     const cancelled = new AbortController();
     const waiting = run('b', cancelled.signal);
@@ -97,7 +120,7 @@ describe('turns', () => {
   });
 
   it('refuse work if too much waits, or else the newest of the owner who has most', async () => {
-    const { turns, running, run } = start({ atOnce: 1, ofOneOwner: 1, limit: 3 });
+    const { turns, running, run } = start({ atOnce: 1, ofOneOwner: () => 1, limit: 3 });
     void run('a');
     await settled();
     const many = [run('a'), run('a'), run('a'), run('a')];
@@ -118,7 +141,7 @@ describe('turns', () => {
   });
 
   it('go on after work that fails', async () => {
-    const turns = new Turns<string>({ atOnce: 1, ofOneOwner: 1, limit: 3 });
+    const turns = new Turns<string>({ atOnce: 1, ofOneOwner: () => 1, limit: 3 });
     const { signal } = new AbortController();
     const failing = turns.run('a', signal, () => Promise.reject(new Error('on purpose')));
     expect(await failing.catch((error: unknown) => (error as Error).message)).to.equal(

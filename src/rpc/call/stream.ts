@@ -74,10 +74,15 @@ async function perform<Request, Response>(
   const { context } = running;
   const caller = await gate.authenticate();
   gate.authorize(caller);
-  const { lines, signal } = context;
+  const line = context.lines[method.line];
+  const lineCall = {
+    applicationId: caller.applicationId,
+    peer: call.getPeer(),
+    signal: context.signal,
+  };
   return method.stream(call.request, caller, {
     ...context,
-    onDatabase: (work) => lines[method.line].run(caller.applicationId, signal, work),
+    onDatabase: (work) => line.run(lineCall, work),
     accept: () => {
       call.sendMetadata(running.identified(new Metadata()));
     },

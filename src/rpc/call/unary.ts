@@ -1,4 +1,4 @@
-import { Metadata, status, type handleUnaryCall } from '@grpc/grpc-js';
+import { Metadata, status, type handleUnaryCall, type ServerUnaryCall } from '@grpc/grpc-js';
 import { runInSpan } from '../../telemetry/spans';
 import type { Privilege } from '../../model/privileges';
 import type { CallContext, Context, HandlerContext } from '../context';
@@ -45,7 +45,7 @@ export function unary<Request, Response>(
   return (call, callback) => {
     const running = new RunningCall(path, call, context);
     const gate = new Gate(running.context, credentialsOf(call), method.privilege);
-    const work = runInSpan(running.span, () => perform(method, call.request, gate, running)).then(
+    const work = runInSpan(running.span, () => perform(method, call, gate, running)).then(
       (response) => {
         running.end(status.OK);
         call.sendMetadata(running.identified(new Metadata()));
@@ -61,16 +61,22 @@ export function unary<Request, Response>(
 
 async function perform<Request, Response>(
   method: UnaryMethod<Request, Response>,
-  request: Request,
+  call: ServerUnaryCall<Request, Response>,
   gate: Gate,
   { context }: RunningCall,
 ): Promise<Response> {
+  const { request } = call;
   if ('attempt' in method) return method.attempt(request, gate, context);
   const caller = await gate.authenticate();
   gate.authorize(caller);
-  const { lines, signal } = context;
+  const line = context.lines[method.line];
+  const lineCall = {
+    applicationId: caller.applicationId,
+    peer: call.getPeer(),
+    signal: context.signal,
+  };
   return method.handler(request, caller, {
     ...context,
-    onDatabase: (work) => lines[method.line].run(caller.applicationId, signal, work),
+    onDatabase: (work) => line.run(lineCall, work),
   });
 }
