@@ -117,7 +117,6 @@ async function metrics(): Promise<string> {
     certificateExpiry: () => new Date(),
     backlog: () => undefined,
     eventStreams: () => 0,
-    slowPeers: () => 0,
   });
   const described = [...(await all.described()), ...(await new RelayMetrics().described())];
   return tableOf(

@@ -32,7 +32,7 @@ import { KnownPeers } from './rpc/call/known-peers';
 import { lineOfReads, lineOfShares, lineWidth, readSeconds } from './rpc/call/lines';
 import { RateLimiter } from './rpc/call/rate-limiter';
 import { RunningCalls } from './rpc/call/running-calls';
-import { SlowPeers } from './rpc/call/slow-peers';
+import { OpenReads } from './rpc/call/open-reads';
 import { Watches } from './rpc/events/watches';
 import { Arrivals } from './rpc/server/arrivals';
 import { CertificateFiles } from './rpc/server/certificates';
@@ -201,11 +201,11 @@ export class SessionImportServer {
       const running = new RunningCalls();
       const known = new KnownPeers();
       const arrivals = new Arrivals(running, known);
-      const slow = new SlowPeers();
+      const openReads = new OpenReads();
       const applications = new Activity<ApplicationId>();
       const lines = {
-        reads: lineOfReads(reads, retry, { slow, applications }),
-        shares: lineOfShares(shares, retry, { slow, applications }),
+        reads: lineOfReads(reads, retry, applications),
+        shares: lineOfShares(shares, retry),
       };
       const watches = new Watches();
       const imports = new ImportQueue(groupsOf(importer, log), config.queue, observer);
@@ -224,7 +224,7 @@ export class SessionImportServer {
         ],
         lines: () => ({
           begin: arrivals.waiting,
-          reads: lines.reads.waiting,
+          reads: openReads.waiting + lines.reads.waiting,
           shares: lines.shares.waiting,
         }),
         queue: () => imports.lengths(),
@@ -233,7 +233,6 @@ export class SessionImportServer {
         certificateExpiry: () => certificates?.expiry,
         backlog: () => backlog?.backlog,
         eventStreams: () => watches.count,
-        slowPeers: () => slow.count,
       });
 
       const events = opened(new EventHub(feeds));
@@ -245,6 +244,7 @@ export class SessionImportServer {
         known,
         applications,
         rateLimiter: new RateLimiter(config.rateLimit),
+        openReads,
         lines,
         shareTokens,
         signer,
@@ -267,7 +267,7 @@ export class SessionImportServer {
       await unlessAborted(() => health.start(() => imports.isStuck(silence)), signal);
       const port = await listen(grpc, config.grpc.address, certificates?.credentials());
       listening = true;
-      const peers = opened(new Peers(grpc, config.grpc, arrivals, known, slow, metrics, log));
+      const peers = opened(new Peers(grpc, config.grpc, arrivals, known, metrics, log));
       const ports = { port, ...(http ? { metrics_port: http.port } : {}) };
       log.info({ address: config.grpc.address, ...ports, tls: Boolean(certificates) }, 'serving');
       const parts = { health, events, streams, arrivals, peers, grpc, closeables, databases };

@@ -46,8 +46,6 @@ export interface Watched {
   readonly backlog: () => Backlog | undefined;
   /** How many streams of events are open. */
   readonly eventStreams: () => number;
-  /** How many peers leave answers unread. */
-  readonly slowPeers: () => number;
 }
 
 /**
@@ -188,7 +186,7 @@ export class Metrics extends ExposedMetrics implements ImportObserver, RpcObserv
     );
     const inLine = this.gauge(
       'line_calls',
-      'Calls that wait for their turn. line: begin for calls of any kind that have not begun; shares for ShareSession, RevokeShareToken and changes of connections; reads for all others but imports.',
+      'Calls that wait for their turn. line: begin for calls of any kind that have not begun; shares for ShareSession, RevokeShareToken and changes of connections; reads for all others but imports, also for those that wait because four answers to their application are unread on the same connection.',
       ['line'],
       () => {
         for (const [line, calls] of Object.entries(lines())) inLine.set({ line }, calls);
@@ -214,14 +212,6 @@ export class Metrics extends ExposedMetrics implements ImportObserver, RpcObserv
     const keys = this.gauge('key_set_keys', 'Keys for share tokens that are in use.', [], () => {
       keys.set(keySet().keys);
     });
-    const slow = this.gauge(
-      'slow_peers',
-      'Connections whose peers leave many bytes of answers unread: nothing more is read for them until they take some.',
-      [],
-      () => {
-        slow.set(watched.slowPeers());
-      },
-    );
     const streams = this.gauge('event_streams', 'Open streams of events (WatchEvents).', [], () => {
       streams.set(watched.eventStreams());
     });

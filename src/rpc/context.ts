@@ -12,6 +12,7 @@ import type { Activity } from '../turns/activity';
 import type { Callers } from './call/callers';
 import type { KnownPeers } from './call/known-peers';
 import type { CallLines, OnDatabase } from './call/lines';
+import type { OpenReads } from './call/open-reads';
 import type { RateLimiter } from './call/rate-limiter';
 import type { RunningCalls } from './call/running-calls';
 import type { Watches } from './events/watches';
@@ -23,6 +24,7 @@ export interface Context {
   readonly rateLimiter: RateLimiter;
   /** Which applications call. */
   readonly applications: Activity<ApplicationId>;
+  readonly openReads: OpenReads;
   readonly lines: CallLines;
   readonly shareTokens: ShareTokenVerifier;
   /** Undefined: this service makes no share tokens. */

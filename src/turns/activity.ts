@@ -1,17 +1,17 @@
 /** How long an owner is active after it was seen, in milliseconds. */
 const activeTime = 1_000;
 
-/** When an owner was last seen. */
-interface Sight<Owner> {
+/** An owner, and when it was seen. */
+interface Seen<Owner> {
   readonly owner: Owner;
   readonly at: number;
 }
 
-/** Tells whether several owners are active at the same time. Any two will do, so it keeps no more. */
+/** Tells whether several owners are active at the same time. It keeps only the two that were seen last: that is enough. */
 export class Activity<Owner> {
-  private latest: Sight<Owner> | undefined;
-  /** The latest of another owner than that. */
-  private other: Sight<Owner> | undefined;
+  private latest: Seen<Owner> | undefined;
+  /** The owner that was seen last, apart from the one in `latest`. */
+  private other: Seen<Owner> | undefined;
 
   /** @param now the time, in milliseconds from any moment. */
   constructor(private readonly now: () => number = () => performance.now()) {}
@@ -24,7 +24,7 @@ export class Activity<Owner> {
 
   /** Whether another owner was seen within the last second. */
   hasOthers(owner: Owner): boolean {
-    const seen = this.latest?.owner === owner ? this.other : this.latest;
-    return seen !== undefined && this.now() - seen.at < activeTime;
+    const other = this.latest?.owner === owner ? this.other : this.latest;
+    return other !== undefined && this.now() - other.at < activeTime;
   }
 }

@@ -1,11 +1,9 @@
 import { FairLines, type Place } from './fair-lines';
 
-/**
- * While more items than this wait, of no more owners than may begin in a turn, one begins in each turn. That leaves more
- * time for what has already begun. It is not the rule: with 256 callers, an import then cost the service up to 28 % more.
- * With more owners, as many begin as ever, because otherwise each owner would wait for many turns.
- */
-const flood = 256;
+/** What waits. */
+export type Crowd = Readonly<
+  Pick<FairLines<unknown, unknown, unknown>, 'length' | 'groups' | 'owners'>
+>;
 
 /** Begins something. */
 type Begin = () => void;
@@ -22,10 +20,10 @@ export class Admission<Group, Owner> {
   private begun = 0;
 
   /**
-   * @param perTurn how many items begin in one turn of the event loop. A call has several steps, and each keeps the loop
-   * busy for a fraction of a millisecond.
+   * @param perTurn how many items begin in one turn of the event loop, by what waits; at least 1. A call has several steps,
+   * and each keeps the loop busy for a fraction of a millisecond.
    */
-  constructor(private readonly perTurn: number) {}
+  constructor(private readonly perTurn: (crowd: Crowd) => number) {}
 
   /** How many items wait. */
   get waiting(): number {
@@ -38,13 +36,13 @@ export class Admission<Group, Owner> {
   }
 
   /**
-   * Lets an item begin when it is its turn; at once while none waits and fewer than `perTurn` have begun in this
+   * Lets an item begin when it is its turn; at once while none waits and few have begun in this
    * turn of the event loop. So imports that arrive together can share a transaction.
    *
    * @returns whether it waits.
    */
   enter(place: Place<Group, Owner>, begin: Begin): boolean {
-    if (this.line.length === 0 && this.begun < this.perTurn) {
+    if (this.line.length === 0 && this.begun < this.perTurn(this.line)) {
       this.begun++;
       this.schedule();
       begin();
@@ -71,8 +69,7 @@ export class Admission<Group, Owner> {
   }
 
   private beginNext(): void {
-    const few = this.line.length > flood && this.line.owners <= this.perTurn;
-    const most = few ? 1 : this.perTurn;
+    const most = this.perTurn(this.line);
     for (; this.begun < most; this.begun++) {
       const begin = this.line.shift();
       if (!begin) break;

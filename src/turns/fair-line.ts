@@ -42,9 +42,12 @@ export class FairLine<Owner, Item> {
 
   /**
    * Takes the first item of the owner whose turn it is. All other owners come before its next turn.
+   *
+   * @param may whether an owner may have its turn now. One that may not keeps its place in the line.
    */
-  shift(): Item | undefined {
+  shift(may: (owner: Owner) => boolean = () => true): Item | undefined {
     for (const [owner, items] of this.items) {
+      if (!may(owner)) continue;
       const item = items.shift();
       this.items.delete(owner);
       if (items.length > 0) this.items.set(owner, items);

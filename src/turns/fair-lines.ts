@@ -19,6 +19,11 @@ export class FairLines<Group, Owner, Item> {
     return this.count;
   }
 
+  /** How many groups have items. */
+  get groups(): number {
+    return this.lines.size;
+  }
+
   /** How many owners have items. */
   get owners(): number {
     let owners = 0;

@@ -5,9 +5,12 @@ import { FairLine, requireRoom } from './fair-line';
 export interface TurnsOptions<Owner> {
   /** Pieces of work that run at the same time. */
   readonly atOnce: number;
-  /** How many of them may be of an owner, at this time. If fewer than all, one owner never takes every place. */
+  /** How many of them may be of an owner now. If it is fewer than all, one owner never takes every place. */
   readonly ofOneOwner: (owner: Owner) => number;
-  /** Pieces of work that wait, at most. More are refused, or displace those of a larger owner. */
+  /**
+   * Pieces of work that wait, at most. If there are more, the newest of the owner with the most is refused, if that
+   * owner has at least two more than the newcomer's; otherwise, the newcomer.
+   */
   readonly limit: number;
 }
 
@@ -40,11 +43,13 @@ export class Turns<Owner> {
    * Runs work when it is its turn.
    *
    * @param signal ends the waiting. Once the work has begun, the signal has no effect.
-   * @throws ServiceError with OVERLOADED if too much work waits already.
+   * @throws ServiceError with OVERLOADED if too much work waits.
    * @throws CallAbandoned if the signal was aborted before the work began.
    */
   async run<T>(owner: Owner, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     if (signal.aborted) throw new CallAbandoned();
+    // Its owner may have more places than when the last work ended. Those that wait for them come first.
+    this.beginWaiting();
     if (!this.mayBegin(owner)) await this.wait(owner, signal);
     else this.begin(owner);
     try {
@@ -72,9 +77,13 @@ export class Turns<Owner> {
     const left = (this.running.get(owner) ?? 0) - 1;
     if (left > 0) this.running.set(owner, left);
     else this.running.delete(owner);
-    // More than one, if an owner may have more than before.
+    this.beginWaiting();
+  }
+
+  /** Begins all that has a place now. */
+  private beginWaiting(): void {
     while (this.free > 0) {
-      const next = this.line.take(({ owner: waiting }) => this.hasPlace(waiting));
+      const next = this.line.shift((owner) => this.hasPlace(owner));
       if (!next) break;
       next.begin();
     }

@@ -11,7 +11,6 @@ import { read, select } from '../../src/db/query';
 import { toServiceError } from '../../src/db/errors';
 import { newId, toBinary, type Id, type SessionId } from '../../src/model/ids';
 import { lineOfReads } from '../../src/rpc/call/lines';
-import { SlowPeers } from '../../src/rpc/call/slow-peers';
 import { Activity } from '../../src/turns/activity';
 import { endings } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
@@ -213,7 +212,7 @@ describe('a read that takes too long', () => {
     const line = lineOfReads(
       db,
       createRetry(() => undefined),
-      { slow: new SlowPeers(), applications: new Activity() },
+      new Activity(),
     );
     const { signal } = new AbortController();
     const endless = select(
@@ -222,7 +221,7 @@ describe('a read that takes too long', () => {
       [],
     );
     const failure = await line
-      .run({ applicationId: newId(), peer: '127.0.0.1:1', signal }, (reads) => {
+      .run(newId(), signal, (reads) => {
         tries++;
         return read(reads, endless);
       })

@@ -37,8 +37,8 @@ import { tlsServer } from '../support/tls';
 type Call = ServerUnaryCall<Buffer, Buffer>;
 
 /**
- * The most calls that may be seen to begin in one turn: six (`src/turns/admission.ts`), and one more, because turns are
- * not counted from the same moment on.
+ * The most calls that may be seen to begin in one turn: six (`src/rpc/server/arrivals.ts`), and one more, because turns
+ * are not counted from the same moment on.
  */
 const oneTurn = 7;
 
@@ -186,6 +186,22 @@ describe('calls that arrive together', () => {
       for (const end of ended) expect(ends).to.deep.include(end);
     });
   }
+
+  it('do not wait for those of strangers if they come from known peers', async () => {
+    const begun: string[] = [];
+    server = await startTestServer({ [path]: echo }, { begun: (of) => begun.push(of) });
+    const { port, known, arrivals } = server;
+    const strangers = await Promise.all(Array.from({ length: 50 }, () => opened(port)));
+    const peer = await opened(port);
+    known.add(`127.0.0.1:${peer.socket.localPort}`);
+    const flood = Promise.all(strangers.map((session) => many(session, 20)));
+    while (arrivals.waiting < 500) await turn();
+    const before = begun.length;
+    await call(peer);
+    // One in each turn of the event loop. If they waited in the same queue, a call of each of the fifty would come first.
+    expect(begun.length - before).to.be.below(30);
+    await flood;
+  });
 
   it('take no turn if they are taken back before', async () => {
     const begun: string[] = [];

@@ -1,7 +1,6 @@
 import { promisify } from 'node:util';
 import type { ServerCredentials, UntypedHandleCall } from '@grpc/grpc-js';
 import { KnownPeers } from '../../src/rpc/call/known-peers';
-import { SlowPeers } from '../../src/rpc/call/slow-peers';
 import { RunningCalls } from '../../src/rpc/call/running-calls';
 import { Arrivals } from '../../src/rpc/server/arrivals';
 import { createGrpcServer, listen } from '../../src/rpc/server/grpc-server';
@@ -82,7 +81,7 @@ export async function startTestServer(
   const known = new KnownPeers();
   const arrivals = new Arrivals(running, known);
   const log = createLogger({ level: 'silent', format: 'json' });
-  const peers = new Peers(server, config, arrivals, known, new SlowPeers(), observer, log);
+  const peers = new Peers(server, config, arrivals, known, observer, log);
   return {
     port,
     arrivals,

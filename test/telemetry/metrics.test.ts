@@ -176,7 +176,6 @@ describe('the metrics', () => {
       certificateExpiry: () => undefined,
       backlog: () => backlog,
       eventStreams: () => 0,
-      slowPeers: () => 0,
     });
     const told = async () =>
       (await metrics.expose()).text.match(

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { ofKnownPerTurn, ofStrangersPerTurn } from '../../src/rpc/server/arrivals';
 import { Admission } from '../../src/turns/admission';
 
 /** Resolves when an item begins. */
@@ -13,7 +14,7 @@ const oneTurn = 10;
 
 describe('the admission of calls', () => {
   it('lets a call begin at once when few others do', async () => {
-    const admission = new Admission<string, string>(6);
+    const admission = new Admission<string, string>(ofKnownPerTurn);
     let turns = 0;
     setImmediate(() => turns++);
     await enter(admission, 'one');
@@ -21,7 +22,7 @@ describe('the admission of calls', () => {
   });
 
   it('lets others do something between many that arrive together, and all of them begin', async () => {
-    const admission = new Admission<string, string>(6);
+    const admission = new Admission<string, string>(ofKnownPerTurn);
     let begun = 0;
     const many = Array.from({ length: 1_000 }, () =>
       enter(admission, 'many').then(() => {
@@ -42,7 +43,7 @@ describe('the admission of calls', () => {
   });
 
   it('lets nobody wait longer in a flood of many connections', async () => {
-    const admission = new Admission<string, string>(6);
+    const admission = new Admission<string, string>(ofKnownPerTurn);
     for (let call = 0; call < 100; call++) {
       for (let other = 0; other < 20; other++) void enter(admission, `other ${other}`);
     }
@@ -60,7 +61,7 @@ describe('the admission of calls', () => {
   });
 
   it('gives a connection its turn, though another one came first with many calls', async () => {
-    const admission = new Admission<string, string>(6);
+    const admission = new Admission<string, string>(ofKnownPerTurn);
     const order: string[] = [];
     const begin = (owner: string): Promise<unknown> =>
       enter(admission, owner).then(() => order.push(owner));
@@ -70,7 +71,7 @@ describe('the admission of calls', () => {
   });
 
   it('gives a group no more turns for having many owners', async () => {
-    const admission = new Admission<string, string>(6);
+    const admission = new Admission<string, string>(ofKnownPerTurn);
     const order: string[] = [];
     const begin = (owner: string, group: string): Promise<unknown> =>
       enter(admission, owner, group).then(() => order.push(owner));
@@ -86,7 +87,7 @@ describe('the admission of calls', () => {
   });
 
   it('lets an item leave, and takes no turn for it', async () => {
-    const admission = new Admission<string, string>(6);
+    const admission = new Admission<string, string>(ofKnownPerTurn);
     let turns = 0;
     setImmediate(() => turns++);
     for (let calls = 0; calls < oneTurn; calls++) void enter(admission, 'many');
@@ -102,8 +103,22 @@ describe('the admission of calls', () => {
     expect(admission.waiting).to.equal(0);
   });
 
+  it('lets more calls of strangers begin the more addresses wait, so that none waits for hundreds of turns', () => {
+    const turns = [1, 8, 9, 50, 450].map((groups) => {
+      const perTurn = ofStrangersPerTurn({ length: 10 * groups, groups, owners: 2 * groups });
+      return [perTurn, Math.ceil(groups / perTurn)];
+    });
+    expect(turns).to.deep.equal([
+      [1, 1],
+      [1, 8],
+      [2, 5],
+      [6, 9],
+      [6, 75],
+    ]);
+  });
+
   it('tells how many items of each owner wait', async () => {
-    const admission = new Admission<string, string>(6);
+    const admission = new Admission<string, string>(ofKnownPerTurn);
     expect([...admission.lengths()]).to.deep.equal([]);
     const waiting = [
       // Those that begin at once do not count.

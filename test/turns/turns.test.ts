@@ -92,6 +92,26 @@ describe('turns', () => {
     expect(begun.length).to.equal(7);
   });
 
+  it('begin what waits before what comes later, if its owner may have more meanwhile', async () => {
+    let places = 1;
+    const { turns, begun } = start({ atOnce: 4, ofOneOwner: () => places, limit: 100 });
+    const { signal } = new AbortController();
+    const never = new Promise<void>(() => undefined);
+    const runNamed = (name: string): void => {
+      void turns.run('one', signal, () => {
+        begun.push(name);
+        return never;
+      });
+    };
+    for (const name of ['first', 'second', 'third']) runNamed(name);
+    await settled();
+    places = 2;
+    runNamed('fourth');
+    await settled();
+    expect(begun).to.deep.equal(['first', 'second']);
+    expect(turns.waiting).to.equal(2);
+  });
+
   it('go round among the owners that wait', async () => {
     const { begun, running, run } = start({ atOnce: 1, ofOneOwner: () => 1, limit: 100 });
     for (const owner of ['a', 'a', 'a', 'b', 'c', 'c']) void run(owner);

@@ -4,27 +4,21 @@ import type { ApplicationId } from '../../model/ids';
 import { CallAbandoned } from '../../model/problems';
 import type { Activity } from '../../turns/activity';
 import { Turns } from '../../turns/turns';
-import type { SlowPeers } from './slow-peers';
 
 /** Runs work on the database, and retries it by the policy that fits. */
 export type OnDatabase = <T>(work: (db: TextDatabase) => Promise<T>) => Promise<T>;
-
-/** Whose work it is. */
-export interface LineCall {
-  readonly applicationId: ApplicationId;
-  /** Who takes the answer: see `SlowPeers`. */
-  readonly peer: string;
-  /** Fires when the call is given up. */
-  readonly signal: AbortSignal;
-}
 
 /**
  * A queue in which calls wait for the database. Each line has its own connections, one for each call that runs
  * at the same time, so no call waits for a connection that another line uses.
  */
 export interface CallLine {
-  /** Runs work for a call when it is the turn of its application, and its peer is not slow. */
-  run<T>(call: LineCall, work: (db: TextDatabase) => Promise<T>): Promise<T>;
+  /** Runs work for a call when it is the turn of its application. */
+  run<T>(
+    owner: ApplicationId,
+    signal: AbortSignal,
+    work: (db: TextDatabase) => Promise<T>,
+  ): Promise<T>;
   /** How much work waits. */
   readonly waiting: number;
 }
@@ -38,32 +32,29 @@ export type CallLines = Readonly<Record<LineName, CallLine>>;
 /** How many pieces of work of a line run at the same time. Its pool has as many connections. */
 export const lineWidth = 4;
 
-/** How many pieces of work wait in a line, at most. More are refused with OVERLOADED. */
-const lineLimit = 1_000;
+/** How many pieces of work wait in a line, at most: see `TurnsOptions.limit`. */
+export const lineLimit = 1_000;
 
 /** How long a statement of the line `reads` may run, in seconds: a third of a call's usual deadline. */
 export const readSeconds = 5;
 
-/** What the lines need to know about who calls. */
-export interface WhoCalls {
-  readonly slow: SlowPeers;
-  readonly applications: Activity<ApplicationId>;
-}
-
 /**
  * Makes the line for calls that read. For a call that is given up, nothing begins and nothing is retried.
  *
- * Half of the places are always left for the other applications. While others are active, an application has one:
- * with two, a flood of reads keeps a processor of MySQL busy, and their imports take twice as long.
+ * Half of the places are always left for the other applications. If another application has called within the last
+ * second, no second read of an application begins: with two, a flood of reads makes the imports of other applications take
+ * about twice as long.
+ *
+ * @param applications which applications call.
  */
 export function lineOfReads(
   db: TextDatabase,
   retry: Retry,
-  { slow, applications }: WhoCalls,
+  applications: Activity<ApplicationId>,
 ): CallLine {
   const places = (owner: ApplicationId): number =>
     applications.hasOthers(owner) ? 1 : lineWidth / 2;
-  return line(slow, places, (signal, work) =>
+  return line(places, (signal, work) =>
     retry(() => {
       if (signal.aborted) throw new CallAbandoned();
       return work(db);
@@ -77,30 +68,22 @@ export function lineOfReads(
  *
  * Half of the places are always left for the other applications.
  */
-export function lineOfShares(db: TextDatabase, retry: Retry, { slow }: WhoCalls): CallLine {
+export function lineOfShares(db: TextDatabase, retry: Retry): CallLine {
   const places = (): number => lineWidth / 2;
-  return line(slow, places, (_signal, work) => retry(() => work(db), defaultRetryPolicy));
+  return line(places, (_signal, work) => retry(() => work(db), defaultRetryPolicy));
 }
 
 type Run = <T>(signal: AbortSignal, work: (db: TextDatabase) => Promise<T>) => Promise<T>;
 
-function line(slow: SlowPeers, places: (owner: ApplicationId) => number, run: Run): CallLine {
+/** @param places how many places an application may have now. */
+function line(places: (owner: ApplicationId) => number, run: Run): CallLine {
   const turns = new Turns<ApplicationId>({
     atOnce: lineWidth,
     ofOneOwner: places,
     limit: lineLimit,
   });
   return {
-    async run({ applicationId, peer, signal }, work) {
-      for (;;) {
-        const done = await turns.run(applicationId, signal, async () =>
-          // Many calls of a peer can wait for their turns before it becomes slow.
-          slow.has(peer) ? undefined : { result: await run(signal, work) },
-        );
-        if (done) return done.result;
-        await slow.caughtUp(peer, signal);
-      }
-    },
+    run: (owner, signal, work) => turns.run(owner, signal, () => run(signal, work)),
     get waiting() {
       return turns.waiting;
     },

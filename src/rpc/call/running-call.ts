@@ -19,6 +19,8 @@ const requestIdKey = 'x-request-id';
 export class RunningCall {
   readonly span: Span;
   readonly context: CallContext;
+  /** Resolves when the peer has taken the answer, or the call has ended without one. */
+  readonly over: Promise<void>;
   // No row has it as a key, so it need not grow with time: a random one costs a tenth.
   private readonly requestId = randomUUID();
   private readonly startedAt = performance.now();
@@ -39,9 +41,13 @@ export class RunningCall {
       request_id: this.requestId,
       ...(traceId === undefined ? {} : { trace_id: traceId }),
     };
-    // grpc-js emits this event at the end of every call, also of a call that was answered.
-    call.on('cancelled', () => {
-      if (!this.ended) this.controller.abort();
+    // grpc-js emits this event at the end of every call, also of a call that was answered: when HTTP/2 has taken all of
+    // the answer, which it does as the peer's windows allow.
+    this.over = new Promise((resolve) => {
+      call.on('cancelled', () => {
+        if (!this.ended) this.controller.abort();
+        resolve();
+      });
     });
     this.context = {
       ...context,

@@ -74,15 +74,10 @@ async function perform<Request, Response>(
   const { context } = running;
   const caller = await gate.authenticate();
   gate.authorize(caller);
-  const line = context.lines[method.line];
-  const lineCall = {
-    applicationId: caller.applicationId,
-    peer: call.getPeer(),
-    signal: context.signal,
-  };
+  const { lines, signal } = context;
   return method.stream(call.request, caller, {
     ...context,
-    onDatabase: (work) => line.run(lineCall, work),
+    onDatabase: (work) => lines[method.line].run(caller.applicationId, signal, work),
     accept: () => {
       call.sendMetadata(running.identified(new Metadata()));
     },

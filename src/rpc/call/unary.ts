@@ -63,20 +63,20 @@ async function perform<Request, Response>(
   method: UnaryMethod<Request, Response>,
   call: ServerUnaryCall<Request, Response>,
   gate: Gate,
-  { context }: RunningCall,
+  running: RunningCall,
 ): Promise<Response> {
   const { request } = call;
+  const { context } = running;
   if ('attempt' in method) return method.attempt(request, gate, context);
   const caller = await gate.authenticate();
   gate.authorize(caller);
-  const line = context.lines[method.line];
-  const lineCall = {
-    applicationId: caller.applicationId,
-    peer: call.getPeer(),
-    signal: context.signal,
-  };
-  return method.handler(request, caller, {
-    ...context,
-    onDatabase: (work) => line.run(lineCall, work),
-  });
+  const { applicationId } = caller;
+  const { lines, openReads, signal } = context;
+  const handle = (): Promise<Response> =>
+    method.handler(request, caller, {
+      ...context,
+      onDatabase: (work) => lines[method.line].run(applicationId, signal, work),
+    });
+  if (method.line !== 'reads') return handle();
+  return openReads.run({ applicationId, peer: call.getPeer() }, signal, running.over, handle);
 }

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { setImmediate as turn } from 'node:timers/promises';
-import { Admission } from '../../turns/admission';
+import { Admission, type Crowd } from '../../turns/admission';
 import type { KnownPeers } from '../call/known-peers';
 import type { RunningCalls } from '../call/running-calls';
 import { dropBinaryMetadata } from './binary-metadata';
@@ -11,24 +11,45 @@ import { timeoutLeft } from './timeouts';
 /** The most calls that wait to begin. Each takes some six kilobytes. */
 const mostWaiting = 8_000;
 
+/** If more calls of known peers than this wait, it is a flood. */
+const floodLength = 256;
+
+/** How many calls begin in one turn of the event loop, at most: of known peers, and of strangers. */
+const mostPerTurn = 6;
+
 /**
- * How many calls begin in one turn of the event loop. Those of known peers don't wait for those of strangers. One stranger
- * in each turn is enough for hundreds in a second, and leaves the turns short: an import needs many.
+ * How many calls of known peers begin in one turn of the event loop. In a flood of few connections, only one does. That
+ * leaves more time for calls that have begun. If fewer wait, it would cost too much: with 256 callers, an import then cost
+ * the service up to 28 % more. If more connections have them, each would wait for many turns.
  */
-const callsPerTurn = { known: 6, strangers: 1 };
+export function ofKnownPerTurn({ length, owners }: Crowd): number {
+  return length > floodLength && owners <= mostPerTurn ? 1 : mostPerTurn;
+}
+
+/** For so many addresses of strangers that wait, one more call begins in each turn. */
+const addressesPerCall = 8;
+
+/**
+ * How many calls of strangers begin in one turn of the event loop. If few addresses have all of them, one is enough. An import
+ * takes many turns, so these have to be short. But no address is to wait for hundreds of turns: it may be that of a probe.
+ */
+export function ofStrangersPerTurn({ groups }: Crowd): number {
+  return Math.min(mostPerTurn, Math.max(1, Math.ceil(groups / addressesPerCall)));
+}
 
 /**
  * Lets calls begin in turns, by address and then by connection, before gRPC has done anything for them. Known peers and
- * strangers have turns of their own. So only a few calls begin in each turn of the event loop, whether they will be answered, refused, unknown, malformed or late. A
- * call that waits has cost its arrival, and no more.
+ * strangers wait in two queues, so that known peers do not wait for strangers. Only a few calls begin in each turn of the
+ * event loop, whether they will be answered, refused, unknown, malformed or late. While a call waits, it takes some
+ * kilobytes of memory, and nothing else.
  *
  * A call that its client cancels leaves the queue. One whose deadline passes is answered in its turn. If too many
  * wait, a connection is cut off: see {@link excessOf}. To refuse calls would not be enough: their peer would send others
  * at once.
  */
 export class Arrivals {
-  private readonly ofKnown = new Admission<string, Connection>(callsPerTurn.known);
-  private readonly ofStrangers = new Admission<string, Connection>(callsPerTurn.strangers);
+  private readonly ofKnown = new Admission<string, Connection>(ofKnownPerTurn);
+  private readonly ofStrangers = new Admission<string, Connection>(ofStrangersPerTurn);
 
   /**
    * @param running has the calls that have begun.

@@ -9,7 +9,6 @@ import type { Server } from '@grpc/grpc-js';
 import { LogThrottle } from '../../telemetry/log-throttle';
 import type { Logger } from '../../telemetry/log';
 import type { KnownPeers } from '../call/known-peers';
-import type { SlowPeers } from '../call/slow-peers';
 import type { Arrivals } from './arrivals';
 import { Connection, type Keeper } from './connection';
 import { byAddress, excessOf, givingWay } from './give-way';
@@ -33,9 +32,6 @@ const unpunished: ReadonlySet<CutOff> = new Set(['handshake', 'protocol_error', 
  */
 const maxRequestBytes = 48 * 1024 * 1024;
 const maxAnswerBytes = 96 * 1024 * 1024;
-
-/** A peer that leaves more bytes of answers unread is slow. The largest answers have some four megabytes. */
-const slowAt = 4 * 1024 * 1024;
 
 /**
  * How many open calls the connections of an address share, in multiples of what one may have. They can all come in one
@@ -87,7 +83,6 @@ export class Peers {
    * @param server must listen already.
    * @param arrivals takes the calls.
    * @param known has the peers that are no strangers.
-   * @param slow is told which peers leave answers unread.
    * @param observer undefined: nobody is told.
    */
   constructor(
@@ -95,7 +90,6 @@ export class Peers {
     private readonly limits: PeerLimits,
     private readonly arrivals: Arrivals,
     private readonly known: KnownPeers,
-    private readonly slow: SlowPeers,
     private readonly observer: PeerObserver | undefined,
     private readonly log: Logger,
   ) {
@@ -238,8 +232,6 @@ export class Peers {
     }
     this.cutExcess('requestBytes', maxRequestBytes, 'request_bytes');
     this.cutExcess('answerBytes', maxAnswerBytes, 'answer_bytes');
-    const slow = [...this.connections.values()].filter((one) => one.answerBytes > slowAt);
-    this.slow.update(new Set(slow.map(({ peer }) => peer)));
     this.arrivals.cutExcess();
   }
 

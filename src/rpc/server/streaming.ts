@@ -24,7 +24,7 @@ const maxRequests = 64;
 const maxTime = 60_000;
 
 /** How many of their requests are answered in one turn of the event loop. */
-const requestsPerTurn = 1;
+const requestsPerTurn = (): number => 1;
 
 /** An open stream. */
 interface OpenStream {
