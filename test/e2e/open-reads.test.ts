@@ -18,7 +18,7 @@ import { startHarness, type Harness } from '../support/service';
 
 const { listSessionRows, listSessions } = SessionReadService;
 const { revokeShareToken } = SessionShareService;
-const calls = 20;
+const calls = 40;
 /** How many reads an application may have open on one connection. */
 const open = 4;
 
