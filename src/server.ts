@@ -25,14 +25,13 @@ import { RefusalRecorder } from './import/refusal-recorder';
 import { BacklogWatch } from './metrics/backlog';
 import { MetricsServer } from './metrics/http';
 import { Metrics, type WatchedPool } from './metrics/metrics';
-import type { ApplicationId } from './model/ids';
 import { sessionKinds } from './model/session';
 import { Callers, lookUpConnections } from './rpc/call/callers';
 import { KnownPeers } from './rpc/call/known-peers';
 import { lineOfReads, lineOfShares, lineWidth, readSeconds } from './rpc/call/lines';
+import { OpenReads } from './rpc/call/open-reads';
 import { RateLimiter } from './rpc/call/rate-limiter';
 import { RunningCalls } from './rpc/call/running-calls';
-import { OpenReads } from './rpc/call/open-reads';
 import { Watches } from './rpc/events/watches';
 import { Arrivals } from './rpc/server/arrivals';
 import { CertificateFiles } from './rpc/server/certificates';
@@ -51,7 +50,7 @@ import { keySource } from './token/key-source';
 import { Keys } from './token/keys';
 import { SigningKeyFile } from './token/signer';
 import { ShareTokenVerifier, type Clock } from './token/verifier';
-import { Activity } from './turns/activity';
+import { CallerMix } from './turns/caller-mix';
 import { version } from './version';
 import { WithdrawalWalker } from './withdrawals/walker';
 
@@ -202,9 +201,9 @@ export class SessionImportServer {
       const known = new KnownPeers();
       const arrivals = new Arrivals(running, known);
       const openReads = new OpenReads();
-      const applications = new Activity<ApplicationId>();
+      const mix = new CallerMix();
       const lines = {
-        reads: lineOfReads(reads, retry, applications),
+        reads: lineOfReads(reads, retry, mix),
         shares: lineOfShares(shares, retry),
       };
       const watches = new Watches();
@@ -242,7 +241,7 @@ export class SessionImportServer {
       addServices(grpc, {
         callers: new Callers(lookUps, retry, config.trustedGateways),
         known,
-        applications,
+        mix,
         rateLimiter: new RateLimiter(config.rateLimit),
         openReads,
         lines,

@@ -1,7 +1,7 @@
 import type { ApplicationId } from '../model/ids';
 import type { WaitSpan } from '../telemetry/spans';
 import { FairLine } from '../turns/fair-line';
-import { CallerMix, mixedFor } from './caller-mix';
+import { CallerMix, mixedFor } from '../turns/caller-mix';
 import type { ImportRequest, ImportResult } from './request';
 
 /** The caller that waits for an import. */

@@ -4,7 +4,7 @@ import type { SessionKind } from '../model/session';
 import type { Locking } from '../store/sessions/lock';
 import { beginWaiting, inGroupSpan } from '../telemetry/spans';
 import { requireRoom } from '../turns/fair-line';
-import { CallerMix } from './caller-mix';
+import { CallerMix } from '../turns/caller-mix';
 import { unlimited, type Outcome, type RowLimits } from './group';
 import { Lane, type QueuedImport, type Waiter } from './lane';
 import { LockLane } from './lock-lane';

@@ -4,11 +4,10 @@ import type { ImportObserver } from '../import/observer';
 import type { ImportQueue } from '../import/queue';
 import type { RefusalRecorder } from '../import/refusal-recorder';
 import type { SessionReader } from '../store/relations/read';
-import type { ApplicationId } from '../model/ids';
 import type { Logger } from '../telemetry/log';
 import type { ShareTokenSigner } from '../token/signer';
 import type { Clock, ShareTokenVerifier } from '../token/verifier';
-import type { Activity } from '../turns/activity';
+import type { CallerMix } from '../turns/caller-mix';
 import type { Callers } from './call/callers';
 import type { KnownPeers } from './call/known-peers';
 import type { CallLines, OnDatabase } from './call/lines';
@@ -22,8 +21,8 @@ export interface Context {
   readonly callers: Callers;
   readonly known: KnownPeers;
   readonly rateLimiter: RateLimiter;
-  /** Which applications call. */
-  readonly applications: Activity<ApplicationId>;
+  /** Of the calls of all kinds. */
+  readonly mix: CallerMix;
   readonly openReads: OpenReads;
   readonly lines: CallLines;
   readonly shareTokens: ShareTokenVerifier;

@@ -11,7 +11,7 @@ import { read, select } from '../../src/db/query';
 import { toServiceError } from '../../src/db/errors';
 import { newId, toBinary, type Id, type SessionId } from '../../src/model/ids';
 import { lineOfReads } from '../../src/rpc/call/lines';
-import { Activity } from '../../src/turns/activity';
+import { CallerMix } from '../../src/turns/caller-mix';
 import { endings } from '../support/client';
 import { createSession, createTenant, type Tenant } from '../support/fixtures';
 import { methodOf, methods, titleOf } from '../support/methods';
@@ -212,7 +212,7 @@ describe('a read that takes too long', () => {
     const line = lineOfReads(
       db,
       createRetry(() => undefined),
-      new Activity(),
+      new CallerMix(),
     );
     const { signal } = new AbortController();
     const endless = select(

@@ -63,7 +63,7 @@ export class Gate {
   authorize(caller: Caller): void {
     // Calls that lack the privilege count as well: each can leave a record.
     this.context.rateLimiter.take(caller.applicationId);
-    this.context.applications.note(caller.applicationId);
+    this.context.mix.add(caller.applicationId);
     requirePrivilege(caller, this.privilege);
     if (this.context.signal.aborted) throw new CallAbandoned();
   }

@@ -2,7 +2,7 @@ import type { TextDatabase } from '../../db/database';
 import { defaultRetryPolicy, readRetryPolicy, type Retry } from '../../db/retry';
 import type { ApplicationId } from '../../model/ids';
 import { CallAbandoned } from '../../model/problems';
-import type { Activity } from '../../turns/activity';
+import type { CallerMix } from '../../turns/caller-mix';
 import { Turns } from '../../turns/turns';
 
 /** Runs work on the database, and retries it by the policy that fits. */
@@ -45,15 +45,10 @@ export const readSeconds = 5;
  * second, no second read of an application begins: with two, a flood of reads makes the imports of other applications take
  * about twice as long.
  *
- * @param applications which applications call.
+ * @param mix of the calls of all kinds.
  */
-export function lineOfReads(
-  db: TextDatabase,
-  retry: Retry,
-  applications: Activity<ApplicationId>,
-): CallLine {
-  const places = (owner: ApplicationId): number =>
-    applications.hasOthers(owner) ? 1 : lineWidth / 2;
+export function lineOfReads(db: TextDatabase, retry: Retry, mix: CallerMix): CallLine {
+  const places = (owner: ApplicationId): number => (mix.hasOthers(owner) ? 1 : lineWidth / 2);
   return line(places, (signal, work) =>
     retry(() => {
       if (signal.aborted) throw new CallAbandoned();

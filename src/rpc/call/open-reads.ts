@@ -2,7 +2,10 @@ import type { ApplicationId } from '../../model/ids';
 import { Turns } from '../../turns/turns';
 import { lineLimit } from './lines';
 
-/** How many reads an application may have open on one connection. At least as many run at the same time. */
+/**
+ * How many reads an application may have open on one connection. These are more than it may have running, so that no place
+ * stays empty while an answer is taken.
+ */
 const ofOneConnection = 4;
 
 /** Whose read it is. */
