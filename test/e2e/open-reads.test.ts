@@ -9,8 +9,8 @@ import {
   RevokeShareTokenRequest,
   SessionShareService,
 } from '../../src/gen/sessionimport/v1/session_share';
-import { toBinary, type SessionId } from '../../src/model/ids';
-import { addLogs, createSession, createTenant } from '../support/fixtures';
+import type { SessionId } from '../../src/model/ids';
+import { createSessionWithLogs, createTenant } from '../support/fixtures';
 import { callHeaders } from '../support/http2-peer';
 import { reading } from '../support/metrics';
 import { frameOf } from '../support/raw-http2';
@@ -31,13 +31,8 @@ describe('a peer that does not read its answers', () => {
 
   /** Makes a session whose first page of logs has two megabytes, and what reads that. */
   async function createLarge(): Promise<{ readonly id: SessionId; readonly body: Buffer }> {
-    const { db, source } = harness;
-    const id = await createSession(db, source, 'user');
-    await addLogs(db, 'user', id, 4);
-    const additional_data = JSON.stringify({ text: 'x'.repeat(900_000) });
-    await db('user_logs')
-      .where({ session_id: toBinary(id) })
-      .update({ additional_data });
+    const sizes = Array.from({ length: 4 }, () => 900_000);
+    const id = await createSessionWithLogs(harness.db, harness.source, sizes);
     const request = ListSessionRowsRequest.create({ sessionId: id, relation: 'logs' });
     return { id, body: frameOf(Buffer.from(ListSessionRowsRequest.encode(request).finish())) };
   }

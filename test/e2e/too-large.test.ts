@@ -5,6 +5,7 @@ import { createCompany, requestWithLinked } from '../support/companies';
 import {
   addLogs,
   createSession,
+  createSessionWithLogs,
   createSessions,
   createTenant,
   type Tenant,
@@ -32,18 +33,8 @@ describe('a session that is larger than the database takes at once', () => {
   after(() => tidyUp());
 
   /** Makes a session with rows of these sizes, in bytes. */
-  async function createRows(sizes: readonly number[], source = harness.source): Promise<SessionId> {
-    const { db } = harness;
-    const id = await createSession(db, source, 'user');
-    await addLogs(db, 'user', id, sizes.length);
-    // Row by row, since the limit is for the tests' own statements too.
-    for (const [ordinal, bytes] of sizes.entries()) {
-      await db('user_logs')
-        .where({ session_id: toBinary(id), ordinal })
-        .update({ additional_data: JSON.stringify('x'.repeat(bytes)) });
-    }
-    return id;
-  }
+  const createRows = (sizes: readonly number[], source = harness.source): Promise<SessionId> =>
+    createSessionWithLogs(harness.db, source, sizes);
 
   /** Makes a session that has so many bytes in four rows. */
   const createLarge = (bytes: number): Promise<SessionId> =>

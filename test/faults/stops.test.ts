@@ -2,9 +2,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { expect } from 'chai';
 import { ListSessionRowsRequest } from '../../src/gen/sessionimport/v1/session_read';
-import { toBinary } from '../../src/model/ids';
 import { CertificateAuthority } from '../support/certificates';
-import { addLogs, createSession } from '../support/fixtures';
+import { createSessionWithLogs } from '../support/fixtures';
 import { startTestServer } from '../support/grpc-server';
 import { HealthClient } from '../support/health';
 import { pause } from '../support/helpers';
@@ -25,12 +24,8 @@ describe('a stop of the service', () => {
   it('waits for a peer that takes its answer slowly', async () => {
     const harness = await startHarness();
     const { db, source, server } = harness;
-    const sessionId = await createSession(db, source, 'user');
-    await addLogs(db, 'user', sessionId, 1);
     const size = 8_000_000;
-    await db('user_logs')
-      .where({ session_id: toBinary(sessionId) })
-      .update({ additional_data: JSON.stringify('x'.repeat(size)) });
+    const sessionId = await createSessionWithLogs(db, source, [size]);
     const request = ListSessionRowsRequest.create({ sessionId, relation: 'logs' });
     const encoded = Buffer.from(ListSessionRowsRequest.encode(request).finish());
     const message = Buffer.concat([Buffer.from([0]), uint32(encoded.length), encoded]);

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { openTextDatabase } from '../../src/db/connection';
 import type { Database, TextDatabase } from '../../src/db/database';
-import { toBinary, type SessionId } from '../../src/model/ids';
+import type { SessionId } from '../../src/model/ids';
 import { must } from '../../src/model/must';
 import { relationOf } from '../../src/model/relations';
 import { SessionReader, type RangeRows, type RowRange } from '../../src/store/relations/read';
-import { addLogs, createSession, createTenant, type Tenant } from '../support/fixtures';
+import { createSessionWithLogs, createTenant, type Tenant } from '../support/fixtures';
 import { databaseUrl, open } from '../support/mysql';
 
 const limit = 100;
@@ -28,17 +28,8 @@ describe('the rows of a range', () => {
     await db.destroy();
   });
 
-  /** Makes a session that has log entries with so many bytes of JSON, in order. */
-  async function logsOf(sizes: readonly number[]): Promise<SessionId> {
-    const id = await createSession(db, tenant, 'user');
-    await addLogs(db, 'user', id, sizes.length);
-    for (const [ordinal, size] of sizes.entries()) {
-      await db('user_logs')
-        .where({ session_id: toBinary(id), ordinal })
-        .update({ additional_data: JSON.stringify('x'.repeat(size)) });
-    }
-    return id;
-  }
+  const logsOf = (sizes: readonly number[]): Promise<SessionId> =>
+    createSessionWithLogs(db, tenant, sizes);
 
   /** What `ListSessionRows` reads. */
   async function list(id: SessionId, page: Pick<RowRange, 'after' | 'limit'>): Promise<RangeRows> {

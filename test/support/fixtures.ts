@@ -134,6 +134,23 @@ export async function addLogs(
   );
 }
 
+/** Makes a user session that has log entries with so many bytes of JSON, in order. */
+export async function createSessionWithLogs(
+  db: Database,
+  tenant: Tenant,
+  sizes: readonly number[],
+): Promise<SessionId> {
+  const id = await createSession(db, tenant, 'user');
+  await addLogs(db, 'user', id, sizes.length);
+  // Row by row, since a server's limits are for the tests' own statements too.
+  for (const [ordinal, size] of sizes.entries()) {
+    await db(kindSchemas.user.logs)
+      .where({ session_id: toBinary(id), ordinal })
+      .update({ additional_data: JSON.stringify('x'.repeat(size)) });
+  }
+  return id;
+}
+
 /** Records share tokens of a session without giving them to anybody, and returns their ids. */
 export async function addShareTokens(
   db: Database,
